@@ -1,0 +1,51 @@
+"""Chatify Stream: a real-time chat stream server in pure Python.
+
+`ChatServer` serves `service.v1.Service/Chat`, `ChatClient` and the generated `ServiceStub` call
+it; every error raised by intent is a `ChatifyError`.
+"""
+
+from __future__ import annotations
+
+from ._version import __version__
+from .client import Channel, ChatClient, ServiceStub
+from .errors import (
+    CallError,
+    CancelledCallError,
+    ChatifyError,
+    ClosedError,
+    ConfigError,
+    DeadlineExceededError,
+    ListenError,
+    PeerProtocolError,
+    StatusError,
+    UnavailableError,
+    UsageError,
+)
+from .messages.service.v1 import ChatReq, ChatRsp
+from .server import ChatServer, HealthService, ServingStatus, Session
+from .wire import Status
+
+__all__ = [
+    "CallError",
+    "CancelledCallError",
+    "Channel",
+    "ChatClient",
+    "ChatReq",
+    "ChatRsp",
+    "ChatServer",
+    "ChatifyError",
+    "ClosedError",
+    "ConfigError",
+    "DeadlineExceededError",
+    "HealthService",
+    "ListenError",
+    "PeerProtocolError",
+    "ServiceStub",
+    "ServingStatus",
+    "Session",
+    "Status",
+    "StatusError",
+    "UnavailableError",
+    "UsageError",
+    "__version__",
+]

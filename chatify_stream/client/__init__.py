@@ -1,0 +1,9 @@
+"""The client: ChatClient, the stub, and the channel under both."""
+
+from __future__ import annotations
+
+from ..wire import Channel
+from .chat_client import CHAT_PATH, ChatClient
+from .stub import ServiceStub
+
+__all__ = ["CHAT_PATH", "Channel", "ChatClient", "ServiceStub"]

@@ -1,0 +1,154 @@
+"""The error tree.
+
+    ChatifyError
+    ├── ConfigError                    the configuration is wrong: file, key, value, what is allowed
+    ├── UsageError                     you misused it: an argument, or the order of the calls
+    │   └── ClosedError                it was closed on this side, or its call has ended
+    ├── ListenError                    the server cannot listen on that address
+    └── CallError                      a call did not end OK: status, message, details, metadata
+        ├── StatusError                the server, or a handler, answered with this status
+        ├── CancelledCallError         the call was cancelled, on either side
+        ├── DeadlineExceededError      the deadline passed, on either side
+        ├── UnavailableError           broken there: not reachable, lost, or shutting down
+        └── PeerProtocolError          the peer misbehaved: what it sent is not gRPC
+
+A `CallError` is also a `grpclib.GRPCError`, so code written for grpclib catches it, and a handler
+may raise it to end its call with that status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+
+__all__ = [
+    "CallError",
+    "CancelledCallError",
+    "ChatifyError",
+    "ClosedError",
+    "ConfigError",
+    "ConfigProblem",
+    "DeadlineExceededError",
+    "ListenError",
+    "PeerProtocolError",
+    "StatusError",
+    "UnavailableError",
+    "UsageError",
+    "call_error",
+]
+
+
+class ChatifyError(Exception):
+    """Every error that this library raises by intent."""
+
+
+@dataclass(frozen=True)
+class ConfigProblem:
+    """One thing that is wrong with a configuration."""
+
+    source: str
+    """Where it stands: a file, an environment variable, a flag."""
+    text: str
+    """What is wrong, and what would be right."""
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.text}"
+
+
+class ConfigError(ChatifyError):
+    """A configuration that cannot be used. Holds every problem found, not the first alone."""
+
+    def __init__(self, problems: Sequence[ConfigProblem]) -> None:
+        super().__init__(problems)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
+
+
+class UsageError(ChatifyError):
+    """The library was misused; the calling code has to change."""
+
+
+class ClosedError(UsageError):
+    """It was closed on this side, or its call has ended, so nothing more can be done with it."""
+
+
+class ListenError(ChatifyError):
+    """The server cannot listen on the address it was given."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(host, port, reason)
+        self.host = host
+        self.port = port
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot listen on {self.host}:{self.port}: {self.reason}"
+
+
+class CallError(ChatifyError, GRPCError):
+    """A call that did not end with status OK.
+
+    `message` is the text that came with the status. `details` are the messages of
+    `grpc-status-details-bin`, None when there are none. `metadata` is the trailing metadata.
+    """
+
+    def __init__(
+        self,
+        status: Status,
+        message: str | None = None,
+        details: Any = None,
+        *,
+        metadata: Mapping[str, str | bytes] | None = None,
+    ) -> None:
+        GRPCError.__init__(self, status, message, details)
+        self.metadata: Mapping[str, str | bytes] = {} if metadata is None else metadata
+
+    def __str__(self) -> str:
+        return f"{self.status.name}: {self.message}" if self.message else self.status.name
+
+
+class StatusError(CallError):
+    """The other side ended the call with this status; or, in a handler: end my call with it."""
+
+
+class CancelledCallError(CallError):
+    """The call was cancelled. Status CANCELLED."""
+
+
+class DeadlineExceededError(CallError):
+    """The call's deadline passed before it ended. Status DEADLINE_EXCEEDED."""
+
+
+class UnavailableError(CallError):
+    """The server cannot be reached, or the connection was lost, or it is shutting down.
+
+    Status UNAVAILABLE: trying again, on a new connection, may help.
+    """
+
+
+class PeerProtocolError(CallError):
+    """The other side answered something that is not gRPC. Often it is another kind of server."""
+
+
+_BY_STATUS: dict[Status, type[CallError]] = {
+    Status.CANCELLED: CancelledCallError,
+    Status.DEADLINE_EXCEEDED: DeadlineExceededError,
+    Status.UNAVAILABLE: UnavailableError,
+}
+
+
+def call_error(
+    status: Status,
+    message: str | None = None,
+    details: Any = None,
+    *,
+    metadata: Mapping[str, str | bytes] | None = None,
+) -> CallError:
+    """The error of the class that belongs to `status`."""
+    return _BY_STATUS.get(status, StatusError)(status, message, details, metadata=metadata)

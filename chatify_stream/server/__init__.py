@@ -1,0 +1,23 @@
+"""The server: sessions and their handlers, health, reflection, and their assembly."""
+
+from __future__ import annotations
+
+from .chat_server import ChatServer, Service
+from .chat_service import CHAT_PATHS, Handler, Reply
+from .health import HealthService, ServingStatus
+from .reply_template import DEFAULT_TEMPLATE, reply_template
+from .session import Peer, Session
+
+__all__ = [
+    "CHAT_PATHS",
+    "DEFAULT_TEMPLATE",
+    "ChatServer",
+    "Handler",
+    "HealthService",
+    "Peer",
+    "Reply",
+    "ServingStatus",
+    "Service",
+    "Session",
+    "reply_template",
+]

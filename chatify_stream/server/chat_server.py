@@ -1,0 +1,206 @@
+"""ChatServer: the chat, health and reflection services, and your own, on one port."""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any, Protocol
+
+from ..errors import UsageError
+from ..wire import MAX_MESSAGE_SIZE, MethodHandler, Server
+from .chat_service import CHAT_PATHS, ChatService, Handler, Reply, replying
+from .health import HealthService, ServingStatus
+from .reply_template import DEFAULT_TEMPLATE, reply_template
+
+__all__ = ["ChatServer", "Service"]
+
+CHAT_SERVICE = "service.v1.Service"
+
+
+class Service(Protocol):
+    """A grpclib or betterproto2 service: what their generated base classes are."""
+
+    def __mapping__(self) -> dict[str, MethodHandler]: ...
+
+
+class ChatServer:
+    """A gRPC server with the Chat service.
+
+        async with ChatServer(reply=str.upper) as server:
+            await server.start("127.0.0.1", 9000)
+            await server.wait_closed()
+
+    `reply` makes the answer to each message: a plain function, which must not block, or an async
+    one. `handler` serves whole sessions instead. With neither the answer is `Hello {name}`.
+
+    `grpc.health.v1.Health` is always served. `reflection` adds the reflection services; for those
+    to describe `services` too, pass their definitions in `descriptor_sets`: FileDescriptorSets,
+    as `protoc --descriptor_set_out=FILE --include_imports` writes them.
+
+    `paths` are additional names under which Chat is served, each of the form `/Service/Method`.
+
+    `max_message_size`: bytes; a larger request ends its call RESOURCE_EXHAUSTED.
+    """
+
+    def __init__(
+        self,
+        *,
+        reply: Reply | None = None,
+        handler: Handler | None = None,
+        services: Iterable[Service] = (),
+        paths: Sequence[str] = (),
+        reflection: bool = False,
+        descriptor_sets: Sequence[bytes] = (),
+        max_message_size: int = MAX_MESSAGE_SIZE,
+    ) -> None:
+        if reply is not None and handler is not None:
+            raise UsageError("pass reply= or handler=, not both")
+        for name, function in {"reply": reply, "handler": handler}.items():
+            if function is not None and not callable(function):
+                raise UsageError(f"{name}= is a function, not {function!r}")
+        if handler is None:
+            handler = replying(reply_template(DEFAULT_TEMPLATE) if reply is None else reply)
+        self._methods: dict[str, MethodHandler] = {}
+        self._service_names: list[str] = []
+        self._server: Server | None = None
+        self._max_message_size = max_message_size
+        self._reflection = reflection
+        self._descriptor_sets = tuple(descriptor_sets)
+        self.health = HealthService()
+        """The health service: `set_status` tells clients of a service that does not serve."""
+        for path in paths:
+            _check_path(path)
+        self._add(ChatService(handler, [*CHAT_PATHS, *paths]), [CHAT_SERVICE])
+        self.add_service(self.health)
+        for service in services:
+            self.add_service(service)
+
+    def add_service(self, service: Service) -> None:
+        """Serves a grpclib or betterproto2 service beside Chat. Only before `start`."""
+        if self._server is not None:
+            raise UsageError("add services before start()")
+        mapping = getattr(service, "__mapping__", None)
+        if mapping is None:
+            raise UsageError(
+                f"{service!r} is not a grpclib or betterproto2 service: it has no __mapping__()"
+            )
+        self._add(service, list(dict.fromkeys(path.split("/")[1] for path in mapping())))
+
+    def _add(self, service: Service, names: list[str]) -> None:
+        methods = service.__mapping__()
+        if taken := sorted(methods.keys() & self._methods.keys()):
+            raise UsageError(f"{taken[0]} is served already")
+        self._methods |= methods
+        self._service_names += names
+
+    async def start(
+        self,
+        host: str | None = "0.0.0.0",  # noqa: S104 - the default of the original service
+        port: int = 9000,
+        *,
+        ssl: ssl_module.SSLContext | None = None,
+        **options: Any,
+    ) -> None:
+        """Starts to accept connections, on a free port when `port` is 0.
+
+        `host` None stands for all interfaces. Further options are those of
+        `grpclib.server.Server.start`, such as `sock` or `reuse_port`. Raises `ListenError`.
+        """
+        if self._server is not None:
+            raise UsageError("the server was started already")
+        server = Server(
+            [_Methods(self._methods | self._reflection_methods())],
+            max_message_size=self._max_message_size,
+        )
+        if options.get("sock") is not None or options.get("path") is not None:
+            await server.start(ssl=ssl, **options)
+        else:
+            await server.start(host, port, ssl=ssl, **options)
+        self._server = server
+        for name in ("", *self._service_names):
+            self.health.set_status(name, ServingStatus.SERVING)
+
+    def _reflection_methods(self) -> dict[str, MethodHandler]:
+        if not self._reflection:
+            return {}
+        from .descriptors import DescriptorIndex, own_descriptor_set
+        from .reflection import reflection_services
+
+        index = DescriptorIndex([own_descriptor_set(), *self._descriptor_sets])
+        names = [
+            *self._service_names,
+            "grpc.reflection.v1.ServerReflection",
+            "grpc.reflection.v1alpha.ServerReflection",
+        ]
+        methods: dict[str, MethodHandler] = {}
+        for service in reflection_services(names, index):
+            methods |= service.__mapping__()
+        return methods
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of every TCP socket that the server listens on."""
+        return self._started().addresses
+
+    @property
+    def port(self) -> int:
+        """The port that the server listens on."""
+        return self._started().port
+
+    @property
+    def open_calls(self) -> int:
+        """How many calls are open now, of all services."""
+        return 0 if self._server is None else self._server.open_calls
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Stops the server within `grace` seconds.
+
+        It stops listening and reports NOT_SERVING at once, lets open calls end by themselves, and
+        ends those that are left with UNAVAILABLE before the time is over. May be called again,
+        also while another call waits: that with the shorter grace counts.
+        """
+        if self._server is None:
+            return
+        self.health.shut_down()
+        if grace > 0:
+            await self._server.drain(grace)
+        else:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def wait_closed(self) -> None:
+        """Waits until the server is closed, by whoever."""
+        await self._started().wait_closed()
+
+    async def __aenter__(self) -> ChatServer:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _started(self) -> Server:
+        if self._server is None:
+            raise UsageError("the server was not started: await start() first")
+        return self._server
+
+
+class _Methods:
+    """A mapping that is there already, as a service."""
+
+    def __init__(self, methods: dict[str, MethodHandler]) -> None:
+        self._methods = methods
+
+    def __mapping__(self) -> dict[str, MethodHandler]:
+        return self._methods
+
+
+def _check_path(path: str) -> None:
+    parts = path.split("/")
+    if len(parts) != 3 or parts[0] or not parts[1] or not parts[2]:
+        raise UsageError(f"{path!r} is not a path of the form /Service/Method")

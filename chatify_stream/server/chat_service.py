@@ -1,0 +1,55 @@
+"""`service.v1.Service`: runs a handler for every Chat stream."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+
+from ..errors import UsageError
+from ..messages.service.v1 import ChatReq, ChatRsp
+from ..wire import Cardinality, MethodHandler, ServerStream
+from .session import Session
+
+__all__ = ["CHAT_PATHS", "ChatService", "Handler", "Reply", "replying"]
+
+Reply = Callable[[str], str | Awaitable[str]]
+"""Makes the reply to one message. A plain function must not block: it runs in the event loop."""
+
+Handler = Callable[[Session], Awaitable[None]]
+"""Serves one session."""
+
+CHAT_PATHS = (
+    "/service.v1.Service/Chat",
+    "/service.v1.Service/ChatStream",  # its name in a later revision of the original service
+    "/Service/Chat",  # for clients that were built without the package name
+)
+
+
+def replying(reply: Reply) -> Handler:
+    """The handler that answers each request with what `reply` makes of it, in order."""
+
+    async def handler(session: Session) -> None:
+        async for request in session:
+            text = reply(request.name)
+            if inspect.isawaitable(text):
+                text = await text
+            if not isinstance(text, str):
+                raise UsageError(f"reply() has to return a str, not {type(text).__name__}")
+            await session.send(text)
+
+    return handler
+
+
+class ChatService:
+    """The Chat method, under each of `paths`."""
+
+    def __init__(self, handler: Handler, paths: Sequence[str] = CHAT_PATHS) -> None:
+        self._handler = handler
+        self._paths = tuple(paths)
+
+    async def _chat(self, stream: ServerStream) -> None:
+        await self._handler(Session(stream))
+
+    def __mapping__(self) -> dict[str, MethodHandler]:
+        method = MethodHandler(self._chat, Cardinality.STREAM_STREAM, ChatReq, ChatRsp)
+        return dict.fromkeys(self._paths, method)

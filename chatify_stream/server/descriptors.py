@@ -1,0 +1,127 @@
+"""An index of .proto definitions: which file declares which name.
+
+Built from FileDescriptorSets, as `protoc --descriptor_set_out --include_imports` writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from importlib.resources import files
+
+from ..errors import UsageError
+from ..messages.google.protobuf import (
+    DescriptorProto,
+    EnumDescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+    FileDescriptorSet,
+)
+
+__all__ = ["DescriptorIndex", "own_descriptor_set"]
+
+
+def own_descriptor_set() -> bytes:
+    """The descriptor set of the services that this package has."""
+    return files("chatify_stream.messages").joinpath("descriptors.binpb").read_bytes()
+
+
+class DescriptorIndex:
+    """Looks up .proto files by their name, by a full name they declare, and by extension."""
+
+    def __init__(self, descriptor_sets: Iterable[bytes]) -> None:
+        """Of a file that stands in several sets the first is taken."""
+        self._files: dict[str, FileDescriptorProto] = {}
+        self._file_of_symbol: dict[str, str] = {}
+        self._file_of_extension: dict[str, dict[int, str]] = {}
+        for data in descriptor_sets:
+            for file in _parse(data):
+                if file.name not in self._files:
+                    self._add(file)
+
+    def file(self, name: str) -> list[bytes] | None:
+        """The serialised file of this name, then all files that it imports; None if unknown."""
+        if name not in self._files:
+            return None
+        return [bytes(self._files[each]) for each in self._with_imports(name)]
+
+    def file_of_symbol(self, symbol: str) -> list[bytes] | None:
+        """As `file`, for the file that declares this full name."""
+        return self.file(self._file_of_symbol.get(symbol, ""))
+
+    def file_of_extension(self, extendee: str, number: int) -> list[bytes] | None:
+        """As `file`, for the file that declares this extension of the message `extendee`."""
+        return self.file(self._file_of_extension.get(extendee, {}).get(number, ""))
+
+    def extension_numbers(self, message: str) -> list[int] | None:
+        """The numbers of all extensions of a message, ascending; None if it is unknown."""
+        if message not in self._file_of_symbol:
+            return None
+        return sorted(self._file_of_extension.get(message, {}))
+
+    def _with_imports(self, name: str) -> list[str]:
+        names = [name]
+        for each in names:  # which grows meanwhile
+            names += [
+                imported
+                for imported in self._files[each].dependency
+                if imported in self._files and imported not in names
+            ]
+        return names
+
+    def _add(self, file: FileDescriptorProto) -> None:
+        self._files[file.name] = file
+        for symbol in _symbols(file):
+            self._file_of_symbol.setdefault(symbol, file.name)
+        for extension in _extensions(file.extension, file.message_type):
+            extendee = extension.extendee.removeprefix(".")
+            self._file_of_extension.setdefault(extendee, {})[extension.number] = file.name
+
+
+def _parse(data: bytes) -> list[FileDescriptorProto]:
+    try:
+        return FileDescriptorSet.parse(data).file
+    except Exception as error:  # betterproto2 has no error class of its own
+        raise UsageError(
+            f"not a FileDescriptorSet, as protoc --descriptor_set_out writes it: {error}"
+        ) from error
+
+
+def _symbols(file: FileDescriptorProto) -> Iterator[str]:
+    scope = f"{file.package}." if file.package else ""
+    for message in file.message_type:
+        yield from _symbols_of_message(scope, message)
+    for enum in file.enum_type:
+        yield from _symbols_of_enum(scope, enum)
+    for extension in file.extension:
+        yield scope + extension.name
+    for service in file.service:
+        yield scope + service.name
+        for method in service.method:
+            yield f"{scope}{service.name}.{method.name}"
+
+
+def _symbols_of_message(scope: str, message: DescriptorProto) -> Iterator[str]:
+    yield scope + message.name
+    inner = f"{scope}{message.name}."
+    for field in (*message.field, *message.extension):
+        yield inner + field.name
+    for oneof in message.oneof_decl:
+        yield inner + oneof.name
+    for enum in message.enum_type:
+        yield from _symbols_of_enum(inner, enum)
+    for nested in message.nested_type:
+        yield from _symbols_of_message(inner, nested)
+
+
+def _symbols_of_enum(scope: str, enum: EnumDescriptorProto) -> Iterator[str]:
+    yield scope + enum.name
+    for value in enum.value:
+        yield scope + value.name  # in protobuf, values are siblings of their enum
+
+
+def _extensions(
+    extensions: Iterable[FieldDescriptorProto], messages: Iterable[DescriptorProto]
+) -> Iterator[FieldDescriptorProto]:
+    yield from extensions
+    for message in messages:
+        yield from _extensions(message.extension, message.nested_type)

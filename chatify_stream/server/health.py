@@ -1,0 +1,81 @@
+"""`grpc.health.v1.Health`: whether the server, and each service of it, takes calls.
+
+Protocol: https://github.com/grpc/grpc/blob/master/doc/health-checking.md
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from ..errors import StatusError, UnavailableError
+from ..messages.grpc.health.v1 import (
+    HealthBase,
+    HealthCheckRequest,
+    HealthCheckResponse,
+    HealthCheckResponseServingStatus,
+    HealthListRequest,
+    HealthListResponse,
+)
+from ..wire import Status
+
+__all__ = ["HealthService", "ServingStatus"]
+
+ServingStatus = HealthCheckResponseServingStatus
+
+
+class HealthService(HealthBase):
+    """The statuses by service name; `""` is the server as a whole.
+
+    Who watches gets the status at once and then each change; of two changes in quick succession
+    it may see the last alone.
+    """
+
+    def __init__(self) -> None:
+        self._statuses: dict[str, ServingStatus] = {}
+        self._changed = asyncio.Event()
+        self._shut_down = False
+
+    def set_status(self, service: str, status: ServingStatus) -> None:
+        """Sets the status of one service, known before or not."""
+        self._statuses[service] = status
+        self._notify()
+
+    def shut_down(self) -> None:
+        """Sets every service to NOT_SERVING, tells those who watch, and ends their calls."""
+        self._statuses = dict.fromkeys(self._statuses, ServingStatus.NOT_SERVING)
+        self._shut_down = True
+        self._notify()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def check(self, message: HealthCheckRequest) -> HealthCheckResponse:
+        status = self._statuses.get(message.service)
+        if status is None:
+            raise StatusError(
+                Status.NOT_FOUND, f"this server has no service named {message.service!r}"
+            )
+        return HealthCheckResponse(status=status)
+
+    async def list(self, message: HealthListRequest) -> HealthListResponse:
+        return HealthListResponse(
+            statuses={
+                service: HealthCheckResponse(status=status)
+                for service, status in self._statuses.items()
+            }
+        )
+
+    async def watch(self, message: HealthCheckRequest) -> AsyncIterator[HealthCheckResponse]:
+        told: ServingStatus | None = None
+        while True:
+            changed = self._changed
+            status = self._statuses.get(message.service, ServingStatus.SERVICE_UNKNOWN)
+            if status != told:
+                told = status
+                yield HealthCheckResponse(status=status)
+            elif self._shut_down:
+                raise UnavailableError(Status.UNAVAILABLE, "the server is shutting down")
+            else:
+                await changed.wait()

@@ -1,0 +1,36 @@
+"""The reply as a template, for those who do not write Python."""
+
+from __future__ import annotations
+
+import string
+
+from .chat_service import Reply
+
+__all__ = ["DEFAULT_TEMPLATE", "reply_template"]
+
+DEFAULT_TEMPLATE = "Hello {name}"
+
+
+def reply_template(template: str) -> Reply:
+    """A reply that puts the message in place of each `{name}`; `{{` and `}}` stand for braces.
+
+    Raises `ValueError` for any other field, and for a brace without its partner.
+    """
+    pieces: list[str | None] = []
+    try:
+        for text, field, spec, conversion in string.Formatter().parse(template):
+            pieces.append(text)
+            if field is None:
+                continue
+            if field != "name" or spec or conversion:
+                raise ValueError(f"{{{field}}} is not known")
+            pieces.append(None)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}: write {{name}} where the message goes, and {{{{ or }}}} for a brace"
+        ) from None
+
+    def reply(name: str) -> str:
+        return "".join(name if piece is None else piece for piece in pieces)
+
+    return reply

@@ -1,0 +1,90 @@
+"""One Chat stream, as its handler sees it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from ..errors import UsageError
+from ..messages.service.v1 import ChatReq, ChatRsp
+from ..wire import Deadline, MetadataLike, ServerStream
+
+__all__ = ["Peer", "Session"]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Where a client connects from. A client on a Unix socket has no host and port 0."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Session:
+    """One Chat stream, from the call to its end.
+
+    Iterating gives the requests until the client half-closes. When the handler returns, the call
+    ends with status OK; when it raises a `CallError`, with that status; any other exception is
+    logged, and the client gets INTERNAL without its text. When the client leaves or its deadline
+    passes, the handler is cancelled.
+    """
+
+    def __init__(self, stream: ServerStream) -> None:
+        self._stream = stream
+        self.peer = _peer(stream.peer.addr())
+        """Where the client connects from."""
+        self.metadata: Mapping[str, str | bytes] = cast(
+            "Mapping[str, str | bytes]", stream.metadata
+        )
+        """What the client sent with the call: text, or bytes under keys that end in `-bin`.
+
+        A multi-dict: `getall(key)` gives every value of a key that was sent more than once.
+        """
+        self.user_agent = stream.user_agent
+        """The client library's name of itself, or None."""
+        self.deadline: Deadline | None = stream.deadline
+        """When the client stops waiting (`time_remaining()` in seconds), or None."""
+        self.trailers = stream.trailers
+        """Metadata to send with the status that ends the call; set it before the handler ends."""
+
+    async def receive(self) -> ChatReq | None:
+        """The next request, or None once the client has half-closed."""
+        request: ChatReq | None = await self._stream.recv_message()
+        return request
+
+    def __aiter__(self) -> AsyncIterator[ChatReq]:
+        return self
+
+    async def __anext__(self) -> ChatReq:
+        request = await self.receive()
+        if request is None:
+            raise StopAsyncIteration
+        return request
+
+    async def send(self, reply: str | ChatRsp) -> None:
+        """Sends one reply; a text is sent as the `message` of a `ChatRsp`.
+
+        Waits while the client takes no more. Safe to call from several tasks at once. Cancelled
+        in the middle of a reply, it resets the call.
+        """
+        if isinstance(reply, str):
+            reply = ChatRsp(message=reply)
+        elif not isinstance(reply, ChatRsp):
+            raise UsageError(f"a reply is a str or a ChatRsp, not {type(reply).__name__}")
+        await self._stream.send_message(reply)
+
+    async def send_initial_metadata(self, metadata: MetadataLike | None = None) -> None:
+        """Sends the response headers now, with `metadata`; otherwise the first reply does."""
+        await self._stream.send_initial_metadata(metadata=metadata)
+
+
+def _peer(address: object) -> Peer:
+    match address:
+        case (str(host), int(port), *_):
+            return Peer(host, port)
+        case _:
+            return Peer("", 0)

@@ -1,0 +1,35 @@
+"""gRPC over HTTP/2 on grpclib: a server and a channel for any service.
+
+Subclasses of `grpclib.server.Server` and `grpclib.client.Channel` with the same API. This package
+knows nothing of chat, and it is the only one that touches grpclib's server, client and protocol,
+or h2.
+"""
+
+from __future__ import annotations
+
+from grpclib.const import Cardinality, Status
+from grpclib.const import Handler as MethodHandler
+from grpclib.metadata import Deadline
+
+from .call import ServerStream
+from .channel import CONNECT_TIMEOUT, Channel, ClientStream
+from .codec import ProtoCodec, StatusDetailsCodec
+from .grpclib_internals import MetadataLike
+from .protocol import MAX_MESSAGE_SIZE
+from .server import Server
+
+__all__ = [
+    "CONNECT_TIMEOUT",
+    "MAX_MESSAGE_SIZE",
+    "Cardinality",
+    "Channel",
+    "ClientStream",
+    "Deadline",
+    "MetadataLike",
+    "MethodHandler",
+    "ProtoCodec",
+    "Server",
+    "ServerStream",
+    "Status",
+    "StatusDetailsCodec",
+]

@@ -1,0 +1,265 @@
+"""The server's side of calls: one task a call, from its headers to its end.
+
+Rules: every call ends with trailers or a reset, and its stream is released once its task is done,
+whatever ended it - also a task that was cancelled before its first step (CVE-2023-44487).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from grpclib.server import Stream
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError as H2ProtocolError
+
+from ..errors import CallError, CancelledCallError, UnavailableError
+from .grpclib_internals import (
+    GRPC_CONTENT_TYPE,
+    AbstractHandler,
+    CodecBase,
+    DeadlineWrapper,
+    DispatchServerEvents,
+    H2Stream,
+    Headers,
+    MethodHandler,
+    StatusDetailsCodecBase,
+    Wrapper,
+    encode_grpc_message,
+)
+from .protocol import CallStream
+from .request import Refusal, Request, read_request
+
+__all__ = ["Calls", "ServerStream", "Services"]
+
+log = logging.getLogger(__name__)
+
+SHUTTING_DOWN = "the server is shutting down"
+
+
+class ServerStream(Stream[Any, Any]):
+    """grpclib's stream of a handler, and trailers that may be set before the call ends."""
+
+    _stream: CallStream
+
+    def __init__(self, *args: Any, max_message_size: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._max_message_size = max_message_size
+        self.trailers: dict[str, str | bytes] = {}
+        """Trailing metadata, sent with the status that ends the call."""
+
+    async def recv_message(self) -> Any:
+        """The next message, or None after the last one. Cancelled, it loses nothing."""
+        data = await self._stream.recv_frame(self._max_message_size)
+        if data is None:
+            return None
+        message = self._codec.decode(data, self._recv_type)
+        (message,) = await self._dispatch.recv_message(message)
+        self._messages_received += 1
+        return message
+
+    async def send_message(self, message: Any) -> None:
+        """grpclib's; raises `CancelledCallError` when the client has left."""
+        try:
+            await super().send_message(message)
+        except H2ProtocolError as error:
+            raise CancelledCallError(Status.CANCELLED, "the client has left the call") from error
+
+    async def send_trailing_metadata(self, *, metadata: Any = None, **kwargs: Any) -> None:
+        metadata = dict(metadata or {})
+        await super().send_trailing_metadata(metadata=self.trailers | metadata, **kwargs)
+
+    @property
+    def is_ended(self) -> bool:
+        """Nothing more can be sent: the trailers are, or the stream is gone."""
+        return self._send_trailing_metadata_done or not self._stream.closable
+
+
+@dataclass(frozen=True)
+class Services:
+    """What all connections of a server share."""
+
+    methods: Mapping[str, MethodHandler]
+    codec: CodecBase
+    status_details_codec: StatusDetailsCodecBase | None
+    dispatch: DispatchServerEvents
+    max_message_size: int
+    calls: set[asyncio.Task[None]] = field(default_factory=set)
+    """The tasks of all open calls, on all connections."""
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    status: Status
+    message: str | None = None
+    details: Any = None
+
+
+class Calls(AbstractHandler):
+    """The open calls of one connection."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._tasks: dict[H2Stream, asyncio.Task[None]] = {}
+        self.refusing = False
+        """New calls are answered UNAVAILABLE."""
+
+    def accept(
+        self, stream: H2Stream, headers: Headers, release_stream: Callable[[], None]
+    ) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(stream, headers))
+        self._tasks[stream] = task
+        self._services.calls.add(task)
+        task.add_done_callback(partial(self._ended, stream, release_stream))
+
+    def cancel(self, stream: H2Stream) -> None:
+        """The peer has reset the stream."""
+        task = self._tasks.get(stream)
+        if task is not None:
+            task.cancel()
+
+    def close(self) -> None:
+        """The connection is gone."""
+        for task in self._tasks.values():
+            task.cancel()
+
+    def end(self) -> None:
+        """Ends every open call UNAVAILABLE, because the server shuts down."""
+        error = UnavailableError(Status.UNAVAILABLE, SHUTTING_DOWN)
+        for stream, task in self._tasks.items():
+            if stream.wrapper is None:
+                task.cancel()
+            else:
+                stream.wrapper.cancel(error)
+
+    def _ended(
+        self, stream: H2Stream, release: Callable[[], None], task: asyncio.Task[None]
+    ) -> None:
+        del self._tasks[stream]
+        self._services.calls.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a call could not be ended", exc_info=error)
+        if stream.closable:
+            stream.reset_nowait(ErrorCodes.CANCEL if task.cancelled() else ErrorCodes.NO_ERROR)
+        release()
+
+    async def _serve(self, h2_stream: H2Stream, headers: Headers) -> None:
+        services = self._services
+        subtype = services.codec.__content_subtype__
+        try:
+            request = read_request(headers, services.methods, subtype)
+            if self.refusing:
+                raise Refusal(Status.UNAVAILABLE, SHUTTING_DOWN)
+        except Refusal as refusal:
+            await _refuse(h2_stream, refusal, subtype)
+            return
+        method = services.methods[request.method]
+        stream = ServerStream(
+            h2_stream,
+            request.method,
+            method.cardinality,
+            method.request_type,
+            method.reply_type,
+            codec=services.codec,
+            status_details_codec=services.status_details_codec,
+            dispatch=services.dispatch,
+            deadline=request.deadline,
+            user_agent=request.user_agent,
+            max_message_size=services.max_message_size,
+        )
+        outcome = await self._run(stream, h2_stream, method, request)
+        if stream.is_ended:
+            return
+        try:
+            await _end(stream, outcome)
+        except H2ProtocolError as error:
+            log.debug("%s: the peer has left: %s", request.method, error)
+
+    async def _run(
+        self, stream: ServerStream, h2_stream: H2Stream, method: MethodHandler, request: Request
+    ) -> _Outcome:
+        """Runs the handler; says how the call ends. Raises only its own cancellation."""
+        wrapper: Wrapper
+        deadline: AbstractContextManager[None]
+        if request.deadline is None:
+            wrapper, deadline = Wrapper(), nullcontext()
+        else:
+            wrapper = DeadlineWrapper()
+            deadline = wrapper.start(request.deadline)
+        h2_stream.wrapper = wrapper
+        try:
+            with deadline, wrapper:
+                stream.metadata, handler = await self._services.dispatch.recv_request(
+                    request.metadata,
+                    method.func,
+                    method_name=request.method,
+                    deadline=request.deadline,
+                    content_type=request.content_type,
+                    user_agent=request.user_agent,
+                    peer=stream.peer,
+                )
+                await handler(stream)
+        except GRPCError as error:
+            if isinstance(error, CallError):
+                stream.trailers.update(error.metadata)
+            return _Outcome(error.status, error.message, error.details)
+        except StreamTerminatedError as error:
+            log.debug("%s: %s", request.method, error)
+            return _Outcome(Status.CANCELLED)
+        except TimeoutError:
+            if wrapper.cancelled:
+                return _Outcome(Status.DEADLINE_EXCEEDED, "the deadline of the call has passed")
+            return _failed(request.method)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return _failed(request.method)  # of a future that the handler awaited
+        except Exception:
+            return _failed(request.method)
+        return _Outcome(Status.OK)
+
+
+def _failed(method: str) -> _Outcome:
+    # The text of the exception is for the log alone: it may hold what clients must not see.
+    log.exception("%s: the handler failed", method)
+    return _Outcome(Status.INTERNAL, "the handler failed")
+
+
+async def _end(stream: ServerStream, outcome: _Outcome) -> None:
+    try:
+        await stream.send_trailing_metadata(
+            status=outcome.status,
+            status_message=outcome.message,
+            status_details=outcome.details,
+        )
+    except ProtocolError as error:  # a unary call that sent no message
+        log.error("%s", error)
+        await stream.send_trailing_metadata(
+            status=Status.INTERNAL, status_message="the handler sent no message"
+        )
+    except (TypeError, ValueError) as error:  # metadata that cannot be sent
+        log.error("the trailers cannot be sent: %s", error)
+        stream.trailers.clear()
+        await stream.send_trailing_metadata(
+            status=Status.INTERNAL, status_message="the handler set trailers that cannot be sent"
+        )
+
+
+async def _refuse(stream: H2Stream, refusal: Refusal, subtype: str) -> None:
+    await stream.send_headers(
+        [
+            (":status", str(refusal.http_status)),
+            ("content-type", f"{GRPC_CONTENT_TYPE}+{subtype}"),
+            ("grpc-status", str(refusal.status.value)),
+            ("grpc-message", encode_grpc_message(refusal.message)),
+        ],
+        end_stream=True,
+    )

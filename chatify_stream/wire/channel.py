@@ -1,0 +1,410 @@
+"""The gRPC client's side: grpclib's channel and stream, with errors that say what happened.
+
+What grpclib 0.4.9 does wrong, and these subclasses do right: a status that arrived before this
+side had ended its requests could not be read; leaving a call before its request was sent left
+its deadline's timer running; a call that was opened while the connection was lost waited for
+ever; a call that is given up is reset with NO_ERROR instead of CANCEL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import ssl as ssl_module
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, cast
+
+import grpclib.client
+from grpclib.const import Cardinality, Status
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from grpclib.metadata import Deadline
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError as H2ProtocolError
+from multidict import MultiDict
+
+from ..errors import (
+    CallError,
+    ChatifyError,
+    ClosedError,
+    DeadlineExceededError,
+    PeerProtocolError,
+    UnavailableError,
+    UsageError,
+    call_error,
+)
+from .codec import ProtoCodec, StatusDetailsCodec
+from .grpclib_internals import (
+    ClientHandler,
+    CodecBase,
+    Configuration,
+    H2Protocol,
+    Headers,
+    Metadata,
+    MetadataLike,
+    StatusDetailsCodecBase,
+)
+from .protocol import MAX_MESSAGE_SIZE, CallStream, StreamResetError, WireProtocol, h2_config
+
+__all__ = ["CONNECT_TIMEOUT", "Channel", "ClientStream"]
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds that reaching the server may take."""
+
+LAST_WORDS = 0.5
+"""Seconds that closing a connection may take until it is cut off."""
+
+# https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors
+_STATUS_OF_RESET = {
+    ErrorCodes.REFUSED_STREAM: Status.UNAVAILABLE,
+    ErrorCodes.CANCEL: Status.CANCELLED,
+    ErrorCodes.ENHANCE_YOUR_CALM: Status.RESOURCE_EXHAUSTED,
+    ErrorCodes.INADEQUATE_SECURITY: Status.PERMISSION_DENIED,
+}
+
+
+class ClientStream(grpclib.client.Stream[Any, Any]):
+    """One call: grpclib's API.
+
+    A call that does not end OK raises a `CallError` wherever it is noticed; one that this side
+    has closed raises `ClosedError`, and wrong use `UsageError`.
+    """
+
+    _channel: Channel
+    _stream: CallStream
+
+    @property
+    def is_ended_by_peer(self) -> bool:
+        """The server has sent its status: there is nothing to send any more."""
+        return self._send_request_done and self._stream.remote_ended
+
+    async def __aenter__(self) -> ClientStream:
+        with self._errors():
+            await super().__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        """Waits for the status of a call that is left without an exception; resets others."""
+        succeeded = False
+        try:
+            if exc_val is None and self._send_request_done and not self._cancel_done:
+                await self._finish()
+                succeeded = True
+        finally:
+            if self._send_request_done:
+                if self._stream.closable:
+                    self._stream.reset_nowait(ErrorCodes.CANCEL)
+                self._release_stream()
+            if self._wrapper_ctx is not None:
+                self._wrapper_ctx.__exit__(None, None, None)
+            if succeeded:
+                self._channel._calls_succeeded += 1
+            else:
+                self._channel._calls_failed += 1
+
+    async def _finish(self) -> None:
+        if not self._recv_initial_metadata_done:
+            await self.recv_initial_metadata()
+        if not self._recv_trailing_metadata_done:
+            requests_ended = self._end_done or (
+                not self._cardinality.client_streaming and self._send_message_done
+            )
+            if not requests_ended and not self.is_ended_by_peer:
+                raise UsageError("the requests were not ended: end() or cancel() the call first")
+            await self.recv_trailing_metadata()
+
+    async def send_request(self, *, end: bool = False) -> None:
+        with self._errors():
+            try:
+                await super().send_request(end=end)
+            except (TypeError, ValueError) as error:  # of the metadata
+                raise UsageError(str(error)) from error
+
+    async def send_message(self, message: Any, *, end: bool = False) -> None:
+        with self._errors():
+            await super().send_message(message, end=end)
+
+    async def end(self) -> None:
+        with self._errors():
+            await super().end()
+
+    async def recv_initial_metadata(self) -> None:
+        with self._errors():
+            await super().recv_initial_metadata()
+
+    async def recv_message(self) -> Any:
+        """The next message, or None after the last one. Cancelled, it loses nothing."""
+        if not self._recv_initial_metadata_done:
+            await self.recv_initial_metadata()
+        with self._errors(), self._wrapper:
+            data = await self._stream.recv_frame(self._channel.max_message_size)
+            if data is None:
+                return None
+            message = self._codec.decode(data, self._recv_type)
+            (message,) = await self._dispatch.recv_message(message)
+            self._messages_received += 1
+            return message
+
+    async def recv_trailing_metadata(self) -> None:
+        """Waits for the status, also before this side has ended its requests."""
+        with self._errors():
+            if self._send_request_done and not self._trailers_only:
+                with self._wrapper:
+                    await self._stream.recv_trailers()
+                self._end_done = True
+            await super().recv_trailing_metadata()
+
+    def abort(self, error: Exception) -> None:
+        """Ends the call here: whoever waits for it gets `error`, and the server a reset."""
+        self._wrapper.cancel(error)
+
+    async def cancel(self) -> None:
+        """Gives the call up: the server learns of it. May be called again."""
+        if self._send_request_done and not self._cancel_done:
+            self._cancel_done = True
+            if self._stream.closable:
+                self._stream.reset_nowait(ErrorCodes.CANCEL)
+
+    def _raise_for_status(self, headers_map: dict[str, str]) -> None:
+        with _not_grpc():
+            super()._raise_for_status(headers_map)
+
+    def _raise_for_content_type(self, headers_map: dict[str, str]) -> None:
+        with _not_grpc():
+            super()._raise_for_content_type(headers_map)
+
+    def _process_grpc_status(self, headers_map: dict[str, str]) -> tuple[Status, str | None, Any]:
+        with _not_grpc():
+            return super()._process_grpc_status(headers_map)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turns what grpclib, h2 and asyncio raise into the errors of this library."""
+        try:
+            yield
+        except ChatifyError:
+            raise
+        except GRPCError as error:
+            raise self._call_error(error.status, error.message, error.details) from error
+        except TimeoutError as error:
+            raise DeadlineExceededError(
+                Status.DEADLINE_EXCEEDED, "the deadline of the call has passed"
+            ) from error
+        except StreamTerminatedError as error:
+            raise self._terminated(error) from error
+        except H2ProtocolError as error:
+            raise self._stream_closed(error) from error
+        except ProtocolError as error:
+            raise UsageError(str(error)) from error
+
+    def _call_error(self, status: Status, message: str | None, details: Any) -> CallError:
+        metadata = self.trailing_metadata
+        return call_error(
+            status, message, details, metadata={} if metadata is None else dict(metadata)
+        )
+
+    def _terminated(self, error: StreamTerminatedError) -> ChatifyError:
+        if self._channel.is_closed:
+            return ClosedError("the channel was closed")
+        if isinstance(error, StreamResetError):
+            code = error.error_code
+            known = {int(reset): status for reset, status in _STATUS_OF_RESET.items()}
+            return call_error(known.get(code, Status.INTERNAL), str(error))
+        target = self._channel.target
+        if self._send_request_done and self._stream.connection.peer_error is not None:
+            return PeerProtocolError(
+                Status.INTERNAL,
+                f"{target} does not speak gRPC ({self._stream.connection.peer_error})",
+            )
+        return UnavailableError(Status.UNAVAILABLE, f"the connection to {target} was lost")
+
+    def _stream_closed(self, error: H2ProtocolError) -> ChatifyError:
+        """h2 will not send on this stream: the call has ended before."""
+        if not self._send_request_done:
+            return UnavailableError(
+                Status.UNAVAILABLE, f"the connection to {self._channel.target} is closing"
+            )
+        try:
+            headers = self._stream.trailers or self._stream.headers
+            if headers is not None and self._stream.remote_ended:
+                self._raise_for_grpc_status(*self._process_grpc_status(dict(headers)))
+        except GRPCError as status:
+            return self._call_error(status.status, status.message, status.details)
+        return ClosedError("the call has ended: nothing more can be sent")
+
+
+@contextmanager
+def _not_grpc() -> Iterator[None]:
+    try:
+        yield
+    except GRPCError as error:
+        raise PeerProtocolError(error.status, f"the answer is not gRPC: {error.message}") from error
+
+
+class Channel(grpclib.client.Channel):
+    """A connection to one server that is made when a call needs it, and made again after a loss.
+
+    grpclib's API. Besides: `connect`, to make the connection before the first call, and
+    `connect_timeout`. A closed channel stays closed.
+    """
+
+    def __init__(
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        max_message_size: int = MAX_MESSAGE_SIZE,
+        path: str | None = None,
+        codec: CodecBase | None = None,
+        status_details_codec: StatusDetailsCodecBase | None = None,
+        ssl: None | bool | ssl_module.SSLContext | ssl_module.DefaultVerifyPaths = None,
+        config: Configuration | None = None,
+    ) -> None:
+        """`connect_timeout`: seconds that reaching the server may take.
+
+        `max_message_size`: bytes; a larger reply ends its call RESOURCE_EXHAUSTED.
+        """
+        super().__init__(
+            host,
+            port,
+            path=path,
+            codec=codec or ProtoCodec(),
+            status_details_codec=status_details_codec or StatusDetailsCodec(),
+            ssl=ssl,
+            config=config,
+        )
+        self._h2_config = h2_config(client_side=True)
+        self._connect_timeout = connect_timeout
+        self.max_message_size = max_message_size
+        self._closed = False
+        self._open_connections: set[WireProtocol] = set()
+        self._connection_gone = asyncio.Event()
+
+    @property
+    def target(self) -> str:
+        """The address of the server, for people."""
+        return self._path or self._authority
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    async def connect(self) -> None:
+        """Makes the connection, unless it stands. Raises `UnavailableError` when it cannot."""
+        await self.__connect__()
+
+    async def __connect__(self) -> H2Protocol:
+        self._raise_if_closed()
+        protocol = await super().__connect__()
+        if self._closed:
+            protocol.processor.close("the channel was closed")
+            self._raise_if_closed()
+        return protocol
+
+    def close(self) -> None:
+        """Closes the connection; calls that are open end with `ClosedError`."""
+        self._closed = True
+        super().close()
+
+    async def wait_closed(self) -> None:
+        """Waits until the connection is gone, half a second at the most."""
+        try:
+            async with asyncio.timeout(LAST_WORDS):
+                while self._open_connections:
+                    self._connection_gone.clear()
+                    await self._connection_gone.wait()
+        except TimeoutError:
+            for connection in list(self._open_connections):
+                connection.abort()
+
+    async def __aenter__(self) -> Channel:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        self.close()
+        await self.wait_closed()
+
+    def request(
+        self,
+        name: str,
+        cardinality: Cardinality,
+        request_type: Any,
+        reply_type: Any,
+        *,
+        timeout: float | None = None,
+        deadline: Deadline | None = None,
+        metadata: MetadataLike | None = None,
+    ) -> ClientStream:
+        """A call that is sent when it is entered and its first method awaited.
+
+        `timeout`: seconds until it has to have ended, connecting included.
+        """
+        if timeout is not None:
+            limit = Deadline.from_timeout(timeout)
+            deadline = limit if deadline is None else min(limit, deadline)
+        return ClientStream(
+            self,
+            name,
+            cast(Metadata, MultiDict(metadata or ())),
+            cardinality,
+            request_type,
+            reply_type,
+            codec=self._codec,
+            status_details_codec=self._status_details_codec,
+            dispatch=self.__dispatch__,
+            deadline=deadline,
+        )
+
+    def _protocol_factory(self) -> WireProtocol:
+        return WireProtocol(
+            ClientHandler(),
+            self._config,
+            self._h2_config,
+            on_open=self._open_connections.add,
+            on_close=self._connection_closed,
+        )
+
+    def _connection_closed(self, connection: WireProtocol) -> None:
+        self._open_connections.discard(connection)
+        self._connection_gone.set()
+
+    async def _create_connection(self) -> H2Protocol:
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                return await super()._create_connection()
+        except TimeoutError as error:
+            reason = f"no answer within {self._connect_timeout:g} s"
+            raise self._unreachable(reason) from error
+        except socket.gaierror as error:
+            raise self._unreachable(f"the host is not known ({error.strerror})") from error
+        except ssl_module.SSLError as error:
+            raise self._unreachable(f"TLS failed ({error})") from error
+        except OSError as error:
+            raise self._unreachable(_reason(error)) from error
+
+    def _unreachable(self, reason: str) -> UnavailableError:
+        return UnavailableError(Status.UNAVAILABLE, f"cannot connect to {self.target}: {reason}")
+
+    def _raise_if_closed(self) -> None:
+        if self._closed:
+            raise ClosedError("the channel is closed")
+
+
+def _reason(error: OSError) -> str:
+    # When a host has several addresses, asyncio puts all their errors into the text of one.
+    numbers = {int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))}
+    return os.strerror(numbers.pop()) if len(numbers) == 1 else str(error)

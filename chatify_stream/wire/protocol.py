@@ -1,0 +1,362 @@
+"""One HTTP/2 connection: grpclib's protocol, mended.
+
+What grpclib 0.4.9 and h2 4.4 do wrong, and these subclasses do right:
+
+- an empty DATA frame ended the read, so that a message was lost with status OK;
+- a frame of an unknown type dropped the connection (RFC 9113, 5.5: ignore it);
+- a protocol error closed the connection without the GOAWAY that says why, and a header that is
+  not ASCII without even that;
+- one stream too many dropped the connection (now that stream alone is refused);
+- a reset that followed a complete answer threw away what had not been read of it;
+- a read that was cancelled between a message's prefix and its body lost the prefix, and a message
+  of any size was read;
+- two messages sent at once on one stream mixed their bytes, and a send that was cancelled in its
+  middle left half a message on the wire.
+
+A connection is serving, then draining (no new calls, and it closes after its last one), then
+closed. `drain` and the loss of the transport change that; nothing goes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from collections.abc import Callable
+from typing import Any, cast
+
+from grpclib.const import Status
+from grpclib.exceptions import StreamTerminatedError
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import DataReceived, Event, StreamEnded, StreamReset
+from h2.exceptions import ProtocolError as H2ProtocolError
+from h2.settings import SettingCodes, Settings
+
+from ..errors import StatusError
+from .grpclib_internals import (
+    AbstractHandler,
+    Configuration,
+    Connection,
+    EventsProcessor,
+    H2Protocol,
+    H2Stream,
+    Headers,
+    Wrapper,
+    set_nodelay,
+)
+
+__all__ = [
+    "MAX_CONCURRENT_STREAMS",
+    "MAX_MESSAGE_SIZE",
+    "CallStream",
+    "StreamResetError",
+    "WireProtocol",
+    "h2_config",
+]
+
+log = logging.getLogger(__name__)
+
+MAX_CONCURRENT_STREAMS = 1000
+"""How many streams a peer may have open on one connection."""
+
+MAX_MESSAGE_SIZE = 4 * 1024 * 1024
+"""Bytes of one message, unless configured otherwise; gRPC's usual default."""
+
+PREFIX = struct.Struct(">BI")
+"""Before each message: whether it is compressed, and its size."""
+
+MAX_HEADER_LIST_SIZE = 16 * 1024
+"""Bytes of decoded headers that a peer may send with one call (RFC 9113, 6.5.2)."""
+
+
+def h2_config(*, client_side: bool) -> H2Configuration:
+    """grpclib's settings, but every byte of a header can be read: ours to judge, not h2's."""
+    return H2Configuration(
+        client_side=client_side,
+        header_encoding="latin-1",
+        validate_inbound_headers=False,
+        validate_outbound_headers=False,
+        normalize_inbound_headers=False,
+        normalize_outbound_headers=False,
+    )
+
+
+class StreamResetError(StreamTerminatedError):
+    """The peer reset the stream; `error_code` is the HTTP/2 code it gave."""
+
+    def __init__(self, error_code: int) -> None:
+        super().__init__(error_code)
+        self.error_code = error_code
+
+    def __str__(self) -> str:
+        try:
+            name = ErrorCodes(self.error_code).name
+        except ValueError:
+            name = f"error code {self.error_code}"
+        return f"the peer reset the stream with {name}"
+
+
+class CallStream(H2Stream):
+    """The HTTP/2 stream of one call."""
+
+    connection: _WireConnection
+
+    remote_ended = False
+    """The peer has sent END_STREAM: all that it had to say is here."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sending = asyncio.Lock()
+        self._prefix = b""
+
+    async def recv_frame(self, max_size: int) -> bytes | None:
+        """The bytes of the next message; None after the last one.
+
+        Cancelled, it loses nothing: the next call goes on where it was. Raises `StatusError`.
+        """
+        if not self._prefix:
+            self._prefix = await self._recv_exactly(PREFIX.size)
+            if not self._prefix:
+                return None
+        compressed, size = PREFIX.unpack(self._prefix)
+        if compressed:
+            raise StatusError(
+                Status.UNIMPLEMENTED, "the message is compressed, which is not supported"
+            )
+        if size > max_size:
+            raise StatusError(
+                Status.RESOURCE_EXHAUSTED,
+                f"the message has {size} bytes; at most {max_size} are taken",
+            )
+        data = await self._recv_exactly(size)
+        if len(data) < size:
+            raise _cut_short()
+        self._prefix = b""
+        return data
+
+    async def _recv_exactly(self, size: int) -> bytes:
+        try:
+            return await self.recv_data(size)
+        except AssertionError as error:  # grpclib's word for it
+            raise _cut_short() from error
+
+    async def send_data(self, data: bytes, end_stream: bool = False) -> None:
+        """Sends one message, whole: messages sent at once queue up behind each other.
+
+        Cancelled after a part of the message has left, it resets the stream, because whatever
+        came next would be read as the rest of that message.
+        """
+        async with self._sending:
+            before = self.data_sent
+            try:
+                await super().send_data(data, end_stream)
+            except BaseException:
+                if before < self.data_sent < before + len(data) and self.closable:
+                    self.reset_nowait(ErrorCodes.CANCEL)
+                raise
+
+    async def end(self) -> None:
+        async with self._sending:
+            await super().end()
+
+    async def send_request(
+        self,
+        headers: Headers,
+        end_stream: bool = False,
+        *,
+        _processor: EventsProcessor,
+    ) -> Callable[[], None]:
+        release = await super().send_request(headers, end_stream, _processor=_processor)
+        if self.connection.is_closing():  # lost while this call waited for its turn
+            release()
+            raise StreamTerminatedError("the connection was lost")
+        return release
+
+
+def _cut_short() -> StatusError:
+    return StatusError(Status.INTERNAL, "the stream ended in the middle of a message")
+
+
+class _WireConnection(Connection):
+    peer_error: str | None = None
+    """How the peer broke HTTP/2, when it did."""
+
+    def create_stream(
+        self, *, stream_id: int | None = None, wrapper: Wrapper | None = None
+    ) -> CallStream:
+        return CallStream(
+            self, self._connection, self._transport, stream_id=stream_id, wrapper=wrapper
+        )
+
+    def flush(self) -> None:
+        if not self.is_closing():
+            super().flush()
+
+
+class _H2Connection(H2Connection):
+    """h2, but for its answer to one stream too many, which is to end the connection."""
+
+    @property
+    def open_inbound_streams(self) -> int:
+        return min(super().open_inbound_streams, MAX_CONCURRENT_STREAMS - 1)
+
+
+class _WireEvents(EventsProcessor):
+    def __init__(
+        self,
+        handler: AbstractHandler,
+        connection: Connection,
+        *,
+        client_side: bool,
+        on_release: Callable[[], None],
+    ) -> None:
+        super().__init__(handler, connection)
+        self._client_side = client_side
+        self._on_release = on_release
+
+    def register(self, stream: H2Stream) -> Callable[[], None]:
+        """grpclib's, but the function that it returns may be called more than once."""
+        release = super().register(stream)
+
+        def release_once() -> None:
+            if stream.id in self.streams:
+                release()
+                self._on_release()
+
+        return release_once
+
+    def process(self, event: Event) -> None:
+        # What is left out: frames of unknown types, and events that need no answer of ours.
+        if type(event) in getattr(self, "processors", ()):
+            super().process(event)
+
+    def process_data_received(self, event: DataReceived) -> None:
+        if event.flow_controlled_length:
+            super().process_data_received(event)
+
+    def process_stream_ended(self, event: StreamEnded) -> None:
+        stream = cast("CallStream | None", self.streams.get(event.stream_id))
+        if stream is not None:
+            stream.remote_ended = True
+        super().process_stream_ended(event)
+
+    def process_stream_reset(self, event: StreamReset) -> None:
+        self.connection.streams_failed += 1
+        stream = cast("CallStream | None", self.streams.get(event.stream_id))
+        if stream is None:
+            return
+        if self._client_side and stream.remote_ended:
+            # RFC 9113, 8.1: the server wants no more of the request. Its answer is whole and
+            # stays readable; whoever waits to send finds the stream closed.
+            stream.window_updated.set()
+            return
+        if stream.wrapper is not None:
+            code = event.error_code if event.remote_reset else ErrorCodes.PROTOCOL_ERROR
+            stream.wrapper.cancel(StreamResetError(int(code or 0)))
+        self.handler.cancel(stream)
+
+
+class WireProtocol(H2Protocol):
+    """One connection, of a server or of a channel."""
+
+    connection: _WireConnection
+
+    def __init__(
+        self,
+        handler: AbstractHandler,
+        config: Configuration,
+        h2_config: H2Configuration,
+        *,
+        on_open: Callable[[WireProtocol], None] | None = None,
+        on_close: Callable[[WireProtocol], None] | None = None,
+    ) -> None:
+        super().__init__(handler, config, h2_config)
+        self._on_open = on_open
+        self._on_close = on_close
+        self._draining = False
+        self.transport: asyncio.Transport | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """No call is open on this connection."""
+        return not self.processor.streams
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast(asyncio.Transport, transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            set_nodelay(sock)
+        client_side = bool(self.h2_config.client_side)
+        h2_connection = _H2Connection(config=self.h2_config)
+        h2_connection.local_settings = Settings(
+            client=client_side,
+            initial_values={
+                SettingCodes.ENABLE_PUSH: 0,
+                SettingCodes.MAX_CONCURRENT_STREAMS: MAX_CONCURRENT_STREAMS,
+                SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST_SIZE,
+                SettingCodes.INITIAL_WINDOW_SIZE: self.config.http2_stream_window_size,
+            },
+        )
+        h2_connection.decoder.max_header_list_size = MAX_HEADER_LIST_SIZE
+        h2_connection.initiate_connection()
+        increment = (
+            self.config.http2_connection_window_size - h2_connection.inbound_flow_control_window
+        )
+        if increment > 0:
+            h2_connection.increment_flow_control_window(increment)
+
+        self.transport = transport
+        self.connection = _WireConnection(h2_connection, transport, config=self.config)
+        self.connection.flush()
+        self.connection.initialize()
+        self.processor = _WireEvents(
+            self.handler, self.connection, client_side=client_side, on_release=self._released
+        )
+        if self._on_open is not None:
+            self._on_open(self)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            events = self.connection.feed(data)
+        except H2ProtocolError as error:
+            log.info("a connection is closed because the peer broke HTTP/2: %s", error)
+            self.connection.peer_error = str(error)
+            self.connection.flush()  # the GOAWAY
+            self.processor.close("the peer broke HTTP/2")
+            return
+        self.connection.flush()
+        for event in events:
+            self.processor.process(event)
+        self.connection.flush()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        # Whoever waits for a turn to open a call has to look again.
+        self.connection.write_ready.set()
+        self.connection.stream_close_waiter.set()
+        if self._on_close is not None:
+            self._on_close(self)
+
+    def drain(self) -> None:
+        """Closes the connection as soon as no call is open on it, with a GOAWAY."""
+        self._draining = True
+        self._released()
+
+    def abort(self) -> None:
+        """Closes the connection now; what has not been sent is lost."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _released(self) -> None:
+        if self._draining and self.is_idle and not self.connection.is_closing():
+            self._close_gracefully()
+
+    def _close_gracefully(self) -> None:
+        try:
+            self.connection._connection.close_connection()
+        except H2ProtocolError:
+            pass  # the peer has said GOAWAY already
+        self.connection.flush()
+        self.processor.close("the connection was drained")

@@ -1,0 +1,128 @@
+"""Reads the headers of a call, without I/O: what is asked for, or why it cannot be answered.
+
+Rules: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md. Every call gets an answer;
+grpclib left those with a missing `:method`, a malformed `-bin` value or `grpc-timeout` hanging.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import cast
+
+from grpclib.const import Status
+from grpclib.metadata import Deadline
+from multidict import MultiDict
+
+from .grpclib_internals import GRPC_CONTENT_TYPE, SPECIAL_HEADERS, Headers, Metadata
+
+__all__ = ["Refusal", "Request", "decode_bin", "read_request"]
+
+_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
+_SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A call that can be answered."""
+
+    method: str
+    metadata: Metadata
+    content_type: str
+    deadline: Deadline | None
+    user_agent: str | None
+
+
+@dataclass(frozen=True)
+class Refusal(Exception):
+    """A call that is answered with an error at once."""
+
+    status: Status
+    message: str
+    http_status: int = 200
+
+
+def read_request(headers: Headers, methods: Container[str], content_subtype: str) -> Request:
+    """Raises `Refusal` for a call that cannot be answered."""
+    fields = dict(headers)
+
+    if fields.get(":method") != "POST":
+        raise Refusal(Status.INTERNAL, "a gRPC call has the method POST", http_status=405)
+
+    content_type = fields.get("content-type", "")
+    base, _, subtype = content_type.partition(";")[0].strip().partition("+")
+    if base != GRPC_CONTENT_TYPE or (subtype or content_subtype) != content_subtype:
+        raise Refusal(
+            Status.INTERNAL,
+            f"the content-type is {content_type!r}; it has to be {GRPC_CONTENT_TYPE} or "
+            f"{GRPC_CONTENT_TYPE}+{content_subtype}",
+            http_status=415,
+        )
+
+    if fields.get("te") != "trailers":
+        raise Refusal(
+            Status.INTERNAL,
+            'the header "te: trailers" is missing: a proxy on the way may not know gRPC',
+            http_status=400,
+        )
+
+    method = fields.get(":path", "")
+    if method not in methods:
+        raise Refusal(Status.UNIMPLEMENTED, f"this server has no method {method}")
+
+    return Request(
+        method=method,
+        metadata=_read_metadata(headers),
+        content_type=content_type,
+        deadline=_read_deadline(fields.get("grpc-timeout")),
+        user_agent=fields.get("user-agent"),
+    )
+
+
+def _read_deadline(timeout: str | None) -> Deadline | None:
+    if timeout is None:
+        return None
+    match = _TIMEOUT.fullmatch(timeout)
+    if match is None:
+        raise Refusal(
+            Status.INVALID_ARGUMENT,
+            f"grpc-timeout is {timeout!r}; it has to be 1 to 8 digits and one of H M S m u n",
+        )
+    digits, unit = match.groups()
+    return Deadline.from_timeout(int(digits) * _SECONDS[unit])
+
+
+def _read_metadata(headers: Headers) -> Metadata:
+    metadata = cast(Metadata, MultiDict())
+    for key, value in headers:
+        if key.startswith((":", "grpc-")) or key in SPECIAL_HEADERS:
+            continue
+        if key.endswith("-bin"):
+            try:
+                for part in value.split(","):
+                    metadata.add(key, decode_bin(part))
+            except ValueError:
+                raise Refusal(
+                    Status.INVALID_ARGUMENT, f"the metadata value of {key} is not valid base64"
+                ) from None
+        elif value.isascii():
+            metadata.add(key, value)
+        else:
+            raise Refusal(
+                Status.INVALID_ARGUMENT,
+                f"the metadata value of {key} is not ASCII: other text goes as bytes, under a "
+                "key that ends in -bin",
+            )
+    return metadata
+
+
+def decode_bin(value: str) -> bytes:
+    """The bytes of a `-bin` value, padded or not. Raises `ValueError` when it is not base64."""
+    text = value.strip().rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"not base64: {value!r}") from error

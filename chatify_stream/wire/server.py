@@ -1,0 +1,223 @@
+"""The gRPC server: grpclib's, with a shutdown that is orderly and always ends."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl as ssl_module
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Any, cast
+
+import grpclib.server
+
+from ..errors import ListenError, UsageError
+from .call import Calls, Services
+from .codec import ProtoCodec, StatusDetailsCodec
+from .grpclib_internals import CodecBase, Configuration, StatusDetailsCodecBase
+from .protocol import MAX_MESSAGE_SIZE, WireProtocol, h2_config
+
+__all__ = ["Server"]
+
+log = logging.getLogger(__name__)
+
+LAST_WORDS = 0.5
+"""Seconds for the trailers and GOAWAY of calls that are ended by force to leave."""
+
+SAME_PORT_TRIES = 10
+"""Port 0 on several addresses: how often to look for one port that is free on all of them."""
+
+
+class Server(grpclib.server.Server):
+    """Serves any grpclib or betterproto2 services; the API is that of `grpclib.server.Server`.
+
+    Besides: `addresses`, `port`, `drain`, and a `close` and `wait_closed` that end also while
+    clients are connected, which grpclib's do not on Python 3.12 and later.
+    """
+
+    def __init__(
+        self,
+        handlers: Collection[Any],
+        *,
+        codec: CodecBase | None = None,
+        status_details_codec: StatusDetailsCodecBase | None = None,
+        config: Configuration | None = None,
+        max_message_size: int = MAX_MESSAGE_SIZE,
+    ) -> None:
+        """`max_message_size`: bytes; a larger request ends its call RESOURCE_EXHAUSTED."""
+        super().__init__(
+            handlers,
+            codec=codec or ProtoCodec(),
+            status_details_codec=status_details_codec or StatusDetailsCodec(),
+            config=config,
+        )
+        self._h2_config = h2_config(client_side=False)
+        self._services = Services(
+            self._mapping,
+            self._codec,
+            self._status_details_codec,
+            self.__dispatch__,
+            max_message_size,
+        )
+        self._connections: set[WireProtocol] = set()
+        self._connections_changed = asyncio.Event()
+        self._accepting = True
+        self._closing = asyncio.Event()
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of every TCP socket that the server listens on."""
+        sockets = self._server.sockets if isinstance(self._server, asyncio.Server) else ()
+        names = (sock.getsockname() for sock in sockets)
+        return [(name[0], name[1]) for name in names if isinstance(name, tuple)]
+
+    @property
+    def port(self) -> int:
+        """The TCP port that the server listens on. Raises `UsageError` when there is none."""
+        for _, port in self.addresses:
+            return port
+        raise UsageError("the server does not listen on a TCP port: start() it first")
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
+
+    @property
+    def open_calls(self) -> int:
+        """How many calls are open, on all connections."""
+        return len(self._services.calls)
+
+    async def start(
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        path: str | None = None,
+        family: socket.AddressFamily = socket.AF_UNSPEC,
+        flags: socket.AddressInfo = socket.AI_PASSIVE,
+        sock: socket.socket | None = None,
+        backlog: int = 1024,
+        ssl: ssl_module.SSLContext | None = None,
+        reuse_address: bool | None = None,
+        reuse_port: bool | None = None,
+    ) -> None:
+        """As grpclib's; and port 0 is one port also when `host` has several addresses.
+
+        Raises `ListenError`, which says why, when it cannot listen.
+        """
+
+        async def listen(port: int | None) -> None:
+            await super(Server, self).start(
+                host,
+                port,
+                path=path,
+                family=family,
+                flags=flags,
+                sock=sock,
+                backlog=backlog,
+                ssl=ssl,
+                reuse_address=reuse_address,
+                reuse_port=reuse_port,
+            )
+
+        try:
+            await listen(port)
+            for _ in range(SAME_PORT_TRIES):
+                ports = {port for _, port in self.addresses}
+                if port != 0 or len(ports) < 2:
+                    return
+                cast(asyncio.Server, self._server).close()
+                self._server = None
+                with suppress(OSError):  # taken on the other address: look for another one
+                    await listen(ports.pop())
+                    return
+                await listen(0)
+        except (OSError, OverflowError) as error:
+            raise ListenError(host or "*", port or 0, _why_not(error)) from error
+
+    def close(self) -> None:
+        """Stops listening and ends every open call with UNAVAILABLE; `wait_closed` waits for it.
+
+        May be called again. Raises `RuntimeError` when the server was not started.
+        """
+        self._stop_accepting()
+        for connection in list(self._connections):
+            cast(Calls, connection.handler).end()
+            connection.drain()
+        self._closing.set()
+        self._connections_changed.set()
+
+    async def wait_closed(self) -> None:
+        """Waits for `close`, then for the handlers and connections, a second at the most."""
+        await self._closing.wait()
+        await self._no_connections(LAST_WORDS)
+        for connection in list(self._connections):
+            connection.abort()
+        if calls := set(self._services.calls):
+            _, stuck = await asyncio.wait(calls, timeout=LAST_WORDS)
+            if stuck:
+                log.warning("%d handlers go on although they were cancelled", len(stuck))
+
+    async def drain(self, grace: float) -> None:
+        """Closes the server within `grace` seconds, and lets the open calls end by themselves.
+
+        It stops listening at once, answers new calls on open connections with UNAVAILABLE, closes
+        each connection after its last call, and before the time is over ends what is left as
+        `close` does. `close`, called meanwhile, ends the wait.
+        """
+        self._stop_accepting()
+        for connection in list(self._connections):
+            connection.drain()
+        await self._no_connections(grace - LAST_WORDS, or_closing=True)
+        self.close()
+        await self.wait_closed()
+
+    def _stop_accepting(self) -> None:
+        if self._server is None:
+            raise RuntimeError("the server was not started")
+        self._server.close()
+        self._accepting = False
+        for connection in self._connections:
+            cast(Calls, connection.handler).refusing = True
+
+    async def _no_connections(self, timeout: float, *, or_closing: bool = False) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self._connections and not (or_closing and self._closing.is_set()):
+                    self._connections_changed.clear()
+                    await self._connections_changed.wait()
+
+    def _protocol_factory(self) -> WireProtocol:
+        return WireProtocol(
+            Calls(self._services),
+            self._config,
+            self._h2_config,
+            on_open=self._connection_opened,
+            on_close=self._connection_closed,
+        )
+
+    def _connection_opened(self, connection: WireProtocol) -> None:
+        self._connections.add(connection)
+        if not self._accepting:  # it was in the backlog when the server stopped listening
+            cast(Calls, connection.handler).refusing = True
+            connection.drain()
+
+    def _connection_closed(self, connection: WireProtocol) -> None:
+        self._connections.discard(connection)
+        self._connections_changed.set()
+
+
+def _why_not(error: OSError | OverflowError) -> str:
+    if isinstance(error, OverflowError):
+        return "a port is a number from 0 to 65535"
+    if isinstance(error, socket.gaierror):
+        return f"the host is not known ({error.strerror})"
+    known = {
+        errno.EADDRINUSE: "the port is in use by another program",
+        errno.EADDRNOTAVAIL: "this machine does not have that address",
+        errno.EACCES: "not permitted (ports below 1024 often are not)",
+    }
+    return known.get(error.errno or 0, error.strerror or str(error))
