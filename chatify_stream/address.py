@@ -1,11 +1,11 @@
-"""Network addresses as people write them."""
+"""Addresses, of servers and of gRPC methods, as people write them."""
 
 from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT_PORT", "Address", "parse_address"]
+__all__ = ["DEFAULT_PORT", "Address", "check_method_path", "parse_address"]
 
 DEFAULT_PORT = 9000
 
@@ -61,3 +61,13 @@ def _is_ipv6(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def check_method_path(path: str) -> None:
+    """Raises `ValueError` unless `path` is `/Service/Method`."""
+    start, *parts = path.split("/")
+    if start or len(parts) != 2 or not all(parts) or not path.isascii() or " " in path:
+        raise ValueError(
+            f"{path!r} is not the path of a gRPC method; write /Service/Method, as in "
+            "/service.v1.Service/Chat"
+        )

@@ -18,12 +18,16 @@ may raise it to end its call with that status.
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
+
+from .address import Address
 
 __all__ = [
     "CallError",
@@ -87,8 +91,26 @@ class ListenError(ChatifyError):
         self.port = port
         self.reason = reason
 
+    @classmethod
+    def because(cls, host: str, port: int, error: OSError | OverflowError) -> ListenError:
+        """The error for what the operating system said."""
+        return cls(host, port, _why_not_listen(error))
+
     def __str__(self) -> str:
-        return f"cannot listen on {self.host}:{self.port}: {self.reason}"
+        return f"cannot listen on {Address(self.host, self.port)}: {self.reason}"
+
+
+def _why_not_listen(error: OSError | OverflowError) -> str:
+    if isinstance(error, OverflowError):
+        return "a port is a number from 0 to 65535"
+    if isinstance(error, socket.gaierror):
+        return f"the host is not known ({error.strerror})"
+    known = {
+        errno.EADDRINUSE: "the port is in use by another program",
+        errno.EADDRNOTAVAIL: "this machine does not have that address",
+        errno.EACCES: "not permitted (ports below 1024 often are not)",
+    }
+    return known.get(error.errno or 0, error.strerror or str(error))
 
 
 class CallError(ChatifyError, GRPCError):

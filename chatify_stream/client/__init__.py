@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..wire import Channel
+from ..wire import Channel, Status
 from .chat_client import CHAT_PATH, ChatClient
 from .stub import ServiceStub
 
-__all__ = ["CHAT_PATH", "Channel", "ChatClient", "ServiceStub"]
+__all__ = ["CHAT_PATH", "Channel", "ChatClient", "ServiceStub", "Status"]

@@ -51,7 +51,7 @@ class ChatClient:
         metadata: MetadataLike | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
         close_timeout: float = CLOSE_TIMEOUT,
-        ssl: None | bool | ssl_module.SSLContext = None,
+        ssl: bool | ssl_module.SSLContext | None = None,
     ) -> None:
         if isinstance(target, str):
             try:

@@ -5,19 +5,16 @@ from __future__ import annotations
 from .chat_server import ChatServer, Service
 from .chat_service import CHAT_PATHS, Handler, Reply
 from .health import HealthService, ServingStatus
-from .reply_template import DEFAULT_TEMPLATE, reply_template
 from .session import Peer, Session
 
 __all__ = [
     "CHAT_PATHS",
-    "DEFAULT_TEMPLATE",
     "ChatServer",
     "Handler",
     "HealthService",
     "Peer",
     "Reply",
-    "ServingStatus",
     "Service",
+    "ServingStatus",
     "Session",
-    "reply_template",
 ]

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
+from ..address import check_method_path
 from ..errors import UsageError
+from ..template import DEFAULT_TEMPLATE, reply_template
 from ..wire import MAX_MESSAGE_SIZE, MethodHandler, Server
 from .chat_service import CHAT_PATHS, ChatService, Handler, Reply, replying
 from .health import HealthService, ServingStatus
-from .reply_template import DEFAULT_TEMPLATE, reply_template
 
 __all__ = ["ChatServer", "Service"]
 
@@ -69,8 +70,11 @@ class ChatServer:
         self._descriptor_sets = tuple(descriptor_sets)
         self.health = HealthService()
         """The health service: `set_status` tells clients of a service that does not serve."""
-        for path in paths:
-            _check_path(path)
+        try:
+            for path in paths:
+                check_method_path(path)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
         self._add(ChatService(handler, [*CHAT_PATHS, *paths]), [CHAT_SERVICE])
         self.add_service(self.health)
         for service in services:
@@ -198,9 +202,3 @@ class _Methods:
 
     def __mapping__(self) -> dict[str, MethodHandler]:
         return self._methods
-
-
-def _check_path(path: str) -> None:
-    parts = path.split("/")
-    if len(parts) != 3 or parts[0] or not parts[1] or not parts[2]:
-        raise UsageError(f"{path!r} is not a path of the form /Service/Method")

@@ -35,7 +35,7 @@ from .grpclib_internals import (
     encode_grpc_message,
 )
 from .protocol import CallStream
-from .request import Refusal, Request, read_request
+from .request import RefusalError, Request, read_request
 
 __all__ = ["Calls", "ServerStream", "Services"]
 
@@ -156,8 +156,8 @@ class Calls(AbstractHandler):
         try:
             request = read_request(headers, services.methods, subtype)
             if self.refusing:
-                raise Refusal(Status.UNAVAILABLE, SHUTTING_DOWN)
-        except Refusal as refusal:
+                raise RefusalError(Status.UNAVAILABLE, SHUTTING_DOWN)
+        except RefusalError as refusal:
             await _refuse(h2_stream, refusal, subtype)
             return
         method = services.methods[request.method]
@@ -253,7 +253,7 @@ async def _end(stream: ServerStream, outcome: _Outcome) -> None:
         )
 
 
-async def _refuse(stream: H2Stream, refusal: Refusal, subtype: str) -> None:
+async def _refuse(stream: H2Stream, refusal: RefusalError, subtype: str) -> None:
     await stream.send_headers(
         [
             (":status", str(refusal.http_status)),

@@ -42,7 +42,6 @@ from .grpclib_internals import (
     CodecBase,
     Configuration,
     H2Protocol,
-    Headers,
     Metadata,
     MetadataLike,
     StatusDetailsCodecBase,
@@ -266,7 +265,7 @@ class Channel(grpclib.client.Channel):
         path: str | None = None,
         codec: CodecBase | None = None,
         status_details_codec: StatusDetailsCodecBase | None = None,
-        ssl: None | bool | ssl_module.SSLContext | ssl_module.DefaultVerifyPaths = None,
+        ssl: bool | ssl_module.SSLContext | ssl_module.DefaultVerifyPaths | None = None,
         config: Configuration | None = None,
     ) -> None:
         """`connect_timeout`: seconds that reaching the server may take.
@@ -286,6 +285,7 @@ class Channel(grpclib.client.Channel):
         self._connect_timeout = connect_timeout
         self.max_message_size = max_message_size
         self._closed = False
+        self._attempt: asyncio.Task[H2Protocol] | None = None
         self._open_connections: set[WireProtocol] = set()
         self._connection_gone = asyncio.Event()
 
@@ -303,16 +303,28 @@ class Channel(grpclib.client.Channel):
         await self.__connect__()
 
     async def __connect__(self) -> H2Protocol:
+        """One attempt serves all calls that wait for a connection, whichever of them gives up."""
         self._raise_if_closed()
-        protocol = await super().__connect__()
-        if self._closed:
-            protocol.processor.close("the channel was closed")
-            self._raise_if_closed()
-        return protocol
+        if self._connected:
+            return await super().__connect__()
+        if self._attempt is None:
+            self._attempt = self._loop.create_task(super().__connect__())
+            self._attempt.add_done_callback(self._attempt_ended)
+        attempt = self._attempt
+        await asyncio.wait([attempt])
+        self._raise_if_closed()
+        return attempt.result()
+
+    def _attempt_ended(self, attempt: asyncio.Task[H2Protocol]) -> None:
+        self._attempt = None
+        if not attempt.cancelled():
+            attempt.exception()  # seen, also when no call waits for it any more
 
     def close(self) -> None:
         """Closes the connection; calls that are open end with `ClosedError`."""
         self._closed = True
+        if self._attempt is not None:
+            self._attempt.cancel()
         super().close()
 
     async def wait_closed(self) -> None:

@@ -10,6 +10,7 @@ What grpclib 0.4.9 and h2 4.4 do wrong, and these subclasses do right:
 - a reset that followed a complete answer threw away what had not been read of it;
 - a read that was cancelled between a message's prefix and its body lost the prefix, and a message
   of any size was read;
+- a peer that sent faster than its messages were handled kept all others from being served;
 - two messages sent at once on one stream mixed their bytes, and a send that was cancelled in its
   middle left half a message on the wire.
 
@@ -23,6 +24,7 @@ import asyncio
 import logging
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from grpclib.const import Status
@@ -67,6 +69,9 @@ MAX_MESSAGE_SIZE = 4 * 1024 * 1024
 PREFIX = struct.Struct(">BI")
 """Before each message: whether it is compressed, and its size."""
 
+FRAMES_IN_A_ROW = 64
+"""After how many messages a reader lets others run; asyncio does not, while there is more."""
+
 MAX_HEADER_LIST_SIZE = 16 * 1024
 """Bytes of decoded headers that a peer may send with one call (RFC 9113, 6.5.2)."""
 
@@ -110,12 +115,17 @@ class CallStream(H2Stream):
         super().__init__(*args, **kwargs)
         self._sending = asyncio.Lock()
         self._prefix = b""
+        self._frames_in_a_row = 0
 
     async def recv_frame(self, max_size: int) -> bytes | None:
         """The bytes of the next message; None after the last one.
 
         Cancelled, it loses nothing: the next call goes on where it was. Raises `StatusError`.
         """
+        self._frames_in_a_row += 1
+        if self._frames_in_a_row == FRAMES_IN_A_ROW:
+            self._frames_in_a_row = 0
+            await asyncio.sleep(0)
         if not self._prefix:
             self._prefix = await self._recv_exactly(PREFIX.size)
             if not self._prefix:
@@ -149,6 +159,8 @@ class CallStream(H2Stream):
         came next would be read as the rest of that message.
         """
         async with self._sending:
+            if self._transport.is_closing():
+                raise StreamTerminatedError("the connection was lost")
             before = self.data_sent
             try:
                 await super().send_data(data, end_stream)
@@ -354,9 +366,7 @@ class WireProtocol(H2Protocol):
             self._close_gracefully()
 
     def _close_gracefully(self) -> None:
-        try:
+        with suppress(H2ProtocolError):  # when the peer has said GOAWAY already
             self.connection._connection.close_connection()
-        except H2ProtocolError:
-            pass  # the peer has said GOAWAY already
         self.connection.flush()
         self.processor.close("the connection was drained")

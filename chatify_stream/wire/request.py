@@ -19,7 +19,7 @@ from multidict import MultiDict
 
 from .grpclib_internals import GRPC_CONTENT_TYPE, SPECIAL_HEADERS, Headers, Metadata
 
-__all__ = ["Refusal", "Request", "decode_bin", "read_request"]
+__all__ = ["RefusalError", "Request", "decode_bin", "read_request"]
 
 _TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
@@ -36,26 +36,27 @@ class Request:
     user_agent: str | None
 
 
-@dataclass(frozen=True)
-class Refusal(Exception):
-    """A call that is answered with an error at once."""
+class RefusalError(Exception):
+    """The call is answered with an error at once."""
 
-    status: Status
-    message: str
-    http_status: int = 200
+    def __init__(self, status: Status, message: str, http_status: int = 200) -> None:
+        super().__init__(status, message, http_status)
+        self.status = status
+        self.message = message
+        self.http_status = http_status
 
 
 def read_request(headers: Headers, methods: Container[str], content_subtype: str) -> Request:
-    """Raises `Refusal` for a call that cannot be answered."""
+    """Raises `RefusalError` for a call that cannot be answered."""
     fields = dict(headers)
 
     if fields.get(":method") != "POST":
-        raise Refusal(Status.INTERNAL, "a gRPC call has the method POST", http_status=405)
+        raise RefusalError(Status.INTERNAL, "a gRPC call has the method POST", http_status=405)
 
     content_type = fields.get("content-type", "")
     base, _, subtype = content_type.partition(";")[0].strip().partition("+")
     if base != GRPC_CONTENT_TYPE or (subtype or content_subtype) != content_subtype:
-        raise Refusal(
+        raise RefusalError(
             Status.INTERNAL,
             f"the content-type is {content_type!r}; it has to be {GRPC_CONTENT_TYPE} or "
             f"{GRPC_CONTENT_TYPE}+{content_subtype}",
@@ -63,7 +64,7 @@ def read_request(headers: Headers, methods: Container[str], content_subtype: str
         )
 
     if fields.get("te") != "trailers":
-        raise Refusal(
+        raise RefusalError(
             Status.INTERNAL,
             'the header "te: trailers" is missing: a proxy on the way may not know gRPC',
             http_status=400,
@@ -71,7 +72,7 @@ def read_request(headers: Headers, methods: Container[str], content_subtype: str
 
     method = fields.get(":path", "")
     if method not in methods:
-        raise Refusal(Status.UNIMPLEMENTED, f"this server has no method {method}")
+        raise RefusalError(Status.UNIMPLEMENTED, f"this server has no method {method}")
 
     return Request(
         method=method,
@@ -87,7 +88,7 @@ def _read_deadline(timeout: str | None) -> Deadline | None:
         return None
     match = _TIMEOUT.fullmatch(timeout)
     if match is None:
-        raise Refusal(
+        raise RefusalError(
             Status.INVALID_ARGUMENT,
             f"grpc-timeout is {timeout!r}; it has to be 1 to 8 digits and one of H M S m u n",
         )
@@ -105,13 +106,13 @@ def _read_metadata(headers: Headers) -> Metadata:
                 for part in value.split(","):
                     metadata.add(key, decode_bin(part))
             except ValueError:
-                raise Refusal(
+                raise RefusalError(
                     Status.INVALID_ARGUMENT, f"the metadata value of {key} is not valid base64"
                 ) from None
         elif value.isascii():
             metadata.add(key, value)
         else:
-            raise Refusal(
+            raise RefusalError(
                 Status.INVALID_ARGUMENT,
                 f"the metadata value of {key} is not ASCII: other text goes as bytes, under a "
                 "key that ends in -bin",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 import ssl as ssl_module
@@ -136,7 +135,7 @@ class Server(grpclib.server.Server):
                     return
                 await listen(0)
         except (OSError, OverflowError) as error:
-            raise ListenError(host or "*", port or 0, _why_not(error)) from error
+            raise ListenError.because(host or "*", port or 0, error) from error
 
     def close(self) -> None:
         """Stops listening and ends every open call with UNAVAILABLE; `wait_closed` waits for it.
@@ -208,16 +207,3 @@ class Server(grpclib.server.Server):
     def _connection_closed(self, connection: WireProtocol) -> None:
         self._connections.discard(connection)
         self._connections_changed.set()
-
-
-def _why_not(error: OSError | OverflowError) -> str:
-    if isinstance(error, OverflowError):
-        return "a port is a number from 0 to 65535"
-    if isinstance(error, socket.gaierror):
-        return f"the host is not known ({error.strerror})"
-    known = {
-        errno.EADDRINUSE: "the port is in use by another program",
-        errno.EADDRNOTAVAIL: "this machine does not have that address",
-        errno.EACCES: "not permitted (ports below 1024 often are not)",
-    }
-    return known.get(error.errno or 0, error.strerror or str(error))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import string
-
-from .chat_service import Reply
+from collections.abc import Callable
 
 __all__ = ["DEFAULT_TEMPLATE", "reply_template"]
 
 DEFAULT_TEMPLATE = "Hello {name}"
 
 
-def reply_template(template: str) -> Reply:
+def reply_template(template: str) -> Callable[[str], str]:
     """A reply that puts the message in place of each `{name}`; `{{` and `}}` stand for braces.
 
     Raises `ValueError` for any other field, and for a brace without its partner.

@@ -1,0 +1,8 @@
+"""`python -m chatify_stream` is the command `chatify-stream`."""
+
+from __future__ import annotations
+
+from .cli import main
+
+if __name__ == "__main__":
+    main(prog_name="chatify-stream")

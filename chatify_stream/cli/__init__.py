@@ -1,0 +1,23 @@
+"""The command `chatify-stream`; one module a subcommand."""
+
+from __future__ import annotations
+
+import click
+
+from .._version import __version__
+from .config import config
+from .gateway import gateway
+from .send import send
+from .serve import serve
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="chatify-stream")
+def main() -> None:
+    """Chatify Stream: a real-time chat stream server in pure Python."""
+
+
+for command in (serve, send, gateway, config):
+    main.add_command(command)

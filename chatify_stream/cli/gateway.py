@@ -1,0 +1,50 @@
+"""`chatify-stream gateway`: runs the HTTP gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..address import Address
+from ..config import GatewaySettings
+from .exits import CommandError, reporting_errors
+from .logs import configure_logging
+from .options import load_settings, settings_options
+from .stopping import StopSignals, run_until_stopped
+
+__all__ = ["gateway"]
+
+log = logging.getLogger(__name__)
+
+
+@click.command()
+@settings_options("gateway", "log")
+@reporting_errors
+def gateway(config_file: Path | None, **flags: Any) -> None:
+    """Run the HTTP gateway until Ctrl-C or SIGTERM.
+
+    GET /helloworld/NAME sends NAME to the chat server and answers with its reply. Prints
+    "listening on HOST:PORT" once it accepts connections.
+    """
+    settings = load_settings(config_file, flags).settings
+    configure_logging(settings.log)
+    asyncio.run(_serve(settings.gateway))
+
+
+async def _serve(settings: GatewaySettings) -> None:
+    try:
+        from ..gateway import GatewayServer, create_app
+    except ModuleNotFoundError as error:
+        raise CommandError(
+            f"the gateway needs {error.name}: pip install 'chatify-stream[gateway]'"
+        ) from error
+    server = GatewayServer(create_app(settings.target, settings.timeout))
+    with StopSignals() as signals:
+        await server.start(settings.host, settings.port)
+        click.echo(f"listening on {Address(settings.host, server.port)}")
+        await run_until_stopped(signals, server.close, settings.grace)
+    log.info("stopped")

@@ -1,0 +1,62 @@
+"""Flags made from settings, and the settings made from flags."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ..config import CONFIG_VARIABLE, Loaded, Setting, all_settings, load
+
+__all__ = ["config_file_option", "load_settings", "settings_options"]
+
+PARAMETER_DOT = "__"
+"""Stands in the names of parameters for the dot of `section.key`."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+config_file_option = click.option(
+    "--config",
+    "config_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    envvar=CONFIG_VARIABLE,
+    help=f"Configuration file, TOML.  [env: {CONFIG_VARIABLE}]",
+)
+
+
+def settings_options(*sections: str) -> Callable[[F], F]:
+    """Adds --config, and a flag for every setting of these sections."""
+
+    def decorate(command: F) -> F:
+        for setting in reversed(list(all_settings())):
+            if setting.section in sections:
+                command = _option(setting)(command)
+        return config_file_option(command)
+
+    return decorate
+
+
+def _option(setting: Setting) -> Callable[[F], F]:
+    # Values stay text here: the settings check them, in one place and with one kind of message.
+    default = setting.kind.to_toml(setting.default)
+    help_text = f"{setting.doc}  [default: {default}]"
+    parameter = setting.name.replace(".", PARAMETER_DOT)
+    if isinstance(setting.default, bool):
+        flags = f"{setting.flag}/--no-{setting.flag[2:]}"
+        return click.option(flags, parameter, default=None, help=help_text)
+    metavar = setting.key.upper()
+    return click.option(setting.flag, parameter, metavar=metavar, default=None, help=help_text)
+
+
+def load_settings(config_file: Path | None, flags: dict[str, str | bool | None]) -> Loaded:
+    """The settings in effect. Raises `ConfigError`."""
+    given = {
+        parameter.replace(PARAMETER_DOT, "."): value
+        for parameter, value in flags.items()
+        if value is not None
+    }
+    return load(config_file, os.environ, given)

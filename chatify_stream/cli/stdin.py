@@ -1,0 +1,62 @@
+"""Standard input as an async iterator of lines."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import AsyncIterator
+
+from .exits import CommandError
+
+__all__ = ["stdin_lines"]
+
+CHUNK = 64 * 1024
+CHUNKS_AHEAD = 16
+
+
+async def stdin_lines() -> AsyncIterator[str]:
+    """The lines of standard input, without their ends; the last one may lack its end.
+
+    Raises `CommandError` for a line that is not UTF-8. Reads no further ahead than a mebibyte.
+    """
+    number = 0
+    rest = b""
+    async for chunk in _chunks():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            number += 1
+            yield _text(line, number)
+    if rest:
+        yield _text(rest, number + 1)
+
+
+def _text(line: bytes, number: int) -> str:
+    try:
+        return line.removesuffix(b"\r").decode()
+    except UnicodeDecodeError as error:
+        raise CommandError(f"line {number} of standard input is not UTF-8 text") from error
+
+
+async def _chunks() -> AsyncIterator[bytes]:
+    loop = asyncio.get_running_loop()
+    chunks: asyncio.Queue[bytes] = asyncio.Queue(CHUNKS_AHEAD)
+
+    def read() -> None:
+        # Unbuffered: a buffered reader's lock, held here, would crash the interpreter's exit.
+        with open(0, "rb", buffering=0, closefd=False) as stdin:
+            chunk = b"unread"
+            while chunk:
+                try:
+                    chunk = stdin.read(CHUNK) or b""
+                except OSError:  # standard input is closed
+                    chunk = b""
+                try:
+                    asyncio.run_coroutine_threadsafe(chunks.put(chunk), loop).result()
+                except (RuntimeError, concurrent.futures.CancelledError):  # the loop has ended
+                    return
+
+    # A daemon, because nothing can wake it from its read when the call ends first.
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+    while chunk := await chunks.get():
+        yield chunk

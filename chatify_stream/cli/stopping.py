@@ -1,0 +1,72 @@
+"""Stop signals: the first asks a server to stop, the second to do so at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from types import FrameType, TracebackType
+
+__all__ = ["StopSignals", "run_until_stopped"]
+
+log = logging.getLogger(__name__)
+
+# SIGBREAK is Ctrl-Break, which Windows has in place of SIGTERM.
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
+)
+
+
+class StopSignals:
+    """Counts stop signals while it is entered, on any platform."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._received: asyncio.Queue[signal.Signals] = asyncio.Queue()
+        self._previous: dict[signal.Signals, object] = {}
+
+    async def wait(self) -> signal.Signals:
+        """The next signal, which may have come already."""
+        return await self._received.get()
+
+    def __enter__(self) -> StopSignals:
+        for number in SIGNALS:
+            try:
+                self._loop.add_signal_handler(number, self._received.put_nowait, number)
+            except NotImplementedError:  # the event loops of Windows
+                self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number in SIGNALS:
+            if number in self._previous:
+                signal.signal(number, self._previous[number])  # type: ignore[arg-type]
+            else:
+                self._loop.remove_signal_handler(number)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._loop.call_soon_threadsafe(self._received.put_nowait, signal.Signals(number))
+
+
+async def run_until_stopped(
+    signals: StopSignals, close: Callable[[float], Awaitable[None]], grace: float
+) -> None:
+    """Waits for a stop signal, then closes within `grace` seconds; a second one ends the wait.
+
+    `close(grace)` has to allow a second call, with 0, while the first waits.
+    """
+    number = await signals.wait()
+    log.info("%s: stopping within %g s; a second signal stops at once", number.name, grace)
+    closing = asyncio.ensure_future(close(grace))
+    second = asyncio.ensure_future(signals.wait())
+    await asyncio.wait({closing, second}, return_when=asyncio.FIRST_COMPLETED)
+    second.cancel()
+    if not closing.done():
+        await close(0)
+    await closing

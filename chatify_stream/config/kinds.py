@@ -1,0 +1,197 @@
+"""The kinds of values that settings have: how each is checked, read from text, and written.
+
+A value is checked wherever it comes from. Text, from the environment or a flag, is first made
+into what TOML would have given.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+Number = TypeVar("Number", int, float)
+
+__all__ = ["Choice", "Integer", "Kind", "Seconds", "Switch", "Text", "Texts"]
+
+
+class Kind(Protocol):
+    """One kind of values."""
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, to end the sentence "it has to be"."""
+
+    def check(self, value: Any) -> Any:
+        """The value as the settings hold it. Raises `ValueError` for what is not allowed."""
+
+    def from_text(self, text: str) -> Any:
+        """What `check` takes, from text. Raises `ValueError`."""
+
+    def to_toml(self, value: Any) -> str:
+        """The TOML expression of a value that `check` has returned."""
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number within bounds."""
+
+    least: int
+    most: int
+
+    @property
+    def allowed(self) -> str:
+        return f"a whole number from {self.least} to {self.most}"
+
+    def check(self, value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError
+        if not self.least <= value <= self.most:
+            raise ValueError
+        return value
+
+    def from_text(self, text: str) -> int:
+        return _number(int, text)
+
+    def to_toml(self, value: int) -> str:
+        return str(value)
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """A time in seconds, up to a day."""
+
+    zero: bool = False
+    """0 is allowed."""
+    none: bool = False
+    """"none" is allowed, for no limit."""
+
+    @property
+    def allowed(self) -> str:
+        numbers = f"a number of seconds {'from 0' if self.zero else 'above 0'}, up to 86400"
+        return f'{numbers}, or "none"' if self.none else numbers
+
+    def check(self, value: Any) -> float | None:
+        if self.none and value in ("none", None):
+            return None
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ValueError
+        if not 0 <= value <= 86400 or (value == 0 and not self.zero):
+            raise ValueError
+        return float(value)
+
+    def from_text(self, text: str) -> float | str:
+        return text if text == "none" else _number(float, text)
+
+    def to_toml(self, value: float | None) -> str:
+        return '"none"' if value is None else f"{value:g}"
+
+
+@dataclass(frozen=True)
+class Text:
+    """Text that a function finds right."""
+
+    what: str
+    verify: Callable[[str], object]
+    """Raises `ValueError` for wrong text."""
+
+    @property
+    def allowed(self) -> str:
+        return self.what
+
+    def check(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError
+        self.verify(value)
+        return value
+
+    def from_text(self, text: str) -> str:
+        return text
+
+    def to_toml(self, value: str) -> str:
+        return _toml_string(value)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A list of texts; commas part them where it is written as one text."""
+
+    what: str
+    verify: Callable[[str], object]
+
+    @property
+    def allowed(self) -> str:
+        return self.what
+
+    def check(self, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple):
+            raise ValueError
+        for each in value:
+            if not isinstance(each, str):
+                raise ValueError
+            self.verify(each)
+        return tuple(value)
+
+    def from_text(self, text: str) -> list[str]:
+        return [part.strip() for part in text.split(",")] if text.strip() else []
+
+    def to_toml(self, value: Sequence[str]) -> str:
+        return f"[{', '.join(map(_toml_string, value))}]"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    @property
+    def allowed(self) -> str:
+        return "one of " + ", ".join(map(_toml_string, self.words))
+
+    def check(self, value: Any) -> str:
+        if not isinstance(value, str) or value not in self.words:
+            raise ValueError
+        return value
+
+    def from_text(self, text: str) -> str:
+        return text
+
+    def to_toml(self, value: str) -> str:
+        return _toml_string(value)
+
+
+@dataclass(frozen=True)
+class Switch:
+    """On or off."""
+
+    @property
+    def allowed(self) -> str:
+        return "true or false"
+
+    def check(self, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError
+        return value
+
+    def from_text(self, text: str) -> bool:
+        words = {"true": True, "false": False}
+        if text.lower() not in words:
+            raise ValueError
+        return words[text.lower()]
+
+    def to_toml(self, value: bool) -> str:
+        return "true" if value else "false"
+
+
+def _number(kind: Callable[[str], Number], text: str) -> Number:
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError from None  # without Python's words, which are for programmers
+
+
+def _toml_string(text: str) -> str:
+    # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped too.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

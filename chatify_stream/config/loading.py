@@ -1,0 +1,138 @@
+"""Brings the settings together: flags win over the environment, the environment over the file.
+
+Every problem is collected, so that one run shows them all.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError, ConfigProblem
+from .settings import SECTIONS, Setting, Settings, all_settings, problem_text
+
+__all__ = ["CONFIG_VARIABLE", "Loaded", "load"]
+
+PREFIX = "CHATIFY_STREAM_"
+
+CONFIG_VARIABLE = "CHATIFY_STREAM_CONFIG"
+"""Names the configuration file, as the flag --config does."""
+
+
+# Kubernetes and Docker set these in every container that may talk to a service of our name.
+_SERVICE_LINK = re.compile(PREFIX + r"(SERVICE_(HOST|PORT)|PORT)(_.*)?")
+
+
+class _Text(str):
+    """A value that came as text, from the environment or a flag, and may stand for a number."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The settings, and where each came from."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+    """By `section.key`: "default", or the file, environment variable or flag."""
+
+
+def load(
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, str | bool] | None = None,
+) -> Loaded:
+    """Loads the settings. `flags`: what was given on the command line, by `section.key`.
+
+    Raises `ConfigError`, which holds every problem found.
+    """
+    problems: list[ConfigProblem] = []
+    known = {setting.name: setting for setting in all_settings()}
+    values = {name: setting.default for name, setting in known.items()}
+    sources = dict.fromkeys(known, "default")
+
+    def take(setting: Setting, raw: Any, source: str) -> None:
+        from_text = isinstance(raw, _Text)
+        try:
+            value = setting.kind.from_text(raw) if from_text else raw
+            values[setting.name] = setting.kind.check(value)
+            sources[setting.name] = source
+        except ValueError as error:
+            text = problem_text(setting.name, raw, setting.kind, error)
+            problems.append(ConfigProblem(source, text))
+
+    if file is not None:
+        for setting, raw in _from_file(file, known, problems):
+            take(setting, raw, str(file))
+    for setting, text in _from_environment(environ or {}, known, problems):
+        take(setting, _Text(text), setting.variable)
+    for name, given in (flags or {}).items():
+        value = _Text(given) if isinstance(given, str) else given
+        take(known[name], value, known[name].flag)
+
+    if problems:
+        raise ConfigError(problems)
+    sections = {
+        section: cls(**{s.key: values[s.name] for s in known.values() if s.section == section})
+        for section, cls in SECTIONS.items()
+    }
+    return Loaded(Settings(**sections), sources)  # type: ignore[arg-type]
+
+
+def _from_file(
+    file: Path, known: Mapping[str, Setting], problems: list[ConfigProblem]
+) -> Iterator[tuple[Setting, Any]]:
+    def problem(text: str) -> None:
+        problems.append(ConfigProblem(str(file), text))
+
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        return problem("it is not UTF-8 text; a configuration is a TOML file")
+    except OSError as error:
+        return problem(f"it cannot be read: {error.strerror}")
+    except tomllib.TOMLDecodeError as error:
+        return problem(f"it is not valid TOML: {error}")
+    for section, table in tables.items():
+        if section not in SECTIONS:
+            problem(f"{section} is not a section; {_nearest(section, SECTIONS)}")
+            continue
+        if not isinstance(table, dict):
+            problem(f"{section} = {table!r}: it has to be a table, written [{section}]")
+            continue
+        for key, value in table.items():
+            setting = known.get(f"{section}.{key}")
+            if setting is None:
+                keys = [each.key for each in known.values() if each.section == section]
+                problem(f"{section}.{key} = {value!r} is not a setting; {_nearest(key, keys)}")
+            else:
+                yield setting, value
+
+
+def _from_environment(
+    environ: Mapping[str, str], known: Mapping[str, Setting], problems: list[ConfigProblem]
+) -> Iterator[tuple[Setting, str]]:
+    by_variable = {setting.variable: setting for setting in known.values()}
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
+            continue
+        if _SERVICE_LINK.fullmatch(variable):
+            continue
+        setting = by_variable.get(variable)
+        if setting is None:
+            nearest = _nearest(variable, [*by_variable, CONFIG_VARIABLE])
+            problems.append(ConfigProblem(variable, f"{text!r} is not a setting; {nearest}"))
+        else:
+            yield setting, text
+
+
+def _nearest(word: str, words: Iterable[str]) -> str:
+    words = list(words)
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(words)}"

@@ -1,0 +1,187 @@
+"""The settings: what they are, what they may be, and what they are by default.
+
+Frozen, and checked when they are built; nothing here reads a file or the environment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..address import check_method_path, parse_address
+from ..errors import ConfigError, ConfigProblem
+from ..template import DEFAULT_TEMPLATE, reply_template
+from .kinds import Choice, Integer, Kind, Seconds, Switch, Text, Texts
+
+__all__ = [
+    "ClientSettings",
+    "GatewaySettings",
+    "LogSettings",
+    "ServerSettings",
+    "Setting",
+    "Settings",
+    "all_settings",
+    "problem_text",
+]
+
+
+def _not_empty(text: str) -> None:
+    if not text or any(character.isspace() for character in text):
+        raise ValueError
+
+
+_HOST = Text('a host name or an IP address, such as "127.0.0.1" or "::"', _not_empty)
+_PORT = Integer(0, 65535)
+_TARGET = Text('the address of the server, such as "localhost:9000"', parse_address)
+
+
+def _setting(default: Any, kind: Kind, doc: str) -> Any:
+    return dataclasses.field(default=default, metadata={"kind": kind, "doc": doc})
+
+
+class _Section:
+    """Checks every field when it is built."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        section = _section_name(type(self))
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            kind: Kind = field.metadata["kind"]
+            value = getattr(self, field.name)
+            try:
+                object.__setattr__(self, field.name, kind.check(value))
+            except ValueError as error:
+                text = problem_text(f"{section}.{field.name}", value, kind, error)
+                problems.append(ConfigProblem(type(self).__name__, text))
+        if problems:
+            raise ConfigError(problems)
+
+
+@dataclass(frozen=True)
+class ServerSettings(_Section):
+    """The chat server: `chatify-stream serve`."""
+
+    host: str = _setting("0.0.0.0", _HOST, "Where to listen; 0.0.0.0 is every IPv4 interface.")  # noqa: S104
+    port: int = _setting(9000, _PORT, "The TCP port to listen on; 0 takes a free one.")
+    grace: float = _setting(
+        10.0, Seconds(zero=True), "Seconds that open calls have to end when the server stops."
+    )
+    reply: str = _setting(
+        DEFAULT_TEMPLATE,
+        Text("a text in which {name} stands for the message", reply_template),
+        "The reply to each message.",
+    )
+    paths: tuple[str, ...] = _setting(
+        (),
+        Texts('a list of paths such as "/service.v1.Service/Chat"', check_method_path),
+        "More paths under which Chat is served.",
+    )
+    reflection: bool = _setting(
+        False, Switch(), "Let tools such as grpcurl ask which services there are."
+    )
+    max_message_size: int = _setting(
+        4 * 1024 * 1024, Integer(1, 2**31 - 1), "The largest message taken, in bytes."
+    )
+
+
+@dataclass(frozen=True)
+class ClientSettings(_Section):
+    """The client commands: `chatify-stream send`."""
+
+    target: str = _setting("localhost:9000", _TARGET, "The server to talk to.")
+    timeout: float | None = _setting(
+        None, Seconds(none=True), "Seconds that a whole call may take, connecting included."
+    )
+    connect_timeout: float = _setting(10.0, Seconds(), "Seconds that reaching the server may take.")
+
+
+@dataclass(frozen=True)
+class GatewaySettings(_Section):
+    """The HTTP gateway: `chatify-stream gateway`."""
+
+    host: str = _setting("0.0.0.0", _HOST, "Where to listen; 0.0.0.0 is every IPv4 interface.")  # noqa: S104
+    port: int = _setting(8010, _PORT, "The TCP port to listen on; 0 takes a free one.")
+    target: str = _setting("localhost:9000", _TARGET, "The chat server behind the gateway.")
+    timeout: float = _setting(
+        2.0, Seconds(), "Seconds that the chat server has to answer a request."
+    )
+    grace: float = _setting(
+        10.0, Seconds(zero=True), "Seconds that open requests have to end when the gateway stops."
+    )
+
+
+@dataclass(frozen=True)
+class LogSettings(_Section):
+    """What is logged, to standard error."""
+
+    level: str = _setting(
+        "info", Choice(("debug", "info", "warning", "error")), "The least level that is logged."
+    )
+    format: str = _setting(
+        "text", Choice(("text", "json")), "Lines for people, or one JSON object a line."
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, by section."""
+
+    server: ServerSettings = dataclasses.field(default_factory=ServerSettings)
+    client: ClientSettings = dataclasses.field(default_factory=ClientSettings)
+    gateway: GatewaySettings = dataclasses.field(default_factory=GatewaySettings)
+    log: LogSettings = dataclasses.field(default_factory=LogSettings)
+
+
+SECTIONS: dict[str, type[_Section]] = {
+    "server": ServerSettings,
+    "client": ClientSettings,
+    "gateway": GatewaySettings,
+    "log": LogSettings,
+}
+
+
+def _section_name(section: type[_Section]) -> str:
+    return next(name for name, known in SECTIONS.items() if known is section)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting, as a thing to look at."""
+
+    section: str
+    key: str
+    kind: Kind
+    doc: str
+    default: Any
+
+    @property
+    def name(self) -> str:
+        return f"{self.section}.{self.key}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return f"CHATIFY_STREAM_{self.section}_{self.key}".upper()
+
+    @property
+    def flag(self) -> str:
+        """The flag that sets it, of commands that have it."""
+        words = f"{self.section}-{self.key}" if self.section == "log" else self.key
+        return "--" + words.replace("_", "-")
+
+
+def all_settings() -> Iterator[Setting]:
+    """Every setting, section by section."""
+    for section, cls in SECTIONS.items():
+        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+            yield Setting(
+                section, field.name, field.metadata["kind"], field.metadata["doc"], field.default
+            )
+
+
+def problem_text(name: str, value: Any, kind: Kind, error: ValueError) -> str:
+    """The sentence about a value that is not allowed."""
+    reason = f" ({error})" if str(error) else ""
+    return f"{name} = {value!r} is not allowed: it has to be {kind.allowed}{reason}"

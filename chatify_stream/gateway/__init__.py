@@ -1,0 +1,8 @@
+"""The HTTP gateway, for callers that do not speak gRPC. Needs the extra `gateway`."""
+
+from __future__ import annotations
+
+from .app import create_app
+from .serving import GatewayServer
+
+__all__ = ["GatewayServer", "create_app"]

@@ -1,0 +1,87 @@
+"""Errors over HTTP: `{"code", "reason", "message", "metadata"}`.
+
+`code` is the HTTP status, `reason` the name of the gRPC status, `metadata` what the chat server
+sent with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from ..client import Status
+from ..errors import CallError, ClosedError
+
+__all__ = ["EXCEPTION_HANDLERS", "HTTP_STATUS", "error_response"]
+
+HTTP_STATUS = {
+    Status.CANCELLED: 499,  # nginx's "client closed request"; HTTP itself has none
+    Status.UNKNOWN: 500,
+    Status.INVALID_ARGUMENT: 400,
+    Status.DEADLINE_EXCEEDED: 504,
+    Status.NOT_FOUND: 404,
+    Status.ALREADY_EXISTS: 409,
+    Status.PERMISSION_DENIED: 403,
+    Status.RESOURCE_EXHAUSTED: 429,
+    Status.FAILED_PRECONDITION: 400,
+    Status.ABORTED: 409,
+    Status.OUT_OF_RANGE: 400,
+    Status.UNIMPLEMENTED: 501,
+    Status.INTERNAL: 500,
+    Status.UNAVAILABLE: 503,
+    Status.DATA_LOSS: 500,
+    Status.UNAUTHENTICATED: 401,
+}
+
+_REASON_OF_HTTP = {404: Status.NOT_FOUND.name, 405: "METHOD_NOT_ALLOWED"}
+
+
+def error_response(
+    code: int,
+    reason: str,
+    message: str,
+    metadata: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """The answer for an error."""
+    body = {"code": code, "reason": reason, "message": message, "metadata": dict(metadata or {})}
+    return JSONResponse(body, status_code=code, headers=headers)
+
+
+async def _call_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, CallError)  # noqa: S101 - as registered below
+    text = {key: value for key, value in error.metadata.items() if isinstance(value, str)}
+    code = HTTP_STATUS.get(error.status, 500)
+    return error_response(code, error.status.name, error.message or "", text)
+
+
+async def _closed(request: Request, error: Exception) -> JSONResponse:
+    return error_response(503, Status.UNAVAILABLE.name, "the gateway is shutting down")
+
+
+async def _http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - as registered below
+    code = error.status_code
+    reason = _REASON_OF_HTTP.get(code, HTTPStatus(code).name)
+    message = error.detail
+    if code == 404:
+        message = f"there is nothing at {request.url.path}; there is GET /helloworld/NAME"
+    elif code == 405:
+        message = f"{request.method} is not allowed at {request.url.path}; GET is"
+    return error_response(code, reason, message, headers=error.headers)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    return error_response(500, Status.INTERNAL.name, "the gateway failed")
+
+
+EXCEPTION_HANDLERS = {
+    CallError: _call_error,
+    ClosedError: _closed,
+    HTTPException: _http_exception,
+    Exception: _unexpected,
+}

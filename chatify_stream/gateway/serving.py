@@ -1,0 +1,103 @@
+"""Runs the gateway on uvicorn, with our signals, errors and shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+
+from ..errors import ListenError
+
+__all__ = ["GatewayServer"]
+
+
+class GatewayServer:
+    """Serves an ASGI application on one port."""
+
+    def __init__(self, app: Starlette) -> None:
+        self._app = app
+        self._uvicorn: _Uvicorn | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self.port = 0
+        """The port that is listened on, after `start`."""
+
+    async def start(self, host: str, port: int) -> None:
+        """Starts to accept connections, on a free port when `port` is 0. Raises `ListenError`."""
+        try:
+            sockets = await asyncio.to_thread(_bind, host, port)
+        except (OSError, OverflowError) as error:
+            raise ListenError.because(host, port, error) from error
+        self.port = sockets[0].getsockname()[1]
+        # h11 and asyncio's own loop: the pure ones. Logging is ours to set up, not uvicorn's.
+        config = uvicorn.Config(
+            self._app,
+            http="h11",
+            ws="none",
+            loop="none",
+            lifespan="on",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+        )
+        self._uvicorn = _Uvicorn(config)
+        self._serving = asyncio.create_task(self._uvicorn.serve(sockets))
+        ready = asyncio.create_task(self._uvicorn.ready.wait())
+        await asyncio.wait({self._serving, ready}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if self._serving.done():
+            self._serving.result()
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Stops accepting, lets open requests end within `grace` seconds, cancels what is left.
+
+        May be called again, with a shorter grace, while another call waits.
+        """
+        if self._uvicorn is None or self._serving is None:
+            return
+        if grace > 0 and not self._uvicorn.should_exit:
+            self._uvicorn.config.timeout_graceful_shutdown = max(1, math.floor(grace))
+        else:
+            self._uvicorn.force_exit = True
+        self._uvicorn.should_exit = True
+        await asyncio.wait([self._serving])
+        self._serving.result()
+
+
+class _Uvicorn(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # the process's signals belong to the command
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+def _bind(host: str, port: int) -> list[socket.socket]:
+    """A socket for each address of the host, all with the same port."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    with ExitStack() as on_failure:
+        sockets: list[socket.socket] = []
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            sock = on_failure.enter_context(socket.socket(family, kind, protocol))
+            if sys.platform not in ("win32", "cygwin"):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            chosen = sockets[0].getsockname()[1] if sockets else port
+            sock.bind((address[0], chosen, *address[2:]))
+            sock.setblocking(False)
+            sockets.append(sock)
+        on_failure.pop_all()
+    return sockets
