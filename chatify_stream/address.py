@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT_PORT", "Address", "check_method_path", "parse_address"]
+__all__ = ["DEFAULT_PORT", "Address", "check_host", "check_method_path", "parse_address"]
 
 DEFAULT_PORT = 9000
 
@@ -44,13 +45,15 @@ def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
     else:
         host, colon, digits = text.partition(":")
         port = digits if colon else None
-    if not host or host != host.strip() or any(character.isspace() for character in host):
-        raise wrong("the host is missing" if not host.strip() else "the host has a space in it")
+    try:
+        check_host(host)
+    except ValueError as error:
+        raise wrong(str(error)) from None
     if text.startswith("[") and not _is_ipv6(host):
         raise wrong(f"{host!r} is not an IPv6 address")
     if port is None:
         return Address(host, default_port)
-    if not (port.isascii() and port.isdigit()) or not 1 <= int(port[:6]) <= 65535:
+    if not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
         raise wrong(f"the port {port!r} is not a number from 1 to 65535")
     return Address(host, int(port))
 
@@ -63,10 +66,24 @@ def _is_ipv6(text: str) -> bool:
     return True
 
 
+def check_host(host: str) -> None:
+    """Raises `ValueError` unless `host` can be the name or the number of a host."""
+    if not host.strip():
+        raise ValueError("the host is missing")
+    if any(character.isspace() for character in host):
+        raise ValueError("the host has a space in it")
+    try:
+        host.encode("idna")  # as every look-up of a host does first
+    except UnicodeError:
+        raise ValueError(f"{host!r} is not a host name") from None
+    if not host.isprintable() or "[" in host or "]" in host:
+        raise ValueError(f"{host!r} is not a host name")
+
+
 def check_method_path(path: str) -> None:
     """Raises `ValueError` unless `path` is `/Service/Method`."""
     start, *parts = path.split("/")
-    if start or len(parts) != 2 or not all(parts) or not path.isascii() or " " in path:
+    if start or len(parts) != 2 or not all(parts) or not re.fullmatch("[!-~]+", path):
         raise ValueError(
             f"{path!r} is not the path of a gRPC method; write /Service/Method, as in "
             "/service.v1.Service/Chat"

@@ -22,7 +22,8 @@ def reply_template(template: str) -> Callable[[str], str]:
             if field is None:
                 continue
             if field != "name" or spec or conversion:
-                raise ValueError(f"{{{field}}} is not known")
+                tail = (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
+                raise ValueError(f"{{{field}{tail}}} is not known")
             pieces.append(None)
     except ValueError as error:
         raise ValueError(

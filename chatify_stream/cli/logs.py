@@ -35,5 +35,6 @@ def configure_logging(settings: LogSettings) -> None:
         JSONFormatter() if settings.format == "json" else logging.Formatter(TEXT_FORMAT)
     )
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
-    # Speaks of its selector at debug level, in every command.
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    # At debug level they tell of their own works, and hpack of every header, tokens included.
+    for library in ("asyncio", "h2", "hpack"):
+        logging.getLogger(library).setLevel(logging.WARNING)

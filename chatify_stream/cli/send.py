@@ -11,12 +11,23 @@ import click
 
 from ..client import ChatClient
 from ..config import ClientSettings
+from ..config.kinds import Seconds
 from .exits import CALL_FAILED, CommandError, reporting_errors
 from .logs import configure_logging
 from .options import load_settings, settings_options
 from .stdin import stdin_lines
 
 __all__ = ["send"]
+
+
+def _interval(context: click.Context, option: click.Parameter, text: str) -> float:
+    kind = Seconds(zero=True)
+    try:
+        return kind.check(kind.from_text(text)) or 0.0
+    except ValueError:
+        raise CommandError(
+            f"--interval: {text!r} is not allowed: it has to be {kind.allowed}"
+        ) from None
 
 
 @click.command()
@@ -28,8 +39,8 @@ __all__ = ["send"]
 )
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0),
-    default=0.0,
+    callback=_interval,
+    default="0",
     metavar="SECONDS",
     help="How long to wait between two messages.",
 )

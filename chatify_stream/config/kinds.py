@@ -85,7 +85,7 @@ class Seconds:
         return text if text == "none" else _number(float, text)
 
     def to_toml(self, value: float | None) -> str:
-        return '"none"' if value is None else f"{value:g}"
+        return '"none"' if value is None else repr(value).removesuffix(".0")
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ class Text:
     def check(self, value: Any) -> str:
         if not isinstance(value, str):
             raise ValueError
+        _check_unicode(value)
         self.verify(value)
         return value
 
@@ -130,6 +131,7 @@ class Texts:
         for each in value:
             if not isinstance(each, str):
                 raise ValueError
+            _check_unicode(each)
             self.verify(each)
         return tuple(value)
 
@@ -190,6 +192,14 @@ def _number(kind: Callable[[str], Number], text: str) -> Number:
         return kind(text)
     except ValueError:
         raise ValueError from None  # without Python's words, which are for programmers
+
+
+def _check_unicode(text: str) -> None:
+    # Python has the bytes of flags and variables that are not UTF-8 as lone surrogates.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("it is not UTF-8 text") from None
 
 
 def _toml_string(text: str) -> str:

@@ -92,12 +92,12 @@ def _from_file(
         problems.append(ConfigProblem(str(file), text))
 
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        tables = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError:
         return problem("it is not UTF-8 text; a configuration is a TOML file")
     except OSError as error:
         return problem(f"it cannot be read: {error.strerror}")
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # tomllib has more than its own
         return problem(f"it is not valid TOML: {error}")
     for section, table in tables.items():
         if section not in SECTIONS:
@@ -126,7 +126,7 @@ def _from_environment(
             continue
         setting = by_variable.get(variable)
         if setting is None:
-            nearest = _nearest(variable, [*by_variable, CONFIG_VARIABLE])
+            nearest = _nearest(variable.upper(), [*by_variable, CONFIG_VARIABLE])
             problems.append(ConfigProblem(variable, f"{text!r} is not a setting; {nearest}"))
         else:
             yield setting, text

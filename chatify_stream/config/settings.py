@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..address import check_method_path, parse_address
+from ..address import check_host, check_method_path, parse_address
 from ..errors import ConfigError, ConfigProblem
 from ..template import DEFAULT_TEMPLATE, reply_template
 from .kinds import Choice, Integer, Kind, Seconds, Switch, Text, Texts
@@ -27,12 +27,7 @@ __all__ = [
 ]
 
 
-def _not_empty(text: str) -> None:
-    if not text or any(character.isspace() for character in text):
-        raise ValueError
-
-
-_HOST = Text('a host name or an IP address, such as "127.0.0.1" or "::"', _not_empty)
+_HOST = Text('a host name or an IP address, such as "127.0.0.1" or "::"', check_host)
 _PORT = Integer(0, 65535)
 _TARGET = Text('the address of the server, such as "localhost:9000"', parse_address)
 

@@ -62,7 +62,7 @@ def create_app(target: str = "localhost:9000", timeout: float = 2.0) -> Starlett
         """Whether the gateway itself is alive, with or without the chat server."""
         return JSONResponse({"status": "SERVING"})
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(f"{HELLOWORLD}{{name:path}}", helloworld, methods=["GET"]),
             Route("/healthz", healthz, methods=["GET"]),
@@ -70,6 +70,8 @@ def create_app(target: str = "localhost:9000", timeout: float = 2.0) -> Starlett
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # /helloworld is not /helloworld/ without a name
+    return app
 
 
 def _raw_path(request: Request) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import socket
 import sys
 from collections.abc import Iterator
@@ -55,17 +54,20 @@ class GatewayServer:
             self._serving.result()
 
     async def close(self, grace: float = 0.0) -> None:
-        """Stops accepting, lets open requests end within `grace` seconds, cancels what is left.
+        """Stops accepting, lets open requests end within `grace` seconds, ends those that are left.
 
-        May be called again, with a shorter grace, while another call waits.
+        May be called again, also while another call waits: that with the shorter grace counts.
         """
         if self._uvicorn is None or self._serving is None:
             return
-        if grace > 0 and not self._uvicorn.should_exit:
-            self._uvicorn.config.timeout_graceful_shutdown = max(1, math.floor(grace))
-        else:
-            self._uvicorn.force_exit = True
         self._uvicorn.should_exit = True
+        if grace > 0:
+            await asyncio.wait([self._serving], timeout=grace)
+        if not self._serving.done():
+            # Open requests end with the application: they are answered 503. Uvicorn on its own
+            # would cancel them, which makes each a 500 and a traceback in the log.
+            self._uvicorn.force_exit = True
+            await self._uvicorn.lifespan.shutdown()
         await asyncio.wait([self._serving])
         self._serving.result()
 

@@ -14,8 +14,8 @@ from ..messages.google.protobuf import (
     EnumDescriptorProto,
     FieldDescriptorProto,
     FileDescriptorProto,
-    FileDescriptorSet,
 )
+from ..messages.grpc.reflection.v1 import FileDescriptorResponse
 
 __all__ = ["DescriptorIndex", "own_descriptor_set"]
 
@@ -30,19 +30,21 @@ class DescriptorIndex:
 
     def __init__(self, descriptor_sets: Iterable[bytes]) -> None:
         """Of a file that stands in several sets the first is taken."""
-        self._files: dict[str, FileDescriptorProto] = {}
+        self._files: dict[str, bytes] = {}
+        self._imports: dict[str, list[str]] = {}
         self._file_of_symbol: dict[str, str] = {}
         self._file_of_extension: dict[str, dict[int, str]] = {}
         for data in descriptor_sets:
-            for file in _parse(data):
+            for serialised, file in _parse(data):
                 if file.name not in self._files:
+                    self._files[file.name] = serialised
                     self._add(file)
 
     def file(self, name: str) -> list[bytes] | None:
         """The serialised file of this name, then all files that it imports; None if unknown."""
         if name not in self._files:
             return None
-        return [bytes(self._files[each]) for each in self._with_imports(name)]
+        return [self._files[each] for each in self._with_imports(name)]
 
     def file_of_symbol(self, symbol: str) -> list[bytes] | None:
         """As `file`, for the file that declares this full name."""
@@ -63,13 +65,13 @@ class DescriptorIndex:
         for each in names:  # which grows meanwhile
             names += [
                 imported
-                for imported in self._files[each].dependency
+                for imported in self._imports[each]
                 if imported in self._files and imported not in names
             ]
         return names
 
     def _add(self, file: FileDescriptorProto) -> None:
-        self._files[file.name] = file
+        self._imports[file.name] = list(file.dependency)
         for symbol in _symbols(file):
             self._file_of_symbol.setdefault(symbol, file.name)
         for extension in _extensions(file.extension, file.message_type):
@@ -77,9 +79,13 @@ class DescriptorIndex:
             self._file_of_extension.setdefault(extendee, {})[extension.number] = file.name
 
 
-def _parse(data: bytes) -> list[FileDescriptorProto]:
+def _parse(data: bytes) -> list[tuple[bytes, FileDescriptorProto]]:
     try:
-        return FileDescriptorSet.parse(data).file
+        # A FileDescriptorSet has the shape of this response: its field 1, repeated, is the files.
+        # Their bytes are served as they came, since betterproto2 writes proto2 messages without
+        # their explicit zeros.
+        files = FileDescriptorResponse.parse(data).file_descriptor_proto
+        return [(file, FileDescriptorProto.parse(file)) for file in files]
     except Exception as error:  # betterproto2 has no error class of its own
         raise UsageError(
             f"not a FileDescriptorSet, as protoc --descriptor_set_out writes it: {error}"

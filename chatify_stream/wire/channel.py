@@ -9,6 +9,7 @@ ever; a call that is given up is reset with NO_ERROR instead of CANCEL.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import re
 import socket
@@ -28,6 +29,7 @@ from multidict import MultiDict
 
 from ..errors import (
     CallError,
+    CancelledCallError,
     ChatifyError,
     ClosedError,
     DeadlineExceededError,
@@ -38,6 +40,8 @@ from ..errors import (
 )
 from .codec import ProtoCodec, StatusDetailsCodec
 from .grpclib_internals import (
+    GRPC_CONTENT_TYPE,
+    USER_AGENT,
     ClientHandler,
     CodecBase,
     Configuration,
@@ -45,8 +49,17 @@ from .grpclib_internals import (
     Metadata,
     MetadataLike,
     StatusDetailsCodecBase,
+    encode_metadata,
 )
-from .protocol import MAX_MESSAGE_SIZE, CallStream, StreamResetError, WireProtocol, h2_config
+from .protocol import (
+    MAX_MESSAGE_SIZE,
+    CallStream,
+    GivenUpError,
+    StreamResetError,
+    WireConnection,
+    WireProtocol,
+    h2_config,
+)
 
 __all__ = ["CONNECT_TIMEOUT", "Channel", "ClientStream"]
 
@@ -74,6 +87,7 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
 
     _channel: Channel
     _stream: CallStream
+    _connection: WireConnection | None = None
 
     @property
     def is_ended_by_peer(self) -> bool:
@@ -122,12 +136,53 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
 
     async def send_request(self, *, end: bool = False) -> None:
         with self._errors():
-            try:
-                await super().send_request(end=end)
-            except (TypeError, ValueError) as error:  # of the metadata
-                raise UsageError(str(error)) from error
+            if self._send_request_done:
+                raise UsageError("the request was sent already")
+            if end and not self._cardinality.client_streaming:
+                raise UsageError("a unary request needs its message before its end")
+            with self._wrapper:
+                await self._send_request(end)
+
+    async def _send_request(self, end: bool) -> None:
+        """grpclib's, but for the grpc-timeout, which grpclib rounds down by up to a second."""
+        protocol = await self._channel.__connect__()
+        self._connection = protocol.connection
+        if protocol.connection.is_closing():  # since it was made
+            raise StreamTerminatedError("the connection was lost")
+        stream = protocol.connection.create_stream(wrapper=self._wrapper)
+        content_type = content_type_of(self._codec)
+        (metadata,) = await self._dispatch.send_request(
+            self._metadata,
+            method_name=self._method_name,
+            deadline=self._deadline,
+            content_type=content_type,
+        )
+        headers = [
+            (":method", "POST"),
+            (":scheme", self._channel._scheme),
+            (":path", self._method_name),
+            (":authority", self._channel._authority),
+            ("te", "trailers"),
+            ("content-type", content_type),
+            ("user-agent", USER_AGENT),
+        ]
+        if self._deadline is not None:
+            headers.append(("grpc-timeout", encode_timeout(self._deadline.time_remaining())))
+        try:
+            headers.extend(encode_metadata(metadata))
+        except (TypeError, ValueError) as error:
+            raise UsageError(str(error)) from error
+        self._release_stream = await stream.send_request(
+            headers, end_stream=end, _processor=protocol.processor
+        )
+        self._stream = stream
+        self.peer = stream.connection.get_peer()
+        self._send_request_done = True
+        self._end_done = end
 
     async def send_message(self, message: Any, *, end: bool = False) -> None:
+        if self._recv_trailing_metadata_done:
+            raise _ended()
         with self._errors():
             await super().send_message(message, end=end)
 
@@ -155,22 +210,27 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
     async def recv_trailing_metadata(self) -> None:
         """Waits for the status, also before this side has ended its requests."""
         with self._errors():
-            if self._send_request_done and not self._trailers_only:
-                with self._wrapper:
-                    await self._stream.recv_trailers()
+            if self._send_request_done:
+                if not self._trailers_only:
+                    with self._wrapper:
+                        await self._stream.recv_trailers()
                 self._end_done = True
             await super().recv_trailing_metadata()
 
     def abort(self, error: Exception) -> None:
-        """Ends the call here: whoever waits for it gets `error`, and the server a reset."""
+        """Ends the call on this side: whoever waits for it, or uses it later, gets `error`."""
         self._wrapper.cancel(error)
 
     async def cancel(self) -> None:
-        """Gives the call up: the server learns of it. May be called again."""
+        """Gives the call up: the server learns of it, and who waits here gets an error.
+
+        May be called again.
+        """
         if self._send_request_done and not self._cancel_done:
             self._cancel_done = True
             if self._stream.closable:
                 self._stream.reset_nowait(ErrorCodes.CANCEL)
+            self.abort(_cancelled_here())
 
     def _raise_for_status(self, headers_map: dict[str, str]) -> None:
         with _not_grpc():
@@ -194,9 +254,7 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
         except GRPCError as error:
             raise self._call_error(error.status, error.message, error.details) from error
         except TimeoutError as error:
-            raise DeadlineExceededError(
-                Status.DEADLINE_EXCEEDED, "the deadline of the call has passed"
-            ) from error
+            raise _deadline_over() from error
         except StreamTerminatedError as error:
             raise self._terminated(error) from error
         except H2ProtocolError as error:
@@ -213,17 +271,23 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
     def _terminated(self, error: StreamTerminatedError) -> ChatifyError:
         if self._channel.is_closed:
             return ClosedError("the channel was closed")
+        if isinstance(error, GivenUpError):
+            return CancelledCallError(Status.CANCELLED, str(error))
         if isinstance(error, StreamResetError):
             code = error.error_code
+            if code == ErrorCodes.CANCEL and self._is_deadline_over():
+                return _deadline_over()
             known = {int(reset): status for reset, status in _STATUS_OF_RESET.items()}
             return call_error(known.get(code, Status.INTERNAL), str(error))
         target = self._channel.target
-        if self._send_request_done and self._stream.connection.peer_error is not None:
+        if self._connection is not None and self._connection.peer_error is not None:
             return PeerProtocolError(
-                Status.INTERNAL,
-                f"{target} does not speak gRPC ({self._stream.connection.peer_error})",
+                Status.INTERNAL, f"{target} does not speak gRPC ({self._connection.peer_error})"
             )
         return UnavailableError(Status.UNAVAILABLE, f"the connection to {target} was lost")
+
+    def _is_deadline_over(self) -> bool:
+        return self._deadline is not None and self._deadline.time_remaining() <= 0
 
     def _stream_closed(self, error: H2ProtocolError) -> ChatifyError:
         """h2 will not send on this stream: the call has ended before."""
@@ -237,7 +301,36 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
                 self._raise_for_grpc_status(*self._process_grpc_status(dict(headers)))
         except GRPCError as status:
             return self._call_error(status.status, status.message, status.details)
-        return ClosedError("the call has ended: nothing more can be sent")
+        if not self._stream.remote_ended:
+            return _cancelled_here()
+        return _ended()
+
+
+def content_type_of(codec: CodecBase) -> str:
+    """The content-type of a call; without the subtype that is gRPC's default, as is usual."""
+    subtype = codec.__content_subtype__
+    return GRPC_CONTENT_TYPE if subtype == "proto" else f"{GRPC_CONTENT_TYPE}+{subtype}"
+
+
+def encode_timeout(seconds: float) -> str:
+    """The grpc-timeout header: at least this time, in the finest unit that has 8 digits for it."""
+    for unit, per_second in (("u", 1_000_000), ("m", 1_000), ("S", 1)):
+        number = math.ceil(seconds * per_second)
+        if number < 10**8:
+            return f"{number}{unit}"
+    return "99999999S"
+
+
+def _deadline_over() -> DeadlineExceededError:
+    return DeadlineExceededError(Status.DEADLINE_EXCEEDED, "the deadline of the call has passed")
+
+
+def _ended() -> ClosedError:
+    return ClosedError("the server has ended the call: nothing more can be sent")
+
+
+def _cancelled_here() -> CancelledCallError:
+    return CancelledCallError(Status.CANCELLED, "the call was cancelled on this side")
 
 
 @contextmanager
@@ -302,18 +395,18 @@ class Channel(grpclib.client.Channel):
         """Makes the connection, unless it stands. Raises `UnavailableError` when it cannot."""
         await self.__connect__()
 
-    async def __connect__(self) -> H2Protocol:
+    async def __connect__(self) -> WireProtocol:
         """One attempt serves all calls that wait for a connection, whichever of them gives up."""
         self._raise_if_closed()
         if self._connected:
-            return await super().__connect__()
+            return cast(WireProtocol, await super().__connect__())
         if self._attempt is None:
             self._attempt = self._loop.create_task(super().__connect__())
             self._attempt.add_done_callback(self._attempt_ended)
         attempt = self._attempt
         await asyncio.wait([attempt])
         self._raise_if_closed()
-        return attempt.result()
+        return cast(WireProtocol, attempt.result())
 
     def _attempt_ended(self, attempt: asyncio.Task[H2Protocol]) -> None:
         self._attempt = None

@@ -2,17 +2,19 @@
 
 Private attributes that the subclasses of this package touch, beside the names imported below:
 
-- `server.Server`: `_server`, `_loop`, `_mapping`, `_codec`, `_status_details_codec`, `_config`,
-  `_h2_config`
-- `server.Stream`: `_stream`, `_messages_received`, `_send_initial_metadata_done`,
-  `_send_trailing_metadata_done`, `_content_type`
-- `client.Channel`: `_protocol`, `_config`, `_h2_config`, `_host`, `_port`, `_path`, `_codec`,
-  `_status_details_codec`, `_create_connection`, `_protocol_factory`
-- `client.Stream`: `_stream`, `_wrapper`, `_channel`, `_codec`, `_dispatch`, `_cancel_done`,
-  `_end_done`, `_send_request_done`, `_recv_initial_metadata_done`,
-  `_recv_trailing_metadata_done`, `_trailers_only`, `_release_stream`, `_wrapper_ctx`,
-  `_process_grpc_status`, `_raise_for_grpc_status`, `_raise_for_status`,
-  `_raise_for_content_type`
+- `server.Server`: `_codec`, `_config`, `_h2_config`, `_mapping`, `_protocol_factory`, `_server`,
+  `_status_details_codec`
+- `server.Stream`: `_codec`, `_dispatch`, `_messages_received`, `_recv_type`,
+  `_send_trailing_metadata_done`, `_stream`
+- `client.Channel`: `_authority`, `_calls_failed`, `_calls_succeeded`, `_codec`, `_config`,
+  `_connected`, `_create_connection`, `_h2_config`, `_loop`, `_path`, `_protocol_factory`,
+  `_scheme`, `_status_details_codec`
+- `client.Stream`: `_cancel_done`, `_cardinality`, `_channel`, `_codec`, `_deadline`, `_dispatch`,
+  `_end_done`, `_messages_received`, `_metadata`, `_method_name`, `_process_grpc_status`,
+  `_raise_for_content_type`, `_raise_for_grpc_status`, `_raise_for_status`,
+  `_recv_initial_metadata_done`, `_recv_trailing_metadata_done`, `_recv_type`,
+  `_release_stream`, `_send_message_done`, `_send_request_done`, `_stream`, `_trailers_only`,
+  `_wrapper`, `_wrapper_ctx`
 - `protocol.Connection`: `_connection`, `_transport`
 - `protocol.Stream`: `_transport`, `_h2_connection`
 
@@ -32,9 +34,9 @@ from grpclib.encoding.base import (
 )
 from grpclib.events import _DispatchServerEvents as DispatchServerEvents
 from grpclib.metadata import _SPECIAL as SPECIAL_HEADERS
+from grpclib.metadata import USER_AGENT, encode_grpc_message, encode_metadata
 from grpclib.metadata import _Metadata as Metadata
 from grpclib.metadata import _MetadataLike as MetadataLike
-from grpclib.metadata import encode_grpc_message
 from grpclib.protocol import AbstractHandler, Connection, EventsProcessor, H2Protocol
 from grpclib.protocol import Stream as H2Stream
 from grpclib.protocol import _Headers as Headers
@@ -44,6 +46,7 @@ from grpclib.utils import DeadlineWrapper, Wrapper
 __all__ = [
     "GRPC_CONTENT_TYPE",
     "SPECIAL_HEADERS",
+    "USER_AGENT",
     "AbstractHandler",
     "ClientHandler",
     "CodecBase",
@@ -61,5 +64,6 @@ __all__ = [
     "StatusDetailsCodecBase",
     "Wrapper",
     "encode_grpc_message",
+    "encode_metadata",
     "set_nodelay",
 ]

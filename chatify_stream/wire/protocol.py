@@ -30,10 +30,11 @@ from typing import Any, cast
 from grpclib.const import Status
 from grpclib.exceptions import StreamTerminatedError
 from h2.config import H2Configuration
-from h2.connection import H2Connection
+from h2.connection import ConnectionState, H2Connection
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, Event, StreamEnded, StreamReset
+from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset
 from h2.exceptions import ProtocolError as H2ProtocolError
+from h2.exceptions import StreamClosedError
 from h2.settings import SettingCodes, Settings
 
 from ..errors import StatusError
@@ -53,7 +54,9 @@ __all__ = [
     "MAX_CONCURRENT_STREAMS",
     "MAX_MESSAGE_SIZE",
     "CallStream",
+    "GivenUpError",
     "StreamResetError",
+    "WireConnection",
     "WireProtocol",
     "h2_config",
 ]
@@ -103,10 +106,18 @@ class StreamResetError(StreamTerminatedError):
         return f"the peer reset the stream with {name}"
 
 
+class GivenUpError(StreamTerminatedError):
+    """This side has reset the stream."""
+
+    def __str__(self) -> str:
+        return "a message was cut short by cancelling its sender, and that cancelled the call"
+
+
 class CallStream(H2Stream):
     """The HTTP/2 stream of one call."""
 
-    connection: _WireConnection
+    connection: WireConnection
+    id: int
 
     remote_ended = False
     """The peer has sent END_STREAM: all that it had to say is here."""
@@ -156,18 +167,60 @@ class CallStream(H2Stream):
         """Sends one message, whole: messages sent at once queue up behind each other.
 
         Cancelled after a part of the message has left, it resets the stream, because whatever
-        came next would be read as the rest of that message.
+        came next would be read as the rest of that message. Raises h2's `StreamClosedError` once
+        the stream is closed, also when that happens while it waits.
         """
         async with self._sending:
+            sent = 0
+            try:
+                while True:
+                    size = await self._writable(len(data) - sent)
+                    chunk = data[sent : sent + size]
+                    sent += size
+                    is_last = sent == len(data)
+                    self._h2_connection.send_data(self.id, chunk, end_stream and is_last)
+                    self._transport.write(self._h2_connection.data_to_send())
+                    self.data_sent += size
+                    self.connection.data_sent += size
+                    self.connection.data_send_process()
+                    if is_last:
+                        return
+            except BaseException:
+                if 0 < sent < len(data) and self.closable:
+                    self._give_up()
+                raise
+
+    def terminate(self, error: StreamTerminatedError) -> None:
+        """The peer, or the loss of the connection, has ended the stream."""
+        if self.remote_ended and self._h2_connection.config.client_side:
+            # RFC 9113, 8.1: the answer is whole, and a server may reset a request that it does
+            # not want to the end. It stays readable; who waits to send finds the stream closed.
+            self.window_updated.set()
+        elif self.wrapper is not None:
+            self.wrapper.cancel(error)
+
+    def __terminated__(self, reason: str) -> None:
+        self.terminate(StreamTerminatedError(reason))
+
+    def _give_up(self) -> None:
+        self.reset_nowait(ErrorCodes.CANCEL)
+        if self.wrapper is not None:
+            # Soon, not now: the task that runs here is on its way out with its own exception.
+            asyncio.get_running_loop().call_soon(self.wrapper.cancel, GivenUpError())
+
+    async def _writable(self, size: int) -> int:
+        """Waits until at least one of `size` bytes can be sent; says how many, in one frame."""
+        while True:
+            await self.connection.write_ready.wait()
             if self._transport.is_closing():
                 raise StreamTerminatedError("the connection was lost")
-            before = self.data_sent
-            try:
-                await super().send_data(data, end_stream)
-            except BaseException:
-                if before < self.data_sent < before + len(data) and self.closable:
-                    self.reset_nowait(ErrorCodes.CANCEL)
-                raise
+            if not self.closable:
+                raise StreamClosedError(self.id)
+            window = self._h2_connection.local_flow_control_window(self.id)
+            if window > 0:
+                return min(size, window, self._h2_connection.max_outbound_frame_size)
+            self.window_updated.clear()
+            await self.window_updated.wait()
 
     async def end(self) -> None:
         async with self._sending:
@@ -191,7 +244,9 @@ def _cut_short() -> StatusError:
     return StatusError(Status.INTERNAL, "the stream ended in the middle of a message")
 
 
-class _WireConnection(Connection):
+class WireConnection(Connection):
+    """What all streams of a connection share."""
+
     peer_error: str | None = None
     """How the peer broke HTTP/2, when it did."""
 
@@ -221,11 +276,9 @@ class _WireEvents(EventsProcessor):
         handler: AbstractHandler,
         connection: Connection,
         *,
-        client_side: bool,
         on_release: Callable[[], None],
     ) -> None:
         super().__init__(handler, connection)
-        self._client_side = client_side
         self._on_release = on_release
 
     def register(self, stream: H2Stream) -> Callable[[], None]:
@@ -244,6 +297,13 @@ class _WireEvents(EventsProcessor):
         if type(event) in getattr(self, "processors", ()):
             super().process(event)
 
+    def process_request_received(self, event: RequestReceived) -> None:
+        if len(self.streams) < MAX_CONCURRENT_STREAMS:
+            super().process_request_received(event)
+            return
+        with suppress(H2ProtocolError):  # when the peer has reset it meanwhile
+            self.connection._connection.reset_stream(event.stream_id, ErrorCodes.REFUSED_STREAM)
+
     def process_data_received(self, event: DataReceived) -> None:
         if event.flow_controlled_length:
             super().process_data_received(event)
@@ -257,23 +317,16 @@ class _WireEvents(EventsProcessor):
     def process_stream_reset(self, event: StreamReset) -> None:
         self.connection.streams_failed += 1
         stream = cast("CallStream | None", self.streams.get(event.stream_id))
-        if stream is None:
-            return
-        if self._client_side and stream.remote_ended:
-            # RFC 9113, 8.1: the server wants no more of the request. Its answer is whole and
-            # stays readable; whoever waits to send finds the stream closed.
-            stream.window_updated.set()
-            return
-        if stream.wrapper is not None:
+        if stream is not None:
             code = event.error_code if event.remote_reset else ErrorCodes.PROTOCOL_ERROR
-            stream.wrapper.cancel(StreamResetError(int(code or 0)))
-        self.handler.cancel(stream)
+            stream.terminate(StreamResetError(int(code or 0)))
+            self.handler.cancel(stream)
 
 
 class WireProtocol(H2Protocol):
     """One connection, of a server or of a channel."""
 
-    connection: _WireConnection
+    connection: WireConnection
 
     def __init__(
         self,
@@ -320,12 +373,10 @@ class WireProtocol(H2Protocol):
             h2_connection.increment_flow_control_window(increment)
 
         self.transport = transport
-        self.connection = _WireConnection(h2_connection, transport, config=self.config)
+        self.connection = WireConnection(h2_connection, transport, config=self.config)
         self.connection.flush()
         self.connection.initialize()
-        self.processor = _WireEvents(
-            self.handler, self.connection, client_side=client_side, on_release=self._released
-        )
+        self.processor = _WireEvents(self.handler, self.connection, on_release=self._released)
         if self._on_open is not None:
             self._on_open(self)
 
@@ -335,7 +386,7 @@ class WireProtocol(H2Protocol):
         except H2ProtocolError as error:
             log.info("a connection is closed because the peer broke HTTP/2: %s", error)
             self.connection.peer_error = str(error)
-            self.connection.flush()  # the GOAWAY
+            self._say_goaway(error.error_code)
             self.processor.close("the peer broke HTTP/2")
             return
         self.connection.flush()
@@ -366,7 +417,12 @@ class WireProtocol(H2Protocol):
             self._close_gracefully()
 
     def _close_gracefully(self) -> None:
-        with suppress(H2ProtocolError):  # when the peer has said GOAWAY already
-            self.connection._connection.close_connection()
-        self.connection.flush()
+        self._say_goaway(ErrorCodes.NO_ERROR)
         self.processor.close("the connection was drained")
+
+    def _say_goaway(self, error_code: ErrorCodes) -> None:
+        h2_connection = self.connection._connection
+        # h2 has written one already for most errors, but not for a wrong preface.
+        if h2_connection.state_machine.state is not ConnectionState.CLOSED:
+            h2_connection.close_connection(error_code)
+        self.connection.flush()

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from chatify_stream.wire import Channel, Server
+
+from .raw import RawClient, raw_client
+from .services import Echo
+
+
+@pytest.fixture
+async def service() -> Echo:
+    return Echo()
+
+
+@pytest.fixture
+async def server(service: Echo) -> AsyncIterator[Server]:
+    server = Server([service])
+    await server.start("127.0.0.1", 0)
+    yield server
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.fixture
+async def channel(server: Server) -> AsyncIterator[Channel]:
+    async with Channel("127.0.0.1", server.port) as channel:
+        yield channel
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[RawClient]:
+    async with raw_client(server.port) as client:
+        yield client

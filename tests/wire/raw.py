@@ -1,0 +1,128 @@
+"""Peers made of h2 and hyperframe alone, which send what a gRPC library never would."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import DataReceived, Event
+
+__all__ = ["RawClient", "frame", "framed", "raw_client", "request_headers"]
+
+PATIENCE = 10.0
+
+
+def framed(data: bytes, *, compressed: bool = False) -> bytes:
+    """One gRPC message: its prefix and its bytes."""
+    return struct.pack(">BI", compressed, len(data)) + data
+
+
+def frame(kind: int, flags: int, stream_id: int, body: bytes) -> bytes:
+    """Any HTTP/2 frame."""
+    return struct.pack(">I", len(body))[1:] + struct.pack(">BBI", kind, flags, stream_id) + body
+
+
+def request_headers(path: str = "/test.Echo/Echo", **changes: str | None) -> list[tuple[str, str]]:
+    """The headers of a call; `changes` sets some (`_` for `-`, `__` for `:`), None leaves out."""
+    headers: dict[str, str | None] = {
+        ":method": "POST",
+        ":scheme": "http",
+        ":path": path,
+        ":authority": "localhost",
+        "te": "trailers",
+        "content-type": "application/grpc",
+    }
+    for name, value in changes.items():
+        headers[name.replace("__", ":").replace("_", "-")] = value
+    return [(name, value) for name, value in headers.items() if value is not None]
+
+
+class RawClient:
+    """An HTTP/2 connection whose every event is kept."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.h2 = H2Connection(
+            H2Configuration(
+                client_side=True,
+                header_encoding="utf-8",
+                validate_outbound_headers=False,
+                normalize_outbound_headers=False,
+            )
+        )
+        self.events: list[Event] = []
+        self.received = b""
+        self.closed = False
+
+    def flush(self) -> None:
+        """Sends what h2 has to send, in one write."""
+        self.writer.write(self.h2.data_to_send())
+
+    def send_raw(self, data: bytes) -> None:
+        self.writer.write(self.h2.data_to_send() + data)
+
+    async def wait_for(self, kind: type[Event], stream_id: int | None = None) -> Any:
+        """The first event of this kind that has come, or comes, on the stream."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                for event in self.events:
+                    if isinstance(event, kind) and stream_id in (
+                        None,
+                        getattr(event, "stream_id", None),
+                    ):
+                        return event
+                if self.closed:
+                    raise AssertionError(f"closed without {kind.__name__}: {self.events}")
+                await self._read()
+
+    async def wait_closed(self) -> None:
+        """Reads until the server closes the connection."""
+        async with asyncio.timeout(PATIENCE):
+            while not self.closed:
+                await self._read()
+
+    async def _read(self) -> None:
+        try:
+            data = await self.reader.read(65536)
+        except ConnectionError:
+            data = b""
+        if not data:
+            self.closed = True
+            return
+        self.received += data
+        events = self.h2.receive_data(data)
+        for event in events:
+            if isinstance(event, DataReceived) and event.flow_controlled_length:
+                self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        self.events += events
+        self.flush()
+
+    def data_of(self, stream_id: int) -> bytes:
+        """All DATA that has come on the stream."""
+        return b"".join(
+            event.data
+            for event in self.events
+            if isinstance(event, DataReceived) and event.stream_id == stream_id
+        )
+
+
+@asynccontextmanager
+async def raw_client(port: int) -> AsyncIterator[RawClient]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    client = RawClient(reader, writer)
+    client.h2.initiate_connection()
+    client.flush()
+    try:
+        yield client
+    finally:
+        writer.close()
+        try:
+            await writer.wait_closed()
+        except ConnectionError:
+            pass  # the server was first

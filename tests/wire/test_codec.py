@@ -1,0 +1,57 @@
+"""Tests of wire/codec.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatify_stream.errors import StatusError, UsageError
+from chatify_stream.messages.google.protobuf import Any
+from chatify_stream.messages.google.rpc import Status as StatusMessage
+from chatify_stream.messages.service.v1 import ChatReq, ChatRsp
+from chatify_stream.wire import ProtoCodec, Status, StatusDetailsCodec
+
+
+class TestProtoCodec:
+    def test_round_trip(self) -> None:
+        """What is encoded is decoded to the same message."""
+        codec = ProtoCodec()
+        data = codec.encode(ChatReq(name="世界"), ChatReq)
+        assert data == b"\x0a\x06" + "世界".encode()
+        assert codec.decode(data, ChatReq) == ChatReq(name="世界")
+
+    @pytest.mark.parametrize(
+        ("message", "text"),
+        [
+            (ChatRsp(message="a"), "of type ChatReq, not ChatRsp"),
+            ("a", "of type ChatReq, not str"),
+            (None, "of type ChatReq, not NoneType"),
+            (ChatReq(name="\udcff"), "not valid Unicode"),
+            (ChatReq(name=5), "cannot be encoded"),  # type: ignore[arg-type]
+        ],
+    )
+    def test_what_cannot_be_encoded(self, message: object, text: str) -> None:
+        """A wrong message is the caller's mistake, and the text says which."""
+        with pytest.raises(UsageError, match=text):
+            ProtoCodec().encode(message, ChatReq)
+
+    @pytest.mark.parametrize("data", [b"\x0a", b"\xff" * 12, b"\x0a\x01\xff"])
+    def test_what_cannot_be_decoded(self, data: bytes) -> None:
+        """Bytes that are not such a message are INTERNAL."""
+        with pytest.raises(StatusError, match="not a valid ChatReq") as caught:
+            ProtoCodec().decode(data, ChatReq)
+        assert caught.value.status is Status.INTERNAL
+
+
+class TestStatusDetailsCodec:
+    def test_round_trip(self) -> None:
+        """Details come back as they were, of whatever types."""
+        details = [Any(type_url="type.googleapis.com/a.B", value=b"\x01"), Any(type_url="x")]
+        codec = StatusDetailsCodec()
+        data = codec.encode(Status.NOT_FOUND, "nothing", details)
+        message = StatusMessage.parse(data)
+        assert (message.code, message.message) == (Status.NOT_FOUND.value, "nothing")
+        assert codec.decode(Status.NOT_FOUND, "nothing", data) == details
+
+    def test_details_that_cannot_be_read(self) -> None:
+        """Broken details are left out: the status and its text still count."""
+        assert StatusDetailsCodec().decode(Status.NOT_FOUND, "nothing", b"\x1a") is None

@@ -1,0 +1,369 @@
+"""Tests of wire/protocol.py, against frames that grpclib and h2 answer wrongly."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    PingAckReceived,
+    RemoteSettingsChanged,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+    TrailersReceived,
+)
+from h2.settings import SettingCodes
+from hyperframe.frame import (
+    ContinuationFrame,
+    HeadersFrame,
+    PriorityFrame,
+)
+
+from chatify_stream.errors import CancelledCallError, StatusError
+from chatify_stream.wire import Cardinality, Channel, Server, ServerStream, Status
+from chatify_stream.wire.protocol import FRAMES_IN_A_ROW, MAX_CONCURRENT_STREAMS
+
+from .raw import RawClient, frame, framed, raw_client, request_headers
+from .services import Answer, Ask, Echo
+
+ADA = bytes(Ask(service="Ada"))
+BOB = bytes(Ask(service="Bob"))
+
+
+def headers_of(event: TrailersReceived | ResponseReceived) -> dict[str, str]:
+    return dict(event.headers)  # type: ignore[arg-type]
+
+
+async def answers(client: RawClient, stream_id: int) -> tuple[list[str], str]:
+    """The texts of all answers, and the status, once the stream has ended."""
+    await client.wait_for(StreamEnded, stream_id)
+    trailers = headers_of(await client.wait_for(TrailersReceived, stream_id))
+    data = client.data_of(stream_id)
+    texts = []
+    while data:
+        size = int.from_bytes(data[1:5], "big")
+        texts.append(Answer.parse(data[5 : 5 + size]).name)
+        data = data[5 + size :]
+    return texts, trailers["grpc-status"]
+
+
+class TestData:
+    async def test_an_empty_frame_does_not_end_the_requests(self, client: RawClient) -> None:
+        """An empty DATA frame between two messages loses neither."""
+        client.h2.send_headers(1, request_headers())
+        client.h2.send_data(1, framed(ADA))
+        client.h2.send_data(1, b"")
+        client.h2.send_data(1, framed(BOB), end_stream=True)
+        client.flush()
+        assert await answers(client, 1) == (["Ada", "Bob"], "0")
+
+    async def test_an_empty_frame_in_a_message(self, client: RawClient) -> None:
+        """A message that arrives byte by byte, with empty frames between them, is whole."""
+        client.h2.send_headers(1, request_headers())
+        for byte in framed(ADA):
+            client.h2.send_data(1, bytes([byte]))
+            client.h2.send_data(1, b"")
+            client.flush()
+            await asyncio.sleep(0)
+        client.h2.end_stream(1)
+        client.flush()
+        assert await answers(client, 1) == (["Ada"], "0")
+
+    async def test_padding(self, client: RawClient) -> None:
+        """Padding is no part of a message, also where a frame has nothing else."""
+        client.h2.send_headers(1, request_headers())
+        client.h2.send_data(1, framed(ADA), pad_length=7)
+        client.h2.send_data(1, b"", pad_length=9)
+        client.h2.send_data(1, framed(BOB), end_stream=True, pad_length=0)
+        client.flush()
+        assert await answers(client, 1) == (["Ada", "Bob"], "0")
+
+    async def test_two_messages_in_a_frame(self, client: RawClient) -> None:
+        """Messages need not be aligned with frames."""
+        client.h2.send_headers(1, request_headers())
+        both = framed(ADA) + framed(BOB)
+        client.h2.send_data(1, both[:9])
+        client.h2.send_data(1, both[9:], end_stream=True)
+        client.flush()
+        assert await answers(client, 1) == (["Ada", "Bob"], "0")
+
+    @pytest.mark.parametrize("cut", [1, 4, 5, 7])
+    async def test_the_end_in_a_message(self, client: RawClient, cut: int) -> None:
+        """Requests that end in the middle of a message are INTERNAL, not an OK without it."""
+        client.h2.send_headers(1, request_headers())
+        client.h2.send_data(1, framed(ADA)[:cut], end_stream=True)
+        client.flush()
+        trailers = headers_of(await client.wait_for(ResponseReceived, 1))
+        assert trailers["grpc-status"] == str(Status.INTERNAL.value)
+        assert "in the middle of a message" in trailers["grpc-message"]
+
+    async def test_a_compressed_message(self, client: RawClient) -> None:
+        """A compressed message is UNIMPLEMENTED, and the text says so."""
+        client.h2.send_headers(1, request_headers())
+        client.h2.send_data(1, framed(ADA, compressed=True), end_stream=True)
+        client.flush()
+        trailers = headers_of(await client.wait_for(ResponseReceived, 1))
+        assert trailers["grpc-status"] == str(Status.UNIMPLEMENTED.value)
+        assert "compressed" in trailers["grpc-message"]
+
+    async def test_a_message_that_is_not_protobuf(self, client: RawClient) -> None:
+        """A message that cannot be decoded is INTERNAL."""
+        client.h2.send_headers(1, request_headers())
+        client.h2.send_data(1, framed(b"\x0a\x02\xff\xfe"), end_stream=True)
+        client.flush()
+        trailers = headers_of(await client.wait_for(ResponseReceived, 1))
+        assert trailers["grpc-status"] == str(Status.INTERNAL.value)
+        assert "not a valid HealthCheckRequest" in trailers["grpc-message"]
+
+    async def test_a_message_too_large(self, service: Echo) -> None:
+        """A message over the limit is refused when its prefix is read, before its body comes."""
+        server = Server([service], max_message_size=100)
+        await server.start("127.0.0.1", 0)
+        try:
+            async with raw_client(server.port) as client:
+                client.h2.send_headers(1, request_headers())
+                client.h2.send_data(1, framed(b"x" * 101)[:5])
+                client.flush()
+                trailers = headers_of(await client.wait_for(ResponseReceived, 1))
+        finally:
+            server.close()
+            await server.wait_closed()
+        assert trailers["grpc-status"] == str(Status.RESOURCE_EXHAUSTED.value)
+        assert trailers["grpc-message"] == "the message has 101 bytes; at most 100 are taken"
+
+    async def test_flow_control_is_given_back(self, client: RawClient) -> None:
+        """Many times the window can be sent on one connection, also on streams that fail early."""
+        body = framed(bytes(Ask(service="x" * 60_000)))
+        for number in range(100):
+            stream_id = 1 + 2 * number
+            path = "/test.Echo/Echo" if number % 2 else "/test.Echo/Nothing"
+            client.h2.send_headers(stream_id, request_headers(path))
+            rest = body
+            while rest:
+                window = client.h2.local_flow_control_window(stream_id)
+                assert window > 0, f"no window after {number} streams"
+                size = min(window, 16384, len(rest))
+                try:
+                    client.h2.send_data(stream_id, rest[:size], end_stream=size == len(rest))
+                except Exception:  # the server has reset the stream that it does not know
+                    break
+                rest = rest[size:]
+                client.flush()
+            await client.wait_for(StreamEnded, stream_id)
+
+
+class TestFrames:
+    async def test_unknown_frames_are_ignored(self, client: RawClient) -> None:
+        """Frames of unknown types, and PRIORITY_UPDATE, change nothing (RFC 9113, 5.5)."""
+        client.h2.send_headers(1, request_headers())
+        unknown = frame(0xBE, 0xFF, 1, b"what is this?")
+        priority_update = frame(0x10, 0, 0, b"\x00\x00\x00\x01u=1")
+        client.send_raw(unknown + priority_update)
+        client.h2.send_data(1, framed(ADA), end_stream=True)
+        client.flush()
+        assert await answers(client, 1) == (["Ada"], "0")
+
+    async def test_priority_is_ignored(self, client: RawClient) -> None:
+        """PRIORITY, on streams that are open, idle or over, changes nothing."""
+        client.h2.send_headers(1, request_headers())
+        frames = [PriorityFrame(stream_id, depends_on=0, stream_weight=9) for stream_id in (1, 7)]
+        client.send_raw(b"".join(frame.serialize() for frame in frames))
+        client.h2.send_data(1, framed(ADA), end_stream=True)
+        client.flush()
+        assert await answers(client, 1) == (["Ada"], "0")
+
+    async def test_continuation(self, client: RawClient) -> None:
+        """Headers in three frames are read as one block."""
+        client.flush()
+        client.h2.send_headers(1, request_headers(some_key="v" * 300))
+        block = client.h2.data_to_send()[9:]
+        parts = [
+            HeadersFrame(1, block[:20]),
+            ContinuationFrame(1, block[20:50]),
+            ContinuationFrame(1, block[50:], flags=["END_HEADERS"]),
+        ]
+        client.send_raw(b"".join(part.serialize() for part in parts))
+        client.h2.send_data(1, framed(ADA), end_stream=True)
+        client.flush()
+        assert await answers(client, 1) == (["Ada"], "0")
+
+    async def test_a_protocol_error_is_told(self, client: RawClient) -> None:
+        """Who breaks HTTP/2 gets a GOAWAY with the reason before the connection closes."""
+        client.send_raw(frame(0x06, 0, 0, b"hello"))  # PING has 8 bytes
+        event = await client.wait_for(ConnectionTerminated)
+        assert event.error_code == ErrorCodes.FRAME_SIZE_ERROR
+        await client.wait_closed()
+
+    async def test_another_protocol(self, server: Server) -> None:
+        """HTTP/1.1 is answered with a GOAWAY and closed."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        data = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        await writer.wait_closed()
+        goaway = b"\x07\x00\x00\x00\x00\x00"
+        assert goaway in data
+
+
+class TestStreams:
+    async def test_a_reset_with_the_headers(self, server: Server, client: RawClient) -> None:
+        """Rapid Reset (CVE-2023-44487): streams that are reset at once are all released."""
+        for number in range(200):
+            stream_id = 1 + 2 * number
+            client.h2.send_headers(stream_id, request_headers())
+            client.h2.send_data(stream_id, framed(ADA))
+            client.h2.reset_stream(stream_id, ErrorCodes.CANCEL)
+            client.flush()
+        client.h2.ping(b"12345678")
+        client.flush()
+        await client.wait_for(PingAckReceived)
+        client.h2.send_headers(1001, request_headers())
+        client.h2.send_data(1001, framed(ADA), end_stream=True)
+        client.flush()
+        assert await answers(client, 1001) == (["Ada"], "0")
+        (connection,) = server._connections
+        assert connection.processor.streams == {}
+        assert server.open_calls == 0
+
+    async def test_one_stream_too_many(self, server: Server, client: RawClient) -> None:
+        """The stream over the limit is refused; those before it and the connection go on."""
+        await client.wait_for(RemoteSettingsChanged)
+        client.h2.remote_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = 2**31  # never mind
+        client.h2.remote_settings.acknowledge()
+        last = 1 + 2 * MAX_CONCURRENT_STREAMS
+        for stream_id in range(1, last + 1, 2):
+            client.h2.send_headers(stream_id, request_headers())
+        client.flush()
+        reset = await client.wait_for(StreamReset, last)
+        assert reset.error_code == ErrorCodes.REFUSED_STREAM
+        assert server.open_calls == MAX_CONCURRENT_STREAMS
+        client.h2.send_data(1, framed(ADA), end_stream=True)
+        client.flush()
+        assert await answers(client, 1) == (["Ada"], "0")
+
+    async def test_two_messages_at_once(self, server: Server, service: Echo) -> None:
+        """Large messages that several tasks send at once on one stream do not mix."""
+        texts = [letter * 3_000_000 for letter in "abc"]
+
+        async def handler(stream: ServerStream) -> None:
+            await asyncio.gather(*(stream.send_message(Answer(name=text)) for text in texts))
+
+        service.handler = handler
+        async with (
+            Channel("127.0.0.1", server.port) as channel,
+            channel.request("/test.Echo/Run", Cardinality.STREAM_STREAM, Ask, Answer) as stream,
+        ):
+            await stream.send_request(end=True)
+            received = [message.name async for message in stream]
+        assert sorted(received) == texts
+
+    async def test_a_message_cut_by_cancellation(self, server: Server, service: Echo) -> None:
+        """A send that is cancelled in its middle ends the call, and no half message is read."""
+        received: list[str] = []
+
+        async def handler(stream: ServerStream) -> None:
+            await release.wait()
+            received.extend([message.service async for message in stream])
+
+        release = asyncio.Event()
+        service.handler = handler
+        large = Ask(service="x" * 4_000_000)
+        async with Channel("127.0.0.1", server.port) as channel:
+            with pytest.raises(CancelledCallError):
+                async with channel.request(
+                    "/test.Echo/Run", Cardinality.STREAM_STREAM, Ask, Answer
+                ) as stream:
+                    await stream.send_request()
+                    await service.started.wait()
+                    sending = asyncio.create_task(fill(stream, large))
+                    await asyncio.wait([sending], timeout=0.3)
+                    assert not sending.done(), "the window was never exhausted"
+                    sending.cancel()
+                    await asyncio.wait([sending])
+                    release.set()
+                    await stream.send_message(Ask(service="next"), end=True)
+            await service.ended.wait()
+        assert "next" not in received
+        assert set(received) <= {large.service}
+
+    async def test_a_fast_sender_lets_others_run(self, service: Echo, server: Server) -> None:
+        """While one stream has thousands of messages waiting, other tasks get their turns."""
+        turns: list[int] = []
+        handled = 0
+
+        async def handler(stream: ServerStream) -> None:
+            nonlocal handled
+            await everything_sent.wait()
+            async for _ in stream:
+                handled += 1
+
+        async def other() -> None:
+            while not service.ended.is_set():
+                turns.append(handled)
+                await asyncio.sleep(0)
+
+        everything_sent = asyncio.Event()
+        service.handler = handler
+        async with raw_client(server.port) as client:
+            client.h2.send_headers(1, request_headers("/test.Echo/Run"))
+            client.h2.send_data(1, framed(ADA) * 1000)
+            client.h2.end_stream(1)
+            client.flush()
+            await service.started.wait()
+            (connection,) = server._connections
+            stream = connection.processor.streams[1]
+            while not stream.remote_ended:  # type: ignore[attr-defined]
+                await asyncio.sleep(0)
+            everything_sent.set()
+            await other()
+        assert handled == 1000
+        steps = [after - before for before, after in zip(turns, turns[1:], strict=False)]
+        assert max(steps) <= FRAMES_IN_A_ROW
+
+
+async def fill(stream: object, message: Ask) -> None:
+    while True:
+        await stream.send_message(message)  # type: ignore[attr-defined]
+
+
+class TestReading:
+    async def test_a_cancelled_read_loses_nothing(self, service: Echo, server: Server) -> None:
+        """A read that is cancelled between the prefix and the body goes on where it was."""
+        reads: list[str] = []
+
+        async def handler(stream: ServerStream) -> None:
+            read = asyncio.create_task(stream.recv_message())
+            await prefix_sent.wait()
+            while stream._stream.buffer._unacked.qsize() or not stream._stream._prefix:
+                await asyncio.sleep(0)
+            read.cancel()
+            await asyncio.wait([read])
+            cancelled.set()
+            reads.extend([message.service async for message in stream])
+
+        prefix_sent, cancelled = asyncio.Event(), asyncio.Event()
+        service.handler = handler
+        async with raw_client(server.port) as client:
+            client.h2.send_headers(1, request_headers("/test.Echo/Run"))
+            client.h2.send_data(1, framed(ADA)[:5])
+            client.flush()
+            prefix_sent.set()
+            await cancelled.wait()
+            client.h2.send_data(1, framed(ADA)[5:] + framed(BOB), end_stream=True)
+            client.flush()
+            await client.wait_for(StreamEnded, 1)
+        assert reads == ["Ada", "Bob"]
+
+    async def test_too_large_for_the_client(self, server: Server) -> None:
+        """The client, too, refuses a message over its limit, by its prefix."""
+        async with Channel("127.0.0.1", server.port, max_message_size=10) as channel:
+            with pytest.raises(StatusError) as caught:
+                async with channel.request(
+                    "/test.Echo/Echo", Cardinality.STREAM_STREAM, Ask, Answer
+                ) as stream:
+                    await stream.send_message(Ask(service="x" * 50), end=True)
+                    await stream.recv_message()
+        assert caught.value.status is Status.RESOURCE_EXHAUSTED
