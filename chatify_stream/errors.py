@@ -110,6 +110,8 @@ def _why_not_listen(error: OSError | OverflowError) -> str:
         errno.EADDRNOTAVAIL: "this machine does not have that address",
         errno.EACCES: "not permitted (ports below 1024 often are not)",
     }
+    if error.errno is None and str(error).startswith("could not bind on any address"):
+        return known[errno.EADDRNOTAVAIL]  # asyncio of Python 3.13 has only this text for it
     return known.get(error.errno or 0, error.strerror or str(error))
 
 

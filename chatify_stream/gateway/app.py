@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import unquote_to_bytes
@@ -62,11 +63,11 @@ def create_app(target: str = "localhost:9000", timeout: float = 2.0) -> Starlett
         """Whether the gateway itself is alive, with or without the chat server."""
         return JSONResponse({"status": "SERVING"})
 
+    named = Route(f"{HELLOWORLD}{{name:path}}", helloworld, methods=["GET"])
+    # Starlette's own takes no name with a line break in it.
+    named.path_regex = re.compile(f"{HELLOWORLD}(?P<name>.*)", re.DOTALL)
     app = Starlette(
-        routes=[
-            Route(f"{HELLOWORLD}{{name:path}}", helloworld, methods=["GET"]),
-            Route("/healthz", healthz, methods=["GET"]),
-        ],
+        routes=[named, Route("/healthz", healthz, methods=["GET"])],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
     )

@@ -68,10 +68,11 @@ async def _http_exception(request: Request, error: Exception) -> JSONResponse:
     code = error.status_code
     reason = _REASON_OF_HTTP.get(code, HTTPStatus(code).name)
     message = error.detail
+    path = request.scope["path"]  # request.url raises for some values of the header Host
     if code == 404:
-        message = f"there is nothing at {request.url.path}; there is GET /helloworld/NAME"
+        message = f"there is nothing at {path}; there is GET /helloworld/NAME"
     elif code == 405:
-        message = f"{request.method} is not allowed at {request.url.path}; GET is"
+        message = f"{request.method} is not allowed at {path}; GET is"
     return error_response(code, reason, message, headers=error.headers)
 
 

@@ -12,11 +12,12 @@ from grpclib.const import Handler as MethodHandler
 from grpclib.metadata import Deadline
 
 from .call import ServerStream
-from .channel import CONNECT_TIMEOUT, Channel, ClientStream
+from .channel import CONNECT_TIMEOUT, Channel
+from .client_stream import ClientStream
 from .codec import ProtoCodec, StatusDetailsCodec
 from .grpclib_internals import MetadataLike
-from .protocol import MAX_MESSAGE_SIZE
 from .server import Server
+from .stream import MAX_MESSAGE_SIZE
 
 __all__ = [
     "CONNECT_TIMEOUT",

@@ -16,6 +16,7 @@ from typing import Any
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from grpclib.metadata import Deadline
 from grpclib.server import Stream
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError as H2ProtocolError
@@ -34,8 +35,8 @@ from .grpclib_internals import (
     Wrapper,
     encode_grpc_message,
 )
-from .protocol import CallStream
 from .request import RefusalError, Request, read_request
+from .stream import CallStream
 
 __all__ = ["Calls", "ServerStream", "Services"]
 
@@ -214,7 +215,7 @@ class Calls(AbstractHandler):
             log.debug("%s: %s", request.method, error)
             return _Outcome(Status.CANCELLED)
         except TimeoutError:
-            if wrapper.cancelled:
+            if wrapper.cancelled or _is_over(request.deadline):
                 return _Outcome(Status.DEADLINE_EXCEEDED, "the deadline of the call has passed")
             return _failed(request.method)
         except asyncio.CancelledError:
@@ -225,6 +226,10 @@ class Calls(AbstractHandler):
         except Exception:
             return _failed(request.method)
         return _Outcome(Status.OK)
+
+
+def _is_over(deadline: Deadline | None) -> bool:
+    return deadline is not None and deadline.time_remaining() <= 0
 
 
 def _failed(method: str) -> _Outcome:

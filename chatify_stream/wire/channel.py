@@ -1,47 +1,32 @@
-"""The gRPC client's side: grpclib's channel and stream, with errors that say what happened.
+"""The gRPC client's side: grpclib's channel, with errors that say what happened.
 
-What grpclib 0.4.9 does wrong, and these subclasses do right: a status that arrived before this
-side had ended its requests could not be read; leaving a call before its request was sent left
-its deadline's timer running; a call that was opened while the connection was lost waited for
-ever; a call that is given up is reset with NO_ERROR instead of CANCEL.
+Calls that wait for a connection share one attempt to make it; in grpclib each made its own, one
+after the other. A closed channel stays closed; in grpclib one that was closed while it connected
+left the connection behind.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import re
 import socket
 import ssl as ssl_module
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, cast
 
 import grpclib.client
 from grpclib.const import Cardinality, Status
-from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from grpclib.metadata import Deadline
-from h2.errors import ErrorCodes
-from h2.exceptions import ProtocolError as H2ProtocolError
 from multidict import MultiDict
 
 from ..errors import (
-    CallError,
-    CancelledCallError,
-    ChatifyError,
     ClosedError,
-    DeadlineExceededError,
-    PeerProtocolError,
     UnavailableError,
-    UsageError,
-    call_error,
 )
+from .client_stream import ClientStream
 from .codec import ProtoCodec, StatusDetailsCodec
 from .grpclib_internals import (
-    GRPC_CONTENT_TYPE,
-    USER_AGENT,
     ClientHandler,
     CodecBase,
     Configuration,
@@ -49,296 +34,17 @@ from .grpclib_internals import (
     Metadata,
     MetadataLike,
     StatusDetailsCodecBase,
-    encode_metadata,
 )
-from .protocol import (
-    MAX_MESSAGE_SIZE,
-    CallStream,
-    GivenUpError,
-    StreamResetError,
-    WireConnection,
-    WireProtocol,
-    h2_config,
-)
+from .protocol import WireProtocol, h2_config
+from .stream import MAX_MESSAGE_SIZE
 
-__all__ = ["CONNECT_TIMEOUT", "Channel", "ClientStream"]
+__all__ = ["CONNECT_TIMEOUT", "Channel"]
 
 CONNECT_TIMEOUT = 10.0
 """Seconds that reaching the server may take."""
 
 LAST_WORDS = 0.5
 """Seconds that closing a connection may take until it is cut off."""
-
-# https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors
-_STATUS_OF_RESET = {
-    ErrorCodes.REFUSED_STREAM: Status.UNAVAILABLE,
-    ErrorCodes.CANCEL: Status.CANCELLED,
-    ErrorCodes.ENHANCE_YOUR_CALM: Status.RESOURCE_EXHAUSTED,
-    ErrorCodes.INADEQUATE_SECURITY: Status.PERMISSION_DENIED,
-}
-
-
-class ClientStream(grpclib.client.Stream[Any, Any]):
-    """One call: grpclib's API.
-
-    A call that does not end OK raises a `CallError` wherever it is noticed; one that this side
-    has closed raises `ClosedError`, and wrong use `UsageError`.
-    """
-
-    _channel: Channel
-    _stream: CallStream
-    _connection: WireConnection | None = None
-
-    @property
-    def is_ended_by_peer(self) -> bool:
-        """The server has sent its status: there is nothing to send any more."""
-        return self._send_request_done and self._stream.remote_ended
-
-    async def __aenter__(self) -> ClientStream:
-        with self._errors():
-            await super().__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        """Waits for the status of a call that is left without an exception; resets others."""
-        succeeded = False
-        try:
-            if exc_val is None and self._send_request_done and not self._cancel_done:
-                await self._finish()
-                succeeded = True
-        finally:
-            if self._send_request_done:
-                if self._stream.closable:
-                    self._stream.reset_nowait(ErrorCodes.CANCEL)
-                self._release_stream()
-            if self._wrapper_ctx is not None:
-                self._wrapper_ctx.__exit__(None, None, None)
-            if succeeded:
-                self._channel._calls_succeeded += 1
-            else:
-                self._channel._calls_failed += 1
-
-    async def _finish(self) -> None:
-        if not self._recv_initial_metadata_done:
-            await self.recv_initial_metadata()
-        if not self._recv_trailing_metadata_done:
-            requests_ended = self._end_done or (
-                not self._cardinality.client_streaming and self._send_message_done
-            )
-            if not requests_ended and not self.is_ended_by_peer:
-                raise UsageError("the requests were not ended: end() or cancel() the call first")
-            await self.recv_trailing_metadata()
-
-    async def send_request(self, *, end: bool = False) -> None:
-        with self._errors():
-            if self._send_request_done:
-                raise UsageError("the request was sent already")
-            if end and not self._cardinality.client_streaming:
-                raise UsageError("a unary request needs its message before its end")
-            with self._wrapper:
-                await self._send_request(end)
-
-    async def _send_request(self, end: bool) -> None:
-        """grpclib's, but for the grpc-timeout, which grpclib rounds down by up to a second."""
-        protocol = await self._channel.__connect__()
-        self._connection = protocol.connection
-        if protocol.connection.is_closing():  # since it was made
-            raise StreamTerminatedError("the connection was lost")
-        stream = protocol.connection.create_stream(wrapper=self._wrapper)
-        content_type = content_type_of(self._codec)
-        (metadata,) = await self._dispatch.send_request(
-            self._metadata,
-            method_name=self._method_name,
-            deadline=self._deadline,
-            content_type=content_type,
-        )
-        headers = [
-            (":method", "POST"),
-            (":scheme", self._channel._scheme),
-            (":path", self._method_name),
-            (":authority", self._channel._authority),
-            ("te", "trailers"),
-            ("content-type", content_type),
-            ("user-agent", USER_AGENT),
-        ]
-        if self._deadline is not None:
-            headers.append(("grpc-timeout", encode_timeout(self._deadline.time_remaining())))
-        try:
-            headers.extend(encode_metadata(metadata))
-        except (TypeError, ValueError) as error:
-            raise UsageError(str(error)) from error
-        self._release_stream = await stream.send_request(
-            headers, end_stream=end, _processor=protocol.processor
-        )
-        self._stream = stream
-        self.peer = stream.connection.get_peer()
-        self._send_request_done = True
-        self._end_done = end
-
-    async def send_message(self, message: Any, *, end: bool = False) -> None:
-        if self._recv_trailing_metadata_done:
-            raise _ended()
-        with self._errors():
-            await super().send_message(message, end=end)
-
-    async def end(self) -> None:
-        with self._errors():
-            await super().end()
-
-    async def recv_initial_metadata(self) -> None:
-        with self._errors():
-            await super().recv_initial_metadata()
-
-    async def recv_message(self) -> Any:
-        """The next message, or None after the last one. Cancelled, it loses nothing."""
-        if not self._recv_initial_metadata_done:
-            await self.recv_initial_metadata()
-        with self._errors(), self._wrapper:
-            data = await self._stream.recv_frame(self._channel.max_message_size)
-            if data is None:
-                return None
-            message = self._codec.decode(data, self._recv_type)
-            (message,) = await self._dispatch.recv_message(message)
-            self._messages_received += 1
-            return message
-
-    async def recv_trailing_metadata(self) -> None:
-        """Waits for the status, also before this side has ended its requests."""
-        with self._errors():
-            if self._send_request_done:
-                if not self._trailers_only:
-                    with self._wrapper:
-                        await self._stream.recv_trailers()
-                self._end_done = True
-            await super().recv_trailing_metadata()
-
-    def abort(self, error: Exception) -> None:
-        """Ends the call on this side: whoever waits for it, or uses it later, gets `error`."""
-        self._wrapper.cancel(error)
-
-    async def cancel(self) -> None:
-        """Gives the call up: the server learns of it, and who waits here gets an error.
-
-        May be called again.
-        """
-        if self._send_request_done and not self._cancel_done:
-            self._cancel_done = True
-            if self._stream.closable:
-                self._stream.reset_nowait(ErrorCodes.CANCEL)
-            self.abort(_cancelled_here())
-
-    def _raise_for_status(self, headers_map: dict[str, str]) -> None:
-        with _not_grpc():
-            super()._raise_for_status(headers_map)
-
-    def _raise_for_content_type(self, headers_map: dict[str, str]) -> None:
-        with _not_grpc():
-            super()._raise_for_content_type(headers_map)
-
-    def _process_grpc_status(self, headers_map: dict[str, str]) -> tuple[Status, str | None, Any]:
-        with _not_grpc():
-            return super()._process_grpc_status(headers_map)
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Turns what grpclib, h2 and asyncio raise into the errors of this library."""
-        try:
-            yield
-        except ChatifyError:
-            raise
-        except GRPCError as error:
-            raise self._call_error(error.status, error.message, error.details) from error
-        except TimeoutError as error:
-            raise _deadline_over() from error
-        except StreamTerminatedError as error:
-            raise self._terminated(error) from error
-        except H2ProtocolError as error:
-            raise self._stream_closed(error) from error
-        except ProtocolError as error:
-            raise UsageError(str(error)) from error
-
-    def _call_error(self, status: Status, message: str | None, details: Any) -> CallError:
-        metadata = self.trailing_metadata
-        return call_error(
-            status, message, details, metadata={} if metadata is None else dict(metadata)
-        )
-
-    def _terminated(self, error: StreamTerminatedError) -> ChatifyError:
-        if self._channel.is_closed:
-            return ClosedError("the channel was closed")
-        if isinstance(error, GivenUpError):
-            return CancelledCallError(Status.CANCELLED, str(error))
-        if isinstance(error, StreamResetError):
-            code = error.error_code
-            if code == ErrorCodes.CANCEL and self._is_deadline_over():
-                return _deadline_over()
-            known = {int(reset): status for reset, status in _STATUS_OF_RESET.items()}
-            return call_error(known.get(code, Status.INTERNAL), str(error))
-        target = self._channel.target
-        if self._connection is not None and self._connection.peer_error is not None:
-            return PeerProtocolError(
-                Status.INTERNAL, f"{target} does not speak gRPC ({self._connection.peer_error})"
-            )
-        return UnavailableError(Status.UNAVAILABLE, f"the connection to {target} was lost")
-
-    def _is_deadline_over(self) -> bool:
-        return self._deadline is not None and self._deadline.time_remaining() <= 0
-
-    def _stream_closed(self, error: H2ProtocolError) -> ChatifyError:
-        """h2 will not send on this stream: the call has ended before."""
-        if not self._send_request_done:
-            return UnavailableError(
-                Status.UNAVAILABLE, f"the connection to {self._channel.target} is closing"
-            )
-        try:
-            headers = self._stream.trailers or self._stream.headers
-            if headers is not None and self._stream.remote_ended:
-                self._raise_for_grpc_status(*self._process_grpc_status(dict(headers)))
-        except GRPCError as status:
-            return self._call_error(status.status, status.message, status.details)
-        if not self._stream.remote_ended:
-            return _cancelled_here()
-        return _ended()
-
-
-def content_type_of(codec: CodecBase) -> str:
-    """The content-type of a call; without the subtype that is gRPC's default, as is usual."""
-    subtype = codec.__content_subtype__
-    return GRPC_CONTENT_TYPE if subtype == "proto" else f"{GRPC_CONTENT_TYPE}+{subtype}"
-
-
-def encode_timeout(seconds: float) -> str:
-    """The grpc-timeout header: at least this time, in the finest unit that has 8 digits for it."""
-    for unit, per_second in (("u", 1_000_000), ("m", 1_000), ("S", 1)):
-        number = math.ceil(seconds * per_second)
-        if number < 10**8:
-            return f"{number}{unit}"
-    return "99999999S"
-
-
-def _deadline_over() -> DeadlineExceededError:
-    return DeadlineExceededError(Status.DEADLINE_EXCEEDED, "the deadline of the call has passed")
-
-
-def _ended() -> ClosedError:
-    return ClosedError("the server has ended the call: nothing more can be sent")
-
-
-def _cancelled_here() -> CancelledCallError:
-    return CancelledCallError(Status.CANCELLED, "the call was cancelled on this side")
-
-
-@contextmanager
-def _not_grpc() -> Iterator[None]:
-    try:
-        yield
-    except GRPCError as error:
-        raise PeerProtocolError(error.status, f"the answer is not gRPC: {error.message}") from error
 
 
 class Channel(grpclib.client.Channel):

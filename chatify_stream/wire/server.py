@@ -16,7 +16,8 @@ from ..errors import ListenError, UsageError
 from .call import Calls, Services
 from .codec import ProtoCodec, StatusDetailsCodec
 from .grpclib_internals import CodecBase, Configuration, StatusDetailsCodecBase
-from .protocol import MAX_MESSAGE_SIZE, WireProtocol, h2_config
+from .protocol import WireProtocol, h2_config
+from .stream import MAX_MESSAGE_SIZE
 
 __all__ = ["Server"]
 

@@ -27,7 +27,7 @@ from chatify_stream.errors import (
     UsageError,
 )
 from chatify_stream.wire import Cardinality, Channel, ClientStream, Server, Status
-from chatify_stream.wire.channel import encode_timeout
+from chatify_stream.wire.client_stream import encode_timeout
 from chatify_stream.wire.request import read_request
 
 from .raw import framed, request_headers

@@ -24,7 +24,8 @@ from hyperframe.frame import (
 
 from chatify_stream.errors import CancelledCallError, StatusError
 from chatify_stream.wire import Cardinality, Channel, Server, ServerStream, Status
-from chatify_stream.wire.protocol import FRAMES_IN_A_ROW, MAX_CONCURRENT_STREAMS
+from chatify_stream.wire.protocol import MAX_CONCURRENT_STREAMS
+from chatify_stream.wire.stream import FRAMES_IN_A_ROW
 
 from .raw import RawClient, frame, framed, raw_client, request_headers
 from .services import Answer, Ask, Echo

@@ -1,0 +1,93 @@
+"""Tests of server/health.py, over real connections; tests/e2e has the clients of others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from betterproto2.grpclib import ServiceStub
+
+from chatify_stream import Channel, ChatServer, ServingStatus, Status, StatusError
+from chatify_stream.errors import UnavailableError
+from chatify_stream.messages.grpc.health.v1 import (
+    HealthCheckRequest,
+    HealthCheckResponse,
+    HealthListRequest,
+    HealthStub,
+)
+
+SERVICES = ["", "service.v1.Service", "grpc.health.v1.Health"]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ChatServer]:
+    async with ChatServer() as server:
+        await server.start("127.0.0.1", 0)
+        yield server
+
+
+@pytest.fixture
+async def stub(server: ChatServer) -> AsyncIterator[HealthStub]:
+    async with Channel("127.0.0.1", server.port) as channel:
+        yield HealthStub(channel, timeout=30)
+
+
+def serving(status: ServingStatus) -> HealthCheckResponse:
+    return HealthCheckResponse(status=status)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_check(stub: HealthStub, service: str) -> None:
+    """The server and each of its services serve from the start."""
+    response = await stub.check(HealthCheckRequest(service=service))
+    assert response == serving(ServingStatus.SERVING)
+
+
+async def test_check_unknown(stub: HealthStub) -> None:
+    """A service that the server does not have is NOT_FOUND, and the text names it."""
+    with pytest.raises(StatusError) as caught:
+        await stub.check(HealthCheckRequest(service="no.Such"))
+    assert caught.value.status is Status.NOT_FOUND
+    assert "'no.Such'" in str(caught.value)
+
+
+async def test_list(stub: HealthStub, server: ChatServer) -> None:
+    """The list has every service with its status."""
+    server.health.set_status("mine", ServingStatus.NOT_SERVING)
+    response = await stub.list(HealthListRequest())
+    assert response.statuses == {
+        **{service: serving(ServingStatus.SERVING) for service in SERVICES},
+        "mine": serving(ServingStatus.NOT_SERVING),
+    }
+
+
+async def test_watch(stub: HealthStub, server: ChatServer) -> None:
+    """Who watches gets the status at once, then each change, and nothing in between."""
+    watch = aiter(stub.watch(HealthCheckRequest(service="mine")))
+    assert await anext(watch) == serving(ServingStatus.SERVICE_UNKNOWN)
+    server.health.set_status("mine", ServingStatus.SERVING)
+    assert await anext(watch) == serving(ServingStatus.SERVING)
+    server.health.set_status("other", ServingStatus.SERVING)
+    server.health.set_status("mine", ServingStatus.SERVING)
+    server.health.set_status("mine", ServingStatus.NOT_SERVING)
+    assert await anext(watch) == serving(ServingStatus.NOT_SERVING)
+    await watch.aclose()  # type: ignore[attr-defined]
+
+
+async def test_the_server_stops(stub: HealthStub, server: ChatServer) -> None:
+    """When the server stops, watches see NOT_SERVING and end; they do not hold it up."""
+    watches = [aiter(stub.watch(HealthCheckRequest(service=service))) for service in SERVICES]
+    for watch in watches:
+        assert await anext(watch) == serving(ServingStatus.SERVING)
+    closing = asyncio.create_task(server.close(60))
+    for watch in watches:
+        assert await anext(watch) == serving(ServingStatus.NOT_SERVING)
+        with pytest.raises(UnavailableError, match="shutting down"):
+            await anext(watch)
+    await asyncio.wait_for(closing, 10)
+
+
+def test_the_stub_is_the_generated_one() -> None:
+    """These tests use the stub that betterproto2 generates, over our channel."""
+    assert HealthStub.__mro__[1] is ServiceStub

@@ -1,0 +1,105 @@
+"""Nothing is left behind: no task, stream, connection or descriptor."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+from pathlib import Path
+
+import pytest
+from grpclib.protocol import Stream as H2Stream
+
+from chatify_stream import CallError, Channel, ChatClient, ChatServer, ServiceStub
+
+DESCRIPTORS = Path("/proc/self/fd")
+
+STREAMS = 500
+
+
+async def use(channel: Channel, chance: random.Random) -> None:
+    """Opens a stream, uses it a little, and leaves it in one of the ways there are."""
+    async with asyncio.timeout(60):
+        try:
+            async with ChatClient(channel, timeout=chance.choice([None, 30, 0.01])) as chat:
+                for _ in range(chance.randrange(4)):
+                    await chat.send("x" * chance.choice([0, 10, 30_000]))
+                match chance.randrange(6):
+                    case 0:
+                        await chat.cancel()
+                    case 1:
+                        await chat.close_and_recv()
+                    case 2:
+                        raise KeyError
+                    case 3:
+                        await chat.half_close()
+                    case 4:
+                        asyncio.current_task().cancel()  # type: ignore[union-attr]
+                        await chat.receive()
+                    case _:
+                        pass
+        except (CallError, KeyError):
+            pass
+
+
+def descriptors() -> int:
+    return len(os.listdir(DESCRIPTORS))
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_streams_at_random(seed: int) -> None:
+    """500 streams opened, used and cancelled at random leave nothing behind."""
+    chance = random.Random(seed)
+    before = descriptors() if DESCRIPTORS.exists() else 0
+    async with ChatServer() as server:
+        await server.start("127.0.0.1", 0)
+        channels = [Channel("127.0.0.1", server.port) for _ in range(5)]
+        uses = [
+            asyncio.create_task(use(chance.choice(channels), random.Random(chance.random())))
+            for _ in range(STREAMS)
+        ]
+        for task in chance.sample(uses, 50):
+            asyncio.get_running_loop().call_later(chance.random() / 5, task.cancel)
+        results = await asyncio.gather(*uses, return_exceptions=True)
+        errors = [r for r in results if r is not None and not isinstance(r, asyncio.CancelledError)]
+        assert errors == []
+        del uses, results, errors, task  # whose exceptions hold frames, and those their streams
+        async with asyncio.timeout(30):
+            while server.open_calls:
+                await asyncio.sleep(0.01)
+        assert server._server is not None
+        for connection in server._server._connections:
+            assert connection.processor.streams == {}
+            connection.connection._connection.open_inbound_streams  # noqa: B018 - which prunes
+            assert connection.connection._connection.streams == {}
+        async with ChatClient(channels[0]) as chat:  # the connections still work
+            await chat.send("Ada")
+            assert (await chat.receive()).message == "Hello Ada"  # type: ignore[union-attr]
+        del chat
+        for channel in channels:
+            channel.close()
+            await channel.wait_closed()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    await asyncio.sleep(0)
+    if DESCRIPTORS.exists():
+        assert descriptors() == before
+    gc.collect()
+    assert [each for each in gc.get_objects() if isinstance(each, H2Stream)] == []
+
+
+async def test_the_stub_leaves_no_task() -> None:
+    """A call of the stub leaves no sending task, however it ends."""
+
+    async def failing():  # type: ignore[no-untyped-def]
+        raise KeyError
+        yield
+
+    async with ChatServer() as server:
+        await server.start("127.0.0.1", 0)
+        async with Channel("127.0.0.1", server.port) as channel:
+            for _ in range(20):
+                with pytest.raises(KeyError):
+                    async for _ in ServiceStub(channel).chat(failing()):
+                        pass
+    assert asyncio.all_tasks() == {asyncio.current_task()}
