@@ -1,0 +1,109 @@
+"""Every program in examples/ does what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chatify_stream import ChatClient, Status, StatusError
+
+from .e2e.processes import ListeningProcess, Process, ServerProcess
+from .ports import free_port
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+def run(example: str, *args: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLES / example, *args],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout
+
+
+async def answers(target: str, *texts: str) -> list[str]:
+    async with ChatClient(target) as chat:
+        for text in texts:
+            await chat.send(text)
+        await chat.half_close()
+        return [reply.message async for reply in chat]
+
+
+def test_chat_client() -> None:
+    """The Python form of the original's example client prints the last reply."""
+    with ServerProcess("serve") as server:
+        assert run("chat_client.py", server.address) == "Response: Hello Message 4\n"
+
+
+def test_chat_client_without_server() -> None:
+    """Without a server it says so, and fails."""
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        run("chat_client.py", f"127.0.0.1:{free_port()}")
+    assert "the call failed: UNAVAILABLE: cannot connect to" in caught.value.stderr
+
+
+def test_stub_client() -> None:
+    """The stub's example prints the reply to each message."""
+    with ServerProcess("serve") as server:
+        assert run("stub_client.py", server.address) == "Hello Ada\nHello Grace\n"
+
+
+def test_embedded_server() -> None:
+    """The server beside other tasks counts its visitors, and Ctrl-C ends it."""
+    with ListeningProcess(sys.executable, EXAMPLES / "embedded_server.py", "0") as server:
+        assert asyncio.run(answers(server.address, "Ada", "Grace")) == [
+            "Welcome, Ada! You are number 1.",
+            "Welcome, Grace! You are number 2.",
+        ]
+
+
+def test_session_handler() -> None:
+    """The session's example counts down, sets trailers, and refuses what is no number."""
+
+    async def talk(target: str) -> None:
+        async with ChatClient(target, metadata={"greeting": "Go!"}) as chat:
+            await chat.send("3")
+            await chat.half_close()
+            assert [reply.message async for reply in chat] == ["3", "2", "1", "Go!"]
+            assert chat.trailing_metadata is not None
+            assert chat.trailing_metadata["countdowns"] == "complete"
+            assert chat.initial_metadata is not None
+            assert re.fullmatch(r"127\.0\.0\.1:\d+", str(chat.initial_metadata["served-to"]))
+        with pytest.raises(StatusError) as caught:
+            await answers(target, "three")
+        assert caught.value.status is Status.INVALID_ARGUMENT
+        assert "'three' is not a number" in str(caught.value)
+
+    with ListeningProcess(sys.executable, EXAMPLES / "session_handler.py", "0") as server:
+        asyncio.run(talk(server.address))
+
+
+def test_fastapi_app() -> None:
+    """The chat server lives in the lifespan of the application, and shares its state."""
+    httpx = pytest.importorskip("httpx")
+    http, chat = free_port(), free_port()
+    argv = [sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES), "fastapi_app:app"]
+    with Process(*argv, "--port", str(http), env={"CHAT_PORT": str(chat)}) as server:
+        while "Application startup complete" not in server.stderr():
+            assert server.exit_code is None, server.stderr()
+        assert asyncio.run(answers(f"127.0.0.1:{chat}", "Ada")) == ["Hello Ada"]
+        while "Uvicorn running" not in server.stderr():
+            assert server.exit_code is None, server.stderr()
+        response = httpx.get(f"http://127.0.0.1:{http}/names", timeout=30)
+        assert response.json() == {"names": ["Ada"], "chat_port": chat}
+
+
+def test_every_example_has_a_test() -> None:
+    """No example is without a test."""
+    source = Path(__file__).read_text(encoding="utf-8")
+    for example in os.listdir(EXAMPLES):
+        if example.endswith(".py"):
+            assert f"def test_{example.removesuffix('.py')}(" in source
