@@ -17,7 +17,8 @@ class ServiceStub(GeneratedStub):
     """The generated stub of `service.v1.Service`: `chat(messages)` gives the replies.
 
     betterproto2's own never looks at the task that sends the messages, so that an error in their
-    iterator hangs the call for ever. Here it cancels the call and is raised to the reader.
+    iterator hangs the call for ever. Here it cancels the call and is raised to the reader. An
+    async generator of messages is closed when the call has ended before it.
     """
 
     async def _stream_stream(
@@ -50,6 +51,9 @@ class ServiceStub(GeneratedStub):
                     pass  # the call has ended: the reader learns why from the call itself
                 except Exception as error:
                     stream.abort(error)
+                finally:
+                    if hasattr(request_iterator, "aclose"):
+                        await request_iterator.aclose()
 
             sender = asyncio.create_task(send())
             try:

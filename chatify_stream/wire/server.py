@@ -151,11 +151,12 @@ class Server(grpclib.server.Server):
         self._connections_changed.set()
 
     async def wait_closed(self) -> None:
-        """Waits for `close`, then for the handlers and connections, a second at the most."""
+        """Waits for `close`, then for connections and handlers, a second and a half at the most."""
         await self._closing.wait()
         await self._no_connections(LAST_WORDS)
         for connection in list(self._connections):
             connection.abort()
+        await self._no_connections(LAST_WORDS)
         if calls := set(self._services.calls):
             _, stuck = await asyncio.wait(calls, timeout=LAST_WORDS)
             if stuck:

@@ -6,6 +6,8 @@ import asyncio
 import socket
 
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, ResponseReceived
 
@@ -123,28 +125,22 @@ class TestClosing:
                 await stream.send_message(Answer(name="x" * 100_000))
 
         service.handler = handler
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", server.port))
-        _, writer = await asyncio.open_connection(sock=sock, limit=1024)
-        writer.transport.pause_reading()
-        client = RawClient.__new__(RawClient)
-        client.__init__(None, writer)  # type: ignore[misc,arg-type]
-        client.h2.initiate_connection()
-        client.h2.increment_flow_control_window(2**30)
-        client.h2.send_headers(1, request_headers("/test.Echo/Run"))
-        client.h2.increment_flow_control_window(2**30, 1)
-        client.flush()
-        (connection,) = [*server._connections] or [None]
-        await service.started.wait()
-        (connection,) = server._connections
-        while connection.connection.write_ready.is_set():
-            await asyncio.sleep(0)
-        server.close()
-        await asyncio.wait_for(server.wait_closed(), 10)
-        assert (server.connections, server.open_calls) == (0, 0)
-        writer.close()
+        h2 = H2Connection(H2Configuration(client_side=True))
+        h2.initiate_connection()
+        h2.increment_flow_control_window(2**30)
+        h2.send_headers(1, request_headers("/test.Echo/Run"))
+        h2.increment_flow_control_window(2**30, 1)
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(("127.0.0.1", server.port))
+            sock.sendall(h2.data_to_send())
+            await service.started.wait()
+            (connection,) = server._connections
+            while connection.connection.write_ready.is_set():
+                await asyncio.sleep(0)
+            server.close()
+            await asyncio.wait_for(server.wait_closed(), 10)
+            assert (server.connections, server.open_calls) == (0, 0)
 
     async def test_a_handler_that_ignores_cancellation(
         self, server: Server, service: Echo, client: RawClient
