@@ -1,0 +1,1 @@
+"""Tests of the configuration: kinds of values, settings, loading and writing."""

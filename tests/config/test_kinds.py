@@ -1,0 +1,244 @@
+"""The kinds of values: what each takes, reads from text, and writes."""
+
+import math
+import tomllib
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from chatify_stream.config.kinds import Choice, Integer, Kind, Seconds, Switch, Text, Texts
+
+
+def no_spaces(text: str) -> None:
+    if " " in text:
+        raise ValueError("it has a space")
+
+
+def anything(text: str) -> None:
+    pass
+
+
+INTEGER = Integer(1, 100)
+ABOVE_0 = Seconds()
+FROM_0 = Seconds(zero=True)
+NO_LIMIT = Seconds(none=True)
+TEXT = Text("a text without spaces", no_spaces)
+ANY_TEXT = Text("a text", anything)
+TEXTS = Texts("a list of texts", no_spaces)
+ANY_TEXTS = Texts("a list of texts", anything)
+CHOICE = Choice(("one", "two"))
+SWITCH = Switch()
+
+
+@pytest.mark.parametrize(
+    ("kind", "allowed"),
+    [
+        (INTEGER, "a whole number from 1 to 100"),
+        (ABOVE_0, "a number of seconds above 0, up to 86400"),
+        (FROM_0, "a number of seconds from 0, up to 86400"),
+        (NO_LIMIT, 'a number of seconds above 0, up to 86400, or "none"'),
+        (
+            Seconds(zero=True, none=True),
+            'a number of seconds from 0, up to 86400, or "none"',
+        ),
+        (TEXT, "a text without spaces"),
+        (TEXTS, "a list of texts"),
+        (CHOICE, 'one of "one", "two"'),
+        (SWITCH, "true or false"),
+    ],
+)
+def test_allowed(kind: Kind, allowed: str) -> None:
+    """Every kind says what is allowed."""
+    assert kind.allowed == allowed
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "held"),
+    [
+        (INTEGER, 1, 1),
+        (INTEGER, 100, 100),
+        (ABOVE_0, 10, 10.0),
+        (ABOVE_0, 0.001, 0.001),
+        (ABOVE_0, 86400, 86400.0),
+        (FROM_0, 0, 0.0),
+        (FROM_0, -0.0, 0.0),
+        (NO_LIMIT, "none", None),
+        (NO_LIMIT, None, None),
+        (NO_LIMIT, 2, 2.0),
+        (TEXT, "", ""),
+        (TEXT, "名字🎉", "名字🎉"),
+        (TEXTS, [], ()),
+        (TEXTS, ["a", "名"], ("a", "名")),
+        (TEXTS, ("a", "b"), ("a", "b")),
+        (CHOICE, "two", "two"),
+        (SWITCH, True, True),
+        (SWITCH, False, False),
+    ],
+)
+def test_good(kind: Kind, value: Any, held: Any) -> None:
+    """A good value is held in the kind's own type."""
+    checked = kind.check(value)
+    assert checked == held
+    assert type(checked) is type(held)
+
+
+OTHER_TYPES = [b"one", {}, object()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        *((INTEGER, bad) for bad in (0, 101, -1, 10**400, True, 5.0, math.nan, "5", None, [5])),
+        *((ABOVE_0, bad) for bad in (0, 0.0, -0.0, -1, 86400.1, 10**400, True, False)),
+        *((ABOVE_0, bad) for bad in (math.nan, math.inf, -math.inf, "none", None, "2", [2])),
+        *((FROM_0, bad) for bad in (-0.1, 86401, math.nan, math.inf, False, "none", None)),
+        *((NO_LIMIT, bad) for bad in (0, -1, 86401, math.nan, math.inf, True, "None", "", "2")),
+        *((TEXT, bad) for bad in ("a b", "a\udcff", 1, True, None, ["a"])),
+        *((TEXTS, bad) for bad in (["a", "a b"], ["\udcff"], [1], ["a", None], "a", 1, True, None)),
+        *((CHOICE, bad) for bad in ("three", "", "One", "one ", 1, True, None, ["one"])),
+        *((SWITCH, bad) for bad in (0, 1, 1.0, "true", "", None, [True])),
+        *((kind, bad) for bad in OTHER_TYPES for kind in (INTEGER, ABOVE_0, NO_LIMIT, TEXT)),
+        *((kind, bad) for bad in OTHER_TYPES for kind in (TEXTS, CHOICE, SWITCH)),
+    ],
+)
+def test_bad(kind: Kind, value: Any) -> None:
+    """Any other value is refused; a bool is not a number, and no number is text."""
+    with pytest.raises(ValueError):  # noqa: PT011 - most have no text of their own
+        kind.check(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "reason"),
+    [
+        (TEXT, "a b", "it has a space"),
+        (TEXTS, ["a", "a b"], "it has a space"),
+        (TEXT, "a\udcff", "it is not UTF-8 text"),
+        (TEXTS, ["a\udcff"], "it is not UTF-8 text"),
+        (INTEGER, 0, ""),
+        (CHOICE, "three", ""),
+    ],
+)
+def test_reason(kind: Kind, value: Any, reason: str) -> None:
+    """The error has what the text's own check said, and nothing of Python's."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
+        kind.check(value)
+    assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (INTEGER, "5", 5),
+        (INTEGER, "007", 7),
+        (ABOVE_0, "10", 10.0),
+        (ABOVE_0, "0.5", 0.5),
+        (ABOVE_0, "1e-3", 0.001),
+        (NO_LIMIT, "none", None),
+        (TEXT, "5", "5"),
+        (TEXT, "true", "true"),
+        (TEXTS, "", ()),
+        (TEXTS, "  ", ()),
+        (TEXTS, "a", ("a",)),
+        (TEXTS, "a, b ,c", ("a", "b", "c")),
+        (CHOICE, "one", "one"),
+        (SWITCH, "true", True),
+        (SWITCH, "false", False),
+        (SWITCH, "TRUE", True),
+        (SWITCH, "False", False),
+    ],
+)
+def test_from_text(kind: Kind, text: str, value: Any) -> None:
+    """Text of a flag or a variable stands for the value that it looks like."""
+    held = kind.check(kind.from_text(text))
+    assert held == value
+    assert type(held) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        *((INTEGER, bad) for bad in ("", "x", "5.0", "1e1", "0x10", "0", "101", "true")),
+        *((INTEGER, bad) for bad in ("none", "9" * 5000)),
+        *((ABOVE_0, bad) for bad in ("", "x", "0", "-1", "nan", "inf", "-inf", "1e400", "none")),
+        *((NO_LIMIT, bad) for bad in ("", "None", "null", "nan", "inf")),
+        *((TEXTS, bad) for bad in ("a b", "a,b c")),
+        *((CHOICE, bad) for bad in ("", "three", "ONE")),
+        *((SWITCH, bad) for bad in ("", "1", "0", "yes", "on", "truE ")),
+    ],
+)
+def test_wrong_text(kind: Kind, text: str) -> None:
+    """Other text is refused, and the error has none of Python's words for it."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
+        kind.check(kind.from_text(text))
+    assert str(caught.value) in ("", "it has a space")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "toml"),
+    [
+        (INTEGER, 5, "5"),
+        (ABOVE_0, 10.0, "10"),
+        (ABOVE_0, 0.5, "0.5"),
+        (ABOVE_0, 12345.6789, "12345.6789"),
+        (ABOVE_0, 86399.999, "86399.999"),
+        (FROM_0, 0.0, "0"),
+        (NO_LIMIT, None, '"none"'),
+        (TEXT, 'say "hi"\\\n', '"say \\"hi\\"\\\\\\n"'),
+        (TEXT, "你好🎉", '"你好🎉"'),
+        (TEXT, "\x00\x1f\x7f", '"\\u0000\\u001f\\u007f"'),
+        (TEXTS, (), "[]"),
+        (TEXTS, ("a", "b"), '["a", "b"]'),
+        (CHOICE, "one", '"one"'),
+        (SWITCH, True, "true"),
+        (SWITCH, False, "false"),
+    ],
+)
+def test_to_toml(kind: Kind, value: Any, toml: str) -> None:
+    """Values are written as a person would write them."""
+    assert kind.to_toml(value) == toml
+
+
+def read_back(kind: Kind, value: Any) -> Any:
+    return kind.check(tomllib.loads(f"key = {kind.to_toml(value)}  # comment")["key"])
+
+
+@settings(deadline=None)
+@given(st.text())
+@example("\x7f\x00\r\n\u2028\u0085\ufeff")
+@example("\\u0041\"'#")
+def test_text_round_trip(text: str) -> None:
+    """Any text that is written is read back the same."""
+    assert read_back(ANY_TEXT, text) == text
+
+
+@settings(deadline=None)
+@given(st.lists(st.text()))
+def test_texts_round_trip(texts: list[str]) -> None:
+    """Any list of texts that is written is read back the same."""
+    assert read_back(ANY_TEXTS, tuple(texts)) == tuple(texts)
+
+
+@settings(deadline=None)
+@given(st.none() | st.floats(0, 86400, exclude_min=True))
+@example(5e-324)
+@example(0.1 + 0.2)
+def test_seconds_round_trip(seconds: float | None) -> None:
+    """Any time that is written is read back the same, to the last digit."""
+    assert read_back(NO_LIMIT, NO_LIMIT.check(seconds)) == seconds
+
+
+@settings(deadline=None)
+@given(st.integers(1, 100))
+def test_integer_round_trip(number: int) -> None:
+    """Any number that is written is read back the same."""
+    assert read_back(INTEGER, number) == number
+
+
+@settings(deadline=None)
+@given(st.text(alphabet=st.characters(codec="utf-8"), min_size=1), st.integers(1, 100))
+def test_from_text_of_what_is_written(text: str, number: int) -> None:
+    """Text and numbers given as a flag are the same as in the file."""
+    assert ANY_TEXT.check(ANY_TEXT.from_text(text)) == text
+    assert INTEGER.check(INTEGER.from_text(str(number))) == number

@@ -1,0 +1,401 @@
+"""Loading: a file, the environment and flags, which wins, and what is said about mistakes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatify_stream.config import CONFIG_VARIABLE, Settings, all_settings, load
+from chatify_stream.errors import ConfigError
+
+WriteConfig = Callable[[str | bytes], Path]
+PORT = "a whole number from 0 to 65535"
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> WriteConfig:
+    """Writes a configuration file and gives its path."""
+
+    def write(content: str | bytes) -> Path:
+        file = tmp_path / "chat.toml"
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        return file
+
+    return write
+
+
+def problems_of(*args: Any, **kwargs: Any) -> list[str]:
+    """What `load`, which must fail, finds wrong."""
+    with pytest.raises(ConfigError) as caught:
+        load(*args, **kwargs)
+    return [str(problem) for problem in caught.value.problems]
+
+
+class TestPrecedence:
+    def test_nothing_given(self) -> None:
+        """Without a file, variables and flags everything is the default."""
+        loaded = load()
+        assert loaded.settings == Settings()
+        names = [setting.name for setting in all_settings()]
+        assert dict(loaded.sources) == dict.fromkeys(names, "default")
+
+    @pytest.mark.parametrize(
+        ("in_file", "variable", "flag", "port", "source"),
+        [
+            (None, None, None, 9000, "default"),
+            ("1", None, None, 1, "FILE"),
+            (None, "2", None, 2, "CHATIFY_STREAM_SERVER_PORT"),
+            ("1", "2", None, 2, "CHATIFY_STREAM_SERVER_PORT"),
+            (None, None, "3", 3, "--port"),
+            ("1", None, "3", 3, "--port"),
+            (None, "2", "3", 3, "--port"),
+            ("1", "2", "3", 3, "--port"),
+        ],
+    )
+    def test_order(
+        self,
+        write: WriteConfig,
+        in_file: str | None,
+        variable: str | None,
+        flag: str | None,
+        port: int,
+        source: str,
+    ) -> None:
+        """Flags win over variables, variables over the file, the file over the default."""
+        file = None if in_file is None else write(f"[server]\nport = {in_file}\n")
+        environ = {} if variable is None else {"CHATIFY_STREAM_SERVER_PORT": variable}
+        flags: dict[str, str | bool] = {} if flag is None else {"server.port": flag}
+        loaded = load(file, environ, flags)
+        assert loaded.settings.server.port == port
+        assert loaded.sources["server.port"] == (str(file) if source == "FILE" else source)
+
+    def test_each_setting_on_its_own(self, write: WriteConfig) -> None:
+        """One setting from each source leaves the others as they are."""
+        file = write('[client]\ntarget = "chat:1"\n[log]\nlevel = "debug"\n')
+        environ = {"CHATIFY_STREAM_GATEWAY_TIMEOUT": "0.5", "PATH": "/bin"}
+        loaded = load(file, environ, {"server.reflection": True})
+        assert loaded.settings.client.target == "chat:1"
+        assert loaded.settings.log.level == "debug"
+        assert loaded.settings.gateway.timeout == 0.5
+        assert loaded.settings.server.reflection is True
+        given = {name: source for name, source in loaded.sources.items() if source != "default"}
+        assert given == {
+            "client.target": str(file),
+            "log.level": str(file),
+            "gateway.timeout": "CHATIFY_STREAM_GATEWAY_TIMEOUT",
+            "server.reflection": "--reflection",
+        }
+
+    def test_wrong_value_that_another_overrides(self, write: WriteConfig) -> None:
+        """A wrong value is a problem also where a flag wins over it."""
+        file = write("[server]\nport = -1\n")
+        assert problems_of(file, {}, {"server.port": "1"}) == [
+            f"{file}: server.port = -1 is not allowed: it has to be {PORT}"
+        ]
+
+
+class TestFile:
+    def test_every_setting(self, write: WriteConfig) -> None:
+        """Every setting can stand in the file, in TOML's own types."""
+        file = write(
+            """
+            [server]
+            host = "::"
+            port = 0
+            grace = 0.5
+            reply = "你好 {name}"
+            paths = ["/a/b", "/c/d"]
+            reflection = true
+            max_message_size = 1
+            [client]
+            target = "[::1]:1"
+            timeout = "none"
+            connect_timeout = 1
+            [gateway]
+            host = "localhost"
+            port = 65535
+            target = "chat"
+            timeout = 1e-3
+            grace = 0
+            [log]
+            level = "error"
+            format = "json"
+            """
+        )
+        loaded = load(file)
+        assert set(loaded.sources.values()) == {str(file)}
+        server, client = loaded.settings.server, loaded.settings.client
+        assert (server.host, server.port, server.grace) == ("::", 0, 0.5)
+        assert (server.reply, server.paths) == ("你好 {name}", ("/a/b", "/c/d"))
+        assert (server.reflection, server.max_message_size) == (True, 1)
+        assert (client.target, client.timeout, client.connect_timeout) == ("[::1]:1", None, 1.0)
+        gateway = loaded.settings.gateway
+        assert (gateway.host, gateway.port, gateway.target) == ("localhost", 65535, "chat")
+        assert (gateway.timeout, gateway.grace) == (0.001, 0.0)
+        assert loaded.settings.log.level == "error"
+        assert loaded.settings.log.format == "json"
+
+    @pytest.mark.parametrize("content", ["", "# nothing\n", "[server]\n", "\ufeff[server]\n"])
+    def test_empty(self, write: WriteConfig, content: str) -> None:
+        """A file without settings, also with a byte order mark, changes nothing."""
+        assert load(write(content)).settings == Settings()
+
+    def test_byte_order_mark(self, write: WriteConfig) -> None:
+        """A byte order mark, which some editors write, is not taken for a mistake."""
+        assert load(write("\ufeff[server]\r\nport = 1\r\n")).settings.server.port == 1
+
+    @pytest.mark.parametrize(
+        ("line", "text"),
+        [
+            ("port = 70000", f"server.port = 70000 is not allowed: it has to be {PORT}"),
+            ('port = "9000"', f"server.port = '9000' is not allowed: it has to be {PORT}"),
+            ("port = true", f"server.port = True is not allowed: it has to be {PORT}"),
+            ("port = 1.5", f"server.port = 1.5 is not allowed: it has to be {PORT}"),
+            (
+                "grace = nan",
+                "server.grace = nan is not allowed: it has to be a number of seconds from 0, up "
+                "to 86400",
+            ),
+            (
+                'paths = "/a/b"',
+                "server.paths = '/a/b' is not allowed: it has to be a list of paths such as "
+                '"/service.v1.Service/Chat"',
+            ),
+            (
+                'reflection = "yes"',
+                "server.reflection = 'yes' is not allowed: it has to be true or false",
+            ),
+        ],
+    )
+    def test_wrong_value(self, write: WriteConfig, line: str, text: str) -> None:
+        """A wrong value is told with file, key, value and what is allowed."""
+        file = write(f"[server]\n{line}\n")
+        assert problems_of(file) == [f"{file}: {text}"]
+
+    @pytest.mark.parametrize(
+        ("content", "text"),
+        [
+            ("[server]\nprot = 1", "server.prot = 1 is not a setting; did you mean port?"),
+            (
+                "[server]\nmax-message-size = 1",
+                "server.max-message-size = 1 is not a setting; did you mean max_message_size?",
+            ),
+            (
+                "[gateway]\nreply = 'x'",
+                "gateway.reply = 'x' is not a setting; there are host, port, target, timeout, "
+                "grace",
+            ),
+            ("[servr]\nport = 1", "servr is not a section; did you mean server?"),
+            (
+                "[x]",
+                "x is not a section; there are server, client, gateway, log",
+            ),
+            ("port = 1", "port is not a section; there are server, client, gateway, log"),
+            ("server = 1", "server = 1: it has to be a table, written [server]"),
+            ("[[log]]", "log = [{}]: it has to be a table, written [log]"),
+            (
+                "[server.port]\nnumber = 1",
+                f"server.port = {{'number': 1}} is not allowed: it has to be {PORT}",
+            ),
+        ],
+    )
+    def test_unknown(self, write: WriteConfig, content: str, text: str) -> None:
+        """A key or section that is not known is told, with the nearest or with all there are."""
+        file = write(content)
+        assert problems_of(file) == [f"{file}: {text}"]
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "[server",
+            "port",
+            "port = ",
+            "[server]\nport = 1\nport = 2",
+            "[server]\n[server]",
+            pytest.param("port = " + "1" * 5000, id="too long a number"),
+            pytest.param("port = " + "[" * 100_000, id="too deep an array"),
+        ],
+    )
+    def test_broken_toml(self, write: WriteConfig, content: str) -> None:
+        """A file that is not TOML is one problem, with what the parser says."""
+        file = write(content)
+        [problem] = problems_of(file)
+        start = f"{file}: it is not valid TOML: "
+        assert problem.startswith(start)
+        assert len(problem) > len(start)
+
+    def test_where_toml_is_broken(self, write: WriteConfig) -> None:
+        """The place in the file is told."""
+        [problem] = problems_of(write("[server]\nport = 1\nhost = oops\n"))
+        assert problem.endswith("(at line 3, column 8)")
+
+    @pytest.mark.parametrize("content", [b"\xff\xfe[\x00", b"[server]\nreply = '\xb0'\n"])
+    def test_not_utf8(self, write: WriteConfig, content: bytes) -> None:
+        """A file in another encoding is told as such."""
+        file = write(content)
+        assert problems_of(file) == [
+            f"{file}: it is not UTF-8 text; a configuration is a TOML file"
+        ]
+
+    def test_missing(self, tmp_path: Path) -> None:
+        """A file that is not there is told."""
+        file = tmp_path / "chat.toml"
+        assert problems_of(file) == [f"{file}: it cannot be read: No such file or directory"]
+
+    def test_directory(self, tmp_path: Path) -> None:
+        """A directory in place of a file is told."""
+        assert problems_of(tmp_path) == [f"{tmp_path}: it cannot be read: Is a directory"]
+
+
+class TestEnvironment:
+    @pytest.mark.parametrize(
+        ("variable", "text", "name", "value"),
+        [
+            ("CHATIFY_STREAM_SERVER_PORT", "1", "server.port", 1),
+            ("CHATIFY_STREAM_SERVER_HOST", "::", "server.host", "::"),
+            ("CHATIFY_STREAM_SERVER_REPLY", "你好 {name}", "server.reply", "你好 {name}"),
+            ("CHATIFY_STREAM_SERVER_PATHS", "/a/b, /c/d", "server.paths", ("/a/b", "/c/d")),
+            ("CHATIFY_STREAM_SERVER_PATHS", "", "server.paths", ()),
+            ("CHATIFY_STREAM_SERVER_REFLECTION", "true", "server.reflection", True),
+            ("CHATIFY_STREAM_SERVER_REFLECTION", "False", "server.reflection", False),
+            ("CHATIFY_STREAM_CLIENT_TIMEOUT", "none", "client.timeout", None),
+            ("CHATIFY_STREAM_CLIENT_TIMEOUT", "1.5", "client.timeout", 1.5),
+            ("CHATIFY_STREAM_LOG_FORMAT", "json", "log.format", "json"),
+        ],
+    )
+    def test_value(self, variable: str, text: str, name: str, value: Any) -> None:
+        """The text of a variable stands for the value that the file would have."""
+        loaded = load(environ={variable: text})
+        section, key = name.split(".")
+        assert getattr(getattr(loaded.settings, section), key) == value
+        assert loaded.sources[name] == variable
+
+    @pytest.mark.parametrize("setting", list(all_settings()), ids=lambda setting: setting.name)
+    def test_every_setting_has_a_variable(self, setting: Any) -> None:
+        """Every setting can be set by its variable."""
+        text = ",".join(setting.default) if setting.key == "paths" else str(setting.default)
+        loaded = load(environ={setting.variable: "none" if text == "None" else text})
+        assert loaded.settings == Settings()
+        assert loaded.sources[setting.name] == setting.variable
+
+    def test_wrong_value(self) -> None:
+        """A wrong value is told with variable, key, value and what is allowed."""
+        assert problems_of(environ={"CHATIFY_STREAM_SERVER_PORT": "many"}) == [
+            f"CHATIFY_STREAM_SERVER_PORT: server.port = 'many' is not allowed: it has to be {PORT}"
+        ]
+
+    def test_not_utf8(self) -> None:
+        """A variable whose bytes are not UTF-8 is told here, not when the first reply fails."""
+        [problem] = problems_of(environ={"CHATIFY_STREAM_SERVER_REPLY": "\udcff{name}"})
+        assert problem == (
+            r"CHATIFY_STREAM_SERVER_REPLY: server.reply = '\udcff{name}' is not allowed: it has "
+            "to be a text in which {name} stands for the message (it is not UTF-8 text)"
+        )
+
+    @pytest.mark.parametrize(
+        ("variable", "nearest"),
+        [
+            ("CHATIFY_STREAM_SERVER_PROT", "CHATIFY_STREAM_SERVER_PORT"),
+            ("CHATIFY_STREAM_TARGET", "CHATIFY_STREAM_CLIENT_TARGET"),
+            ("CHATIFY_STREAM_GATEWAY_TIMEOUTS", "CHATIFY_STREAM_GATEWAY_TIMEOUT"),
+            ("CHATIFY_STREAM_CONFIGS", "CHATIFY_STREAM_CONFIG"),
+            ("CHATIFY_STREAM_server_port", "CHATIFY_STREAM_SERVER_PORT"),
+        ],
+    )
+    def test_unknown(self, variable: str, nearest: str) -> None:
+        """A variable with our prefix that is not known is told, with the nearest."""
+        assert problems_of(environ={variable: "1"}) == [
+            f"{variable}: '1' is not a setting; did you mean {nearest}?"
+        ]
+
+    @pytest.mark.parametrize(
+        "variable",
+        [
+            "CHATIFY_STREAM_SERVICE_HOST",
+            "CHATIFY_STREAM_SERVICE_PORT",
+            "CHATIFY_STREAM_SERVICE_PORT_GRPC",
+            "CHATIFY_STREAM_PORT",
+            "CHATIFY_STREAM_PORT_9000_TCP",
+            "CHATIFY_STREAM_PORT_9000_TCP_PROTO",
+            "CHATIFY_STREAM_PORT_9000_TCP_PORT",
+            "CHATIFY_STREAM_PORT_9000_TCP_ADDR",
+        ],
+    )
+    def test_service_links(self, variable: str) -> None:
+        """What Kubernetes sets for a service of our name is not taken for a setting."""
+        loaded = load(environ={variable: "tcp://10.0.0.1:9000"})
+        assert loaded.settings == Settings()
+        assert set(loaded.sources.values()) == {"default"}
+
+    @pytest.mark.parametrize(
+        "variable", [CONFIG_VARIABLE, "PATH", "CHATIFY", "CHATIFY_STREAMING", "chatify_stream_x"]
+    )
+    def test_other_variables(self, variable: str) -> None:
+        """Variables of others, and the one that names the file, are left alone."""
+        assert CONFIG_VARIABLE == "CHATIFY_STREAM_CONFIG"
+        assert load(environ={variable: "x"}).settings == Settings()
+
+
+class TestFlags:
+    @pytest.mark.parametrize(
+        ("name", "given", "value"),
+        [
+            ("server.port", "0", 0),
+            ("server.reflection", True, True),
+            ("server.reflection", False, False),
+            ("server.paths", "/a/b", ("/a/b",)),
+            ("client.timeout", "none", None),
+            ("log.level", "debug", "debug"),
+        ],
+    )
+    def test_value(self, name: str, given: str | bool, value: Any) -> None:
+        """Flags are text, switches are given as they are."""
+        loaded = load(flags={name: given})
+        section, key = name.split(".")
+        assert getattr(getattr(loaded.settings, section), key) == value
+
+    @pytest.mark.parametrize(
+        ("name", "given", "text"),
+        [
+            ("server.port", "x", f"--port: server.port = 'x' is not allowed: it has to be {PORT}"),
+            (
+                "server.max_message_size",
+                "0",
+                "--max-message-size: server.max_message_size = '0' is not allowed: it has to be a "
+                "whole number from 1 to 2147483647",
+            ),
+            (
+                "log.level",
+                "loud",
+                "--log-level: log.level = 'loud' is not allowed: it has to be one of "
+                '"debug", "info", "warning", "error"',
+            ),
+        ],
+    )
+    def test_wrong_value(self, name: str, given: str, text: str) -> None:
+        """A wrong value is told with flag, key, value and what is allowed."""
+        assert problems_of(flags={name: given}) == [text]
+
+
+def test_all_problems(write: WriteConfig) -> None:
+    """One run tells every problem, of every source."""
+    file = write("[server]\nport = 70000\nprot = 5\n[servr]\n[client]\ntimeout = 0\n")
+    environ = {"CHATIFY_STREAM_LOG_LEVEL": "loud", "CHATIFY_STREAM_NO": "1"}
+    problems = problems_of(file, environ, {"server.grace": "-1", "server.host": ""})
+    assert [problem.split(" ")[:2] for problem in problems] == [
+        [f"{file}:", "server.port"],
+        [f"{file}:", "server.prot"],
+        [f"{file}:", "servr"],
+        [f"{file}:", "client.timeout"],
+        ["CHATIFY_STREAM_LOG_LEVEL:", "log.level"],
+        ["CHATIFY_STREAM_NO:", "'1'"],
+        ["--grace:", "server.grace"],
+        ["--host:", "server.host"],
+    ]
+
+
+def test_broken_file_hides_no_other_problem(write: WriteConfig) -> None:
+    """The variables and flags are checked also when the file cannot be read."""
+    problems = problems_of(write("["), {"CHATIFY_STREAM_SERVER_PORT": "x"}, {"log.format": "x"})
+    assert len(problems) == 3

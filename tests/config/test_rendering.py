@@ -1,0 +1,122 @@
+"""Settings written as TOML."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chatify_stream.config import Settings, all_settings, load, render_default, render_effective
+from chatify_stream.config.kinds import Choice, Integer, Kind, Seconds, Switch
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("rendering") / "chat.toml"
+
+
+def test_default_is_the_defaults(file: Path) -> None:
+    """The default file is complete, and read back it is exactly the defaults."""
+    file.write_text(render_default(), encoding="utf-8")
+    loaded = load(file)
+    assert loaded.settings == Settings()
+    assert set(loaded.sources.values()) == {str(file)}
+
+
+@pytest.mark.parametrize("setting", list(all_settings()), ids=lambda setting: setting.name)
+def test_default_explains(setting: Any) -> None:
+    """Above each setting stand its meaning and what is allowed."""
+    toml = setting.kind.to_toml(setting.default)
+    assert (
+        f"\n# {setting.doc}\n# Allowed: {setting.kind.allowed}.\n{setting.key} = {toml}\n"
+        in render_default()
+    )
+
+
+def test_default_ends_with_one_newline() -> None:
+    """The default file is a text file as editors like it."""
+    lines = render_default().split("\n")
+    assert lines[-1] == ""
+    assert all(line == line.rstrip() and len(line) <= 100 for line in lines)
+    assert lines[-2] != ""
+
+
+def test_effective_defaults() -> None:
+    """Each value in effect has a comment that says where it came from."""
+    assert render_effective(load()).startswith(
+        "[server]\n"
+        'host = "0.0.0.0"            # default\n'
+        "port = 9000                 # default\n"
+        "grace = 10                  # default\n"
+        'reply = "Hello {name}"      # default\n'
+        "paths = []                  # default\n"
+        "reflection = false          # default\n"
+        "max_message_size = 4194304  # default\n"
+        "\n"
+        "[client]\n"
+        'target = "localhost:9000"  # default\n'
+        'timeout = "none"           # default\n'
+    )
+
+
+def test_effective_sources(file: Path) -> None:
+    """The sources are the file, the variable and the flag by their names."""
+    file.write_text("[log]\nlevel = 'debug'\n", encoding="utf-8")
+    text = render_effective(
+        load(file, {"CHATIFY_STREAM_GATEWAY_PORT": "1"}, {"server.reply": "# {name}"})
+    )
+    lines = {tuple(part.strip() for part in line.split("  # ")) for line in text.splitlines()}
+    assert ('level = "debug"', str(file)) in lines
+    assert ("port = 1", "CHATIFY_STREAM_GATEWAY_PORT") in lines
+    assert ('reply = "# {name}"', "--reply") in lines
+    assert ("port = 9000", "default") in lines
+
+
+def templates() -> st.SearchStrategy[str]:
+    escaped = st.text().map(lambda text: text.replace("{", "{{").replace("}", "}}"))
+    return st.lists(escaped).map("{name}".join)
+
+
+def values(name: str, kind: Kind) -> st.SearchStrategy[Any]:
+    """What a TOML file may have for a setting."""
+    match kind:
+        case Integer():
+            return st.integers(kind.least, kind.most)
+        case Seconds():
+            numbers = st.floats(0, 86400, exclude_min=not kind.zero) | st.integers(1, 86400)
+            return numbers | st.just("none") if kind.none else numbers
+        case Choice():
+            return st.sampled_from(kind.words)
+        case Switch():
+            return st.booleans()
+    match name.partition(".")[2]:
+        case "host":
+            return st.ip_addresses().map(str) | st.sampled_from(["localhost", "例え.jp"])
+        case "target":
+            return st.integers(1, 65535).map("[::1]:{}".format)
+        case "paths":
+            segment = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1)
+            segment = segment.filter(lambda text: "/" not in text)
+            return st.lists(st.builds("/{}/{}".format, segment, segment))
+        case "reply":
+            return templates()
+    raise AssertionError(f"no values for {name}: add them here")
+
+
+any_values = st.fixed_dictionaries(
+    {setting.name: values(setting.name, setting.kind) for setting in all_settings()}
+)
+
+
+@settings(deadline=None)
+@given(any_values)
+def test_effective_round_trip(file: Path, given: dict[str, Any]) -> None:
+    """What is in effect is valid TOML, and read back it is in effect again."""
+    loaded = load(flags=given)
+    text = render_effective(loaded)
+    tables = tomllib.loads(text)
+    assert {f"{section}.{key}" for section in tables for key in tables[section]} == given.keys()
+    file.write_text(text, encoding="utf-8", newline="")
+    assert load(file).settings == loaded.settings

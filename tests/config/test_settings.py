@@ -1,0 +1,193 @@
+"""The settings: their defaults, their names, and the checks when they are built."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from chatify_stream.config import (
+    ClientSettings,
+    GatewaySettings,
+    LogSettings,
+    ServerSettings,
+    Setting,
+    Settings,
+    all_settings,
+)
+from chatify_stream.errors import ConfigError, ConfigProblem
+
+DEFAULTS: dict[str, Any] = {
+    "server.host": "0.0.0.0",
+    "server.port": 9000,
+    "server.grace": 10.0,
+    "server.reply": "Hello {name}",
+    "server.paths": (),
+    "server.reflection": False,
+    "server.max_message_size": 4194304,
+    "client.target": "localhost:9000",
+    "client.timeout": None,
+    "client.connect_timeout": 10.0,
+    "gateway.host": "0.0.0.0",
+    "gateway.port": 8010,
+    "gateway.target": "localhost:9000",
+    "gateway.timeout": 2.0,
+    "gateway.grace": 10.0,
+    "log.level": "info",
+    "log.format": "text",
+}
+SECTIONS = [ServerSettings, ClientSettings, GatewaySettings, LogSettings]
+HOST = 'it has to be a host name or an IP address, such as "127.0.0.1" or "::"'
+
+
+def test_defaults() -> None:
+    """The settings and their defaults are these."""
+    settings = Settings()
+    values = {
+        f"{section.name}.{field.name}": getattr(getattr(settings, section.name), field.name)
+        for section in dataclasses.fields(settings)
+        for field in dataclasses.fields(getattr(settings, section.name))
+    }
+    assert values == DEFAULTS
+    assert {setting.name: setting.default for setting in all_settings()} == DEFAULTS
+
+
+@pytest.mark.parametrize("setting", list(all_settings()), ids=lambda setting: setting.name)
+def test_setting(setting: Setting) -> None:
+    """Every setting has its variable and flag, a sentence about it, and a default it allows."""
+    assert setting.variable == f"CHATIFY_STREAM_{setting.section}_{setting.key}".upper()
+    assert setting.flag.startswith("--")
+    assert setting.doc.endswith(".")
+    assert setting.kind.check(setting.default) == setting.default
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "flag"),
+    [
+        ("server.port", "CHATIFY_STREAM_SERVER_PORT", "--port"),
+        (
+            "server.max_message_size",
+            "CHATIFY_STREAM_SERVER_MAX_MESSAGE_SIZE",
+            "--max-message-size",
+        ),
+        ("gateway.port", "CHATIFY_STREAM_GATEWAY_PORT", "--port"),
+        ("client.connect_timeout", "CHATIFY_STREAM_CLIENT_CONNECT_TIMEOUT", "--connect-timeout"),
+        ("log.level", "CHATIFY_STREAM_LOG_LEVEL", "--log-level"),
+        ("log.format", "CHATIFY_STREAM_LOG_FORMAT", "--log-format"),
+    ],
+)
+def test_names(name: str, variable: str, flag: str) -> None:
+    """Variables and flags follow from the section and the key."""
+    [setting] = [setting for setting in all_settings() if setting.name == name]
+    assert (setting.variable, setting.flag) == (variable, flag)
+
+
+def test_variables_are_unique() -> None:
+    """No two settings share a variable, and within a section none share a flag."""
+    settings = list(all_settings())
+    assert len({setting.variable for setting in settings}) == len(settings)
+    assert len({(setting.section, setting.flag) for setting in settings}) == len(settings)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_frozen(section: type[Any]) -> None:
+    """No setting can be changed after it was checked."""
+    settings = section()
+    for field in dataclasses.fields(section):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(settings, field.name, field.default)
+
+
+def test_settings_are_frozen() -> None:
+    """No section can be replaced."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().server = ServerSettings()  # type: ignore[misc]
+
+
+def test_conversion() -> None:
+    """A value is held in its own type, whatever it was given in."""
+    settings = ServerSettings(grace=3, paths=["/a/b"])  # type: ignore[arg-type]
+    assert settings.paths == ("/a/b",)
+    assert type(settings.grace) is float
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "text"),
+    [
+        (ServerSettings, "host", "", f"{HOST} (the host is missing)"),
+        (ServerSettings, "host", "a b", f"{HOST} (the host has a space in it)"),
+        (ServerSettings, "host", None, HOST),
+        (ServerSettings, "port", 65536, "it has to be a whole number from 0 to 65535"),
+        (ServerSettings, "port", True, "it has to be a whole number from 0 to 65535"),
+        (ServerSettings, "grace", -1, "it has to be a number of seconds from 0, up to 86400"),
+        (
+            ServerSettings,
+            "reply",
+            "{0}",
+            "it has to be a text in which {name} stands for the message ({0} is not known: "
+            "write {name} where the message goes, and {{ or }} for a brace)",
+        ),
+        (
+            ServerSettings,
+            "paths",
+            ["/Chat"],
+            "it has to be a list of paths such as \"/service.v1.Service/Chat\" ('/Chat' is not "
+            "the path of a gRPC method; write /Service/Method, as in /service.v1.Service/Chat)",
+        ),
+        (ServerSettings, "reflection", 1, "it has to be true or false"),
+        (
+            ServerSettings,
+            "max_message_size",
+            0,
+            "it has to be a whole number from 1 to 2147483647",
+        ),
+        (
+            ClientSettings,
+            "target",
+            "localhost:0",
+            "it has to be the address of the server, such as \"localhost:9000\" ('localhost:0' is "
+            "not an address: the port '0' is not a number from 1 to 65535; write HOST:PORT, as in "
+            "localhost:9000)",
+        ),
+        (
+            ClientSettings,
+            "timeout",
+            0,
+            'it has to be a number of seconds above 0, up to 86400, or "none"',
+        ),
+        (
+            ClientSettings,
+            "connect_timeout",
+            None,
+            "it has to be a number of seconds above 0, up to 86400",
+        ),
+        (GatewaySettings, "port", "8010", "it has to be a whole number from 0 to 65535"),
+        (GatewaySettings, "timeout", 0, "it has to be a number of seconds above 0, up to 86400"),
+        (LogSettings, "level", "INFO", 'it has to be one of "debug", "info", "warning", "error"'),
+        (LogSettings, "format", "xml", 'it has to be one of "text", "json"'),
+    ],
+)
+def test_checked_when_built(section: type[Any], key: str, value: Any, text: str) -> None:
+    """A wrong value cannot be built into settings, and the error says what is allowed."""
+    name = f"{section.__name__.removesuffix('Settings').lower()}.{key}"
+    with pytest.raises(ConfigError) as caught:
+        section(**{key: value})
+    assert caught.value.problems == (
+        ConfigProblem(section.__name__, f"{name} = {value!r} is not allowed: {text}"),
+    )
+
+
+def test_all_problems() -> None:
+    """Building settings reports all that is wrong, not the first alone."""
+    with pytest.raises(ConfigError) as caught:
+        ServerSettings(port=-1, grace=-1, reflection="no")  # type: ignore[arg-type]
+    assert [problem.text.split(" ")[0] for problem in caught.value.problems] == [
+        "server.port",
+        "server.grace",
+        "server.reflection",
+    ]
+
+
+def test_replace_is_checked() -> None:
+    """Settings made from others are checked too."""
+    with pytest.raises(ConfigError, match=r"^GatewaySettings: gateway\.port = 70000 is not"):
+        dataclasses.replace(GatewaySettings(), port=70000)

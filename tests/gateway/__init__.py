@@ -1,0 +1,1 @@
+"""Tests of the HTTP gateway, in this process and as one of its own."""

@@ -1,0 +1,307 @@
+"""`chatify-stream gateway`, as a process: the chat server behind it comes and goes."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from chatify_stream import ChatServer
+
+from ..cli.commands import run, run_without
+from ..e2e.processes import ListeningProcess, Process, ServerProcess
+from .gateways import SECONDS, error, gateway_process, http_client, request
+
+DEADLINE_PASSED = error(504, "DEADLINE_EXCEEDED", "the deadline of the call has passed")
+SHUTTING_DOWN = error(503, "UNAVAILABLE", "the gateway is shutting down")
+STOP_SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+
+
+def greeting(name: str) -> tuple[int, dict[str, str]]:
+    return 200, {"message": f"Hello {name}"}
+
+
+def ask(gateway: ListeningProcess, name: str = "Ada") -> tuple[int, dict[str, object]]:
+    """Code and body of the answer for a name."""
+    response = request(gateway, f"/helloworld/{name}")
+    return response.status_code, response.json()
+
+
+@contextmanager
+def kept_alive(gateway: ListeningProcess) -> Iterator[socket.socket]:
+    """A connection that had its answer and is open still."""
+    with socket.create_connection((gateway.host, gateway.port), timeout=SECONDS) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b'{"status":"SERVING"}'):
+            received = connection.recv(1024)
+            assert received, f"closed after {answer!r}"
+            answer += received
+        assert b"connection: close" not in answer.lower()
+        yield connection
+
+
+async def end_of(process: Process) -> int:
+    """The exit status of a process that ends by itself."""
+    return await asyncio.to_thread(process.wait)
+
+
+class TestChatServer:
+    async def test_200_at_once(self, gateway: ServerProcess) -> None:
+        """200 requests at once get their own replies each."""
+        names = [f"小明 {number}" for number in range(200)]
+        async with http_client(gateway.address) as client:
+            responses = await asyncio.gather(*(client.get(f"/helloworld/{name}") for name in names))
+        assert [(each.status_code, each.json()) for each in responses] == list(map(greeting, names))
+
+    def test_restarted(self) -> None:
+        """A chat server that died is 503, and is found again once it is back."""
+        with ServerProcess("serve") as chat, gateway_process(chat.address) as gateway:
+            assert ask(gateway) == greeting("Ada")
+            chat.kill()
+            refused = f"cannot connect to {chat.address}: Connection refused"
+            lost = f"the connection to {chat.address} was lost"
+            code, body = ask(gateway)
+            assert (code, body["reason"]) == (503, "UNAVAILABLE")
+            assert body["message"] in (refused, lost)
+            assert ask(gateway) == (503, error(503, "UNAVAILABLE", refused))
+            with ServerProcess("serve", "--port", str(chat.port)):
+                assert ask(gateway) == greeting("Ada")
+            assert ask(gateway)[0] == 503
+        assert "Traceback" not in gateway.stderr()
+
+    def test_not_there_at_start(self) -> None:
+        """The gateway starts without the chat server, and finds it once it is there."""
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+            target = f"127.0.0.1:{port}"
+            gateway = gateway_process(target)
+            gateway.start()
+            try:
+                assert ask(gateway) == (
+                    503,
+                    error(503, "UNAVAILABLE", f"cannot connect to {target}: Connection refused"),
+                )
+                assert request(gateway, "/healthz").status_code == 200
+                taken.close()
+                with ServerProcess("serve", "--port", str(port)):
+                    assert ask(gateway) == greeting("Ada")
+            finally:
+                gateway.stop()
+
+    def test_suspended(self) -> None:
+        """A chat server that hangs is 504, and answers again once it goes on."""
+        with (
+            ServerProcess("serve") as chat,
+            gateway_process(chat.address, "--timeout", "2") as gateway,
+        ):
+            assert ask(gateway) == greeting("Ada")
+            os.kill(chat.pid, signal.SIGSTOP)
+            try:
+                assert ask(gateway) == (504, DEADLINE_PASSED)
+                assert request(gateway, "/healthz").status_code == 200
+            finally:
+                os.kill(chat.pid, signal.SIGCONT)
+            with gateway_process(chat.address) as patient:
+                assert ask(patient) == greeting("Ada")
+
+    def test_suspended_before_the_first_request(self) -> None:
+        """A chat server that takes the connection alone is 504 too."""
+        with (
+            socket.create_server(("127.0.0.1", 0)) as silent,
+            gateway_process(f"127.0.0.1:{silent.getsockname()[1]}", "--timeout", "0.5") as gateway,
+        ):
+            assert ask(gateway) == (504, DEADLINE_PASSED)
+
+    def test_unknown_host(self) -> None:
+        """A target whose name is not known is 503, with the reason."""
+        with gateway_process("host.invalid:1") as gateway:
+            code, body = ask(gateway)
+        assert (code, body["reason"]) == (503, "UNAVAILABLE")
+        assert str(body["message"]).startswith(
+            "cannot connect to host.invalid:1: the host is not known ("
+        )
+
+    def test_stopped_in_order(self) -> None:
+        """A chat server that was stopped, and restarted, is no different."""
+        with ServerProcess("serve") as chat, gateway_process(chat.address) as gateway:
+            assert ask(gateway) == greeting("Ada")
+            assert chat.stop() == 0
+            assert ask(gateway)[0] == 503
+            with ServerProcess("serve", "--port", str(chat.port), "--reply", "Again {name}"):
+                assert ask(gateway) == (200, {"message": "Again Ada"})
+
+
+class TestListening:
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+    def test_host(self, chat: ServerProcess, host: str) -> None:
+        """It tells the address that it was given and the port that it took, once."""
+        with gateway_process(chat.address, "--host", host) as gateway:
+            assert (gateway.host, gateway.port > 0) == (host, True)
+            assert ask(gateway) == greeting("Ada")
+        assert gateway.exit_code == 0
+        assert gateway.stdout() == f"listening on {host}:{gateway.port}\n"
+
+    @pytest.mark.parametrize("source", ["flag", "variable", "file"])
+    def test_sources(self, chat: ServerProcess, tmp_path: Path, source: str) -> None:
+        """Flags, variables and the file configure the gateway alike."""
+        file = tmp_path / "chat.toml"
+        target = chat.address if source == "file" else "127.0.0.1:1"
+        file.write_text(f'[gateway]\nhost = "127.0.0.1"\nport = 0\ntarget = "{target}"\n')
+        args = [sys.executable, "-m", "chatify_stream", "gateway", "--config", str(file)]
+        env = {"CHATIFY_STREAM_GATEWAY_TIMEOUT": f"{SECONDS:g}"}
+        if source == "variable":
+            env["CHATIFY_STREAM_GATEWAY_TARGET"] = chat.address
+        if source == "flag":
+            args += ["--target", chat.address]
+        with ListeningProcess(*args, env=env) as gateway:
+            assert ask(gateway) == greeting("Ada")
+
+
+class TestStopping:
+    @STOP_SIGNALS
+    def test_no_client(self, chat: ServerProcess, number: signal.Signals) -> None:
+        """A signal stops it with status 0, and the log has nothing but that to tell."""
+        with gateway_process(chat.address) as gateway:
+            os.kill(gateway.pid, number)
+            assert gateway.wait() == 0
+        first, last = gateway.stderr().splitlines()
+        assert first.endswith(f"{number.name}: stopping within 10 s; a second signal stops at once")
+        assert last.endswith("stopped")
+
+    @STOP_SIGNALS
+    def test_kept_alive(self, chat: ServerProcess, number: signal.Signals) -> None:
+        """A connection that is kept alive does not hold it up, and is closed."""
+        with (
+            gateway_process(chat.address, "--grace", "600") as gateway,
+            kept_alive(gateway) as idle,
+        ):
+            assert ask(gateway) == greeting("Ada")
+            os.kill(gateway.pid, number)
+            assert gateway.wait() == 0
+            assert idle.recv(1024) == b""
+        assert "Traceback" not in gateway.stderr()
+
+    @pytest.fixture
+    async def asked(self) -> asyncio.Event:
+        """A request has reached the chat server."""
+        return asyncio.Event()
+
+    @pytest.fixture
+    async def released(self) -> asyncio.Event:
+        """The chat server may answer it."""
+        return asyncio.Event()
+
+    @pytest.fixture
+    async def hanging(
+        self, asked: asyncio.Event, released: asyncio.Event
+    ) -> AsyncIterator[ChatServer]:
+        """A chat server whose replies wait until they are released."""
+
+        async def reply(name: str) -> str:
+            asked.set()
+            await released.wait()
+            return f"Hello {name}"
+
+        async with ChatServer(reply=reply) as server, asyncio.timeout(SECONDS):
+            await server.start("127.0.0.1", 0)
+            yield server
+
+    @asynccontextmanager
+    async def stopping(
+        self, hanging: ChatServer, asked: asyncio.Event, *args: str
+    ) -> AsyncIterator[tuple[ServerProcess, asyncio.Task[tuple[int, dict[str, object]]]]]:
+        """A gateway that had its first signal while a request is open, and that request."""
+        target = f"127.0.0.1:{hanging.port}"
+        with gateway_process(target, *args) as gateway, kept_alive(gateway) as idle:
+            answer = asyncio.create_task(asyncio.to_thread(ask, gateway))
+            await asked.wait()
+            gateway.terminate()
+            assert await asyncio.to_thread(idle.recv, 1024) == b""
+            yield gateway, answer
+            assert await end_of(gateway) == 0
+        assert "Traceback" not in gateway.stderr()
+        assert "ERROR" not in gateway.stderr()
+
+    async def test_answers_during_grace(
+        self, hanging: ChatServer, asked: asyncio.Event, released: asyncio.Event
+    ) -> None:
+        """After the first signal an open request gets its answer, then it ends."""
+        async with self.stopping(hanging, asked, "--grace", "600") as (gateway, answer):
+            assert gateway.exit_code is None
+            released.set()
+            assert await answer == greeting("Ada")
+
+    async def test_end_of_grace(self, hanging: ChatServer, asked: asyncio.Event) -> None:
+        """A request that is open when the grace is over is told that the gateway stops."""
+        async with self.stopping(hanging, asked, "--grace", "0.5") as (_, answer):
+            assert await answer == (503, SHUTTING_DOWN)
+
+    @STOP_SIGNALS
+    async def test_second_signal(
+        self, hanging: ChatServer, asked: asyncio.Event, number: signal.Signals
+    ) -> None:
+        """A second signal ends it at once, however long the grace."""
+        async with self.stopping(hanging, asked, "--grace", "600") as (gateway, answer):
+            assert gateway.exit_code is None
+            os.kill(gateway.pid, number)
+            assert await answer == (503, SHUTTING_DOWN)
+
+
+class TestWrongUse:
+    @pytest.mark.parametrize(
+        ("args", "line"),
+        [
+            (
+                ["--port", "70000"],
+                r"--port: gateway\.port = '70000' is not allowed: it has to be a whole number "
+                "from 0 to 65535",
+            ),
+            (["--host", "a b"], r"--host: gateway\.host = 'a b' is not allowed: .*"),
+            (["--host", "a..b"], r"--host: gateway\.host = 'a\.\.b' is not allowed: .*"),
+            (["--timeout", "0"], r"--timeout: gateway\.timeout = '0' is not allowed: .*"),
+            (["--timeout", "none"], r"--timeout: gateway\.timeout = 'none' is not allowed: .*"),
+            (
+                ["--target", "http://localhost"],
+                r"--target: gateway\.target = 'http://localhost' is not allowed: .*",
+            ),
+            (
+                ["--host", "host.invalid"],
+                r"cannot listen on host\.invalid:8010: the host is not known \(.+\)",
+            ),
+            (
+                ["--host", "203.0.113.1", "--port", "0"],
+                r"cannot listen on 203\.0\.113\.1:0: this machine does not have that address",
+            ),
+            (["--config", "no.toml"], r"no\.toml: it cannot be read: No such file or directory"),
+        ],
+    )
+    def test_flag_or_file(self, tmp_path: Path, args: list[str], line: str) -> None:
+        """A wrong flag, file or address is one line on standard error and status 2."""
+        done = run("gateway", *args, cwd=tmp_path)
+        assert (done.status, done.stdout) == (2, "")
+        assert re.fullmatch(f"Error: {line}\n", done.stderr), done.stderr
+
+    def test_port_in_use(self, gateway: ServerProcess) -> None:
+        """A port that another program has is told."""
+        done = run("gateway", "--host", gateway.host, "--port", str(gateway.port))
+        assert (done.status, done.stdout) == (2, "")
+        assert done.stderr == (
+            f"Error: cannot listen on {gateway.address}: the port is in use by another program\n"
+        )
+
+    @pytest.mark.parametrize("package", ["starlette", "uvicorn"])
+    def test_without_extra(self, package: str) -> None:
+        """Without a package of the extra it says what to install."""
+        done = run_without(package, "gateway", "--host", "127.0.0.1", "--port", "0")
+        assert (done.status, done.stdout) == (2, "")
+        assert done.stderr == (
+            f"Error: the gateway needs {package}: pip install 'chatify-stream[gateway]'\n"
+        )

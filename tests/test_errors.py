@@ -1,0 +1,164 @@
+"""The error tree."""
+
+import errno
+import re
+import socket
+from typing import Any
+
+import pytest
+from grpclib.exceptions import GRPCError
+
+from chatify_stream import Status, errors
+from chatify_stream.errors import (
+    CallError,
+    CancelledCallError,
+    ChatifyError,
+    ConfigError,
+    ConfigProblem,
+    DeadlineExceededError,
+    ListenError,
+    StatusError,
+    UnavailableError,
+    call_error,
+)
+
+PARENTS = {
+    "ChatifyError": "Exception",
+    "ConfigError": "ChatifyError",
+    "UsageError": "ChatifyError",
+    "ClosedError": "UsageError",
+    "ListenError": "ChatifyError",
+    "CallError": "ChatifyError",
+    "StatusError": "CallError",
+    "CancelledCallError": "CallError",
+    "DeadlineExceededError": "CallError",
+    "UnavailableError": "CallError",
+    "PeerProtocolError": "CallError",
+}
+
+
+def drawn_parents() -> dict[str, str]:
+    """The tree of the module's docstring: the parent of each class."""
+    assert errors.__doc__ is not None
+    lines = [line for line in errors.__doc__.splitlines() if line.startswith(" " * 4)]
+    parents, path = {}, ["Exception"]
+    for line in lines:
+        match = re.match(r"((?:│   |    |├── |└── )*)(\w+)", line[4:])
+        assert match is not None, line
+        depth = len(match[1]) // 4
+        parents[match[2]] = path[depth]
+        path[depth + 1 :] = [match[2]]
+    return parents
+
+
+def real_parents(cls: type[Exception]) -> dict[str, str]:
+    """The classes under `cls` that the package has, and the parent of each."""
+    parents = {cls.__name__: cls.__bases__[0].__name__}
+    for child in cls.__subclasses__():
+        if child.__module__.startswith("chatify_stream."):
+            parents |= real_parents(child)
+    return parents
+
+
+def test_drawing() -> None:
+    """The tree in the docstring is the one the tests know."""
+    assert drawn_parents() == PARENTS
+
+
+def test_tree() -> None:
+    """The classes are the tree, and all of them are exported."""
+    assert real_parents(ChatifyError) == PARENTS
+    assert set(PARENTS) | {"ConfigProblem", "call_error"} == set(errors.__all__)
+
+
+@pytest.mark.parametrize("name", PARENTS)
+def test_docstring(name: str) -> None:
+    """Every error says what it is for."""
+    assert getattr(errors, name).__doc__
+
+
+@pytest.mark.parametrize("name", [name for name in PARENTS if PARENTS[name] == "CallError"])
+def test_call_errors_are_grpclib_errors(name: str) -> None:
+    """Code written for grpclib catches every error of a call."""
+    error = getattr(errors, name)(Status.ABORTED, "too late", ["detail"], metadata={"k": "v"})
+    assert isinstance(error, GRPCError)
+    assert (error.status, error.message, error.details) == (Status.ABORTED, "too late", ["detail"])
+    assert error.metadata == {"k": "v"}
+
+
+def test_call_error_defaults() -> None:
+    """A status is enough."""
+    error = StatusError(Status.NOT_FOUND)
+    assert (error.message, error.details, error.metadata) == (None, None, {})
+
+
+OWN_CLASSES = {
+    Status.CANCELLED: CancelledCallError,
+    Status.DEADLINE_EXCEEDED: DeadlineExceededError,
+    Status.UNAVAILABLE: UnavailableError,
+}
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])
+def test_class_by_status(status: Status) -> None:
+    """Three statuses have a class of their own; the others are a StatusError."""
+    error = call_error(status, "why", ["detail"], metadata={"k": b"v"})
+    assert type(error) is OWN_CLASSES.get(status, StatusError)
+    assert (error.status, error.message, error.details) == (status, "why", ["detail"])
+    assert error.metadata == {"k": b"v"}
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (StatusError(Status.NOT_FOUND, "没有 nobody"), "NOT_FOUND: 没有 nobody"),
+        (StatusError(Status.NOT_FOUND), "NOT_FOUND"),
+        (StatusError(Status.NOT_FOUND, ""), "NOT_FOUND"),
+        (UnavailableError(Status.UNAVAILABLE, "gone"), "UNAVAILABLE: gone"),
+        (ConfigError([ConfigProblem("chat.toml", "no")]), "chat.toml: no"),
+        (
+            ConfigError([ConfigProblem("--port", "no"), ConfigProblem("--host", "no")]),
+            "--port: no\n--host: no",
+        ),
+        (ListenError("localhost", 80, "why"), "cannot listen on localhost:80: why"),
+        (ListenError("::1", 80, "why"), "cannot listen on [::1]:80: why"),
+    ],
+)
+def test_str(error: ChatifyError, text: str) -> None:
+    """The text of an error is what a person needs to read."""
+    assert str(error) == text
+
+
+def test_config_error_keeps_problems() -> None:
+    """Every problem is there, with its source and text apart."""
+    problems = [ConfigProblem("--port", "bad port"), ConfigProblem("chat.toml", "bad file")]
+    assert ConfigError(problems).problems == tuple(problems)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.EADDRINUSE, "x"), "the port is in use by another program"),
+        (OSError(errno.EADDRNOTAVAIL, "x"), "this machine does not have that address"),
+        (OSError(errno.EACCES, "x"), "not permitted (ports below 1024 often are not)"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+        (OSError("something else"), "something else"),
+        (
+            OSError("could not bind on any address out of [('203.0.113.1', 0)]"),
+            "this machine does not have that address",
+        ),
+        (socket.gaierror(socket.EAI_NONAME, "Unknown"), "the host is not known (Unknown)"),
+        (OverflowError("x"), "a port is a number from 0 to 65535"),
+    ],
+)
+def test_listen_error(error: Any, reason: str) -> None:
+    """What the operating system said becomes a reason."""
+    listen_error = ListenError.because("localhost", 80, error)
+    assert (listen_error.host, listen_error.port) == ("localhost", 80)
+    assert listen_error.reason == reason
+
+
+def test_call_error_is_one_class() -> None:
+    """One except clause catches whatever ends a call."""
+    for status in Status:
+        assert isinstance(call_error(status), CallError)
