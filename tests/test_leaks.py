@@ -43,6 +43,11 @@ async def use(channel: Channel, chance: random.Random) -> None:
             pass
 
 
+def streams() -> list[H2Stream]:
+    gc.collect()
+    return [each for each in gc.get_objects() if isinstance(each, H2Stream)]
+
+
 def descriptors() -> int:
     return len(os.listdir(DESCRIPTORS))
 
@@ -51,6 +56,7 @@ def descriptors() -> int:
 async def test_streams_at_random(seed: int) -> None:
     """500 streams opened, used and cancelled at random leave nothing behind."""
     chance = random.Random(seed)
+    earlier = streams()  # of other tests, whose failures pytest keeps
     before = descriptors() if DESCRIPTORS.exists() else 0
     async with ChatServer() as server:
         await server.start("127.0.0.1", 0)
@@ -59,12 +65,16 @@ async def test_streams_at_random(seed: int) -> None:
             asyncio.create_task(use(chance.choice(channels), random.Random(chance.random())))
             for _ in range(STREAMS)
         ]
-        for task in chance.sample(uses, 50):
+        cancellations = [
             asyncio.get_running_loop().call_later(chance.random() / 5, task.cancel)
+            for task in chance.sample(uses, 50)
+        ]
         results = await asyncio.gather(*uses, return_exceptions=True)
         errors = [r for r in results if r is not None and not isinstance(r, asyncio.CancelledError)]
         assert errors == []
-        del uses, results, errors, task  # whose exceptions hold frames, and those their streams
+        for cancellation in cancellations:
+            cancellation.cancel()
+        del uses, results, errors  # whose exceptions hold frames, and those their streams
         async with asyncio.timeout(30):
             while server.open_calls:
                 await asyncio.sleep(0.01)
@@ -84,8 +94,7 @@ async def test_streams_at_random(seed: int) -> None:
     await asyncio.sleep(0)
     if DESCRIPTORS.exists():
         assert descriptors() == before
-    gc.collect()
-    assert [each for each in gc.get_objects() if isinstance(each, H2Stream)] == []
+    assert [each for each in streams() if not any(each is other for other in earlier)] == []
 
 
 async def test_the_stub_leaves_no_task() -> None:

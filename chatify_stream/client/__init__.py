@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..wire import Channel, Status
+from ..wire import Status
+from .channel import Channel
 from .chat_client import CHAT_PATH, ChatClient
 from .stub import ServiceStub
 

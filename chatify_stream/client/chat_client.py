@@ -12,7 +12,8 @@ from typing import cast
 from ..address import parse_address
 from ..errors import CallError, ClosedError, UsageError
 from ..messages.service.v1 import ChatReq, ChatRsp
-from ..wire import CONNECT_TIMEOUT, Cardinality, Channel, ClientStream, MetadataLike
+from ..wire import CONNECT_TIMEOUT, Cardinality, ClientStream, MetadataLike
+from .channel import Channel
 
 __all__ = ["CHAT_PATH", "ChatClient"]
 

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from ..errors import CallError, ClosedError
 from ..messages.service.v1 import ServiceStub as GeneratedStub
-from ..wire import Cardinality, Channel, Deadline, MetadataLike
+from ..wire import Cardinality, Deadline, MetadataLike
+from .channel import Channel
 
 __all__ = ["ServiceStub"]
 

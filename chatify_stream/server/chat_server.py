@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from ..address import check_method_path
+from ..codec import ChatCodec
 from ..errors import UsageError
 from ..template import DEFAULT_TEMPLATE, reply_template
 from ..wire import MAX_MESSAGE_SIZE, MethodHandler, Server
@@ -115,6 +116,7 @@ class ChatServer:
             raise UsageError("the server was started already")
         server = Server(
             [_Methods(self._methods | self._reflection_methods())],
+            codec=ChatCodec(),
             max_message_size=self._max_message_size,
         )
         if options.get("sock") is not None or options.get("path") is not None:

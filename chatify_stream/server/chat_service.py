@@ -29,15 +29,31 @@ def replying(reply: Reply) -> Handler:
     """The handler that answers each request with what `reply` makes of it, in order."""
 
     async def handler(session: Session) -> None:
-        async for request in session:
-            text = reply(request.name)
-            if inspect.isawaitable(text):
-                text = await text
-            if not isinstance(text, str):
-                raise UsageError(f"reply() has to return a str, not {type(text).__name__}")
-            await session.send(text)
+        while requests := await session.receive_batch():
+            replies: list[ChatRsp] = []
+            try:
+                for request in requests:
+                    text = reply(request.name)
+                    if not isinstance(text, str):
+                        if replies:  # no reply waits for another one
+                            await session.send_batch(replies)
+                            replies.clear()
+                        text = await _awaited(text)
+                    replies.append(ChatRsp(message=text))
+            except Exception:
+                await session.send_batch(replies)
+                raise
+            await session.send_batch(replies)
 
     return handler
+
+
+async def _awaited(text: object) -> str:
+    if inspect.isawaitable(text):
+        text = await text
+    if not isinstance(text, str):
+        raise UsageError(f"reply() has to return a str, not {type(text).__name__}")
+    return text
 
 
 class ChatService:

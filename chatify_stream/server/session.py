@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -64,6 +64,15 @@ class Session:
         if request is None:
             raise StopAsyncIteration
         return request
+
+    async def receive_batch(self) -> list[ChatReq]:
+        """The next requests, as many as have come, within reason; none once there are no more."""
+        requests: list[ChatReq] = await self._stream.recv_messages()
+        return requests
+
+    async def send_batch(self, replies: Iterable[ChatRsp]) -> None:
+        """Sends replies that follow each other; at less cost than `send` for each."""
+        await self._stream.send_messages(replies)
 
     async def send(self, reply: str | ChatRsp) -> None:
         """Sends one reply; a text is sent as the `message` of a `ChatRsp`.

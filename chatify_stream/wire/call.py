@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -35,6 +35,7 @@ from .grpclib_internals import (
     Wrapper,
     encode_grpc_message,
 )
+from .inbox import frame
 from .request import RefusalError, Request, read_request
 from .stream import CallStream
 
@@ -50,15 +51,14 @@ class ServerStream(Stream[Any, Any]):
 
     _stream: CallStream
 
-    def __init__(self, *args: Any, max_message_size: int, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._max_message_size = max_message_size
         self.trailers: dict[str, str | bytes] = {}
         """Trailing metadata, sent with the status that ends the call."""
 
     async def recv_message(self) -> Any:
         """The next message, or None after the last one. Cancelled, it loses nothing."""
-        data = await self._stream.recv_frame(self._max_message_size)
+        data = await self._stream.recv_frame()
         if data is None:
             return None
         message = self._codec.decode(data, self._recv_type)
@@ -66,12 +66,31 @@ class ServerStream(Stream[Any, Any]):
         self._messages_received += 1
         return message
 
+    async def recv_messages(self) -> list[Any]:
+        """The next messages, as many as have come, within reason; none after the last one.
+
+        Cancelled, it loses nothing.
+        """
+        decode, kind = self._codec.decode, self._recv_type
+        messages = [decode(data, kind) for data in await self._stream.recv_frames()]
+        self._messages_received += len(messages)
+        return messages
+
+    async def send_messages(self, messages: Iterable[Any]) -> None:
+        """Sends messages that follow each other, as `send_message` would one after the other."""
+        encode, kind = self._codec.encode, self._send_type
+        frames = b"".join([frame(encode(message, kind)) for message in messages])
+        if not self._send_initial_metadata_done:
+            await self.send_initial_metadata()
+        if frames:
+            with _noticing_departure():
+                await self._stream.send_data(frames)
+            self._send_message_done = True
+
     async def send_message(self, message: Any) -> None:
         """grpclib's; raises `CancelledCallError` when the client has left."""
-        try:
+        with _noticing_departure():
             await super().send_message(message)
-        except H2ProtocolError as error:
-            raise CancelledCallError(Status.CANCELLED, "the client has left the call") from error
 
     async def send_trailing_metadata(self, *, metadata: Any = None, **kwargs: Any) -> None:
         metadata = dict(metadata or {})
@@ -83,6 +102,14 @@ class ServerStream(Stream[Any, Any]):
         return self._send_trailing_metadata_done or not self._stream.closable
 
 
+@contextmanager
+def _noticing_departure() -> Iterator[None]:
+    try:
+        yield
+    except H2ProtocolError as error:
+        raise CancelledCallError(Status.CANCELLED, "the client has left the call") from error
+
+
 @dataclass(frozen=True)
 class Services:
     """What all connections of a server share."""
@@ -91,7 +118,6 @@ class Services:
     codec: CodecBase
     status_details_codec: StatusDetailsCodecBase | None
     dispatch: DispatchServerEvents
-    max_message_size: int
     calls: set[asyncio.Task[None]] = field(default_factory=set)
     """The tasks of all open calls, on all connections."""
 
@@ -173,7 +199,6 @@ class Calls(AbstractHandler):
             dispatch=services.dispatch,
             deadline=request.deadline,
             user_agent=request.user_agent,
-            max_message_size=services.max_message_size,
         )
         outcome = await self._run(stream, h2_stream, method, request)
         if stream.is_ended:

@@ -82,7 +82,7 @@ class Channel(grpclib.client.Channel):
         )
         self._h2_config = h2_config(client_side=True)
         self._connect_timeout = connect_timeout
-        self.max_message_size = max_message_size
+        self._max_message_size = max_message_size
         self._closed = False
         self._attempt: asyncio.Task[H2Protocol] | None = None
         self._open_connections: set[WireProtocol] = set()
@@ -185,6 +185,7 @@ class Channel(grpclib.client.Channel):
             ClientHandler(),
             self._config,
             self._h2_config,
+            max_message_size=self._max_message_size,
             on_open=self._open_connections.add,
             on_close=self._connection_closed,
         )

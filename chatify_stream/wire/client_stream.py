@@ -167,7 +167,7 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
         if not self._recv_initial_metadata_done:
             await self.recv_initial_metadata()
         with self._errors(), self._wrapper:
-            data = await self._stream.recv_frame(self._channel.max_message_size)
+            data = await self._stream.recv_frame()
             if data is None:
                 return None
             message = self._codec.decode(data, self._recv_type)

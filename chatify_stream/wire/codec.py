@@ -42,9 +42,14 @@ class ProtoCodec(CodecBase):
         try:
             return message_type.FromString(data)
         except Exception as error:  # betterproto2 has no error class of its own
-            raise StatusError(
-                Status.INTERNAL, f"the message is not a valid {message_type.__name__}: {error}"
-            ) from error
+            raise self.not_valid(message_type, error) from error
+
+    @staticmethod
+    def not_valid(message_type: type, error: Exception) -> StatusError:
+        """The error for bytes that are no message of this type."""
+        return StatusError(
+            Status.INTERNAL, f"the message is not a valid {message_type.__name__}: {error}"
+        )
 
 
 class StatusDetailsCodec(StatusDetailsCodecBase):

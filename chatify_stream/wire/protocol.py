@@ -27,6 +27,7 @@ from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamR
 from h2.exceptions import ProtocolError as H2ProtocolError
 from h2.settings import SettingCodes, Settings
 
+from .frames import FrameReader, window_update
 from .grpclib_internals import (
     AbstractHandler,
     Configuration,
@@ -37,7 +38,8 @@ from .grpclib_internals import (
     Wrapper,
     set_nodelay,
 )
-from .stream import CallStream, StreamResetError
+from .outbound import Outbound
+from .stream import MAX_MESSAGE_SIZE, CallStream, StreamResetError
 
 __all__ = [
     "MAX_CONCURRENT_STREAMS",
@@ -76,6 +78,20 @@ class WireConnection(Connection):
     peer_error: str | None = None
     """How the peer broke HTTP/2, when it did."""
 
+    def __init__(
+        self,
+        connection: H2Connection,
+        outbound: Outbound,
+        *,
+        config: Configuration,
+        max_message_size: int,
+    ) -> None:
+        super().__init__(connection, cast(asyncio.Transport, outbound), config=config)
+        self.outbound = outbound
+        self.max_message_size = max_message_size
+        self.blocked: set[CallStream] = set()
+        """The streams that wait for a larger window."""
+
     def create_stream(
         self, *, stream_id: int | None = None, wrapper: Wrapper | None = None
     ) -> CallStream:
@@ -86,6 +102,26 @@ class WireConnection(Connection):
     def flush(self) -> None:
         if not self.is_closing():
             super().flush()
+
+    def ack(self, stream_id: int, size: int) -> None:
+        """What h2's `acknowledge_received_data` does, without its frame objects."""
+        h2 = self._connection
+        if not size or h2.state_machine.state is ConnectionState.CLOSED or self.is_closing():
+            return
+        increment = h2._inbound_flow_control_window_manager.process_bytes(size)
+        if increment:
+            self.outbound.write(window_update(0, increment))
+        stream = h2.streams.get(stream_id)
+        if stream is not None and not stream.closed:
+            increment = stream._inbound_window_manager.process_bytes(size)
+            if increment:
+                self.outbound.write(window_update(stream_id, increment))
+
+    def window_updated(self, stream_id: int) -> None:
+        """Wakes the streams that a larger window, of one stream or of all (0), may help."""
+        for stream in list(self.blocked):
+            if stream_id in (0, stream.id):
+                stream.window_updated.set()
 
 
 class _H2Connection(H2Connection):
@@ -160,6 +196,7 @@ class WireProtocol(H2Protocol):
         config: Configuration,
         h2_config: H2Configuration,
         *,
+        max_message_size: int = MAX_MESSAGE_SIZE,
         on_open: Callable[[WireProtocol], None] | None = None,
         on_close: Callable[[WireProtocol], None] | None = None,
     ) -> None:
@@ -168,7 +205,8 @@ class WireProtocol(H2Protocol):
         self._on_close = on_close
         self._draining = False
         self._is_silent = True
-        self.transport: asyncio.Transport | None = None
+        self._max_message_size = max_message_size
+        self.outbound: Outbound | None = None
 
     @property
     def is_idle(self) -> bool:
@@ -199,11 +237,22 @@ class WireProtocol(H2Protocol):
         if increment > 0:
             h2_connection.increment_flow_control_window(increment)
 
-        self.transport = transport
-        self.connection = WireConnection(h2_connection, transport, config=self.config)
+        self.outbound = Outbound(transport)
+        self.connection = WireConnection(
+            h2_connection,
+            self.outbound,
+            config=self.config,
+            max_message_size=self._max_message_size,
+        )
         self.connection.flush()
         self.connection.initialize()
         self.processor = _WireEvents(self.handler, self.connection, on_release=self._released)
+        self._reader = FrameReader(
+            h2_connection,
+            self.processor.streams,
+            to_h2=self._to_h2,
+            on_window=self.connection.window_updated,
+        )
         if self._on_open is not None:
             self._on_open(self)
 
@@ -212,17 +261,21 @@ class WireProtocol(H2Protocol):
             if self._is_silent:
                 self._is_silent = False
                 self._check_greeting(data)
-            events = self.connection.feed(data)
+            self._reader.feed(data)
         except H2ProtocolError as error:
             log.info("a connection is closed because the peer broke HTTP/2: %s", error)
             self.connection.peer_error = str(error)
             self._say_goaway(error.error_code)
             self.processor.close("the peer broke HTTP/2")
-            return
+
+    def _to_h2(self, data: bytes) -> bool:
+        """Hands whole frames to h2; says whether the connection goes on."""
+        events = self.connection.feed(data)
         self.connection.flush()
         for event in events:
             self.processor.process(event)
         self.connection.flush()
+        return not self.connection.is_closing()
 
     def _check_greeting(self, data: bytes) -> None:
         """A server's first frame is SETTINGS (RFC 9113, 3.4).
@@ -248,8 +301,8 @@ class WireProtocol(H2Protocol):
 
     def abort(self) -> None:
         """Closes the connection now; what has not been sent is lost."""
-        if self.transport is not None:
-            self.transport.abort()
+        if self.outbound is not None:
+            self.outbound.abort()
 
     def _released(self) -> None:
         if self._draining and self.is_idle and not self.connection.is_closing():

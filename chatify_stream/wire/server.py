@@ -59,8 +59,8 @@ class Server(grpclib.server.Server):
             self._codec,
             self._status_details_codec,
             self.__dispatch__,
-            max_message_size,
         )
+        self._max_message_size = max_message_size
         self._connections: set[WireProtocol] = set()
         self._connections_changed = asyncio.Event()
         self._accepting = True
@@ -196,6 +196,7 @@ class Server(grpclib.server.Server):
             Calls(self._services),
             self._config,
             self._h2_config,
+            max_message_size=self._max_message_size,
             on_open=self._connection_opened,
             on_close=self._connection_closed,
         )

@@ -3,8 +3,6 @@
 What grpclib 0.4.9 does wrong, and this subclass does right:
 
 - a reset that followed a complete answer threw away what had not been read of it;
-- a read that was cancelled between a message's prefix and its body lost the prefix;
-- a message of any size was read;
 - a peer that sent faster than its messages were handled kept all others from being served;
 - two messages sent at once mixed their bytes;
 - a send that was cancelled in its middle left half a message on the wire;
@@ -14,25 +12,25 @@ What grpclib 0.4.9 does wrong, and this subclass does right:
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from grpclib.const import Status
 from grpclib.exceptions import StreamTerminatedError
+from h2.connection import ConnectionState
 from h2.errors import ErrorCodes
 from h2.exceptions import StreamClosedError
+from h2.stream import StreamState
 
-from ..errors import StatusError
 from .grpclib_internals import EventsProcessor, H2Stream, Headers
+from .inbox import Inbox
 
 __all__ = ["MAX_MESSAGE_SIZE", "CallStream", "GivenUpError", "StreamResetError"]
 
 MAX_MESSAGE_SIZE = 4 * 1024 * 1024
 """Bytes of one message, unless configured otherwise; gRPC's usual default."""
 
-PREFIX = struct.Struct(">BI")
-"""Before each message: whether it is compressed, and its size."""
+SENDING = (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
 
 FRAMES_IN_A_ROW = 64
 """After how many messages a reader lets others run; asyncio does not, while there is more."""
@@ -63,6 +61,7 @@ class GivenUpError(StreamTerminatedError):
 class CallStream(H2Stream):
     """The HTTP/2 stream of one call."""
 
+    connection: Any  # a wire.protocol.WireConnection, whose module imports this one
     id: int
 
     remote_ended = False
@@ -71,43 +70,33 @@ class CallStream(H2Stream):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._sending = asyncio.Lock()
-        self._prefix = b""
         self._frames_in_a_row = 0
 
-    async def recv_frame(self, max_size: int) -> bytes | None:
+    def init_stream(self, stream_id: int, connection: Any) -> None:
+        super().init_stream(stream_id, connection)
+        self.inbox = Inbox(partial(connection.ack, stream_id), connection.max_message_size)
+        self.buffer = self.inbox  # type: ignore[assignment] # which has all that grpclib uses
+
+    async def recv_frame(self) -> bytes | None:
         """The bytes of the next message; None after the last one.
 
         Cancelled, it loses nothing: the next call goes on where it was. Raises `StatusError`.
         """
         self._frames_in_a_row += 1
-        if self._frames_in_a_row == FRAMES_IN_A_ROW:
+        if self._frames_in_a_row >= FRAMES_IN_A_ROW:
             self._frames_in_a_row = 0
             await asyncio.sleep(0)
-        if not self._prefix:
-            self._prefix = await self._recv_exactly(PREFIX.size)
-            if not self._prefix:
-                return None
-        compressed, size = PREFIX.unpack(self._prefix)
-        if compressed:
-            raise StatusError(
-                Status.UNIMPLEMENTED, "the message is compressed, which is not supported"
-            )
-        if size > max_size:
-            raise StatusError(
-                Status.RESOURCE_EXHAUSTED,
-                f"the message has {size} bytes; at most {max_size} are taken",
-            )
-        data = await self._recv_exactly(size)
-        if len(data) < size:
-            raise _cut_short()
-        self._prefix = b""
-        return data
+        return await self.inbox.next()
 
-    async def _recv_exactly(self, size: int) -> bytes:
-        try:
-            return await self.recv_data(size)
-        except AssertionError as error:  # grpclib's word for it
-            raise _cut_short() from error
+    async def recv_frames(self) -> list[bytes]:
+        """The bytes of the next messages, as many as have come, within reason; none at the end.
+
+        As `recv_frame` otherwise.
+        """
+        if self._frames_in_a_row:
+            await asyncio.sleep(0)
+        self._frames_in_a_row = FRAMES_IN_A_ROW - 1
+        return await self.inbox.batch(FRAMES_IN_A_ROW)
 
     async def send_data(self, data: bytes, end_stream: bool = False) -> None:
         """Sends one message, whole: messages sent at once queue up behind each other.
@@ -116,6 +105,8 @@ class CallStream(H2Stream):
         came next would be read as the rest of that message. Raises h2's `StreamClosedError` once
         the stream is closed, also when that happens while it waits.
         """
+        if not end_stream and not self._sending.locked() and self._send_now(data):
+            return
         async with self._sending:
             sent = 0
             try:
@@ -124,11 +115,11 @@ class CallStream(H2Stream):
                     chunk = data[sent : sent + size]
                     sent += size
                     is_last = sent == len(data)
-                    self._h2_connection.send_data(self.id, chunk, end_stream and is_last)
-                    self._transport.write(self._h2_connection.data_to_send())
-                    self.data_sent += size
-                    self.connection.data_sent += size
-                    self.connection.data_send_process()
+                    if not (is_last and end_stream) and self._send_now(chunk):
+                        pass
+                    else:
+                        self._h2_connection.send_data(self.id, chunk, end_stream and is_last)
+                        self._transport.write(self._h2_connection.data_to_send())
                     if is_last:
                         return
             except BaseException:
@@ -136,23 +127,30 @@ class CallStream(H2Stream):
                     self._give_up()
                 raise
 
-    def terminate(self, error: StreamTerminatedError) -> None:
-        """The peer, or the loss of the connection, has ended the stream."""
-        if self.remote_ended and self._h2_connection.config.client_side:
-            # RFC 9113, 8.1: the answer is whole, and a server may reset a request that it does
-            # not want to the end. It stays readable; who waits to send finds the stream closed.
-            self.window_updated.set()
-        elif self.wrapper is not None:
-            self.wrapper.cancel(error)
+    def _send_now(self, data: bytes) -> bool:
+        """What h2 does with DATA that an open stream and its windows allow, without its objects.
 
-    def __terminated__(self, reason: str) -> None:
-        self.terminate(StreamTerminatedError(reason))
-
-    def _give_up(self) -> None:
-        self.reset_nowait(ErrorCodes.CANCEL)
-        if self.wrapper is not None:
-            # Soon, not now: the task that runs here is on its way out with its own exception.
-            asyncio.get_running_loop().call_soon(self.wrapper.cancel, GivenUpError())
+        False when it has to wait, or when h2 has to decide.
+        """
+        connection, h2 = self.connection, self._h2_connection
+        stream = h2.streams.get(self.id)
+        size = len(data)
+        if (
+            stream is None
+            or stream.state_machine.state not in SENDING
+            or size > stream.outbound_flow_control_window
+            or size > h2.outbound_flow_control_window
+            or size > h2.max_outbound_frame_size
+            or not connection.write_ready.is_set()
+            or connection.is_closing()
+            or h2.state_machine.state is ConnectionState.CLOSED
+        ):
+            return False
+        stream.outbound_flow_control_window -= size
+        h2.outbound_flow_control_window -= size
+        connection.outbound.write_data(self.id, data, h2.max_outbound_frame_size)
+        connection.data_send_process()
+        return True
 
     async def _writable(self, size: int) -> int:
         """Waits until at least one of `size` bytes can be sent; says how many, in one frame."""
@@ -166,7 +164,11 @@ class CallStream(H2Stream):
             if window > 0:
                 return min(size, window, self._h2_connection.max_outbound_frame_size)
             self.window_updated.clear()
-            await self.window_updated.wait()
+            self.connection.blocked.add(self)
+            try:
+                await self.window_updated.wait()
+            finally:
+                self.connection.blocked.discard(self)
 
     async def end(self) -> None:
         async with self._sending:
@@ -185,6 +187,20 @@ class CallStream(H2Stream):
             raise StreamTerminatedError("the connection was lost")
         return release
 
+    def terminate(self, error: StreamTerminatedError) -> None:
+        """The peer, or the loss of the connection, has ended the stream."""
+        if self.remote_ended and self._h2_connection.config.client_side:
+            # RFC 9113, 8.1: the answer is whole, and a server may reset a request that it does
+            # not want to the end. It stays readable; who waits to send finds the stream closed.
+            self.window_updated.set()
+        elif self.wrapper is not None:
+            self.wrapper.cancel(error)
 
-def _cut_short() -> StatusError:
-    return StatusError(Status.INTERNAL, "the stream ended in the middle of a message")
+    def __terminated__(self, reason: str) -> None:
+        self.terminate(StreamTerminatedError(reason))
+
+    def _give_up(self) -> None:
+        self.reset_nowait(ErrorCodes.CANCEL)
+        if self.wrapper is not None:
+            # Soon, not now: the task that runs here is on its way out with its own exception.
+            asyncio.get_running_loop().call_soon(self.wrapper.cancel, GivenUpError())

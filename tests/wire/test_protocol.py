@@ -338,7 +338,7 @@ class TestReading:
         async def handler(stream: ServerStream) -> None:
             read = asyncio.create_task(stream.recv_message())
             await prefix_sent.wait()
-            while stream._stream.buffer._unacked.qsize() or not stream._stream._prefix:
+            while not stream._stream.inbox._partial:
                 await asyncio.sleep(0)
             read.cancel()
             await asyncio.wait([read])

@@ -1,0 +1,147 @@
+"""The frames that come by the thousand, DATA and WINDOW_UPDATE, without h2's help.
+
+`FrameReader` walks what was received. A frame of these two kinds, of a stream that h2 has open,
+is dealt with on the spot, and h2's own counters are kept as h2 would have them. Everything else,
+and whatever is not entirely plain (padding, END_STREAM, a violated window, a stream that is not
+open), goes to h2, whole and in order, as it came; so h2 decides every doubtful case.
+
+tests/wire/test_frames.py feeds the same frames, cut at random places, to this and to h2 alone.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from h2.connection import ConnectionState, H2Connection
+from h2.exceptions import FrameTooLargeError
+from h2.stream import StreamState
+
+__all__ = ["FrameReader", "window_update"]
+
+HEADER = struct.Struct(">HBBBL")
+HEADER_SIZE = 9
+WINDOW_UPDATE_FRAME = struct.Struct(">HBBBLL")
+PREFACE_SIZE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+DATA, HEADERS, PUSH_PROMISE, WINDOW_UPDATE, CONTINUATION = 0, 1, 5, 8, 9
+END_HEADERS = 0x04
+STREAM_BITS = 0x7FFFFFFF
+LARGEST_WINDOW = 2**31 - 1
+
+FREQUENT = (DATA, WINDOW_UPDATE)
+HEADER_BLOCK = (HEADERS, PUSH_PROMISE, CONTINUATION)
+RECEIVING = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
+USABLE = (*RECEIVING, StreamState.HALF_CLOSED_REMOTE)
+
+
+def window_update(stream_id: int, increment: int) -> bytes:
+    """A WINDOW_UPDATE frame."""
+    return WINDOW_UPDATE_FRAME.pack(0, 4, WINDOW_UPDATE, 0, stream_id, increment)
+
+
+class FrameReader:
+    """Reads one connection's frames, from any pieces."""
+
+    def __init__(
+        self,
+        h2: H2Connection,
+        streams: Mapping[int, Any],
+        *,
+        to_h2: Callable[[bytes], bool],
+        on_window: Callable[[int], None],
+    ) -> None:
+        """`streams`: by id, those whose `buffer` (an `Inbox`) takes data.
+
+        `to_h2` hands bytes to h2 and says whether the connection goes on. `on_window` learns of a
+        larger window, of a stream or (0) of the connection. All may raise h2's `ProtocolError`.
+        """
+        self._h2 = h2
+        self._streams = streams
+        self._to_h2 = to_h2
+        self._on_window = on_window
+        self._rest = b""
+        self._preface_left = 0 if h2.config.client_side else PREFACE_SIZE
+        self._is_in_headers = False
+
+    def feed(self, data: bytes) -> None:
+        """Reads the frames that are whole; keeps the rest for the next call."""
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        end = len(data)
+        for_h2 = 0  # from here to `position`, what h2 is to get
+        position = min(self._preface_left, end)
+        self._preface_left -= position
+        while end - position >= HEADER_SIZE:
+            high, low, kind, flags, stream_id = HEADER.unpack_from(data, position)
+            length = high << 8 | low
+            if length > self._h2.max_inbound_frame_size:
+                if for_h2 < position and not self._to_h2(data[for_h2:position]):
+                    return
+                raise FrameTooLargeError(f"a frame of {length} bytes")
+            stop = position + HEADER_SIZE + length
+            if stop > end:
+                break
+            if kind in FREQUENT and not self._is_in_headers:
+                if for_h2 < position:
+                    if not self._to_h2(data[for_h2:position]):
+                        return
+                    for_h2 = position
+                body = data[position + HEADER_SIZE : stop]
+                if kind == DATA:
+                    is_done = flags == 0 and self._data(stream_id & STREAM_BITS, body)
+                else:
+                    is_done = length == 4 and self._window_update(stream_id & STREAM_BITS, body)
+                if is_done:
+                    for_h2 = stop
+            elif kind in HEADER_BLOCK:
+                self._is_in_headers = not flags & END_HEADERS
+            position = stop
+        if for_h2 < position and not self._to_h2(data[for_h2:position]):
+            return
+        self._rest = data[position:]
+
+    def _data(self, stream_id: int, body: bytes) -> bool:
+        """What h2 does with plain DATA of an open stream; False when h2 has to decide."""
+        h2 = self._h2
+        stream = h2.streams.get(stream_id)
+        call = self._streams.get(stream_id)
+        if (
+            stream is None
+            or call is None
+            or stream.state_machine.state not in RECEIVING
+            or stream._expected_content_length is not None
+            or h2.state_machine.state is ConnectionState.CLOSED
+        ):
+            return False
+        size = len(body)
+        window = stream._inbound_window_manager
+        connection_window = h2._inbound_flow_control_window_manager
+        if size > window.current_window_size or size > connection_window.current_window_size:
+            return False
+        window.current_window_size -= size
+        connection_window.current_window_size -= size
+        if size:
+            call.buffer.add(body, size)
+        return True
+
+    def _window_update(self, stream_id: int, body: bytes) -> bool:
+        """What h2 does with a larger window of an open stream; False when h2 has to decide."""
+        h2 = self._h2
+        increment = int.from_bytes(body, "big")
+        if not 0 < increment <= LARGEST_WINDOW or h2.state_machine.state is ConnectionState.CLOSED:
+            return False
+        if stream_id:
+            stream = h2.streams.get(stream_id)
+            if stream is None or stream.state_machine.state not in USABLE:
+                return False
+            if stream.outbound_flow_control_window + increment > LARGEST_WINDOW:
+                return False
+            stream.outbound_flow_control_window += increment
+        else:
+            if h2.outbound_flow_control_window + increment > LARGEST_WINDOW:
+                return False
+            h2.outbound_flow_control_window += increment
+        self._on_window(stream_id)
+        return True

@@ -1,0 +1,157 @@
+"""What has arrived on one stream: whole messages, in order.
+
+Rules: data is cut into messages when it arrives. A message is given out once; a reader that is
+cancelled takes none. Messages that wait to be given out hold their part of the flow-control
+window, so a reader that is slow slows its peer; all else is given back at once, so that a message
+larger than the window can come. An error stands behind the messages that came before it, and
+nothing after it is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import Callable
+
+from grpclib.const import Status
+
+from ..errors import StatusError
+
+__all__ = ["Inbox", "frame"]
+
+PREFIX = struct.Struct(">BL")
+"""Before each message: whether it is compressed, and its size."""
+
+
+def frame(data: bytes) -> bytes:
+    """A message as it goes on the wire."""
+    return PREFIX.pack(0, len(data)) + data
+
+
+class Inbox:
+    """Stands in the place of grpclib's `Buffer`; `add`, `eof` and `unacked_size` are its API."""
+
+    def __init__(self, acknowledge: Callable[[int], None], max_size: int) -> None:
+        """`acknowledge` gives the peer a part of its window back, in bytes."""
+        self._acknowledge = acknowledge
+        self._max_size = max_size
+        self._messages: deque[bytes] = deque()
+        self._waiting = 0  # the bytes of those messages, prefixes included
+        self._partial = bytearray()
+        self._taken = 0  # what the window lacks, padding included
+        self._error: StatusError | None = None
+        self._is_ended = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def add(self, data: bytes, window: int) -> None:
+        """Adds the data of a frame that took `window` bytes of the window."""
+        self._taken += window
+        if self._error is None:
+            if self._partial:
+                self._partial += data
+                if self._is_message_whole():
+                    self._cut(bytes(self._partial))
+            else:
+                self._cut(data)
+            if self._messages or self._error is not None:
+                self._wake()
+        self._settle()
+
+    def eof(self) -> None:
+        """The peer has ended the stream."""
+        self._is_ended = True
+        if self._partial and self._error is None:
+            self._fail(Status.INTERNAL, "the stream ended in the middle of a message")
+        self._wake()
+
+    def unacked_size(self) -> int:
+        """What the window lacks, for a stream that is given up; nothing from then on."""
+        taken, self._taken = self._taken, 0
+        return taken
+
+    async def next(self) -> bytes | None:
+        """The next message; None after the last one. Raises `StatusError`."""
+        while not self._messages:
+            if not await self._arrival():
+                return None
+        message = self._messages.popleft()
+        self._waiting -= PREFIX.size + len(message)
+        self._settle()
+        return message
+
+    async def batch(self, most: int) -> list[bytes]:
+        """The messages that have arrived, at least one and at most so many; none at the end."""
+        while not self._messages:
+            if not await self._arrival():
+                return []
+        if len(self._messages) <= most:
+            messages = list(self._messages)
+            self._messages.clear()
+            self._waiting = 0
+        else:
+            messages = [self._messages.popleft() for _ in range(most)]
+            self._waiting -= PREFIX.size * most + sum(map(len, messages))
+        self._settle()
+        return messages
+
+    async def _arrival(self) -> bool:
+        """Waits for more; False when no more can come."""
+        if self._error is not None:
+            raise self._error
+        if self._is_ended:
+            return False
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+        return True
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _settle(self) -> None:
+        """Gives back the window that no waiting message holds."""
+        excess = self._taken - self._waiting
+        if excess > 0:
+            self._taken -= excess
+            self._acknowledge(excess)
+
+    def _is_message_whole(self) -> bool:
+        """Whether there is something to cut, or to refuse, in the part that is here."""
+        if len(self._partial) < PREFIX.size:
+            return False
+        compressed, size = PREFIX.unpack_from(self._partial)
+        refused = bool(compressed) or size > self._max_size
+        return refused or len(self._partial) >= PREFIX.size + size
+
+    def _cut(self, data: bytes) -> None:
+        """Cuts data that begins with a message into messages, and keeps the rest."""
+        messages = self._messages
+        position, end = 0, len(data)
+        while end - position >= PREFIX.size:
+            compressed, size = PREFIX.unpack_from(data, position)
+            if compressed:
+                self._fail(
+                    Status.UNIMPLEMENTED, "the message is compressed, which is not supported"
+                )
+                break
+            if size > self._max_size:
+                self._fail(
+                    Status.RESOURCE_EXHAUSTED,
+                    f"the message has {size} bytes; at most {self._max_size} are taken",
+                )
+                break
+            start = position + PREFIX.size
+            if end - start < size:
+                break
+            messages.append(data[start : start + size])
+            position = start + size
+        self._waiting += position
+        self._partial = bytearray() if self._error else bytearray(data[position:])
+
+    def _fail(self, status: Status, text: str) -> None:
+        self._error = StatusError(status, text)
+        self._partial = bytearray()

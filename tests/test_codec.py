@@ -1,0 +1,143 @@
+"""Tests of codec.py against google.protobuf, byte for byte."""
+
+from __future__ import annotations
+
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from chatify_stream import ChatReq, ChatRsp, Status, StatusError, UsageError
+from chatify_stream.codec import ChatCodec, decode_text, encode_text
+from chatify_stream.messages.grpc.health.v1 import HealthCheckRequest
+from chatify_stream.server.descriptors import own_descriptor_set
+
+
+def oracle_class() -> type:
+    pool = descriptor_pool.DescriptorPool()
+    for file in descriptor_pb2.FileDescriptorSet.FromString(own_descriptor_set()).file:
+        pool.AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("service.v1.ChatReq"))
+
+
+ORACLE = oracle_class()
+
+
+def oracle(data: bytes) -> str | None:
+    """What google.protobuf reads; None where it refuses."""
+    try:
+        return ORACLE.FromString(data).name
+    except DecodeError:
+        return None
+
+
+def ours(data: bytes) -> str | None:
+    try:
+        return decode_text(data)
+    except ValueError:
+        return None
+
+
+def varint(number: int) -> bytes:
+    data = bytearray()
+    while number >= 0x80:
+        data.append(number & 0x7F | 0x80)
+        number >>= 7
+    data.append(number)
+    return bytes(data)
+
+
+def delimited(tag: int, content: bytes) -> bytes:
+    return varint(tag) + varint(len(content)) + content
+
+
+tags = st.one_of(
+    st.sampled_from([0x0A, 0x08, 0x09, 0x0B, 0x0C, 0x0D, 0x12, 0x13, 0x14, 0x00, 0x02, 0x0E, 0x0F]),
+    st.integers(0, 2**33),
+)
+fields = st.one_of(
+    st.text().map(lambda text: delimited(0x0A, text.encode())),
+    st.binary(max_size=20).map(lambda content: delimited(0x0A, content)),
+    st.builds(delimited, tags, st.binary(max_size=20)),
+    st.builds(lambda tag, rest: varint(tag) + rest, tags, st.binary(max_size=12)),
+    st.binary(max_size=12),
+)
+messages = st.one_of(
+    st.lists(fields, max_size=5).map(b"".join),
+    # Cut somewhere, and with groups around.
+    st.builds(lambda parts, end: b"".join(parts)[:end], st.lists(fields), st.integers(0, 40)),
+    st.builds(
+        lambda inner, number: varint(number << 3 | 3) + b"".join(inner) + varint(number << 3 | 4),
+        st.lists(fields, max_size=3),
+        st.integers(1, 20),
+    ),
+)
+
+
+@given(messages)
+@settings(max_examples=1000)
+@example(b"\x0a\x05ab")
+@example(b"\x08\x01")
+@example(b"\x0a\x01a\x0a\x01b")
+@example(b"\x8a\x00\x01a")
+@example(b"\x0a\x81\x00a")
+@example(b"\xff" * 10 + b"\x01")
+@example(b"\x0a" + b"\xff" * 9 + b"\x01")
+def test_decoding(data: bytes) -> None:
+    """Whatever the bytes: the same text, or refused by both."""
+    assert ours(data) == oracle(data)
+
+
+@given(st.text())
+@example("x" * 127)
+@example("x" * 128)
+@example("世" * 10_000)
+def test_encoding(text: str) -> None:
+    """A text is encoded to the same bytes, and comes back."""
+    data = encode_text(text)
+    assert data == ORACLE(name=text).SerializeToString()
+    assert decode_text(data) == text
+
+
+@pytest.mark.parametrize("depth", [1, 50, 98, 99, 100, 101, 102, 200])
+def test_deep_groups(depth: int) -> None:
+    """Groups within groups are read as deep as protobuf reads them."""
+    data = b"\x13" * depth + b"\x14" * depth + b"\x0a\x01a"
+    assert ours(data) == oracle(data)
+
+
+class TestChatCodec:
+    @pytest.mark.parametrize("message", [ChatReq(name="世界"), ChatRsp(message=""), ChatReq()])
+    def test_chat_messages(self, message: ChatReq | ChatRsp) -> None:
+        """Chat messages are what betterproto2 makes of them."""
+        data = ChatCodec().encode(message, type(message))
+        assert data == bytes(message)
+        assert ChatCodec().decode(data, type(message)) == message
+
+    def test_other_messages(self) -> None:
+        """Other messages go to betterproto2."""
+        message = HealthCheckRequest(service="a")
+        data = ChatCodec().encode(message, HealthCheckRequest)
+        assert ChatCodec().decode(data, HealthCheckRequest) == message
+
+    @pytest.mark.parametrize(
+        ("message", "text"),
+        [
+            (ChatRsp(message="a"), "of type ChatReq, not ChatRsp"),
+            (ChatReq(name="\udcff"), "not valid Unicode"),
+            (ChatReq(name=5), "cannot be encoded"),  # type: ignore[arg-type]
+        ],
+    )
+    def test_what_cannot_be_encoded(self, message: object, text: str) -> None:
+        """A wrong message is the caller's mistake, and the text says which."""
+        with pytest.raises(UsageError, match=text):
+            ChatCodec().encode(message, ChatReq)
+
+    @pytest.mark.parametrize("kind", [ChatReq, ChatRsp])
+    @pytest.mark.parametrize("data", [b"\x0a\x05ab", b"\x0a\x01\xff", b"\x0f"])
+    def test_what_cannot_be_decoded(self, kind: type, data: bytes) -> None:
+        """Bytes that are no such message are INTERNAL, and the text says why."""
+        with pytest.raises(StatusError, match=f"not a valid {kind.__name__}: ") as caught:
+            ChatCodec().decode(data, kind)
+        assert caught.value.status is Status.INTERNAL

@@ -1,0 +1,261 @@
+"""Tests of wire/frames.py: the fast path is the slow path.
+
+The same frames, right and wrong, are fed to a FrameReader, cut at random places, and to h2 alone;
+what was delivered, both sides' windows, the states of all streams and what h2 would send have to
+be the same after every step.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import DataReceived, RequestReceived
+from h2.exceptions import FrameTooLargeError, ProtocolError
+from hpack import Encoder
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chatify_stream.wire.frames import FrameReader, window_update
+
+from .raw import frame, request_headers
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, UPDATE, CONTINUATION = range(10)
+END_STREAM, END_HEADERS, PADDED = 0x01, 0x04, 0x08
+INITIAL_WINDOW_SIZE = 4
+
+
+class Buffer:
+    def __init__(self, data: bytearray) -> None:
+        self._data = data
+
+    def add(self, data: bytes, window: int) -> None:
+        assert window == len(data)
+        self._data += data
+
+
+@dataclass
+class Call:
+    buffer: Buffer
+
+
+def server_h2() -> H2Connection:
+    h2 = H2Connection(
+        H2Configuration(
+            client_side=False, validate_inbound_headers=False, validate_outbound_headers=False
+        )
+    )
+    h2.initiate_connection()
+    h2.data_to_send()
+    return h2
+
+
+class Plain:
+    """h2 alone."""
+
+    def __init__(self) -> None:
+        self.h2 = server_h2()
+        self.delivered: dict[int, bytearray] = defaultdict(bytearray)
+        self.error: type[ProtocolError] | None = None
+
+    def feed(self, data: bytes) -> None:
+        try:
+            self._to_h2(data)
+        except ProtocolError as error:
+            self.error = type(error)
+
+    def _to_h2(self, data: bytes) -> bool:
+        for event in self.h2.receive_data(data):
+            if isinstance(event, DataReceived):
+                self.delivered[event.stream_id] += event.data
+            elif isinstance(event, RequestReceived):
+                self.opened(event.stream_id)
+        return True
+
+    def opened(self, stream_id: int) -> None:
+        pass
+
+    def act(self, action: str, stream_id: int) -> None:
+        """Does something on the server's side, if h2 lets it."""
+        try:
+            match action:
+                case "answer":
+                    self.h2.send_headers(stream_id, [(":status", "200")])
+                case "end":
+                    self.h2.send_headers(stream_id, [(":status", "200")], end_stream=True)
+                case "reset":
+                    self.h2.reset_stream(stream_id)
+        except (ProtocolError, KeyError):
+            pass
+
+    def state(self) -> dict[str, Any]:
+        h2 = self.h2
+        h2.open_inbound_streams  # noqa: B018 - which forgets the streams that are closed
+        return {
+            "delivered": {key: bytes(data) for key, data in self.delivered.items() if data},
+            "error": self.error,
+            "connection": h2.state_machine.state,
+            "inbound": h2.inbound_flow_control_window,
+            "outbound": h2.outbound_flow_control_window,
+            "sent": bytes(h2._data_to_send),
+            "streams": {
+                stream_id: (
+                    stream.state_machine.state,
+                    stream._inbound_window_manager.current_window_size,
+                    stream.outbound_flow_control_window,
+                )
+                for stream_id, stream in h2.streams.items()
+            },
+        }
+
+
+class Fast(Plain):
+    """h2 behind a FrameReader."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: dict[int, Call] = {}
+        self.by_h2 = 0
+        self.reader = FrameReader(
+            self.h2, self.calls, to_h2=self._count, on_window=lambda stream_id: None
+        )
+
+    def _count(self, data: bytes) -> bool:
+        self.by_h2 += len(data)
+        return self._to_h2(data)
+
+    def opened(self, stream_id: int) -> None:
+        self.calls[stream_id] = Call(Buffer(self.delivered[stream_id]))
+
+    def feed(self, data: bytes) -> None:
+        try:
+            self.reader.feed(data)
+        except ProtocolError as error:
+            self.error = type(error)
+
+
+def padded(content: bytes, padding: int) -> bytes:
+    return bytes([padding]) + content + bytes(padding)
+
+
+ids = st.sampled_from([1, 1, 1, 3, 3, 5, 7, 2, 0, 101])
+sizes = st.sampled_from([0, 1, 5, 100, 5000, 16384, 16385])
+increments = st.sampled_from([0, 1, 1000, 2**16, 2**31 - 1, 2**31 + 5])
+flags = st.sampled_from([0, 0, 0, 0, END_STREAM, PADDED, END_STREAM | PADDED, 0x40])
+
+steps = st.one_of(
+    st.tuples(st.just("data"), ids, sizes, flags, st.integers(0, 9)),
+    st.tuples(st.just("update"), ids, increments),
+    st.tuples(st.just("headers"), ids, st.booleans(), st.sampled_from([None, None, 5, 20000])),
+    st.tuples(st.just("split headers"), ids, st.booleans()),
+    st.tuples(st.just("reset"), ids),
+    st.tuples(st.just("settings"), st.sampled_from([0, 100, 65535, 2**31 - 1])),
+    st.tuples(st.just("other"), st.sampled_from([PRIORITY, PING, GOAWAY, 0x10, 0xBE]), ids),
+    st.tuples(st.just("act"), st.sampled_from(["answer", "end", "reset"]), ids),
+)
+common = st.one_of(
+    st.tuples(st.just("data"), st.sampled_from([1, 3]), st.sampled_from([1, 5, 100, 16384]),
+              st.just(0), st.just(0)),
+    st.tuples(st.just("update"), st.sampled_from([0, 1, 3]), st.just(1000)),
+)  # fmt: skip
+runs = st.lists(st.one_of(steps, common, common), max_size=30)
+
+
+def bytes_of(step: tuple[Any, ...], encoder: Encoder) -> bytes:
+    match step:
+        case ("data", stream_id, size, bits, padding):
+            content = bytes([stream_id]) * size
+            body = padded(content, padding) if bits & PADDED else content
+            return frame(DATA, bits, stream_id, body)
+        case ("update", stream_id, increment):
+            return frame(UPDATE, 0, stream_id, increment.to_bytes(4, "big"))
+        case ("headers", stream_id, ends, length):
+            changes = {} if length is None else {"content_length": str(length)}
+            block = encoder.encode(request_headers(**changes))
+            return frame(HEADERS, END_HEADERS | (END_STREAM if ends else 0), stream_id, block)
+        case ("split headers", stream_id, interrupted):
+            block = encoder.encode(request_headers())
+            start = frame(HEADERS, 0, stream_id, block[:7])
+            between = frame(DATA, 0, 1, b"in between") if interrupted else b""
+            return start + between + frame(CONTINUATION, END_HEADERS, stream_id, block[7:])
+        case ("reset", stream_id):
+            return frame(RST, 0, stream_id, bytes(4))
+        case ("settings", size):
+            return frame(
+                SETTINGS, 0, 0, INITIAL_WINDOW_SIZE.to_bytes(2, "big") + size.to_bytes(4, "big")
+            )
+        case ("other", kind, stream_id):
+            sizes_of = {PRIORITY: 5, PING: 8, GOAWAY: 8}
+            return frame(
+                kind, 0, 0 if kind in (PING, GOAWAY) else stream_id, bytes(sizes_of.get(kind, 3))
+            )
+    raise AssertionError(step)
+
+
+@given(runs, st.data())
+@settings(max_examples=500, deadline=None)
+def test_it_does_what_h2_does(run: list[tuple[Any, ...]], data: st.DataObject) -> None:
+    """Any frames, in any pieces, have the same effect with and without the fast path."""
+    plain, fast = Plain(), Fast()
+    encoder = Encoder()
+    opening = [("headers", 1, False, None), ("headers", 3, False, None)]
+    frames = [PREFACE + frame(SETTINGS, 0, 0, b"")]
+    for step in [*opening, *run, ("act", "none", 1)]:
+        if step[0] != "act":
+            frames.append(bytes_of(step, encoder))
+            continue
+        for each in frames:
+            if plain.error is None:
+                plain.feed(each)
+        received = b"".join(frames)
+        cuts = data.draw(st.lists(st.integers(0, len(received)), max_size=4).map(sorted))
+        for start, end in zip([0, *cuts], [*cuts, len(received)], strict=True):
+            if fast.error is None:
+                fast.feed(received[start:end])
+        if fast.error is not None and plain.error is not None:
+            # Of a frame with two faults, its size is noticed first: before its body has come.
+            assert fast.error in (plain.error, FrameTooLargeError)
+            # h2 forgets what came in one call with an error, so there may be less, never other.
+            for stream_id, delivered in fast.delivered.items():
+                assert plain.delivered[stream_id].startswith(delivered)
+            return
+        assert fast.state() == plain.state()
+        frames = []
+        plain.act(step[1], step[2])
+        fast.act(step[1], step[2])
+        assert fast.state() == plain.state()
+
+
+def test_the_fast_path_is_taken() -> None:
+    """Plain DATA and WINDOW_UPDATE of open streams do not reach h2."""
+    fast = Fast()
+    fast.feed(PREFACE + frame(SETTINGS, 0, 0, b""))
+    fast.feed(frame(HEADERS, END_HEADERS, 1, Encoder().encode(request_headers())))
+    before = fast.by_h2
+    fast.feed(frame(DATA, 0, 1, b"hello") + frame(UPDATE, 0, 0, (9).to_bytes(4, "big")))
+    fast.feed(frame(UPDATE, 0, 1, (9).to_bytes(4, "big")) + frame(DATA, 0, 1, b""))
+    assert fast.by_h2 == before
+    assert fast.delivered[1] == b"hello"
+
+
+@pytest.mark.parametrize("kind", [DATA, HEADERS, SETTINGS, 0xBE])
+def test_a_frame_too_large_is_refused_by_its_header(kind: int) -> None:
+    """Nobody waits for the body of a frame that is too large."""
+    fast = Fast()
+    fast.feed(PREFACE + frame(SETTINGS, 0, 0, b""))
+    fast.feed(frame(kind, 0, 1, bytes(16385))[:9])
+    assert fast.error is not None
+    assert fast.error.error_code == ErrorCodes.FRAME_SIZE_ERROR
+
+
+def test_window_update_frames() -> None:
+    """The frames that give a window back are what hyperframe would write."""
+    from hyperframe.frame import WindowUpdateFrame
+
+    assert window_update(5, 1000) == WindowUpdateFrame(5, window_increment=1000).serialize()

@@ -1,0 +1,169 @@
+"""Tests of wire/inbox.py."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatify_stream.errors import StatusError
+from chatify_stream.wire import Status
+from chatify_stream.wire.inbox import Inbox, frame
+
+from .raw import framed
+
+LIMIT = 1000
+
+
+class Peer:
+    """Counts what window the peer gets back."""
+
+    def __init__(self) -> None:
+        self.given_back = 0
+
+    def acknowledge(self, size: int) -> None:
+        assert size > 0
+        self.given_back += size
+
+
+def make() -> tuple[Inbox, Peer]:
+    peer = Peer()
+    return Inbox(peer.acknowledge, LIMIT), peer
+
+
+@given(st.lists(st.binary(max_size=300)), st.lists(st.integers(1, 50)), st.integers(1, 5))
+def test_messages_in_any_pieces(messages: list[bytes], pieces: list[int], most: int) -> None:
+    """Messages come out as they went in, however they were cut, one by one or in batches."""
+    inbox, peer = make()
+    data = total = b"".join(map(framed, messages))
+    for size in [*pieces, len(total) + 1]:
+        if data:
+            inbox.add(data[:size], len(data[:size]))
+            data = data[size:]
+    inbox.eof()
+
+    async def read() -> list[bytes]:
+        received = []
+        while batch := await inbox.batch(most):
+            assert len(batch) <= most
+            received += batch
+            message = await inbox.next()
+            if message is None:
+                break
+            received.append(message)
+        return received
+
+    assert asyncio.run(read()) == messages
+    assert peer.given_back == len(total)
+    assert inbox.unacked_size() == 0
+
+
+def test_the_frame_of_a_message() -> None:
+    """A message on the wire is its prefix and its bytes."""
+    assert frame(b"abc") == framed(b"abc")
+
+
+async def test_waiting_messages_hold_their_window() -> None:
+    """What a slow reader has not taken holds the window; what it takes is given back."""
+    inbox, peer = make()
+    inbox.add(framed(b"a" * 10) + framed(b"b" * 20), 40)
+    assert peer.given_back == 0
+    assert await inbox.next() == b"a" * 10
+    assert peer.given_back == 15
+    assert inbox.unacked_size() == 25
+
+
+async def test_parts_do_not_hold_the_window() -> None:
+    """A part of a message gives its window back, so that a large one can come."""
+    inbox, peer = make()
+    inbox.add(framed(b"x" * 900)[:400], 400)
+    assert peer.given_back == 400
+    inbox.add(framed(b"x" * 900)[400:], 505)
+    assert await inbox.next() == b"x" * 900
+    assert peer.given_back == 905
+
+
+def test_padding_is_given_back() -> None:
+    """Padding takes window, and gives it back at once."""
+    inbox, peer = make()
+    inbox.add(framed(b"a"), 6 + 100)
+    inbox.add(b"", 50)
+    assert peer.given_back == 150
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (framed(b"x" * 1001), Status.RESOURCE_EXHAUSTED),
+        (framed(b"x" * 1001)[:5], Status.RESOURCE_EXHAUSTED),
+        (framed(b"x", compressed=True), Status.UNIMPLEMENTED),
+        (framed(b"x", compressed=True)[:5], Status.UNIMPLEMENTED),
+    ],
+)
+async def test_an_error_stands_in_its_place(data: bytes, status: Status) -> None:
+    """What came before the wrong message is given out, nothing after it, and no window is kept."""
+    inbox, peer = make()
+    first = framed(b"good") + data[:3]
+    inbox.add(first, len(first))
+    rest = data[3:] + framed(b"late")
+    inbox.add(rest, len(rest))
+    inbox.add(b"more", 4)
+    inbox.eof()
+    assert await inbox.next() == b"good"
+    for _ in range(2):
+        with pytest.raises(StatusError) as caught:
+            await inbox.next()
+        assert caught.value.status is status
+    assert peer.given_back == len(first) + len(rest) + 4
+
+
+async def test_the_end_in_a_message() -> None:
+    """An end in the middle of a message is an error, not the end."""
+    inbox, _ = make()
+    inbox.add(framed(b"abc")[:-1], 7)
+    inbox.eof()
+    with pytest.raises(StatusError, match="in the middle of a message"):
+        await inbox.batch(10)
+
+
+@pytest.mark.parametrize("method", ["next", "batch"])
+async def test_waiting(method: str) -> None:
+    """A reader waits for a whole message, and wakes for it, for an error, and for the end."""
+
+    async def read(inbox: Inbox) -> object:
+        return await (inbox.next() if method == "next" else inbox.batch(10))
+
+    inbox, _ = make()
+    reading = asyncio.create_task(read(inbox))
+    for byte in framed(b"abc")[:-1]:
+        inbox.add(bytes([byte]), 1)
+        await asyncio.sleep(0)
+        assert not reading.done()
+    inbox.add(b"c", 1)
+    assert await reading in (b"abc", [b"abc"])
+
+    reading = asyncio.create_task(read(inbox))
+    await asyncio.sleep(0)
+    inbox.eof()
+    assert await reading in (None, [])
+
+    inbox, _ = make()
+    reading = asyncio.create_task(read(inbox))
+    await asyncio.sleep(0)
+    inbox.add(b"\x01\x00\x00\x00\x00", 5)
+    with pytest.raises(StatusError):
+        await reading
+
+
+async def test_a_cancelled_reader_takes_nothing() -> None:
+    """A reader that is cancelled, also after its message has come, leaves it to the next."""
+    inbox, _ = make()
+    reading = asyncio.create_task(inbox.next())
+    await asyncio.sleep(0)
+    inbox.add(framed(b"abc"), 8)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert await inbox.next() == b"abc"

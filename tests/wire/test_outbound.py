@@ -1,0 +1,142 @@
+"""Tests of wire/outbound.py."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from hyperframe.frame import Frame
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatify_stream.wire.outbound import MOST_GATHERED, Outbound
+
+from .raw import frame
+
+MOST = 100
+
+
+class Transport:
+    """Keeps each write; what else an Outbound needs of a transport."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.ended = ""
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+    def close(self) -> None:
+        self.ended = "closed"
+
+    def abort(self) -> None:
+        self.ended = "aborted"
+
+    def is_closing(self) -> bool:
+        return bool(self.ended)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return name
+
+
+def make() -> tuple[Outbound, Transport]:
+    transport = Transport()
+    return Outbound(transport), transport  # type: ignore[arg-type]
+
+
+def frames_of(data: bytes) -> list[tuple[int, bytes]]:
+    """Stream and body of every frame."""
+    frames = []
+    while data:
+        header, length = Frame.parse_frame_header(memoryview(data[:9]))
+        frames.append((header.stream_id, data[9 : 9 + length]))
+        data = data[9 + length :]
+    return frames
+
+
+async def test_one_write_a_turn() -> None:
+    """What is written in one turn of the loop leaves in one write, in order."""
+    outbound, transport = make()
+    outbound.write(frame(6, 0, 0, b"12345678"))
+    outbound.write_data(1, b"abc", MOST)
+    outbound.write(b"")
+    outbound.write(frame(6, 0, 0, b"87654321"))
+    assert transport.writes == []
+    await asyncio.sleep(0)
+    assert len(transport.writes) == 1
+    assert frames_of(transport.writes[0]) == [(0, b"12345678"), (1, b"abc"), (0, b"87654321")]
+    await asyncio.sleep(0)
+    outbound.write_data(1, b"next", MOST)
+    await asyncio.sleep(0)
+    assert frames_of(transport.writes[1]) == [(1, b"next")]
+
+
+async def test_messages_share_frames() -> None:
+    """Messages that follow each other on a stream share a frame, up to the peer's frame size."""
+    outbound, transport = make()
+    for data in (b"a" * 60, b"b" * 40, b"c"):
+        outbound.write_data(1, data, MOST)
+    outbound.write_data(3, b"d", MOST)
+    outbound.write_data(1, b"e", MOST)
+    outbound.flush()
+    assert frames_of(transport.writes[0]) == [
+        (1, b"a" * 60 + b"b" * 40),
+        (1, b"c"),
+        (3, b"d"),
+        (1, b"e"),
+    ]
+
+
+async def test_much_leaves_at_once() -> None:
+    """A lot does not wait for the end of the turn: the transport has to know of it."""
+    outbound, transport = make()
+    outbound.write(bytes(MOST_GATHERED - 1))
+    assert transport.writes == []
+    outbound.write(b"x")
+    assert [len(write) for write in transport.writes] == [MOST_GATHERED]
+
+
+async def test_closing() -> None:
+    """Closing sends what was gathered; aborting forgets it."""
+    outbound, transport = make()
+    outbound.write_data(1, b"last", MOST)
+    outbound.close()
+    assert frames_of(b"".join(transport.writes)) == [(1, b"last")]
+    assert outbound.is_closing()
+
+    outbound, transport = make()
+    outbound.write_data(1, b"lost", MOST)
+    outbound.abort()
+    await asyncio.sleep(0)
+    assert (transport.writes, transport.ended) == ([], "aborted")
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from([1, 3]), st.binary(max_size=MOST)),
+            st.tuples(st.just(0), st.binary(min_size=1, max_size=20)),
+            st.none(),
+        )
+    )
+)
+def test_order(writes: list[tuple[int, bytes] | None]) -> None:
+    """Every stream's bytes leave whole and in order, and no frame is larger than it may be."""
+
+    async def run() -> bytes:
+        outbound, transport = make()
+        for each in writes:
+            if each is None:
+                await asyncio.sleep(0)
+            elif each[0]:
+                outbound.write_data(*each, MOST)
+            else:
+                outbound.write(frame(0xBE, 0, 0, each[1]))
+        outbound.close()
+        return b"".join(transport.writes)
+
+    frames = frames_of(asyncio.run(run()))
+    assert all(len(body) <= MOST for _, body in frames)
+    for stream_id in (0, 1, 3):
+        expected = b"".join(each[1] for each in writes if each and each[0] == stream_id)
+        assert b"".join(body for each, body in frames if each == stream_id) == expected
