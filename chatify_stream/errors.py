@@ -92,7 +92,7 @@ class ListenError(ChatifyError):
         self.reason = reason
 
     @classmethod
-    def because(cls, host: str, port: int, error: OSError | OverflowError) -> ListenError:
+    def because(cls, host: str, port: int, error: Exception) -> ListenError:
         """The error for what the operating system said."""
         return cls(host, port, _why_not_listen(error))
 
@@ -100,9 +100,11 @@ class ListenError(ChatifyError):
         return f"cannot listen on {Address(self.host, self.port)}: {self.reason}"
 
 
-def _why_not_listen(error: OSError | OverflowError) -> str:
+def _why_not_listen(error: Exception) -> str:
     if isinstance(error, OverflowError):
         return "a port is a number from 0 to 65535"
+    if not isinstance(error, OSError):
+        return f"that is no host name ({error})"
     if isinstance(error, socket.gaierror):
         return f"the host is not known ({error.strerror})"
     known = {

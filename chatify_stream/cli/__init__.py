@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import click
 
 from .._version import __version__
@@ -17,6 +20,10 @@ __all__ = ["main"]
 @click.version_option(__version__, prog_name="chatify-stream")
 def main() -> None:
     """Chatify Stream: a real-time chat stream server in pure Python."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal or pipe that is not UTF-8 gets escapes for what it cannot show.
+            stream.reconfigure(errors="backslashreplace")
 
 
 for command in (serve, send, gateway, config):

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -76,6 +77,10 @@ def reporting_errors(command: Callable[P, T]) -> Callable[P, T]:
             raise CommandError(_first_of(error)) from error
         except ChatifyError as error:
             raise CommandError(str(error), exit_status(error)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # whoever read our output has enough; click ends quietly
+            raise CommandError(f"cannot write: {error.strerror}", INTERNAL_ERROR) from error
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
 
@@ -86,4 +91,4 @@ def _first_of(error: ConfigError) -> str:
     first, *others = map(str, error.problems)
     if not others:
         return first
-    return f"{first} (and {len(others)} more: see `chatify-stream config check`)"
+    return f"{first} (and {len(others)} more)"

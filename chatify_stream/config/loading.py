@@ -24,8 +24,11 @@ CONFIG_VARIABLE = "CHATIFY_STREAM_CONFIG"
 """Names the configuration file, as the flag --config does."""
 
 
-# Kubernetes and Docker set these in every container that may talk to a service of our name.
-_SERVICE_LINK = re.compile(PREFIX + r"(SERVICE_(HOST|PORT)|PORT)(_.*)?")
+# Kubernetes and Docker set these in every container that may talk to a service of our name, or of
+# one that begins with it; `CHATIFY_STREAM_PORT` and its like then hold a URL.
+_SERVICE_LINK = re.compile(
+    PREFIX + r"(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?|PORT=\w+://.*)"
+)
 
 
 class _Text(str):
@@ -122,11 +125,18 @@ def _from_environment(
     for variable, text in sorted(environ.items()):
         if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
             continue
-        if _SERVICE_LINK.fullmatch(variable):
+        if _SERVICE_LINK.fullmatch(variable) or _SERVICE_LINK.fullmatch(f"{variable}={text}"):
             continue
         setting = by_variable.get(variable)
         if setting is None:
-            nearest = _nearest(variable.upper(), [*by_variable, CONFIG_VARIABLE])
+            rest = variable.upper().removeprefix(PREFIX)
+            rests = [name.removeprefix(PREFIX) for name in (*by_variable, CONFIG_VARIABLE)]
+            near = difflib.get_close_matches(rest, rests, n=1, cutoff=0.6)
+            nearest = (
+                f"did you mean {PREFIX}{near[0]}?"
+                if near
+                else "`chatify-stream config init` lists them all"
+            )
             problems.append(ConfigProblem(variable, f"{text!r} is not a setting; {nearest}"))
         else:
             yield setting, text

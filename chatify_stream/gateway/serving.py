@@ -30,7 +30,7 @@ class GatewayServer:
         """Starts to accept connections, on a free port when `port` is 0. Raises `ListenError`."""
         try:
             sockets = await asyncio.to_thread(_bind, host, port)
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, ValueError) as error:
             raise ListenError.because(host, port, error) from error
         self.port = sockets[0].getsockname()[1]
         # h11 and asyncio's own loop: the pure ones. Logging is ours to set up, not uvicorn's.

@@ -20,10 +20,7 @@ from grpclib.const import Cardinality, Status
 from grpclib.metadata import Deadline
 from multidict import MultiDict
 
-from ..errors import (
-    ClosedError,
-    UnavailableError,
-)
+from ..errors import ClosedError, UnavailableError, UsageError
 from .client_stream import ClientStream
 from .codec import ProtoCodec, StatusDetailsCodec
 from .grpclib_internals import (
@@ -207,6 +204,8 @@ class Channel(grpclib.client.Channel):
             raise self._unreachable(f"TLS failed ({error})") from error
         except OSError as error:
             raise self._unreachable(_reason(error)) from error
+        except (OverflowError, ValueError) as error:
+            raise UsageError(f"{self.target} is not an address: {error}") from error
 
     def _unreachable(self, reason: str) -> UnavailableError:
         return UnavailableError(Status.UNAVAILABLE, f"cannot connect to {self.target}: {reason}")

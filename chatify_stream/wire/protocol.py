@@ -263,7 +263,9 @@ class WireProtocol(H2Protocol):
                 self._check_greeting(data)
             self._reader.feed(data)
         except H2ProtocolError as error:
-            log.info("a connection is closed because the peer broke HTTP/2: %s", error)
+            # On a client's side its calls say so, too.
+            level = logging.DEBUG if self.h2_config.client_side else logging.INFO
+            log.log(level, "a connection is closed because the peer broke HTTP/2: %s", error)
             self.connection.peer_error = str(error)
             self._say_goaway(error.error_code)
             self.processor.close("the peer broke HTTP/2")

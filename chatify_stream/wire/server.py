@@ -135,7 +135,7 @@ class Server(grpclib.server.Server):
                     await listen(ports.pop())
                     return
                 await listen(0)
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, ValueError) as error:
             raise ListenError.because(host or "*", port or 0, error) from error
 
     def close(self) -> None:

@@ -31,7 +31,7 @@ ERRORS = [
     (
         ConfigError([PROBLEM, PROBLEM, PROBLEM]),
         2,
-        "--port: no (and 2 more: see `chatify-stream config check`)",
+        "--port: no (and 2 more)",
     ),
     (DeadlineExceededError(Status.DEADLINE_EXCEEDED, "no"), 3, "DEADLINE_EXCEEDED: no"),
     (UnavailableError(Status.UNAVAILABLE, "no"), 4, "UNAVAILABLE: no"),

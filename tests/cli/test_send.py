@@ -354,3 +354,32 @@ class TestInterrupted:
             finally:
                 process.kill()
         assert (process.returncode, stderr) == (1, b"")
+
+
+def test_a_terminal_that_is_not_utf8() -> None:
+    """Where output is not UTF-8, what it cannot show is escaped, and nothing fails."""
+    with ServerProcess("serve") as server:
+        ran = subprocess.run(
+            [*COMMAND, "send", "--target", server.address, "世é"],
+            capture_output=True,
+            env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+            timeout=60,
+            check=False,
+        )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == [b"Hello", b"\\u4e16\xe9"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_output_that_cannot_be_written() -> None:
+    """A full disk under the output is one line and status 1."""
+    with ServerProcess("serve") as server, open("/dev/full", "wb") as full:
+        ran = subprocess.run(
+            [*COMMAND, "send", "--target", server.address, "Ada"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (ran.returncode, ran.stderr) == (1, "Error: cannot write: No space left on device\n")

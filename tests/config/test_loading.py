@@ -399,3 +399,27 @@ def test_broken_file_hides_no_other_problem(write: WriteConfig) -> None:
     """The variables and flags are checked also when the file cannot be read."""
     problems = problems_of(write("["), {"CHATIFY_STREAM_SERVER_PORT": "x"}, {"log.format": "x"})
     assert len(problems) == 3
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CHATIFY_STREAM_GATEWAY_PORT", "tcp://10.0.0.1:8010"),
+        ("CHATIFY_STREAM_SERVER_SERVICE_HOST", "10.0.0.1"),
+        ("CHATIFY_STREAM_SERVER_SERVICE_PORT_GRPC", "9000"),
+        ("CHATIFY_STREAM_SERVER_PORT_9000_TCP_ADDR", "10.0.0.1"),
+        ("CHATIFY_STREAM_REDIS_MASTER_PORT", "tcp://10.0.0.1:6379"),
+    ],
+)
+def test_service_links_of_longer_names(variable: str, value: str) -> None:
+    """The variables that Kubernetes sets for chatify-stream-server and its like are ignored."""
+    assert load(environ={variable: value}).settings == Settings()
+
+
+def test_an_unknown_variable_far_from_all() -> None:
+    """A variable that is near to none says where all are listed."""
+    with pytest.raises(ConfigError) as caught:
+        load(environ={"CHATIFY_STREAM_ZZZ": "1"})
+    assert str(caught.value) == (
+        "CHATIFY_STREAM_ZZZ: '1' is not a setting; `chatify-stream config init` lists them all"
+    )

@@ -303,6 +303,14 @@ class TestConnections:
             error = await failure(channel)
         assert "the host is not known" in str(error)
 
+    @pytest.mark.parametrize(("host", "port"), [("a..b", 1), ("a\0b", 1), ("127.0.0.1", 70000)])
+    async def test_no_address(self, host: str, port: int) -> None:
+        """A host or port that cannot be is the caller's mistake."""
+        async with Channel(host, port) as channel:
+            error = await failure(channel)
+        assert type(error) is UsageError
+        assert "is not an address" in str(error)
+
     async def test_no_answer(self) -> None:
         """A host that does not answer is UNAVAILABLE after the connect timeout."""
         channel = Channel("127.0.0.1", 1, connect_timeout=0.05)

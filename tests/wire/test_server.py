@@ -44,6 +44,8 @@ class TestListening:
             ("nowhere.invalid", 0, "the host is not known"),
             ("203.0.113.1", 0, "this machine does not have that address"),
             ("127.0.0.1", 70000, "a port is a number from 0 to 65535"),
+            ("a..b", 0, "that is no host name"),
+            ("a\0b", 0, "that is no host name"),
         ],
     )
     async def test_bad_addresses(self, host: str, port: int, reason: str) -> None:
