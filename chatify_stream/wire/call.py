@@ -21,7 +21,7 @@ from grpclib.server import Stream
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError as H2ProtocolError
 
-from ..errors import CallError, CancelledCallError, UnavailableError
+from ..errors import CallError, CancelledCallError, StatusError, UnavailableError
 from .grpclib_internals import (
     GRPC_CONTENT_TYPE,
     AbstractHandler,
@@ -55,6 +55,7 @@ class ServerStream(Stream[Any, Any]):
         super().__init__(*args, **kwargs)
         self.trailers: dict[str, str | bytes] = {}
         """Trailing metadata, sent with the status that ends the call."""
+        self._unreadable: StatusError | None = None
 
     async def recv_message(self) -> Any:
         """The next message, or None after the last one. Cancelled, it loses nothing."""
@@ -69,15 +70,29 @@ class ServerStream(Stream[Any, Any]):
     async def recv_messages(self) -> list[Any]:
         """The next messages, as many as have come, within reason; none after the last one.
 
-        Cancelled, it loses nothing.
+        Cancelled, it loses nothing. Raises `StatusError` for a message that cannot be read, once
+        those before it have been given out. grpclib's event RecvMessage is not dispatched.
         """
+        if self._unreadable is not None:
+            raise self._unreadable
         decode, kind = self._codec.decode, self._recv_type
-        messages = [decode(data, kind) for data in await self._stream.recv_frames()]
+        messages = []
+        for data in await self._stream.recv_frames():
+            try:
+                messages.append(decode(data, kind))
+            except StatusError as error:
+                if not messages:
+                    raise
+                self._unreadable = error
+                break
         self._messages_received += len(messages)
         return messages
 
     async def send_messages(self, messages: Iterable[Any]) -> None:
-        """Sends messages that follow each other, as `send_message` would one after the other."""
+        """Sends messages that follow each other, as `send_message` would one after the other.
+
+        grpclib's event SendMessage is not dispatched.
+        """
         encode, kind = self._codec.encode, self._send_type
         frames = b"".join([frame(encode(message, kind)) for message in messages])
         if not self._send_initial_metadata_done:

@@ -82,10 +82,10 @@ class CallStream(H2Stream):
 
         Cancelled, it loses nothing: the next call goes on where it was. Raises `StatusError`.
         """
-        self._frames_in_a_row += 1
         if self._frames_in_a_row >= FRAMES_IN_A_ROW:
             self._frames_in_a_row = 0
             await asyncio.sleep(0)
+        self._frames_in_a_row += 1
         return await self.inbox.next()
 
     async def recv_frames(self) -> list[bytes]:
@@ -93,10 +93,11 @@ class CallStream(H2Stream):
 
         As `recv_frame` otherwise.
         """
-        if self._frames_in_a_row:
+        if self._frames_in_a_row >= FRAMES_IN_A_ROW:
             await asyncio.sleep(0)
-        self._frames_in_a_row = FRAMES_IN_A_ROW - 1
-        return await self.inbox.batch(FRAMES_IN_A_ROW)
+        frames = await self.inbox.batch(FRAMES_IN_A_ROW)
+        self._frames_in_a_row = len(frames)
+        return frames
 
     async def send_data(self, data: bytes, end_stream: bool = False) -> None:
         """Sends one message, whole: messages sent at once queue up behind each other.

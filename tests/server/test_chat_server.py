@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from h2.events import TrailersReceived
 
 from chatify_stream import (
     Channel,
@@ -30,6 +31,8 @@ from chatify_stream.messages.grpc.health.v1 import (
 )
 from chatify_stream.server import CHAT_PATHS
 from chatify_stream.wire import Cardinality
+
+from ..wire.raw import framed, raw_client, request_headers
 
 
 @asynccontextmanager
@@ -140,6 +143,19 @@ class TestReplies:
         assert replies == ["good"]
         assert (caught.value.status, caught.value.message) == (Status.INVALID_ARGUMENT, "名字不好")
         assert caught.value.metadata == {"hint": "good"}
+
+    async def test_requests_before_one_that_cannot_be_read(self) -> None:
+        """What came before a message that is not protobuf is answered, though it came with it."""
+        async with serving() as server, raw_client(server.port) as peer:
+            peer.h2.send_headers(1, request_headers(CHAT_PATHS[0]))
+            good, bad = bytes(ChatReq(name="Ada")), b"\x0a\x09short"
+            peer.h2.send_data(1, framed(good) + framed(good) + framed(bad), end_stream=True)
+            peer.flush()
+            trailers = dict((await peer.wait_for(TrailersReceived, 1)).headers)
+            answer = framed(bytes(ChatRsp(message="Hello Ada")))
+            assert peer.data_of(1) == answer + answer
+            assert trailers["grpc-status"] == str(Status.INTERNAL.value)
+            assert "not a valid ChatReq" in trailers["grpc-message"]
 
 
 class TestSessions:
