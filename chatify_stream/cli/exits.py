@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -80,6 +81,8 @@ def reporting_errors(command: Callable[P, T]) -> Callable[P, T]:
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # whoever read our output has enough; click ends quietly
+            # What is left in the buffer would fail again, and decide the status, at the exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise CommandError(f"cannot write: {error.strerror}", INTERNAL_ERROR) from error
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
