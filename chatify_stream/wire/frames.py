@@ -1,7 +1,8 @@
-"""The frames that come by the thousand, DATA and WINDOW_UPDATE, without h2's help.
+"""The frames that come by the thousand, DATA, WINDOW_UPDATE and PING, without h2's help.
 
-`FrameReader` walks what was received. A frame of these two kinds, of a stream that h2 has open,
-is dealt with on the spot, and h2's own counters are kept as h2 would have them. Everything else,
+`FrameReader` walks what was received. DATA and WINDOW_UPDATE of a stream that h2 has open are
+dealt with on the spot, and h2's own counters are kept as h2 would have them. So is PING, of which
+grpc-go sends one with nearly every message, to measure the connection. Everything else,
 and whatever is not entirely plain (padding, END_STREAM, a violated window, a stream that is not
 open), goes to h2, whole and in order, as it came; so h2 decides every doubtful case.
 
@@ -24,12 +25,13 @@ HEADER = struct.Struct(">HBBBL")
 HEADER_SIZE = 9
 WINDOW_UPDATE_FRAME = struct.Struct(">HBBBLL")
 PREFACE_SIZE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-DATA, HEADERS, PUSH_PROMISE, WINDOW_UPDATE, CONTINUATION = 0, 1, 5, 8, 9
+DATA, HEADERS, PUSH_PROMISE, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 5, 6, 8, 9
+ACK = 0x01
 END_HEADERS = 0x04
 STREAM_BITS = 0x7FFFFFFF
 LARGEST_WINDOW = 2**31 - 1
 
-FREQUENT = (DATA, WINDOW_UPDATE)
+FREQUENT = (DATA, WINDOW_UPDATE, PING)
 HEADER_BLOCK = (HEADERS, PUSH_PROMISE, CONTINUATION)
 RECEIVING = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
 USABLE = (*RECEIVING, StreamState.HALF_CLOSED_REMOTE)
@@ -50,16 +52,19 @@ class FrameReader:
         *,
         to_h2: Callable[[bytes], bool],
         on_window: Callable[[int], None],
+        on_ping: Callable[[bytes], None],
     ) -> None:
         """`streams`: by id, those whose `buffer` (an `Inbox`) takes data.
 
         `to_h2` hands bytes to h2 and says whether the connection goes on. `on_window` learns of a
-        larger window, of a stream or (0) of the connection. All may raise h2's `ProtocolError`.
+        larger window, of a stream or (0) of the connection; `on_ping` gets the answer to a PING.
+        All may raise h2's `ProtocolError`.
         """
         self._h2 = h2
         self._streams = streams
         self._to_h2 = to_h2
         self._on_window = on_window
+        self._on_ping = on_ping
         self._rest = b""
         self._preface_left = 0 if h2.config.client_side else PREFACE_SIZE
         self._is_in_headers = False
@@ -91,6 +96,8 @@ class FrameReader:
                 body = data[position + HEADER_SIZE : stop]
                 if kind == DATA:
                     is_done = flags == 0 and self._data(stream_id & STREAM_BITS, body)
+                elif kind == PING:
+                    is_done = flags == 0 and length == 8 and self._ping(stream_id, body)
                 else:
                     is_done = length == 4 and self._window_update(stream_id & STREAM_BITS, body)
                 if is_done:
@@ -124,6 +131,12 @@ class FrameReader:
         connection_window.current_window_size -= size
         if size:
             call.buffer.add(body, size)
+        return True
+
+    def _ping(self, stream_id: int, body: bytes) -> bool:
+        if stream_id & STREAM_BITS or self._h2.state_machine.state is ConnectionState.CLOSED:
+            return False
+        self._on_ping(HEADER.pack(0, 8, PING, ACK, 0) + body)
         return True
 
     def _window_update(self, stream_id: int, body: bytes) -> bool:

@@ -32,6 +32,7 @@ class Outbound:
         self._parts: list[bytes] = []
         self._size = 0
         self._is_scheduled = False
+        self._was_scheduled = False
         # The DATA frame that is open: its stream, the place of its header, and its length.
         self._data_stream = 0
         self._data_header = 0
@@ -57,6 +58,17 @@ class Outbound:
             self._data_length = length
             self._parts.append(b"")
         self._add(data)
+
+    def __enter__(self) -> None:
+        """Entered while data is received: what that makes tasks write leaves when they have run.
+
+        They run in the loop's next turn, and the flush that is scheduled on leaving after them.
+        """
+        self._was_scheduled, self._is_scheduled = self._is_scheduled, True
+
+    def __exit__(self, *exc_info: object) -> None:
+        if not self._was_scheduled:
+            self._loop.call_soon(self._flush_turn)
 
     def flush(self) -> None:
         """Sends what was gathered."""

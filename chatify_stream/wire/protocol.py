@@ -252,6 +252,7 @@ class WireProtocol(H2Protocol):
             self.processor.streams,
             to_h2=self._to_h2,
             on_window=self.connection.window_updated,
+            on_ping=self.outbound.write,
         )
         if self._on_open is not None:
             self._on_open(self)
@@ -261,7 +262,8 @@ class WireProtocol(H2Protocol):
             if self._is_silent:
                 self._is_silent = False
                 self._check_greeting(data)
-            self._reader.feed(data)
+            with self.connection.outbound:
+                self._reader.feed(data)
         except H2ProtocolError as error:
             # On a client's side its calls say so, too.
             level = logging.DEBUG if self.h2_config.client_side else logging.INFO

@@ -21,7 +21,7 @@ from tests.e2e.processes import ListeningProcess
 
 GRPCIO = Path(__file__).resolve().parents[1] / "e2e" / "grpcio_server.py"
 
-SERVERS = {
+PYTHON_SERVERS = {
     "chatify-stream": ["-m", "chatify_stream", "serve", "--host", "127.0.0.1", "--port", "0"],
     "plain grpclib": ["-m", "tests.bench.plain_grpclib"],
     "grpcio asyncio": [str(GRPCIO)],
@@ -29,7 +29,7 @@ SERVERS = {
 
 # What the Go client does, and how many messages that is.
 CASES = {
-    "flood, 1 stream": (["many", "-count", "20000"], 20_000),
+    "flood, 1 stream": (["many", "-count", "50000"], 50_000),
     "ping-pong, 1 stream": (["pingpong", "-count", "4000"], 4_000),
     "200 streams, 4 connections": (
         ["parallel", "-streams", "200", "-connections", "4", "-count", "50"],
@@ -58,24 +58,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    client = str(build_go_peers() / "client")
+    binaries = build_go_peers()
+    client = str(binaries / "client")
+    servers = {name: [sys.executable, *argv] for name, argv in PYTHON_SERVERS.items()}
+    servers["grpc-go"] = [str(binaries / "server")]
     seconds: dict[tuple[str, str], list[float]] = {}
     with ExitStack() as stack:
         addresses = {
-            name: stack.enter_context(ListeningProcess(*pinned(0, [sys.executable, *argv]))).address
-            for name, argv in SERVERS.items()
+            name: stack.enter_context(ListeningProcess(*pinned(0, argv))).address
+            for name, argv in servers.items()
         }
         for _ in range(rounds):
             for case, (argv, _messages) in CASES.items():
                 for name, address in addresses.items():
                     taken = measure([client, *argv], address)
                     seconds.setdefault((case, name), []).append(taken)
-    first = next(iter(SERVERS))
-    print(f"{'messages a second':28}" + "".join(f"{name:>24}" for name in SERVERS))
+    first = next(iter(servers))
+    print(f"{'messages a second':28}" + "".join(f"{name:>22}" for name in servers))
     for case, (_argv, messages) in CASES.items():
-        rates = {name: messages / statistics.median(seconds[case, name]) for name in SERVERS}
+        rates = {name: messages / statistics.median(seconds[case, name]) for name in servers}
         cells = [f"{rate:,.0f} ({rates[first] / rate:.2f})" for rate in rates.values()]
-        print(f"{case:28}" + "".join(f"{cell:>24}" for cell in cells))
+        print(f"{case:28}" + "".join(f"{cell:>22}" for cell in cells))
     print(f"in brackets: how many times as fast {first} is; medians of {rounds} rounds")
 
 

@@ -123,7 +123,11 @@ class Fast(Plain):
         self.calls: dict[int, Call] = {}
         self.by_h2 = 0
         self.reader = FrameReader(
-            self.h2, self.calls, to_h2=self._count, on_window=lambda stream_id: None
+            self.h2,
+            self.calls,
+            to_h2=self._count,
+            on_window=lambda stream_id: None,
+            on_ping=self.h2._data_to_send.extend,
         )
 
     def _count(self, data: bytes) -> bool:

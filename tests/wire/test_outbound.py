@@ -140,3 +140,22 @@ def test_order(writes: list[tuple[int, bytes] | None]) -> None:
     for stream_id in (0, 1, 3):
         expected = b"".join(each[1] for each in writes if each and each[0] == stream_id)
         assert b"".join(body for each, body in frames if each == stream_id) == expected
+
+
+async def test_what_a_read_causes_leaves_together() -> None:
+    """What is written while data is received, and by the tasks that it wakes, is one write."""
+    outbound, transport = make()
+    woken = asyncio.Event()
+
+    async def handler() -> None:
+        await woken.wait()
+        outbound.write_data(1, b"reply", MOST)
+
+    handling = asyncio.create_task(handler())
+    await asyncio.sleep(0)
+    with outbound:
+        outbound.write(frame(6, 1, 0, b"12345678"))
+        woken.set()
+    await handling
+    await asyncio.sleep(0)
+    assert [frames_of(write) for write in transport.writes] == [[(0, b"12345678"), (1, b"reply")]]
