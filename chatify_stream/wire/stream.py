@@ -32,7 +32,7 @@ MAX_MESSAGE_SIZE = 4 * 1024 * 1024
 
 SENDING = (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
 
-FRAMES_IN_A_ROW = 64
+FRAMES_IN_A_ROW = 128
 """After how many messages a reader lets others run; asyncio does not, while there is more."""
 
 
