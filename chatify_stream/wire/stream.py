@@ -3,7 +3,8 @@
 What grpclib 0.4.9 does wrong, and this subclass does right:
 
 - a reset that followed a complete answer threw away what had not been read of it;
-- a peer that sent faster than its messages were handled kept all others from being served;
+- a peer that sent faster than its messages were handled, or took faster than they were made, kept
+  all others from being served;
 - two messages sent at once mixed their bytes;
 - a send that was cancelled in its middle left half a message on the wire;
 - a send on a stream that had been closed waited for ever.
@@ -33,7 +34,10 @@ MAX_MESSAGE_SIZE = 4 * 1024 * 1024
 SENDING = (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
 
 FRAMES_IN_A_ROW = 128
-"""After how many messages a reader lets others run; asyncio does not, while there is more."""
+"""After how many messages a reader or sender lets others run.
+
+asyncio does not while there is more to read, or room to write.
+"""
 
 
 class StreamResetError(StreamTerminatedError):
@@ -71,6 +75,7 @@ class CallStream(H2Stream):
         super().__init__(*args, **kwargs)
         self._sending = asyncio.Lock()
         self._frames_in_a_row = 0
+        self._sends_in_a_row = 0
 
     def init_stream(self, stream_id: int, connection: Any) -> None:
         super().init_stream(stream_id, connection)
@@ -106,6 +111,10 @@ class CallStream(H2Stream):
         came next would be read as the rest of that message. Raises h2's `StreamClosedError` once
         the stream is closed, also when that happens while it waits.
         """
+        if self._sends_in_a_row >= FRAMES_IN_A_ROW:
+            self._sends_in_a_row = 0
+            await asyncio.sleep(0)
+        self._sends_in_a_row += 1
         if not end_stream and not self._sending.locked() and self._send_now(data):
             return
         async with self._sending:

@@ -1,0 +1,167 @@
+"""Tests of wire/stream.py: messages are whole, reads lose nothing, and nobody starves."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from h2.events import StreamEnded
+
+from chatify_stream.errors import CancelledCallError, StatusError
+from chatify_stream.wire import Cardinality, Channel, Server, ServerStream, Status
+from chatify_stream.wire.stream import FRAMES_IN_A_ROW
+
+from .raw import framed, raw_client, request_headers
+from .services import Answer, Ask, Echo
+
+ADA = bytes(Ask(service="Ada"))
+BOB = bytes(Ask(service="Bob"))
+
+
+class TestSending:
+    async def test_two_messages_at_once(self, server: Server, service: Echo) -> None:
+        """Large messages that several tasks send at once on one stream do not mix."""
+        texts = [letter * 3_000_000 for letter in "abc"]
+
+        async def handler(stream: ServerStream) -> None:
+            await asyncio.gather(*(stream.send_message(Answer(name=text)) for text in texts))
+
+        service.handler = handler
+        async with (
+            Channel("127.0.0.1", server.port) as channel,
+            channel.request("/test.Echo/Run", Cardinality.STREAM_STREAM, Ask, Answer) as stream,
+        ):
+            await stream.send_request(end=True)
+            received = [message.name async for message in stream]
+        assert sorted(received) == texts
+
+    async def test_a_message_cut_by_cancellation(self, server: Server, service: Echo) -> None:
+        """A send that is cancelled in its middle ends the call, and no half message is read."""
+        received: list[str] = []
+
+        async def handler(stream: ServerStream) -> None:
+            await release.wait()
+            received.extend([message.service async for message in stream])
+
+        release = asyncio.Event()
+        service.handler = handler
+        large = Ask(service="x" * 4_000_000)
+        async with Channel("127.0.0.1", server.port) as channel:
+            with pytest.raises(CancelledCallError):
+                async with channel.request(
+                    "/test.Echo/Run", Cardinality.STREAM_STREAM, Ask, Answer
+                ) as stream:
+                    await stream.send_request()
+                    await service.started.wait()
+                    sending = asyncio.create_task(fill(stream, large))
+                    await asyncio.wait([sending], timeout=0.3)
+                    assert not sending.done(), "the window was never exhausted"
+                    sending.cancel()
+                    await asyncio.wait([sending])
+                    release.set()
+                    await stream.send_message(Ask(service="next"), end=True)
+            await service.ended.wait()
+        assert "next" not in received
+        assert set(received) <= {large.service}
+
+    async def test_a_fast_sender_lets_others_run(self, service: Echo, server: Server) -> None:
+        """While one stream has thousands of messages waiting, other tasks get their turns."""
+        turns: list[int] = []
+        handled = 0
+
+        async def handler(stream: ServerStream) -> None:
+            nonlocal handled
+            await everything_sent.wait()
+            async for _ in stream:
+                handled += 1
+
+        async def other() -> None:
+            while not service.ended.is_set():
+                turns.append(handled)
+                await asyncio.sleep(0)
+
+        everything_sent = asyncio.Event()
+        service.handler = handler
+        async with raw_client(server.port) as client:
+            client.h2.send_headers(1, request_headers("/test.Echo/Run"))
+            client.h2.send_data(1, framed(ADA) * 1000)
+            client.h2.end_stream(1)
+            client.flush()
+            await service.started.wait()
+            (connection,) = server._connections
+            stream = connection.processor.streams[1]
+            while not stream.remote_ended:  # type: ignore[attr-defined]
+                await asyncio.sleep(0)
+            everything_sent.set()
+            await other()
+        assert handled == 1000
+        steps = [after - before for before, after in zip(turns, turns[1:], strict=False)]
+        assert max(steps) <= FRAMES_IN_A_ROW
+
+    async def test_a_fast_reader_lets_others_run(self, service: Echo, server: Server) -> None:
+        """While a handler sends without end to a client that takes all, others get their turns."""
+        turns: list[int] = []
+        sent = 0
+
+        async def handler(stream: ServerStream) -> None:
+            nonlocal sent
+            while sent < 1000:
+                await stream.send_message(Answer(name="x"))
+                sent += 1
+
+        service.handler = handler
+        async with raw_client(server.port) as client:
+            client.h2.send_headers(1, request_headers("/test.Echo/Run"), end_stream=True)
+            client.flush()
+            while not service.ended.is_set():
+                turns.append(sent)
+                await asyncio.sleep(0)
+            await client.wait_for(StreamEnded, 1)
+        assert sent == 1000
+        steps = [after - before for before, after in zip(turns, turns[1:], strict=False)]
+        assert max(steps) <= FRAMES_IN_A_ROW
+
+
+async def fill(stream: object, message: Ask) -> None:
+    while True:
+        await stream.send_message(message)  # type: ignore[attr-defined]
+
+
+class TestReading:
+    async def test_a_cancelled_read_loses_nothing(self, service: Echo, server: Server) -> None:
+        """A read that is cancelled between the prefix and the body goes on where it was."""
+        reads: list[str] = []
+
+        async def handler(stream: ServerStream) -> None:
+            read = asyncio.create_task(stream.recv_message())
+            await prefix_sent.wait()
+            while not stream._stream.inbox._partial:
+                await asyncio.sleep(0)
+            read.cancel()
+            await asyncio.wait([read])
+            cancelled.set()
+            reads.extend([message.service async for message in stream])
+
+        prefix_sent, cancelled = asyncio.Event(), asyncio.Event()
+        service.handler = handler
+        async with raw_client(server.port) as client:
+            client.h2.send_headers(1, request_headers("/test.Echo/Run"))
+            client.h2.send_data(1, framed(ADA)[:5])
+            client.flush()
+            prefix_sent.set()
+            await cancelled.wait()
+            client.h2.send_data(1, framed(ADA)[5:] + framed(BOB), end_stream=True)
+            client.flush()
+            await client.wait_for(StreamEnded, 1)
+        assert reads == ["Ada", "Bob"]
+
+    async def test_too_large_for_the_client(self, server: Server) -> None:
+        """The client, too, refuses a message over its limit, by its prefix."""
+        async with Channel("127.0.0.1", server.port, max_message_size=10) as channel:
+            with pytest.raises(StatusError) as caught:
+                async with channel.request(
+                    "/test.Echo/Echo", Cardinality.STREAM_STREAM, Ask, Answer
+                ) as stream:
+                    await stream.send_message(Ask(service="x" * 50), end=True)
+                    await stream.recv_message()
+        assert caught.value.status is Status.RESOURCE_EXHAUSTED
