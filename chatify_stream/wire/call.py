@@ -150,16 +150,21 @@ class Calls(AbstractHandler):
     def __init__(self, services: Services) -> None:
         self._services = services
         self._tasks: dict[H2Stream, asyncio.Task[None]] = {}
-        self.refusing = False
-        """New calls are answered UNAVAILABLE."""
+        self._refusing = False
 
     def accept(
         self, stream: H2Stream, headers: Headers, release_stream: Callable[[], None]
     ) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(stream, headers))
+        task = asyncio.get_running_loop().create_task(
+            self._serve(stream, headers, is_refused=self._refusing)
+        )
         self._tasks[stream] = task
         self._services.calls.add(task)
         task.add_done_callback(partial(self._ended, stream, release_stream))
+
+    def refuse(self) -> None:
+        """From now on new calls are answered UNAVAILABLE."""
+        self._refusing = True
 
     def cancel(self, stream: H2Stream) -> None:
         """The peer has reset the stream."""
@@ -192,12 +197,12 @@ class Calls(AbstractHandler):
             stream.reset_nowait(ErrorCodes.CANCEL if task.cancelled() else ErrorCodes.NO_ERROR)
         release()
 
-    async def _serve(self, h2_stream: H2Stream, headers: Headers) -> None:
+    async def _serve(self, h2_stream: H2Stream, headers: Headers, *, is_refused: bool) -> None:
         services = self._services
         subtype = services.codec.__content_subtype__
         try:
             request = read_request(headers, services.methods, subtype)
-            if self.refusing:
+            if is_refused:
                 raise RefusalError(Status.UNAVAILABLE, SHUTTING_DOWN)
         except RefusalError as refusal:
             await _refuse(h2_stream, refusal, subtype)

@@ -1,8 +1,9 @@
 """The gRPC client's side: grpclib's channel, with errors that say what happened.
 
 Calls that wait for a connection share one attempt to make it; in grpclib each made its own, one
-after the other. A closed channel stays closed; in grpclib one that was closed while it connected
-left the connection behind.
+after the other. A GOAWAY means a new connection for new calls, while those that are open go on;
+in grpclib it ended them. A closed channel stays closed; in grpclib one that was closed while it
+connected left the connection behind.
 """
 
 from __future__ import annotations
@@ -116,12 +117,19 @@ class Channel(grpclib.client.Channel):
         if not attempt.cancelled():
             attempt.exception()  # seen, also when no call waits for it any more
 
+    @property
+    def _connected(self) -> bool:
+        protocol = cast("WireProtocol | None", self._protocol)
+        return super()._connected and protocol is not None and not protocol.is_going_away
+
     def close(self) -> None:
         """Closes the connection; calls that are open end with `ClosedError`."""
         self._closed = True
         if self._attempt is not None:
             self._attempt.cancel()
         super().close()
+        for connection in list(self._open_connections):  # those that the server wants to end
+            connection.processor.close("the channel was closed")
 
     async def wait_closed(self) -> None:
         """Waits until the connection is gone, half a second at the most."""

@@ -6,6 +6,9 @@ grpc-go sends one with nearly every message, to measure the connection. Everythi
 and whatever is not entirely plain (padding, END_STREAM, a violated window, a stream that is not
 open), goes to h2, whole and in order, as it came; so h2 decides every doubtful case.
 
+GOAWAY is here for another reason: h2 refuses to work after it, though the streams that are open
+go on (RFC 9113, 6.8).
+
 tests/wire/test_frames.py feeds the same frames, cut at random places, to this and to h2 alone.
 """
 
@@ -19,19 +22,21 @@ from h2.connection import ConnectionState, H2Connection
 from h2.exceptions import FrameTooLargeError
 from h2.stream import StreamState
 
-__all__ = ["FrameReader", "window_update"]
+__all__ = ["FrameReader", "goaway", "ping", "window_update"]
 
 HEADER = struct.Struct(">HBBBL")
 HEADER_SIZE = 9
+GOAWAY_BODY = struct.Struct(">LL")
+GOAWAY_FRAME = struct.Struct(">HBBBLLL")
 WINDOW_UPDATE_FRAME = struct.Struct(">HBBBLL")
 PREFACE_SIZE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-DATA, HEADERS, PUSH_PROMISE, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 5, 6, 8, 9
+DATA, HEADERS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 5, 6, 7, 8, 9
 ACK = 0x01
 END_HEADERS = 0x04
 STREAM_BITS = 0x7FFFFFFF
 LARGEST_WINDOW = 2**31 - 1
 
-FREQUENT = (DATA, WINDOW_UPDATE, PING)
+OURS = (DATA, WINDOW_UPDATE, PING, GOAWAY)
 HEADER_BLOCK = (HEADERS, PUSH_PROMISE, CONTINUATION)
 RECEIVING = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
 USABLE = (*RECEIVING, StreamState.HALF_CLOSED_REMOTE)
@@ -40,6 +45,16 @@ USABLE = (*RECEIVING, StreamState.HALF_CLOSED_REMOTE)
 def window_update(stream_id: int, increment: int) -> bytes:
     """A WINDOW_UPDATE frame."""
     return WINDOW_UPDATE_FRAME.pack(0, 4, WINDOW_UPDATE, 0, stream_id, increment)
+
+
+def goaway(last_stream_id: int, error_code: int) -> bytes:
+    """A GOAWAY frame."""
+    return GOAWAY_FRAME.pack(0, 8, GOAWAY, 0, 0, last_stream_id, error_code)
+
+
+def ping(data: bytes) -> bytes:
+    """A PING frame; `data` has 8 bytes."""
+    return HEADER.pack(0, 8, PING, 0, 0) + data
 
 
 class FrameReader:
@@ -53,18 +68,21 @@ class FrameReader:
         to_h2: Callable[[bytes], bool],
         on_window: Callable[[int], None],
         on_ping: Callable[[bytes], None],
+        on_goaway: Callable[[int, int], bool],
     ) -> None:
         """`streams`: by id, those whose `buffer` (an `Inbox`) takes data.
 
         `to_h2` hands bytes to h2 and says whether the connection goes on. `on_window` learns of a
-        larger window, of a stream or (0) of the connection; `on_ping` gets the answer to a PING.
-        All may raise h2's `ProtocolError`.
+        larger window, of a stream or (0) of the connection; `on_ping` gets the answer to a PING;
+        `on_goaway` gets the last stream and error code of a GOAWAY, and says whether it is dealt
+        with: h2 would refuse to go on after it. All may raise h2's `ProtocolError`.
         """
         self._h2 = h2
         self._streams = streams
         self._to_h2 = to_h2
         self._on_window = on_window
         self._on_ping = on_ping
+        self._on_goaway = on_goaway
         self._rest = b""
         self._preface_left = 0 if h2.config.client_side else PREFACE_SIZE
         self._is_in_headers = False
@@ -88,7 +106,7 @@ class FrameReader:
             stop = position + HEADER_SIZE + length
             if stop > end:
                 break
-            if kind in FREQUENT and not self._is_in_headers:
+            if kind in OURS and not self._is_in_headers:
                 if for_h2 < position:
                     if not self._to_h2(data[for_h2:position]):
                         return
@@ -96,6 +114,10 @@ class FrameReader:
                 body = data[position + HEADER_SIZE : stop]
                 if kind == DATA:
                     is_done = flags == 0 and self._data(stream_id & STREAM_BITS, body)
+                elif kind == GOAWAY:
+                    is_done = length >= 8 and self._goaway(stream_id, body)
+                    if is_done and self._h2.state_machine.state is ConnectionState.CLOSED:
+                        return
                 elif kind == PING:
                     is_done = flags == 0 and length == 8 and self._ping(stream_id, body)
                 else:
@@ -138,6 +160,12 @@ class FrameReader:
             return False
         self._on_ping(HEADER.pack(0, 8, PING, ACK, 0) + body)
         return True
+
+    def _goaway(self, stream_id: int, body: bytes) -> bool:
+        if stream_id & STREAM_BITS or self._h2.state_machine.state is ConnectionState.CLOSED:
+            return False
+        last_stream_id, error_code = GOAWAY_BODY.unpack_from(body)
+        return self._on_goaway(last_stream_id & STREAM_BITS, error_code)
 
     def _window_update(self, stream_id: int, body: bytes) -> bool:
         """What h2 does with a larger window of an open stream; False when h2 has to decide."""

@@ -8,8 +8,8 @@ What grpclib 0.4.9 and h2 4.4 do wrong, and these subclasses do right:
   not ASCII without even that;
 - one stream too many dropped the connection (now that stream alone is refused).
 
-A connection is serving, then draining (no new calls, and it closes after its last one), then
-closed. `drain` and the loss of the transport change that; nothing goes back.
+A connection is serving; then draining (its peer is asked to open no more calls); then taking no
+more calls, and closing after its last one; then closed. Nothing goes back.
 """
 
 from __future__ import annotations
@@ -23,11 +23,18 @@ from typing import cast
 from h2.config import H2Configuration
 from h2.connection import ConnectionState, H2Connection
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset
+from h2.events import (
+    DataReceived,
+    Event,
+    PingAckReceived,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+)
 from h2.exceptions import ProtocolError as H2ProtocolError
 from h2.settings import SettingCodes, Settings
 
-from .frames import FrameReader, window_update
+from .frames import FrameReader, goaway, ping, window_update
 from .grpclib_internals import (
     AbstractHandler,
     Configuration,
@@ -55,6 +62,9 @@ MAX_CONCURRENT_STREAMS = 1000
 
 SETTINGS = b"\x04"
 """The type of a SETTINGS frame, the fourth byte of its header."""
+
+LAST_STREAM = 2**31 - 1
+DRAIN_PING = b"draining"
 
 MAX_HEADER_LIST_SIZE = 16 * 1024
 """Bytes of decoded headers that a peer may send with one call (RFC 9113, 6.5.2)."""
@@ -139,9 +149,11 @@ class _WireEvents(EventsProcessor):
         connection: Connection,
         *,
         on_release: Callable[[], None],
+        on_drain_ack: Callable[[], None],
     ) -> None:
         super().__init__(handler, connection)
         self._on_release = on_release
+        self._on_drain_ack = on_drain_ack
 
     def register(self, stream: H2Stream) -> Callable[[], None]:
         """grpclib's, but the function that it returns may be called more than once."""
@@ -176,6 +188,11 @@ class _WireEvents(EventsProcessor):
             stream.remote_ended = True
         super().process_stream_ended(event)
 
+    def process_ping_ack_received(self, event: PingAckReceived) -> None:
+        super().process_ping_ack_received(event)
+        if event.ping_data == DRAIN_PING:
+            self._on_drain_ack()
+
     def process_stream_reset(self, event: StreamReset) -> None:
         self.connection.streams_failed += 1
         stream = cast("CallStream | None", self.streams.get(event.stream_id))
@@ -199,11 +216,17 @@ class WireProtocol(H2Protocol):
         max_message_size: int = MAX_MESSAGE_SIZE,
         on_open: Callable[[WireProtocol], None] | None = None,
         on_close: Callable[[WireProtocol], None] | None = None,
+        on_last_call: Callable[[], None] | None = None,
     ) -> None:
+        """`on_last_call`: from then on, a call that is opened is to be refused."""
         super().__init__(handler, config, h2_config)
         self._on_open = on_open
         self._on_close = on_close
-        self._draining = False
+        self._on_last_call = on_last_call
+        self._is_draining = False
+        self._is_last_call_in = False
+        self.is_going_away = False
+        """The peer takes no new calls on this connection."""
         self._is_silent = True
         self._max_message_size = max_message_size
         self.outbound: Outbound | None = None
@@ -246,13 +269,19 @@ class WireProtocol(H2Protocol):
         )
         self.connection.flush()
         self.connection.initialize()
-        self.processor = _WireEvents(self.handler, self.connection, on_release=self._released)
+        self.processor = _WireEvents(
+            self.handler,
+            self.connection,
+            on_release=self._released,
+            on_drain_ack=self._drain_acknowledged,
+        )
         self._reader = FrameReader(
             h2_connection,
             self.processor.streams,
             to_h2=self._to_h2,
             on_window=self.connection.window_updated,
             on_ping=self.outbound.write,
+            on_goaway=self._goaway_received,
         )
         if self._on_open is not None:
             self._on_open(self)
@@ -299,9 +328,43 @@ class WireProtocol(H2Protocol):
             self._on_close(self)
 
     def drain(self) -> None:
-        """Closes the connection as soon as no call is open on it, with a GOAWAY."""
-        self._draining = True
+        """A server asks its peer to go, and closes the connection when its calls have ended.
+
+        The first GOAWAY refuses nothing; a PING after it is answered when the peer has read it,
+        and from then on opens no calls (RFC 9113, 6.8). A peer that has not said a word yet is
+        cut off.
+        """
+        if self._is_draining:
+            return
+        self._is_draining = True
+        if self._is_silent:
+            self.abort()
+        elif not self.connection.is_closing():
+            self.connection.outbound.write(goaway(LAST_STREAM, ErrorCodes.NO_ERROR))
+            self.connection.outbound.write(ping(DRAIN_PING))
+
+    def close_when_idle(self) -> None:
+        """Closes the connection, with a GOAWAY, as soon as no call is open on it."""
+        self._is_draining = self._is_last_call_in = True
+        if self._on_last_call is not None:
+            self._on_last_call()
         self._released()
+
+    def _drain_acknowledged(self) -> None:
+        if self._is_draining:
+            self.close_when_idle()
+
+    def _goaway_received(self, last_stream_id: int, error_code: int) -> bool:
+        """The peer goes without haste: open calls go on, but for those it has not taken."""
+        if error_code != ErrorCodes.NO_ERROR:
+            return False
+        self.is_going_away = True
+        if self.h2_config.client_side:  # a client's GOAWAY is about pushes, which there are none of
+            for stream_id, stream in list(self.processor.streams.items()):
+                if stream_id > last_stream_id:
+                    cast(CallStream, stream).terminate(StreamResetError(ErrorCodes.REFUSED_STREAM))
+        self.close_when_idle()
+        return True
 
     def abort(self) -> None:
         """Closes the connection now; what has not been sent is lost."""
@@ -309,7 +372,7 @@ class WireProtocol(H2Protocol):
             self.outbound.abort()
 
     def _released(self) -> None:
-        if self._draining and self.is_idle and not self.connection.is_closing():
+        if self._is_last_call_in and self.is_idle and not self.connection.is_closing():
             self._close_gracefully()
 
     def _close_gracefully(self) -> None:

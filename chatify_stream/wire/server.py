@@ -146,7 +146,7 @@ class Server(grpclib.server.Server):
         self._stop_accepting()
         for connection in list(self._connections):
             cast(Calls, connection.handler).end()
-            connection.drain()
+            connection.close_when_idle()
         self._closing.set()
         self._connections_changed.set()
 
@@ -165,9 +165,10 @@ class Server(grpclib.server.Server):
     async def drain(self, grace: float) -> None:
         """Closes the server within `grace` seconds, and lets the open calls end by themselves.
 
-        It stops listening at once, answers new calls on open connections with UNAVAILABLE, closes
-        each connection after its last call, and before the time is over ends what is left as
-        `close` does. `close`, called meanwhile, ends the wait.
+        It stops listening at once and asks each peer, with a GOAWAY, to open new calls elsewhere.
+        Those that were on their way are still served; each connection is closed after its last
+        call, and before the time is over what is left ends as `close` ends it. `close`, called
+        meanwhile, ends the wait.
         """
         self._stop_accepting()
         for connection in list(self._connections):
@@ -181,8 +182,6 @@ class Server(grpclib.server.Server):
             raise RuntimeError("the server was not started")
         self._server.close()
         self._accepting = False
-        for connection in self._connections:
-            cast(Calls, connection.handler).refusing = True
 
     async def _no_connections(self, timeout: float, *, or_closing: bool = False) -> None:
         with suppress(TimeoutError):
@@ -192,19 +191,20 @@ class Server(grpclib.server.Server):
                     await self._connections_changed.wait()
 
     def _protocol_factory(self) -> WireProtocol:
+        calls = Calls(self._services)
         return WireProtocol(
-            Calls(self._services),
+            calls,
             self._config,
             self._h2_config,
             max_message_size=self._max_message_size,
             on_open=self._connection_opened,
             on_close=self._connection_closed,
+            on_last_call=calls.refuse,
         )
 
     def _connection_opened(self, connection: WireProtocol) -> None:
         self._connections.add(connection)
         if not self._accepting:  # it was in the backlog when the server stopped listening
-            cast(Calls, connection.handler).refusing = True
             connection.drain()
 
     def _connection_closed(self, connection: WireProtocol) -> None:

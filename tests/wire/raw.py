@@ -42,6 +42,16 @@ def request_headers(path: str = "/test.Echo/Echo", **changes: str | None) -> lis
     return [(name, value) for name, value in headers.items() if value is not None]
 
 
+def frames_in(data: bytes) -> list[tuple[int, bytes]]:
+    """Kind and body of every whole frame."""
+    frames = []
+    while len(data) >= 9 and len(data) >= 9 + int.from_bytes(data[:3], "big"):
+        size = int.from_bytes(data[:3], "big")
+        frames.append((data[3], data[9 : 9 + size]))
+        data = data[9 + size :]
+    return frames
+
+
 class RawClient:
     """An HTTP/2 connection whose every event is kept."""
 
@@ -81,6 +91,22 @@ class RawClient:
                     raise AssertionError(f"closed without {kind.__name__}: {self.events}")
                 await self._read()
 
+    async def wait_for_frame(self, kind: int, which: int = 0) -> bytes:
+        """The body of a frame of this kind: the first, or a later one."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                found = [body for each, body in frames_in(self.received) if each == kind]
+                if len(found) > which:
+                    return found[which]
+                if self.closed:
+                    raise AssertionError(f"closed without frame {kind}: {self.received!r}")
+                await self._read()
+
+    def _without_goaway(self, data: bytes) -> bytes:
+        """h2 refuses to go on after a GOAWAY that asks to go without haste; peers do go on."""
+        graceful = frame(7, 0, 0, (2**31 - 1).to_bytes(4, "big") + bytes(4))
+        return data.replace(graceful, b"")
+
     async def wait_closed(self) -> None:
         """Reads until the server closes the connection."""
         async with asyncio.timeout(PATIENCE):
@@ -96,7 +122,7 @@ class RawClient:
             self.closed = True
             return
         self.received += data
-        events = self.h2.receive_data(data)
+        events = self.h2.receive_data(self._without_goaway(data))
         for event in events:
             if isinstance(event, DataReceived) and event.flow_controlled_length:
                 self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)

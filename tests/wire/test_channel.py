@@ -30,7 +30,7 @@ from chatify_stream.wire import Cardinality, Channel, ClientStream, Server, Stat
 from chatify_stream.wire.client_stream import encode_timeout
 from chatify_stream.wire.request import read_request
 
-from .raw import framed, request_headers
+from .raw import frame, framed, request_headers
 from .services import Answer, Ask, Echo
 
 Behaviour = Callable[[H2Connection, RequestReceived], Awaitable[None] | None]
@@ -397,3 +397,40 @@ def test_timeouts_are_never_shortened(seconds: float) -> None:
     assert request.deadline is not None
     # Reading it takes a moment, which the deadline already lacks.
     assert seconds - 1 <= request.deadline.time_remaining() <= seconds * 1.0001 + 1e-6
+
+
+class TestGoaway:
+    async def test_streams_that_the_server_did_not_take(self) -> None:
+        """A GOAWAY that leaves out a call makes it UNAVAILABLE, without waiting for the end."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            if event.stream_id == 3:
+                h2._data_to_send += frame(0x07, 0, 0, (1).to_bytes(4, "big") + bytes(4))
+
+        async with scripted_server(behave) as channel, call(channel) as first:
+            await first.send_request()
+            with pytest.raises(UnavailableError, match="REFUSED_STREAM"):
+                async with call(channel) as second:
+                    await second.send_request(end=True)
+                    await second.recv_message()
+            await first.cancel()
+
+    async def test_an_idle_channel(self, server: Server, caplog: pytest.LogCaptureFixture) -> None:
+        """An idle channel whose server goes closes its connection, whatever came with that."""
+        async with Channel("127.0.0.1", server.port) as channel:
+            async with call(channel) as stream:
+                await stream.send_message(Ask(service="Ada"), end=True)
+                assert (await stream.recv_message()).name == "Ada"
+            await asyncio.wait_for(server.drain(60), 10)
+            assert not channel._connected
+            await channel.wait_closed()
+        assert caplog.records == []
+
+    async def test_a_goaway_with_an_error(self) -> None:
+        """A GOAWAY with an error ends the calls."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            h2._data_to_send += frame(0x07, 0, 0, (1).to_bytes(4, "big") + (11).to_bytes(4, "big"))
+
+        async with scripted_server(behave) as channel:
+            assert type(await failure(channel)) is UnavailableError

@@ -128,6 +128,7 @@ class Fast(Plain):
             to_h2=self._count,
             on_window=lambda stream_id: None,
             on_ping=self.h2._data_to_send.extend,
+            on_goaway=lambda last_stream_id, error_code: False,
         )
 
     def _count(self, data: bytes) -> bool:

@@ -242,3 +242,24 @@ class TestStreams:
         client.h2.send_data(1, framed(ADA), end_stream=True)
         client.flush()
         assert await answers(client, 1) == (["Ada"], "0")
+
+
+class TestGoaway:
+    async def test_a_client_that_goes(self, service: Echo, client: RawClient) -> None:
+        """A client's GOAWAY without an error ends no call; the connection closes after the last."""
+        client.h2.send_headers(1, request_headers())
+        client.h2.send_data(1, framed(ADA))
+        client.send_raw(frame(0x07, 0, 0, bytes(8)))
+        client.h2.send_data(1, framed(BOB), end_stream=True)
+        client.flush()
+        assert await answers(client, 1) == (["Ada", "Bob"], "0")
+        await client.wait_closed()
+
+    async def test_a_client_that_goes_in_anger(self, service: Echo, client: RawClient) -> None:
+        """A GOAWAY with an error ends the connection, and the handlers on it."""
+        client.h2.send_headers(1, request_headers("/test.Echo/Run"))
+        client.flush()
+        await service.started.wait()
+        client.send_raw(frame(0x07, 0, 0, bytes(4) + (2).to_bytes(4, "big")))
+        await client.wait_closed()
+        await asyncio.wait_for(service.ended.wait(), 10)

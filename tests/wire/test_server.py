@@ -9,13 +9,20 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import ConnectionTerminated, ResponseReceived
+from h2.events import (
+    ConnectionTerminated,
+    PingAckReceived,
+    ResponseReceived,
+    TrailersReceived,
+)
 
 from chatify_stream.errors import ClosedError, ListenError, UnavailableError, UsageError
 from chatify_stream.wire import Cardinality, Channel, Server, ServerStream, Status
 
-from .raw import RawClient, framed, raw_client, request_headers
+from .raw import RawClient, frame, framed, raw_client, request_headers
 from .services import Answer, Ask, Echo
+
+PING, GOAWAY, ACK = 6, 7, 1
 
 
 class TestListening:
@@ -187,22 +194,79 @@ class TestDraining:
         await asyncio.wait_for(draining, 10)
         assert server.connections == 0
 
-    async def test_new_calls_are_refused(
+    async def test_calls_on_their_way(
         self, server: Server, service: Echo, client: RawClient
     ) -> None:
-        """While the server drains, a new call on an open connection is UNAVAILABLE."""
+        """A call that was opened before the peer knew is served; one after that is refused."""
         client.h2.send_headers(1, request_headers("/test.Echo/Run"))
         client.flush()
         await service.started.wait()
         draining = asyncio.create_task(server.drain(60))
         await asyncio.sleep(0)
         client.h2.send_headers(3, request_headers())
-        client.h2.send_data(1, framed(b""), end_stream=True)
+        client.h2.send_data(3, framed(b""), end_stream=True)
         client.flush()
-        headers = dict((await client.wait_for(ResponseReceived, 3)).headers)
+        goaway = await client.wait_for_frame(GOAWAY)
+        assert goaway == (2**31 - 1).to_bytes(4, "big") + bytes(4)
+        client.send_raw(frame(PING, ACK, 0, await client.wait_for_frame(PING)))
+        trailers = dict((await client.wait_for(TrailersReceived, 3)).headers)
+        assert trailers["grpc-status"] == "0"
+        client.h2.send_headers(5, request_headers())
+        client.h2.send_data(5, framed(b""), end_stream=True)
+        client.flush()
+        headers = dict((await client.wait_for(ResponseReceived, 5)).headers)
         assert headers["grpc-status"] == str(Status.UNAVAILABLE.value)
         assert headers["grpc-message"] == "the server is shutting down"
+        client.h2.end_stream(1)
+        client.flush()
         await asyncio.wait_for(draining, 10)
+        last = await client.wait_for_frame(GOAWAY, 1)
+        assert last == (5).to_bytes(4, "big") + bytes(4)
+
+    async def test_an_idle_connection(self, server: Server, client: RawClient) -> None:
+        """A connection without calls is closed as soon as its peer knows."""
+        client.h2.ping(b"12345678")
+        client.flush()
+        await client.wait_for(PingAckReceived)
+        draining = asyncio.create_task(server.drain(60))
+        client.send_raw(frame(PING, ACK, 0, await client.wait_for_frame(PING, 1)))
+        await asyncio.wait_for(draining, 10)
+
+    async def test_a_silent_connection(self, server: Server) -> None:
+        """A peer that has not said a word does not hold the server up."""
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        while not server.connections:
+            await asyncio.sleep(0)
+        await asyncio.wait_for(server.drain(60), 10)
+        writer.close()
+        await asyncio.wait({asyncio.ensure_future(writer.wait_closed())})
+
+    async def test_our_client_goes_elsewhere(self, server: Server, service: Echo) -> None:
+        """Our channel lets its open call go on, and makes a new connection for new ones."""
+        other = Server([Echo()])
+        await other.start("127.0.0.1", 0)
+        async with Channel("127.0.0.1", server.port) as channel:
+            async with channel.request(
+                "/test.Echo/Echo", Cardinality.STREAM_STREAM, Ask, Answer
+            ) as stream:
+                await stream.send_message(Ask(service="before"))
+                assert (await stream.recv_message()).name == "before"
+                draining = asyncio.create_task(server.drain(60))
+                while channel._connected:
+                    await asyncio.sleep(0)
+                channel._port = other.port  # as a load balancer would have it
+                async with channel.request(
+                    "/test.Echo/Echo", Cardinality.STREAM_STREAM, Ask, Answer
+                ) as new:
+                    await new.send_message(Ask(service="new"), end=True)
+                    assert (await new.recv_message()).name == "new"
+                assert not draining.done()
+                await stream.send_message(Ask(service="after"), end=True)
+                assert [message.name async for message in stream] == ["after"]
+            await asyncio.wait_for(draining, 10)
+            assert other.connections == 1
+        other.close()
+        await other.wait_closed()
 
     async def test_no_new_connections(self, server: Server, service: Echo) -> None:
         """While the server drains, nobody can connect."""
@@ -217,6 +281,7 @@ class TestDraining:
                 await asyncio.open_connection("127.0.0.1", port)
             client.h2.end_stream(1)
             client.flush()
+            await client.wait_closed()
             await asyncio.wait_for(draining, 10)
 
     async def test_the_grace_ends(self, server: Server, channel: Channel) -> None:
