@@ -86,6 +86,7 @@ class Outbound:
 
     def abort(self) -> None:
         self._parts.clear()
+        self._size = 0
         self._data_stream = 0
         self._transport.abort()
 
