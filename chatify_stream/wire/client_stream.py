@@ -166,8 +166,12 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
         """The next message, or None after the last one. Cancelled, it loses nothing."""
         if not self._recv_initial_metadata_done:
             await self.recv_initial_metadata()
-        with self._errors(), self._wrapper:
-            data = await self._stream.recv_frame()
+        # What had come before the connection was lost, or the stream reset, is read all the same.
+        data = None if self._cancel_done else self._stream.inbox.next_nowait()
+        with self._errors():
+            if data is None:
+                with self._wrapper:
+                    data = await self._stream.recv_frame()
             if data is None:
                 return None
             message = self._codec.decode(data, self._recv_type)

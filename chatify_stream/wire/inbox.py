@@ -75,6 +75,12 @@ class Inbox:
         while not self._messages:
             if not await self._arrival():
                 return None
+        return self.next_nowait()
+
+    def next_nowait(self) -> bytes | None:
+        """The next message, if it has come; None if not, or if there is none."""
+        if not self._messages:
+            return None
         message = self._messages.popleft()
         self._waiting -= PREFIX.size + len(message)
         self._settle()

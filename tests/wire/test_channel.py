@@ -207,6 +207,24 @@ class TestAnswers:
             await stream.send_request(end=True)
             assert await stream.recv_message() is None
 
+    async def test_what_came_before_the_loss(self, server: Server, channel: Channel) -> None:
+        """Messages that had come before the connection was lost are read, then comes the error."""
+        async with call(channel) as stream:
+            for name in "abc":
+                await stream.send_message(Ask(service=name))
+            received = [(await stream.recv_message()).name]
+            while len(stream._stream.inbox._messages) < 2:
+                await asyncio.sleep(0)
+            for connection in list(server._connections):
+                connection.abort()
+            while channel._connected:
+                await asyncio.sleep(0)
+            with pytest.raises(UnavailableError, match="was lost"):
+                while True:
+                    received.append((await stream.recv_message()).name)
+            await stream.cancel()
+        assert received == ["a", "b", "c"]
+
     async def test_the_connection_is_lost(self, server: Server, channel: Channel) -> None:
         """A call whose connection is cut is UNAVAILABLE."""
         with pytest.raises(UnavailableError, match="was lost"):
