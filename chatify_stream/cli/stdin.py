@@ -13,25 +13,36 @@ __all__ = ["stdin_lines"]
 
 CHUNK = 64 * 1024
 CHUNKS_AHEAD = 16
+LONGEST_LINE = 64 * 1024 * 1024
 
 
 async def stdin_lines() -> AsyncIterator[str]:
     """The lines of standard input, without their ends; the last one may lack its end.
 
-    Raises `CommandError` for a line that is not UTF-8. Reads no further ahead than a mebibyte.
+    Raises `CommandError` for a line that is not UTF-8, or has no end. Reads no further ahead than
+    a mebibyte.
     """
     number = 0
-    rest = b""
+    rest = bytearray()
     async for chunk in _chunks():
-        *lines, rest = (rest + chunk).split(b"\n")
+        if b"\n" in chunk:
+            *lines, end = (rest + chunk).split(b"\n")
+            rest = bytearray(end)
+        else:
+            lines = []
+            rest += chunk
         for line in lines:
             number += 1
             yield _text(line, number)
+        if len(rest) > LONGEST_LINE:
+            raise CommandError(
+                f"line {number + 1} of standard input is longer than {LONGEST_LINE} bytes"
+            )
     if rest:
         yield _text(rest, number + 1)
 
 
-def _text(line: bytes, number: int) -> str:
+def _text(line: bytes | bytearray, number: int) -> str:
     try:
         return line.removesuffix(b"\r").decode()
     except UnicodeDecodeError as error:

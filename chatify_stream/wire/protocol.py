@@ -66,6 +66,9 @@ SETTINGS = b"\x04"
 LAST_STREAM = 2**31 - 1
 DRAIN_PING = b"draining"
 
+DRAIN_PATIENCE = 1.0
+"""Seconds that a peer has to notice that the server wants it to go."""
+
 MAX_HEADER_LIST_SIZE = 16 * 1024
 """Bytes of decoded headers that a peer may send with one call (RFC 9113, 6.5.2)."""
 
@@ -331,8 +334,8 @@ class WireProtocol(H2Protocol):
         """A server asks its peer to go, and closes the connection when its calls have ended.
 
         The first GOAWAY refuses nothing; a PING after it is answered when the peer has read it,
-        and from then on opens no calls (RFC 9113, 6.8). A peer that has not said a word yet is
-        cut off.
+        and from then on opens no calls (RFC 9113, 6.8). A peer that does not answer is taken to
+        have read it after a second; one that has not said a word yet is cut off.
         """
         if self._is_draining:
             return
@@ -342,6 +345,7 @@ class WireProtocol(H2Protocol):
         elif not self.connection.is_closing():
             self.connection.outbound.write(goaway(LAST_STREAM, ErrorCodes.NO_ERROR))
             self.connection.outbound.write(ping(DRAIN_PING))
+            asyncio.get_running_loop().call_later(DRAIN_PATIENCE, self._drain_acknowledged)
 
     def close_when_idle(self) -> None:
         """Closes the connection, with a GOAWAY, as soon as no call is open on it."""

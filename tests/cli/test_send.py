@@ -1,6 +1,7 @@
 """`chatify-stream send`, as a process."""
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -383,3 +384,26 @@ def test_output_that_cannot_be_written() -> None:
             check=False,
         )
     assert (ran.returncode, ran.stderr) == (1, "Error: cannot write: No space left on device\n")
+
+
+def test_a_line_without_an_end() -> None:
+    """A line that does not end is refused before it fills the memory."""
+    with (
+        ServerProcess("serve") as server,
+        subprocess.Popen(
+            [*COMMAND, "send", "--target", server.address],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as sender,
+    ):
+        assert sender.stdin is not None
+        assert sender.stderr is not None
+        with contextlib.suppress(BrokenPipeError):
+            for _ in range(80):
+                sender.stdin.write(bytes(1024 * 1024))
+        with contextlib.suppress(BrokenPipeError):
+            sender.stdin.close()
+        assert sender.stderr.read() == (
+            b"Error: line 1 of standard input is longer than 67108864 bytes\n"
+        )
+        assert sender.wait(60) == 2

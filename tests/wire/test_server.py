@@ -17,7 +17,7 @@ from h2.events import (
 )
 
 from chatify_stream.errors import ClosedError, ListenError, UnavailableError, UsageError
-from chatify_stream.wire import Cardinality, Channel, Server, ServerStream, Status
+from chatify_stream.wire import Cardinality, Channel, Server, ServerStream, Status, protocol
 
 from .raw import RawClient, frame, framed, raw_client, request_headers
 from .services import Answer, Ask, Echo
@@ -231,6 +231,17 @@ class TestDraining:
         draining = asyncio.create_task(server.drain(60))
         client.send_raw(frame(PING, ACK, 0, await client.wait_for_frame(PING, 1)))
         await asyncio.wait_for(draining, 10)
+
+    async def test_a_peer_that_does_not_answer(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A peer without calls that does not answer the PING is closed all the same."""
+        monkeypatch.setattr(protocol, "DRAIN_PATIENCE", 0.01)
+        async with raw_client(server.port) as client:
+            client.h2.ping(b"12345678")
+            client.flush()
+            await client.wait_for(PingAckReceived)
+            await asyncio.wait_for(server.drain(60), 10)
 
     async def test_a_silent_connection(self, server: Server) -> None:
         """A peer that has not said a word does not hold the server up."""
