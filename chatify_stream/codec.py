@@ -83,13 +83,11 @@ def decode_text(data: bytes) -> str:
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    for position in range(position, min(position + 10, len(data))):  # noqa: B020
-        byte = data[position]
-        value |= (byte & 0x7F) << shift
+    value = 0
+    for index, byte in enumerate(data[position : position + 10]):
+        value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, position + 1
-        shift += 7
+            return value & 0xFFFFFFFFFFFFFFFF, position + index + 1
     raise ValueError("it has a number without an end")
 
 

@@ -24,6 +24,7 @@ from multidict import MultiDict
 from ..errors import ClosedError, UnavailableError, UsageError
 from .client_stream import ClientStream
 from .codec import ProtoCodec, StatusDetailsCodec
+from .connections import LAST_WORDS, Connections
 from .grpclib_internals import (
     ClientHandler,
     CodecBase,
@@ -40,9 +41,6 @@ __all__ = ["CONNECT_TIMEOUT", "Channel"]
 
 CONNECT_TIMEOUT = 10.0
 """Seconds that reaching the server may take."""
-
-LAST_WORDS = 0.5
-"""Seconds that closing a connection may take until it is cut off."""
 
 
 class Channel(grpclib.client.Channel):
@@ -83,8 +81,7 @@ class Channel(grpclib.client.Channel):
         self._max_message_size = max_message_size
         self._closed = False
         self._attempt: asyncio.Task[H2Protocol] | None = None
-        self._open_connections: set[WireProtocol] = set()
-        self._connection_gone = asyncio.Event()
+        self._connections = Connections()
 
     @property
     def target(self) -> str:
@@ -128,19 +125,13 @@ class Channel(grpclib.client.Channel):
         if self._attempt is not None:
             self._attempt.cancel()
         super().close()
-        for connection in list(self._open_connections):  # those that the server wants to end
+        for connection in self._connections:  # those that the server wants to end
             connection.processor.close("the channel was closed")
 
     async def wait_closed(self) -> None:
         """Waits until the connection is gone, half a second at the most."""
-        try:
-            async with asyncio.timeout(LAST_WORDS):
-                while self._open_connections:
-                    self._connection_gone.clear()
-                    await self._connection_gone.wait()
-        except TimeoutError:
-            for connection in list(self._open_connections):
-                connection.abort()
+        await self._connections.all_closed(LAST_WORDS)
+        self._connections.abort()
 
     async def __aenter__(self) -> Channel:
         return self
@@ -191,13 +182,9 @@ class Channel(grpclib.client.Channel):
             self._config,
             self._h2_config,
             max_message_size=self._max_message_size,
-            on_open=self._open_connections.add,
-            on_close=self._connection_closed,
+            on_open=self._connections.add,
+            on_close=self._connections.discard,
         )
-
-    def _connection_closed(self, connection: WireProtocol) -> None:
-        self._open_connections.discard(connection)
-        self._connection_gone.set()
 
     async def _create_connection(self) -> H2Protocol:
         try:

@@ -38,7 +38,7 @@ from .stream import CallStream, GivenUpError, StreamResetError
 __all__ = ["ClientStream", "encode_timeout"]
 
 # https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors
-_STATUS_OF_RESET = {
+_STATUS_OF_RESET: dict[int, Status] = {
     ErrorCodes.REFUSED_STREAM: Status.UNAVAILABLE,
     ErrorCodes.CANCEL: Status.CANCELLED,
     ErrorCodes.ENHANCE_YOUR_CALM: Status.RESOURCE_EXHAUSTED,
@@ -230,7 +230,7 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
         except StreamTerminatedError as error:
             raise self._terminated(error) from error
         except H2ProtocolError as error:
-            raise self._stream_closed(error) from error
+            raise self._stream_closed() from error
         except ProtocolError as error:
             raise UsageError(str(error)) from error
 
@@ -249,8 +249,7 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
             code = error.error_code
             if code == ErrorCodes.CANCEL and self._is_deadline_over():
                 return _deadline_over()
-            known = {int(reset): status for reset, status in _STATUS_OF_RESET.items()}
-            return call_error(known.get(code, Status.INTERNAL), str(error))
+            return call_error(_STATUS_OF_RESET.get(code, Status.INTERNAL), str(error))
         target = self._channel.target
         if self._connection is not None and self._connection.peer_error is not None:
             return PeerProtocolError(
@@ -261,7 +260,7 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
     def _is_deadline_over(self) -> bool:
         return self._deadline is not None and self._deadline.time_remaining() <= 0
 
-    def _stream_closed(self, error: H2ProtocolError) -> ChatifyError:
+    def _stream_closed(self) -> ChatifyError:
         """h2 will not send on this stream: the call has ended before."""
         if not self._send_request_done:
             return UnavailableError(

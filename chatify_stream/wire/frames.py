@@ -22,13 +22,13 @@ from h2.connection import ConnectionState, H2Connection
 from h2.exceptions import FrameTooLargeError
 from h2.stream import StreamState
 
-__all__ = ["FrameReader", "goaway", "ping", "window_update"]
+__all__ = ["DATA", "FrameReader", "frame_header", "goaway", "ping", "window_update"]
 
-HEADER = struct.Struct(">HBBBL")
 HEADER_SIZE = 9
+HEADER = struct.Struct(">HBBBL")
+"""Of a frame: its length, which has 3 bytes, type, flags and stream."""
 GOAWAY_BODY = struct.Struct(">LL")
-GOAWAY_FRAME = struct.Struct(">HBBBLLL")
-WINDOW_UPDATE_FRAME = struct.Struct(">HBBBLL")
+WINDOW_UPDATE_BODY = struct.Struct(">L")
 PREFACE_SIZE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 DATA, HEADERS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 5, 6, 7, 8, 9
 ACK = 0x01
@@ -42,19 +42,24 @@ RECEIVING = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
 USABLE = (*RECEIVING, StreamState.HALF_CLOSED_REMOTE)
 
 
+def frame_header(length: int, kind: int, flags: int, stream_id: int) -> bytes:
+    """The header of a frame."""
+    return HEADER.pack(length >> 8, length & 0xFF, kind, flags, stream_id)
+
+
 def window_update(stream_id: int, increment: int) -> bytes:
     """A WINDOW_UPDATE frame."""
-    return WINDOW_UPDATE_FRAME.pack(0, 4, WINDOW_UPDATE, 0, stream_id, increment)
+    return frame_header(4, WINDOW_UPDATE, 0, stream_id) + WINDOW_UPDATE_BODY.pack(increment)
 
 
 def goaway(last_stream_id: int, error_code: int) -> bytes:
     """A GOAWAY frame."""
-    return GOAWAY_FRAME.pack(0, 8, GOAWAY, 0, 0, last_stream_id, error_code)
+    return frame_header(8, GOAWAY, 0, 0) + GOAWAY_BODY.pack(last_stream_id, error_code)
 
 
 def ping(data: bytes) -> bytes:
     """A PING frame; `data` has 8 bytes."""
-    return HEADER.pack(0, 8, PING, 0, 0) + data
+    return frame_header(8, PING, 0, 0) + data
 
 
 class FrameReader:
@@ -112,17 +117,9 @@ class FrameReader:
                         return
                     for_h2 = position
                 body = data[position + HEADER_SIZE : stop]
-                if kind == DATA:
-                    is_done = flags == 0 and self._data(stream_id & STREAM_BITS, body)
-                elif kind == GOAWAY:
-                    is_done = length >= 8 and self._goaway(stream_id, body)
-                    if is_done and self._h2.state_machine.state is ConnectionState.CLOSED:
+                if self._deal_with(kind, flags, stream_id & STREAM_BITS, body):
+                    if kind == GOAWAY and self._is_closed():
                         return
-                elif kind == PING:
-                    is_done = flags == 0 and length == 8 and self._ping(stream_id, body)
-                else:
-                    is_done = length == 4 and self._window_update(stream_id & STREAM_BITS, body)
-                if is_done:
                     for_h2 = stop
             elif kind in HEADER_BLOCK:
                 self._is_in_headers = not flags & END_HEADERS
@@ -130,6 +127,23 @@ class FrameReader:
         if for_h2 < position and not self._to_h2(data[for_h2:position]):
             return
         self._rest = data[position:]
+
+    def _is_closed(self) -> bool:
+        return self._h2.state_machine.state is ConnectionState.CLOSED
+
+    def _deal_with(self, kind: int, flags: int, stream_id: int, body: bytes) -> bool:
+        """False for a frame of our kinds that h2 has to decide."""
+        if self._is_closed():
+            return False
+        if kind == DATA:
+            return flags == 0 and self._data(stream_id, body)
+        if kind == WINDOW_UPDATE:
+            return len(body) == 4 and self._window_update(stream_id, body)
+        if stream_id:
+            return False
+        if kind == PING:
+            return flags == 0 and len(body) == 8 and self._ping(body)
+        return len(body) >= 8 and self._goaway(body)
 
     def _data(self, stream_id: int, body: bytes) -> bool:
         """What h2 does with plain DATA of an open stream; False when h2 has to decide."""
@@ -141,7 +155,6 @@ class FrameReader:
             or call is None
             or stream.state_machine.state not in RECEIVING
             or stream._expected_content_length is not None
-            or h2.state_machine.state is ConnectionState.CLOSED
         ):
             return False
         size = len(body)
@@ -155,15 +168,11 @@ class FrameReader:
             call.buffer.add(body, size)
         return True
 
-    def _ping(self, stream_id: int, body: bytes) -> bool:
-        if stream_id & STREAM_BITS or self._h2.state_machine.state is ConnectionState.CLOSED:
-            return False
-        self._on_ping(HEADER.pack(0, 8, PING, ACK, 0) + body)
+    def _ping(self, body: bytes) -> bool:
+        self._on_ping(frame_header(8, PING, ACK, 0) + body)
         return True
 
-    def _goaway(self, stream_id: int, body: bytes) -> bool:
-        if stream_id & STREAM_BITS or self._h2.state_machine.state is ConnectionState.CLOSED:
-            return False
+    def _goaway(self, body: bytes) -> bool:
         last_stream_id, error_code = GOAWAY_BODY.unpack_from(body)
         return self._on_goaway(last_stream_id & STREAM_BITS, error_code)
 
@@ -171,7 +180,7 @@ class FrameReader:
         """What h2 does with a larger window of an open stream; False when h2 has to decide."""
         h2 = self._h2
         increment = int.from_bytes(body, "big")
-        if not 0 < increment <= LARGEST_WINDOW or h2.state_machine.state is ConnectionState.CLOSED:
+        if not 0 < increment <= LARGEST_WINDOW:
             return False
         if stream_id:
             stream = h2.streams.get(stream_id)

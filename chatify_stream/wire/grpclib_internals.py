@@ -17,6 +17,8 @@ Private attributes that the subclasses of this package touch, beside the names i
   `_wrapper`, `_wrapper_ctx`
 - `protocol.Connection`: `_connection`, `_transport`
 - `protocol.Stream`: `_transport`, `_h2_connection`
+- `h2.connection.H2Connection`: `_inbound_flow_control_window_manager`
+- `h2.stream.H2Stream`: `_expected_content_length`, `_inbound_window_manager`
 
 tests/wire/test_grpclib_internals.py fails by name when a release takes one of them away; the
 version bounds in pyproject.toml follow from this list.

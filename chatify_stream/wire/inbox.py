@@ -1,5 +1,9 @@
 """What has arrived on one stream: whole messages, in order.
 
+grpclib 0.4.9 took an empty DATA frame for the end, so that a message was lost with status OK; a
+read that was cancelled between a message's prefix and its body lost the prefix; and a message of
+any size was read.
+
 Rules: data is cut into messages when it arrives. A message is given out once; a reader that is
 cancelled takes none. Messages that wait to be given out hold their part of the flow-control
 window, so a reader that is slow slows its peer; all else is given back at once, so that a message

@@ -11,16 +11,14 @@ what is gathered; nothing is kept back longer than until the loop's next turn.
 from __future__ import annotations
 
 import asyncio
-import struct
 from typing import Any
+
+from .frames import DATA, frame_header
 
 __all__ = ["Outbound"]
 
 MOST_GATHERED = 64 * 1024
 """Bytes that are sent at once, so that the transport can tell when its peer does not read."""
-
-HEADER = struct.Struct(">HBBBL")
-"""A frame's header: its length in 3 bytes, type, flags, and stream."""
 
 
 class Outbound:
@@ -110,8 +108,6 @@ class Outbound:
         self.flush()
 
     def _close_data(self) -> None:
-        length = self._data_length
-        self._parts[self._data_header] = HEADER.pack(
-            length >> 8, length & 0xFF, 0, 0, self._data_stream
-        )
+        header = frame_header(self._data_length, DATA, 0, self._data_stream)
+        self._parts[self._data_header] = header
         self._data_stream = 0

@@ -2,7 +2,6 @@
 
 What grpclib 0.4.9 and h2 4.4 do wrong, and these subclasses do right:
 
-- an empty DATA frame ended the read, so that a message was lost with status OK;
 - a frame of an unknown type dropped the connection (RFC 9113, 5.5: ignore it);
 - a protocol error closed the connection without the GOAWAY that says why, and a header that is
   not ASCII without even that;
@@ -24,7 +23,6 @@ from h2.config import H2Configuration
 from h2.connection import ConnectionState, H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
-    DataReceived,
     Event,
     PingAckReceived,
     RequestReceived,
@@ -102,8 +100,8 @@ class WireConnection(Connection):
         super().__init__(connection, cast(asyncio.Transport, outbound), config=config)
         self.outbound = outbound
         self.max_message_size = max_message_size
-        self.blocked: set[CallStream] = set()
-        """The streams that wait for a larger window."""
+        self.blocked: dict[int, CallStream] = {}
+        """The streams that wait for a larger window, by id."""
 
     def create_stream(
         self, *, stream_id: int | None = None, wrapper: Wrapper | None = None
@@ -132,9 +130,11 @@ class WireConnection(Connection):
 
     def window_updated(self, stream_id: int) -> None:
         """Wakes the streams that a larger window, of one stream or of all (0), may help."""
-        for stream in list(self.blocked):
-            if stream_id in (0, stream.id):
+        if stream_id == 0:
+            for stream in self.blocked.values():
                 stream.window_updated.set()
+        elif stream_id in self.blocked:
+            self.blocked[stream_id].window_updated.set()
 
 
 class _H2Connection(H2Connection):
@@ -180,10 +180,6 @@ class _WireEvents(EventsProcessor):
             return
         with suppress(H2ProtocolError):  # when the peer has reset it meanwhile
             self.connection._connection.reset_stream(event.stream_id, ErrorCodes.REFUSED_STREAM)
-
-    def process_data_received(self, event: DataReceived) -> None:
-        if event.flow_controlled_length:
-            super().process_data_received(event)
 
     def process_stream_ended(self, event: StreamEnded) -> None:
         stream = cast("CallStream | None", self.streams.get(event.stream_id))
@@ -232,7 +228,6 @@ class WireProtocol(H2Protocol):
         """The peer takes no new calls on this connection."""
         self._is_silent = True
         self._max_message_size = max_message_size
-        self.outbound: Outbound | None = None
 
     @property
     def is_idle(self) -> bool:
@@ -263,10 +258,10 @@ class WireProtocol(H2Protocol):
         if increment > 0:
             h2_connection.increment_flow_control_window(increment)
 
-        self.outbound = Outbound(transport)
+        outbound = Outbound(transport)
         self.connection = WireConnection(
             h2_connection,
-            self.outbound,
+            outbound,
             config=self.config,
             max_message_size=self._max_message_size,
         )
@@ -283,7 +278,7 @@ class WireProtocol(H2Protocol):
             self.processor.streams,
             to_h2=self._to_h2,
             on_window=self.connection.window_updated,
-            on_ping=self.outbound.write,
+            on_ping=outbound.write,
             on_goaway=self._goaway_received,
         )
         if self._on_open is not None:
@@ -372,16 +367,12 @@ class WireProtocol(H2Protocol):
 
     def abort(self) -> None:
         """Closes the connection now; what has not been sent is lost."""
-        if self.outbound is not None:
-            self.outbound.abort()
+        self.connection.outbound.abort()
 
     def _released(self) -> None:
         if self._is_last_call_in and self.is_idle and not self.connection.is_closing():
-            self._close_gracefully()
-
-    def _close_gracefully(self) -> None:
-        self._say_goaway(ErrorCodes.NO_ERROR)
-        self.processor.close("the connection was drained")
+            self._say_goaway(ErrorCodes.NO_ERROR)
+            self.processor.close("the connection was drained")
 
     def _say_goaway(self, error_code: ErrorCodes) -> None:
         h2_connection = self.connection._connection

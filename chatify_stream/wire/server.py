@@ -15,6 +15,7 @@ import grpclib.server
 from ..errors import ListenError, UsageError
 from .call import Calls, Services
 from .codec import ProtoCodec, StatusDetailsCodec
+from .connections import LAST_WORDS, Connections
 from .grpclib_internals import CodecBase, Configuration, StatusDetailsCodecBase
 from .protocol import WireProtocol, h2_config
 from .stream import MAX_MESSAGE_SIZE
@@ -22,9 +23,6 @@ from .stream import MAX_MESSAGE_SIZE
 __all__ = ["Server"]
 
 log = logging.getLogger(__name__)
-
-LAST_WORDS = 0.5
-"""Seconds for the trailers and GOAWAY of calls that are ended by force to leave."""
 
 SAME_PORT_TRIES = 10
 """Port 0 on several addresses: how often to look for one port that is free on all of them."""
@@ -61,8 +59,7 @@ class Server(grpclib.server.Server):
             self.__dispatch__,
         )
         self._max_message_size = max_message_size
-        self._connections: set[WireProtocol] = set()
-        self._connections_changed = asyncio.Event()
+        self._connections = Connections()
         self._accepting = True
         self._closing = asyncio.Event()
 
@@ -144,19 +141,18 @@ class Server(grpclib.server.Server):
         May be called again. Raises `RuntimeError` when the server was not started.
         """
         self._stop_accepting()
-        for connection in list(self._connections):
+        for connection in self._connections:
             cast(Calls, connection.handler).end()
             connection.close_when_idle()
         self._closing.set()
-        self._connections_changed.set()
+        self._connections.wake()
 
     async def wait_closed(self) -> None:
         """Waits for `close`, then for connections and handlers, a second and a half at the most."""
         await self._closing.wait()
-        await self._no_connections(LAST_WORDS)
-        for connection in list(self._connections):
-            connection.abort()
-        await self._no_connections(LAST_WORDS)
+        await self._connections.all_closed(LAST_WORDS)
+        self._connections.abort()
+        await self._connections.all_closed(LAST_WORDS)
         if calls := set(self._services.calls):
             _, stuck = await asyncio.wait(calls, timeout=LAST_WORDS)
             if stuck:
@@ -171,9 +167,9 @@ class Server(grpclib.server.Server):
         meanwhile, ends the wait.
         """
         self._stop_accepting()
-        for connection in list(self._connections):
+        for connection in self._connections:
             connection.drain()
-        await self._no_connections(grace - LAST_WORDS, or_closing=True)
+        await self._connections.all_closed(grace - LAST_WORDS, unless=self._closing)
         self.close()
         await self.wait_closed()
 
@@ -183,13 +179,6 @@ class Server(grpclib.server.Server):
         self._server.close()
         self._accepting = False
 
-    async def _no_connections(self, timeout: float, *, or_closing: bool = False) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                while self._connections and not (or_closing and self._closing.is_set()):
-                    self._connections_changed.clear()
-                    await self._connections_changed.wait()
-
     def _protocol_factory(self) -> WireProtocol:
         calls = Calls(self._services)
         return WireProtocol(
@@ -198,7 +187,7 @@ class Server(grpclib.server.Server):
             self._h2_config,
             max_message_size=self._max_message_size,
             on_open=self._connection_opened,
-            on_close=self._connection_closed,
+            on_close=self._connections.discard,
             on_last_call=calls.refuse,
         )
 
@@ -206,7 +195,3 @@ class Server(grpclib.server.Server):
         self._connections.add(connection)
         if not self._accepting:  # it was in the backlog when the server stopped listening
             connection.drain()
-
-    def _connection_closed(self, connection: WireProtocol) -> None:
-        self._connections.discard(connection)
-        self._connections_changed.set()

@@ -125,9 +125,7 @@ class CallStream(H2Stream):
                     chunk = data[sent : sent + size]
                     sent += size
                     is_last = sent == len(data)
-                    if not (is_last and end_stream) and self._send_now(chunk):
-                        pass
-                    else:
+                    if (is_last and end_stream) or not self._send_now(chunk):
                         self._h2_connection.send_data(self.id, chunk, end_stream and is_last)
                         self._transport.write(self._h2_connection.data_to_send())
                     if is_last:
@@ -174,11 +172,11 @@ class CallStream(H2Stream):
             if window > 0:
                 return min(size, window, self._h2_connection.max_outbound_frame_size)
             self.window_updated.clear()
-            self.connection.blocked.add(self)
+            self.connection.blocked[self.id] = self
             try:
                 await self.window_updated.wait()
             finally:
-                self.connection.blocked.discard(self)
+                del self.connection.blocked[self.id]
 
     async def end(self) -> None:
         async with self._sending:

@@ -11,6 +11,8 @@ import re
 import grpclib.client
 import grpclib.protocol
 import grpclib.server
+import h2.connection
+import h2.stream
 import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -30,8 +32,10 @@ def documented() -> list[tuple[str, str]]:
 
 
 def source_of(owner: str) -> str:
-    module, cls = owner.split(".")
+    module, _, cls = owner.rpartition(".")
     modules = {
+        "h2.connection": h2.connection,
+        "h2.stream": h2.stream,
         "client": grpclib.client,
         "protocol": grpclib.protocol,
         "server": grpclib.server,
@@ -42,6 +46,7 @@ def source_of(owner: str) -> str:
 def test_the_list_is_read() -> None:
     """The docstring can be read by this test."""
     assert ("server.Server", "_mapping") in documented()
+    assert ("h2.stream.H2Stream", "_inbound_window_manager") in documented()
     assert len(documented()) > 30
 
 
