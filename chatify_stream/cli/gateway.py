@@ -9,12 +9,11 @@ from typing import Any
 
 import click
 
-from ..address import Address
 from ..config import GatewaySettings
 from .exits import CommandError, reporting_errors
 from .logs import configure_logging
 from .options import load_settings, settings_options
-from .stopping import StopSignals, run_until_stopped
+from .stopping import serve_until_stopped
 
 __all__ = ["gateway"]
 
@@ -43,8 +42,5 @@ async def _serve(settings: GatewaySettings) -> None:
             f"the gateway needs {error.name}: pip install 'chatify-stream[gateway]'"
         ) from error
     server = GatewayServer(create_app(settings.target, settings.timeout))
-    with StopSignals() as signals:
-        await server.start(settings.host, settings.port)
-        click.echo(f"listening on {Address(settings.host, server.port)}")
-        await run_until_stopped(signals, server.close, settings.grace)
+    await serve_until_stopped(server, settings.host, settings.port, settings.grace)
     log.info("stopped")

@@ -11,14 +11,14 @@ import click
 
 from ..config import CONFIG_VARIABLE, Loaded, Setting, all_settings, load
 
-__all__ = ["config_file_option", "load_settings", "settings_options"]
+__all__ = ["load_settings", "settings_options"]
 
 PARAMETER_DOT = "__"
 """Stands in the names of parameters for the dot of `section.key`."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-config_file_option = click.option(
+_config_file_option = click.option(
     "--config",
     "config_file",
     metavar="FILE",
@@ -35,7 +35,7 @@ def settings_options(*sections: str) -> Callable[[F], F]:
         for setting in reversed(list(all_settings())):
             if setting.section in sections:
                 command = _option(setting)(command)
-        return config_file_option(command)
+        return _config_file_option(command)
 
     return decorate
 

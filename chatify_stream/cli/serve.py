@@ -9,14 +9,13 @@ from typing import Any
 
 import click
 
-from ..address import Address
 from ..config import ServerSettings
 from ..server import ChatServer
 from ..template import reply_template
 from .exits import reporting_errors
 from .logs import configure_logging
 from .options import load_settings, settings_options
-from .stopping import StopSignals, run_until_stopped
+from .stopping import serve_until_stopped
 
 __all__ = ["serve"]
 
@@ -43,8 +42,5 @@ async def _serve(settings: ServerSettings) -> None:
         reflection=settings.reflection,
         max_message_size=settings.max_message_size,
     )
-    with StopSignals() as signals:
-        await server.start(settings.host, settings.port)
-        click.echo(f"listening on {Address(settings.host, server.port)}")
-        await run_until_stopped(signals, server.close, settings.grace)
+    await serve_until_stopped(server, settings.host, settings.port, settings.grace)
     log.info("stopped")

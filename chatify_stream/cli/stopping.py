@@ -7,8 +7,13 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable
 from types import FrameType, TracebackType
+from typing import Any, Protocol
 
-__all__ = ["StopSignals", "run_until_stopped"]
+import click
+
+from ..address import Address
+
+__all__ = ["StopSignals", "run_until_stopped", "serve_until_stopped"]
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +29,7 @@ class StopSignals:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._received: asyncio.Queue[signal.Signals] = asyncio.Queue()
-        self._previous: dict[signal.Signals, object] = {}
+        self._previous: dict[signal.Signals, Any] = {}
 
     async def wait(self) -> signal.Signals:
         """The next signal, which may have come already."""
@@ -46,12 +51,31 @@ class StopSignals:
     ) -> None:
         for number in SIGNALS:
             if number in self._previous:
-                signal.signal(number, self._previous[number])  # type: ignore[arg-type]
+                signal.signal(number, self._previous[number])
             else:
                 self._loop.remove_signal_handler(number)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._loop.call_soon_threadsafe(self._received.put_nowait, signal.Signals(number))
+
+
+class Stoppable(Protocol):
+    """A server that listens on one port."""
+
+    @property
+    def port(self) -> int: ...
+
+    async def start(self, host: str, port: int) -> None: ...
+
+    async def close(self, grace: float) -> None: ...
+
+
+async def serve_until_stopped(server: Stoppable, host: str, port: int, grace: float) -> None:
+    """Starts the server, says on standard output where it listens, and stops it on a signal."""
+    with StopSignals() as signals:
+        await server.start(host, port)
+        click.echo(f"listening on {Address(host, server.port)}")
+        await run_until_stopped(signals, server.close, grace)
 
 
 async def run_until_stopped(

@@ -88,24 +88,8 @@ class Seconds:
         return '"none"' if value is None else repr(value).removesuffix(".0")
 
 
-@dataclass(frozen=True)
-class Text:
-    """Text that a function finds right."""
-
-    what: str
-    verify: Callable[[str], object]
-    """Raises `ValueError` for wrong text."""
-
-    @property
-    def allowed(self) -> str:
-        return self.what
-
-    def check(self, value: Any) -> str:
-        if not isinstance(value, str):
-            raise ValueError
-        _check_unicode(value)
-        self.verify(value)
-        return value
+class _Written:
+    """What stands as text in TOML, too."""
 
     def from_text(self, text: str) -> str:
         return text
@@ -115,25 +99,32 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Text(_Written):
+    """Text that a function finds right."""
+
+    allowed: str
+    verify: Callable[[str], object]
+    """Raises `ValueError` for wrong text."""
+
+    def check(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError
+        _check_unicode(value)
+        self.verify(value)
+        return value
+
+
+@dataclass(frozen=True)
 class Texts:
     """A list of texts; commas part them where it is written as one text."""
 
-    what: str
+    allowed: str
     verify: Callable[[str], object]
-
-    @property
-    def allowed(self) -> str:
-        return self.what
 
     def check(self, value: Any) -> tuple[str, ...]:
         if not isinstance(value, list | tuple):
             raise ValueError
-        for each in value:
-            if not isinstance(each, str):
-                raise ValueError
-            _check_unicode(each)
-            self.verify(each)
-        return tuple(value)
+        return tuple(map(Text(self.allowed, self.verify).check, value))
 
     def from_text(self, text: str) -> list[str]:
         return [part.strip() for part in text.split(",")] if text.strip() else []
@@ -143,7 +134,7 @@ class Texts:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(_Written):
     """One of a few words."""
 
     words: tuple[str, ...]
@@ -156,12 +147,6 @@ class Choice:
         if not isinstance(value, str) or value not in self.words:
             raise ValueError
         return value
-
-    def from_text(self, text: str) -> str:
-        return text
-
-    def to_toml(self, value: str) -> str:
-        return _toml_string(value)
 
 
 @dataclass(frozen=True)

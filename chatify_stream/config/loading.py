@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ def load(
         section: cls(**{s.key: values[s.name] for s in known.values() if s.section == section})
         for section, cls in SECTIONS.items()
     }
-    return Loaded(Settings(**sections), sources)  # type: ignore[arg-type]
+    return Loaded(Settings(**sections), sources)  # type: ignore[arg-type] # each has its own class
 
 
 def _from_file(
@@ -129,20 +129,23 @@ def _from_environment(
             continue
         setting = by_variable.get(variable)
         if setting is None:
-            rest = variable.upper().removeprefix(PREFIX)
+            # Without the prefix, which makes every name look near.
             rests = [name.removeprefix(PREFIX) for name in (*by_variable, CONFIG_VARIABLE)]
-            near = difflib.get_close_matches(rest, rests, n=1, cutoff=0.6)
+            near = _near(variable.upper().removeprefix(PREFIX), rests)
             nearest = (
-                f"did you mean {PREFIX}{near[0]}?"
-                if near
-                else "`chatify-stream config init` lists them all"
+                "`chatify-stream config init` lists them all"
+                if near is None
+                else f"did you mean {PREFIX}{near}?"
             )
             problems.append(ConfigProblem(variable, f"{text!r} is not a setting; {nearest}"))
         else:
             yield setting, text
 
 
-def _nearest(word: str, words: Iterable[str]) -> str:
-    words = list(words)
-    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(words)}"
+def _nearest(word: str, words: Collection[str]) -> str:
+    near = _near(word, words)
+    return f"there are {', '.join(words)}" if near is None else f"did you mean {near}?"
+
+
+def _near(word: str, words: Collection[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(word, words, n=1, cutoff=0.6)), None)

@@ -28,6 +28,7 @@ __all__ = [
 
 
 _HOST = Text('a host name or an IP address, such as "127.0.0.1" or "::"', check_host)
+_ANY = "0.0.0.0"  # noqa: S104 - where the original service listens
 _PORT = Integer(0, 65535)
 _TARGET = Text('the address of the server, such as "localhost:9000"', parse_address)
 
@@ -36,13 +37,14 @@ def _setting(default: Any, kind: Kind, doc: str) -> Any:
     return dataclasses.field(default=default, metadata={"kind": kind, "doc": doc})
 
 
+@dataclass(frozen=True)
 class _Section:
     """Checks every field when it is built."""
 
     def __post_init__(self) -> None:
         problems = []
         section = _section_name(type(self))
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+        for field in dataclasses.fields(self):
             kind: Kind = field.metadata["kind"]
             value = getattr(self, field.name)
             try:
@@ -58,7 +60,7 @@ class _Section:
 class ServerSettings(_Section):
     """The chat server: `chatify-stream serve`."""
 
-    host: str = _setting("0.0.0.0", _HOST, "Where to listen; 0.0.0.0 is every IPv4 interface.")  # noqa: S104
+    host: str = _setting(_ANY, _HOST, "Where to listen; 0.0.0.0 is every IPv4 interface.")
     port: int = _setting(9000, _PORT, "The TCP port to listen on; 0 takes a free one.")
     grace: float = _setting(
         10.0, Seconds(zero=True), "Seconds that open calls have to end when the server stops."
@@ -96,7 +98,7 @@ class ClientSettings(_Section):
 class GatewaySettings(_Section):
     """The HTTP gateway: `chatify-stream gateway`."""
 
-    host: str = _setting("0.0.0.0", _HOST, "Where to listen; 0.0.0.0 is every IPv4 interface.")  # noqa: S104
+    host: str = _setting(_ANY, _HOST, "Where to listen; 0.0.0.0 is every IPv4 interface.")
     port: int = _setting(8010, _PORT, "The TCP port to listen on; 0 takes a free one.")
     target: str = _setting("localhost:9000", _TARGET, "The chat server behind the gateway.")
     timeout: float = _setting(
@@ -170,7 +172,7 @@ class Setting:
 def all_settings() -> Iterator[Setting]:
     """Every setting, section by section."""
     for section, cls in SECTIONS.items():
-        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        for field in dataclasses.fields(cls):
             yield Setting(
                 section, field.name, field.metadata["kind"], field.metadata["doc"], field.default
             )
