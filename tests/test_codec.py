@@ -126,7 +126,7 @@ class TestChatCodec:
         [
             (ChatRsp(message="a"), "of type ChatReq, not ChatRsp"),
             (ChatReq(name="\udcff"), "not valid Unicode"),
-            (ChatReq(name=5), "cannot be encoded"),  # type: ignore[arg-type]
+            (ChatReq(name=5), "cannot be encoded"),
         ],
     )
     def test_what_cannot_be_encoded(self, message: object, text: str) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from chatify_stream import ChatClient, Status, StatusError
@@ -88,7 +89,6 @@ def test_session_handler() -> None:
 
 def test_fastapi_app() -> None:
     """The chat server lives in the lifespan of the application, and shares its state."""
-    httpx = pytest.importorskip("httpx")
     http, chat = free_port(), free_port()
     argv = [sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES), "fastapi_app:app"]
     with Process(*argv, "--port", str(http), env={"CHAT_PORT": str(chat)}) as server:

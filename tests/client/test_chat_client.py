@@ -30,7 +30,7 @@ async def handled_by(handler: Handler, **options: object) -> AsyncIterator[ChatC
     """A client of a server with this handler."""
     async with ChatServer(handler=handler) as server:
         await server.start("127.0.0.1", 0)
-        async with ChatClient(f"127.0.0.1:{server.port}", **options) as chat:  # type: ignore[arg-type]
+        async with ChatClient(f"127.0.0.1:{server.port}", **options) as chat:
             yield chat
 
 
@@ -174,7 +174,7 @@ class TestErrors:
         """A message is a str, and the call goes on."""
         async with ChatClient(target) as chat:
             with pytest.raises(UsageError, match="a message is a str"):
-                await chat.send(text)  # type: ignore[arg-type]
+                await chat.send(text)
             await chat.send("Ada")
             assert await chat.receive() == hello("Ada")
 

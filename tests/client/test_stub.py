@@ -58,7 +58,7 @@ async def fail_later() -> AsyncIterator[ChatReq]:
 
 
 @pytest.mark.parametrize("messages", [fail_at_once, fail_later])
-async def test_messages_that_fail(stub: ServiceStub, server: ChatServer, messages) -> None:  # type: ignore[no-untyped-def]
+async def test_messages_that_fail(stub: ServiceStub, server: ChatServer, messages) -> None:
     """An error in the messages is raised to the reader, and the server learns of the end."""
     with pytest.raises(ValueError, match="no more names"):
         async for _ in stub.chat(messages()):
@@ -70,7 +70,7 @@ async def test_messages_that_fail(stub: ServiceStub, server: ChatServer, message
 async def test_a_message_of_another_type(stub: ServiceStub) -> None:
     """A message of a wrong type is raised to the reader."""
     with pytest.raises(Exception, match="of type ChatReq, not str"):
-        async for _ in stub.chat(["Ada"]):  # type: ignore[list-item]
+        async for _ in stub.chat(["Ada"]):
             pass
 
 
@@ -126,7 +126,7 @@ async def test_leaving_the_iteration(stub: ServiceStub, server: ChatServer) -> N
 
     replies = stub.chat(messages())
     assert (await anext(aiter(replies))).message == "Hello Ada"
-    await replies.aclose()  # type: ignore[attr-defined]
+    await replies.aclose()
     while server.open_calls:
         await asyncio.sleep(0)
 

@@ -100,12 +100,12 @@ def test_frozen(section: type[Any]) -> None:
 def test_settings_are_frozen() -> None:
     """No section can be replaced."""
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Settings().server = ServerSettings()  # type: ignore[misc]
+        Settings().server = ServerSettings()
 
 
 def test_conversion() -> None:
     """A value is held in its own type, whatever it was given in."""
-    settings = ServerSettings(grace=3, paths=["/a/b"])  # type: ignore[arg-type]
+    settings = ServerSettings(grace=3, paths=["/a/b"])
     assert settings.paths == ("/a/b",)
     assert type(settings.grace) is float
 
@@ -179,7 +179,7 @@ def test_checked_when_built(section: type[Any], key: str, value: Any, text: str)
 def test_all_problems() -> None:
     """Building settings reports all that is wrong, not the first alone."""
     with pytest.raises(ConfigError) as caught:
-        ServerSettings(port=-1, grace=-1, reflection="no")  # type: ignore[arg-type]
+        ServerSettings(port=-1, grace=-1, reflection="no")
     assert [problem.text.split(" ")[0] for problem in caught.value.problems] == [
         "server.port",
         "server.grace",

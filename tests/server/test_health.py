@@ -72,7 +72,7 @@ async def test_watch(stub: HealthStub, server: ChatServer) -> None:
     server.health.set_status("mine", ServingStatus.SERVING)
     server.health.set_status("mine", ServingStatus.NOT_SERVING)
     assert await anext(watch) == serving(ServingStatus.NOT_SERVING)
-    await watch.aclose()  # type: ignore[attr-defined]
+    await watch.aclose()
 
 
 async def test_the_server_stops(stub: HealthStub, server: ChatServer) -> None:

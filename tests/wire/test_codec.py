@@ -26,7 +26,7 @@ class TestProtoCodec:
             ("a", "of type ChatReq, not str"),
             (None, "of type ChatReq, not NoneType"),
             (ChatReq(name="\udcff"), "not valid Unicode"),
-            (ChatReq(name=5), "cannot be encoded"),  # type: ignore[arg-type]
+            (ChatReq(name=5), "cannot be encoded"),
         ],
     )
     def test_what_cannot_be_encoded(self, message: object, text: str) -> None:

@@ -41,7 +41,7 @@ class Transport:
 
 def make() -> tuple[Outbound, Transport]:
     transport = Transport()
-    return Outbound(transport), transport  # type: ignore[arg-type]
+    return Outbound(transport), transport
 
 
 def frames_of(data: bytes) -> list[tuple[int, bytes]]:

@@ -33,7 +33,7 @@ BOB = bytes(Ask(service="Bob"))
 
 
 def headers_of(event: TrailersReceived | ResponseReceived) -> dict[str, str]:
-    return dict(event.headers)  # type: ignore[arg-type]
+    return dict(event.headers)
 
 
 async def answers(client: RawClient, stream_id: int) -> tuple[list[str], str]:

@@ -90,7 +90,7 @@ class TestSending:
             await service.started.wait()
             (connection,) = server._connections
             stream = connection.processor.streams[1]
-            while not stream.remote_ended:  # type: ignore[attr-defined]
+            while not stream.remote_ended:
                 await asyncio.sleep(0)
             everything_sent.set()
             await other()
@@ -124,7 +124,7 @@ class TestSending:
 
 async def fill(stream: object, message: Ask) -> None:
     while True:
-        await stream.send_message(message)  # type: ignore[attr-defined]
+        await stream.send_message(message)
 
 
 class TestReading:

@@ -1,0 +1,265 @@
+"""Tests of wire/client_stream.py: what a call raises."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import RequestReceived
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatify_stream.errors import (
+    CallError,
+    CancelledCallError,
+    ClosedError,
+    DeadlineExceededError,
+    PeerProtocolError,
+    StatusError,
+    UnavailableError,
+    UsageError,
+)
+from chatify_stream.wire import Cardinality, Channel, Server, Status
+from chatify_stream.wire.client_stream import encode_timeout
+from chatify_stream.wire.request import read_request
+
+from .calling import RESPONSE, call, failure, scripted_server
+from .raw import framed, request_headers
+from .services import Answer, Ask, Echo
+
+
+class TestResets:
+    @pytest.mark.parametrize(
+        ("code", "kind", "status"),
+        [
+            (ErrorCodes.REFUSED_STREAM, UnavailableError, Status.UNAVAILABLE),
+            (ErrorCodes.CANCEL, CancelledCallError, Status.CANCELLED),
+            (ErrorCodes.ENHANCE_YOUR_CALM, StatusError, Status.RESOURCE_EXHAUSTED),
+            (ErrorCodes.INADEQUATE_SECURITY, StatusError, Status.PERMISSION_DENIED),
+            (ErrorCodes.NO_ERROR, StatusError, Status.INTERNAL),
+            (ErrorCodes.PROTOCOL_ERROR, StatusError, Status.INTERNAL),
+            (0xABC, StatusError, Status.INTERNAL),
+        ],
+    )
+    async def test_codes(self, code: int, kind: type[CallError], status: Status) -> None:
+        """A reset is the status that gRPC has for its code, and the text names the code."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            h2.reset_stream(event.stream_id, code)
+
+        async with scripted_server(behave) as channel:
+            error = await failure(channel)
+        assert type(error) is kind
+        assert isinstance(error, CallError)
+        assert error.status is status
+        name = code.name if isinstance(code, ErrorCodes) else str(code)
+        assert name in str(error)
+
+    async def test_a_reset_after_the_answer(self) -> None:
+        """A server may reset a request it does not want to the end: its answer counts."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            h2.send_headers(event.stream_id, RESPONSE)
+            h2.send_data(event.stream_id, framed(bytes(Answer(name="one"))))
+            h2.send_data(event.stream_id, framed(bytes(Answer(name="two"))))
+            h2.send_headers(event.stream_id, [("grpc-status", "0")], end_stream=True)
+            h2.reset_stream(event.stream_id, ErrorCodes.NO_ERROR)
+
+        async with scripted_server(behave) as channel, call(channel) as stream:
+            await stream.send_request()
+            assert [message.name async for message in stream] == ["one", "two"]
+            await stream.recv_trailing_metadata()
+            with pytest.raises(ClosedError):
+                await stream.send_message(Ask(service="too late"))
+
+    async def test_a_sender_learns_the_status(self) -> None:
+        """Who sends to a call that has failed gets its status, also while it waits to send."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            headers = [*RESPONSE, ("grpc-status", "7"), ("grpc-message", "no%21")]
+            h2.send_headers(event.stream_id, headers, end_stream=True)
+            h2.reset_stream(event.stream_id, ErrorCodes.NO_ERROR)
+
+        async with scripted_server(behave) as channel:
+            with pytest.raises(StatusError) as caught:
+                async with call(channel) as stream:
+                    while True:
+                        await stream.send_message(Ask(service="x" * 10_000))
+        assert (caught.value.status, caught.value.message) == (Status.PERMISSION_DENIED, "no!")
+
+    async def test_a_reset_at_the_deadline(self) -> None:
+        """A reset with CANCEL once the deadline is over is the deadline."""
+        async with scripted_server(lambda h2, event: None) as channel:
+            error = await failure(channel, timeout=0.1)
+        assert type(error) is DeadlineExceededError
+
+
+class TestAnswers:
+    @pytest.mark.parametrize(
+        ("headers", "status"),
+        [
+            ([(":status", "404"), ("content-type", "text/html")], Status.UNIMPLEMENTED),
+            ([(":status", "503")], Status.UNAVAILABLE),
+            ([(":status", "200"), ("content-type", "text/html")], Status.UNKNOWN),
+            ([(":status", "200")], Status.UNKNOWN),
+            ([*RESPONSE, ("grpc-status", "many")], Status.UNKNOWN),
+        ],
+    )
+    async def test_answers_that_are_not_grpc(
+        self, headers: list[tuple[str, str]], status: Status
+    ) -> None:
+        """An answer of HTTP alone is the peer's mistake, with the status that gRPC has for it."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            h2.send_headers(event.stream_id, headers, end_stream=True)
+
+        async with scripted_server(behave) as channel:
+            error = await failure(channel)
+        assert type(error) is PeerProtocolError
+        assert error.status is status
+
+    async def test_http_1(self) -> None:
+        """A server that speaks HTTP/1.1 is told apart from one that is not there."""
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(65536)
+            writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+            writer.close()
+
+        listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = listener.sockets[0].getsockname()[1]
+        async with Channel("127.0.0.1", port) as channel:
+            error = await failure(channel)
+        listener.close()
+        assert type(error) is PeerProtocolError
+        assert f"127.0.0.1:{port} does not speak gRPC" in str(error)
+
+    async def test_a_status_before_the_requests_end(self) -> None:
+        """A server may answer OK before this side has ended: that is the end of the call."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            h2.send_headers(event.stream_id, [*RESPONSE, ("grpc-status", "0")], end_stream=True)
+
+        async with scripted_server(behave) as channel, call(channel) as stream:
+            await stream.send_request()
+            assert await stream.recv_message() is None
+
+    async def test_1xx(self) -> None:
+        """Interim responses come before the answer and mean nothing."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            h2.send_headers(event.stream_id, [(":status", "103"), ("link", "x")])
+            h2.send_headers(event.stream_id, [*RESPONSE, ("grpc-status", "0")], end_stream=True)
+
+        async with scripted_server(behave) as channel, call(channel) as stream:
+            await stream.send_request(end=True)
+            assert await stream.recv_message() is None
+
+    async def test_what_came_before_the_loss(self, server: Server, channel: Channel) -> None:
+        """Messages that had come before the connection was lost are read, then comes the error."""
+        async with call(channel) as stream:
+            for name in "abc":
+                await stream.send_message(Ask(service=name))
+            received = [(await stream.recv_message()).name]
+            while len(stream._stream.inbox._messages) < 2:
+                await asyncio.sleep(0)
+            for connection in list(server._connections):
+                connection.abort()
+            while channel._connected:
+                await asyncio.sleep(0)
+            with pytest.raises(UnavailableError, match="was lost"):
+                while True:
+                    received.append((await stream.recv_message()).name)
+            await stream.cancel()
+        assert received == ["a", "b", "c"]
+
+    async def test_the_connection_is_lost(self, server: Server, channel: Channel) -> None:
+        """A call whose connection is cut is UNAVAILABLE."""
+        with pytest.raises(UnavailableError, match="was lost"):
+            async with call(channel) as stream:
+                await stream.send_request()
+                for connection in list(server._connections):
+                    connection.abort()
+                await stream.recv_message()
+
+
+class TestUse:
+    async def test_metadata_that_cannot_be_sent(self, channel: Channel) -> None:
+        """Metadata with a wrong key or value is the caller's mistake."""
+        for metadata in ({"Upper": "a"}, {"grpc-x": "a"}, {"text": "ü"}, {"text": b"a"}):
+            with pytest.raises(UsageError):
+                async with call(channel, metadata=metadata) as stream:
+                    await stream.send_request()
+
+    async def test_leaving_a_call_that_was_not_ended(self, channel: Channel) -> None:
+        """Leaving before the requests are ended is a mistake, and does not hang."""
+        with pytest.raises(UsageError, match="not ended"):
+            async with call(channel) as stream:
+                await stream.send_message(Ask(service="Ada"))
+                await stream.recv_message()
+
+    async def test_leaving_a_call_that_was_not_begun(self, channel: Channel) -> None:
+        """A call that was entered and left without a request is nothing."""
+        async with call(channel, timeout=60):
+            pass
+
+    async def test_an_exception_resets_the_call(self, channel: Channel, service: Echo) -> None:
+        """An exception that leaves the call resets it: the handler is cancelled."""
+        with pytest.raises(KeyError):
+            async with channel.request(
+                "/test.Echo/Run", Cardinality.STREAM_STREAM, Ask, Answer
+            ) as stream:
+                await stream.send_request()
+                await service.started.wait()
+                raise KeyError
+        await asyncio.wait_for(service.ended.wait(), 10)
+
+    async def test_cancel(self, channel: Channel, service: Echo) -> None:
+        """`cancel` ends the call on both sides, wakes who reads, and may be called again."""
+        async with channel.request(
+            "/test.Echo/Run", Cardinality.STREAM_STREAM, Ask, Answer
+        ) as stream:
+            await stream.send_request()
+            await service.started.wait()
+            reading = asyncio.create_task(stream.recv_message())
+            await asyncio.sleep(0)
+            await stream.cancel()
+            await stream.cancel()
+            with pytest.raises(CancelledCallError):
+                await reading
+            with pytest.raises(CancelledCallError):
+                await stream.send_message(Ask(service="Ada"))
+        await asyncio.wait_for(service.ended.wait(), 10)
+
+    async def test_a_deadline_in_the_past(self, channel: Channel) -> None:
+        """A call without any time left is not sent."""
+        error = await failure(channel, timeout=0)
+        assert type(error) is DeadlineExceededError
+
+    async def test_unary_rules(self, channel: Channel) -> None:
+        """A unary request is one message, and wrong use of it is said."""
+        with pytest.raises(UsageError, match="needs its message"):
+            async with channel.request(
+                "/test.Echo/One", Cardinality.UNARY_UNARY, Ask, Answer
+            ) as stream:
+                await stream.send_request(end=True)
+
+    async def test_sending_the_request_twice(self, channel: Channel) -> None:
+        """The request goes out once."""
+        with pytest.raises(UsageError, match="already"):
+            async with call(channel) as stream:
+                await stream.send_request()
+                await stream.send_request()
+
+
+@given(st.floats(0, 99_999_999))
+def test_timeouts_are_never_shortened(seconds: float) -> None:
+    """The server waits at least as long as the client, and not a part in ten thousand longer."""
+    request = read_request(
+        request_headers(grpc_timeout=encode_timeout(seconds)), {"/test.Echo/Echo"}, "proto"
+    )
+    assert request.deadline is not None
+    # Reading it takes a moment, which the deadline already lacks.
+    assert seconds - 1 <= request.deadline.time_remaining() <= seconds * 1.0001 + 1e-6
