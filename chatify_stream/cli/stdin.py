@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import threading
 from collections.abc import AsyncIterator
 
@@ -51,23 +50,26 @@ def _text(line: bytes | bytearray, number: int) -> str:
 
 async def _chunks() -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
-    chunks: asyncio.Queue[bytes] = asyncio.Queue(CHUNKS_AHEAD)
+    chunks: asyncio.Queue[bytes] = asyncio.Queue()
+    places = threading.Semaphore(CHUNKS_AHEAD)
 
     def read() -> None:
         # Unbuffered: a buffered reader's lock, held here, would crash the interpreter's exit.
         with open(0, "rb", buffering=0, closefd=False) as stdin:
             chunk = b"unread"
             while chunk:
+                places.acquire()
                 try:
                     chunk = stdin.read(CHUNK) or b""
                 except OSError:  # standard input is closed
                     chunk = b""
                 try:
-                    asyncio.run_coroutine_threadsafe(chunks.put(chunk), loop).result()
-                except (RuntimeError, concurrent.futures.CancelledError):  # the loop has ended
+                    loop.call_soon_threadsafe(chunks.put_nowait, chunk)
+                except RuntimeError:  # the loop has ended
                     return
 
     # A daemon, because nothing can wake it from its read when the call ends first.
     threading.Thread(target=read, name="stdin", daemon=True).start()
     while chunk := await chunks.get():
+        places.release()
         yield chunk
