@@ -23,7 +23,7 @@ from .errors import (
 )
 from .messages.service.v1 import ChatReq, ChatRsp
 from .server import ChatServer, HealthService, ServingStatus, Session
-from .wire import Status
+from .wire import Limits, Status
 
 __all__ = [
     "CallError",
@@ -38,6 +38,7 @@ __all__ = [
     "ConfigError",
     "DeadlineExceededError",
     "HealthService",
+    "Limits",
     "ListenError",
     "PeerProtocolError",
     "ServiceStub",

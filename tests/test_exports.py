@@ -21,6 +21,7 @@ PUBLIC = [
     "ConfigError",
     "DeadlineExceededError",
     "HealthService",
+    "Limits",
     "ListenError",
     "PeerProtocolError",
     "ServiceStub",

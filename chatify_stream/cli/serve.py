@@ -12,6 +12,7 @@ import click
 from ..config import ServerSettings
 from ..server import ChatServer
 from ..template import reply_template
+from ..wire import Limits
 from .exits import reporting_errors
 from .logs import configure_logging
 from .options import load_settings, settings_options
@@ -40,7 +41,7 @@ async def _serve(settings: ServerSettings) -> None:
         reply=reply_template(settings.reply),
         paths=settings.paths,
         reflection=settings.reflection,
-        max_message_size=settings.max_message_size,
+        limits=Limits(max_message_size=settings.max_message_size),
     )
     await serve_until_stopped(server, settings.host, settings.port, settings.grace)
     log.info("stopped")

@@ -11,7 +11,7 @@ from ..address import check_method_path
 from ..codec import ChatCodec
 from ..errors import UsageError
 from ..template import DEFAULT_TEMPLATE, reply_template
-from ..wire import MAX_MESSAGE_SIZE, MethodHandler, Server
+from ..wire import Limits, MethodHandler, Server
 from .chat_service import CHAT_PATHS, ChatService, Handler, Reply, replying
 from .health import HealthService, ServingStatus
 
@@ -42,7 +42,7 @@ class ChatServer:
 
     `paths` are additional names under which Chat is served, each of the form `/Service/Method`.
 
-    `max_message_size`: bytes; a larger request ends its call RESOURCE_EXHAUSTED.
+    `limits` are what one client may cost, such as `Limits(max_message_size=65536)`.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class ChatServer:
         paths: Sequence[str] = (),
         reflection: bool = False,
         descriptor_sets: Sequence[bytes] = (),
-        max_message_size: int = MAX_MESSAGE_SIZE,
+        limits: Limits | None = None,
     ) -> None:
         if reply is not None and handler is not None:
             raise UsageError("pass reply= or handler=, not both")
@@ -66,7 +66,7 @@ class ChatServer:
         self._methods: dict[str, MethodHandler] = {}
         self._service_names: list[str] = []
         self._server: Server | None = None
-        self._max_message_size = max_message_size
+        self._limits = limits
         self._reflection = reflection
         self._descriptor_sets = tuple(descriptor_sets)
         self.health = HealthService()
@@ -117,7 +117,7 @@ class ChatServer:
         server = Server(
             [_Methods(self._methods | self._reflection_methods())],
             codec=ChatCodec(),
-            max_message_size=self._max_message_size,
+            limits=self._limits,
         )
         if options.get("sock") is not None or options.get("path") is not None:
             await server.start(ssl=ssl, **options)

@@ -16,19 +16,22 @@ from .channel import CONNECT_TIMEOUT, Channel
 from .client_stream import ClientStream
 from .codec import ProtoCodec, StatusDetailsCodec
 from .grpclib_internals import MetadataLike
+from .limits import CHANNEL_LIMITS, MAX_MESSAGE_SIZE, Limits, Rate
 from .server import Server
-from .stream import MAX_MESSAGE_SIZE
 
 __all__ = [
+    "CHANNEL_LIMITS",
     "CONNECT_TIMEOUT",
     "MAX_MESSAGE_SIZE",
     "Cardinality",
     "Channel",
     "ClientStream",
     "Deadline",
+    "Limits",
     "MetadataLike",
     "MethodHandler",
     "ProtoCodec",
+    "Rate",
     "Server",
     "ServerStream",
     "Status",

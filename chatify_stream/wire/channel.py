@@ -24,6 +24,7 @@ from multidict import MultiDict
 from ..errors import ClosedError, UnavailableError, UsageError
 from .client_stream import ClientStream
 from .codec import ProtoCodec, StatusDetailsCodec
+from .connection import h2_config
 from .connections import LAST_WORDS, Connections
 from .grpclib_internals import (
     ClientHandler,
@@ -34,8 +35,8 @@ from .grpclib_internals import (
     MetadataLike,
     StatusDetailsCodecBase,
 )
-from .protocol import WireProtocol, h2_config
-from .stream import MAX_MESSAGE_SIZE
+from .limits import CHANNEL_LIMITS, Limits
+from .protocol import WireProtocol
 
 __all__ = ["CONNECT_TIMEOUT", "Channel"]
 
@@ -56,7 +57,7 @@ class Channel(grpclib.client.Channel):
         port: int | None = None,
         *,
         connect_timeout: float = CONNECT_TIMEOUT,
-        max_message_size: int = MAX_MESSAGE_SIZE,
+        limits: Limits = CHANNEL_LIMITS,
         path: str | None = None,
         codec: CodecBase | None = None,
         status_details_codec: StatusDetailsCodecBase | None = None,
@@ -65,7 +66,7 @@ class Channel(grpclib.client.Channel):
     ) -> None:
         """`connect_timeout`: seconds that reaching the server may take.
 
-        `max_message_size`: bytes; a larger reply ends its call RESOURCE_EXHAUSTED.
+        `limits`: what the server may cost, such as the size of its messages.
         """
         super().__init__(
             host,
@@ -78,7 +79,7 @@ class Channel(grpclib.client.Channel):
         )
         self._h2_config = h2_config(client_side=True)
         self._connect_timeout = connect_timeout
-        self._max_message_size = max_message_size
+        self._limits = limits
         self._closed = False
         self._attempt: asyncio.Task[H2Protocol] | None = None
         self._connections = Connections()
@@ -181,7 +182,7 @@ class Channel(grpclib.client.Channel):
             ClientHandler(),
             self._config,
             self._h2_config,
-            max_message_size=self._max_message_size,
+            self._limits,
             on_open=self._connections.add,
             on_close=self._connections.discard,
         )

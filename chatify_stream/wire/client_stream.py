@@ -31,9 +31,9 @@ from ..errors import (
     UsageError,
     call_error,
 )
+from .connection import WireConnection
 from .grpclib_internals import GRPC_CONTENT_TYPE, USER_AGENT, CodecBase, encode_metadata
-from .protocol import WireConnection
-from .stream import CallStream, GivenUpError, StreamResetError
+from .stream import CallStream, GivenUpError, MalformedError, StreamResetError
 
 __all__ = ["ClientStream", "encode_timeout"]
 
@@ -251,6 +251,8 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
                 return _deadline_over()
             return call_error(_STATUS_OF_RESET.get(code, Status.INTERNAL), str(error))
         target = self._channel.target
+        if isinstance(error, MalformedError):
+            return PeerProtocolError(Status.INTERNAL, f"the answer of {target} is wrong: {error}")
         if self._connection is not None and self._connection.peer_error is not None:
             return PeerProtocolError(
                 Status.INTERNAL, f"{target} does not speak gRPC ({self._connection.peer_error})"

@@ -14,52 +14,41 @@ tests/wire/test_frames.py feeds the same frames, cut at random places, to this a
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from h2.connection import ConnectionState, H2Connection
-from h2.exceptions import FrameTooLargeError
+from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.stream import StreamState
 
-__all__ = ["DATA", "FrameReader", "frame_header", "goaway", "ping", "window_update"]
+from .flood import FloodError, FrameBudget
+from .kinds import (
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    GOAWAY,
+    GOAWAY_BODY,
+    HEADER_SIZE,
+    HEADERS,
+    PING,
+    PREFACE_SIZE,
+    PUSH_PROMISE,
+    SETTINGS,
+    STREAM_BITS,
+    WINDOW_UPDATE,
+    read_frame_header,
+)
 
-HEADER_SIZE = 9
-HEADER = struct.Struct(">HBBBL")
-"""Of a frame: its length, which has 3 bytes, type, flags and stream."""
-GOAWAY_BODY = struct.Struct(">LL")
-WINDOW_UPDATE_BODY = struct.Struct(">L")
-PREFACE_SIZE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-DATA, HEADERS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 5, 6, 7, 8, 9
-ACK = 0x01
-END_HEADERS = 0x04
-STREAM_BITS = 0x7FFFFFFF
+__all__ = ["FrameReader"]
+
 LARGEST_WINDOW = 2**31 - 1
+KIND = 3
+"""The place of a frame's type in its header."""
 
 OURS = (DATA, WINDOW_UPDATE, PING, GOAWAY)
 HEADER_BLOCK = (HEADERS, PUSH_PROMISE, CONTINUATION)
 RECEIVING = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
 USABLE = (*RECEIVING, StreamState.HALF_CLOSED_REMOTE)
-
-
-def frame_header(length: int, kind: int, flags: int, stream_id: int) -> bytes:
-    """The header of a frame."""
-    return HEADER.pack(length >> 8, length & 0xFF, kind, flags, stream_id)
-
-
-def window_update(stream_id: int, increment: int) -> bytes:
-    """A WINDOW_UPDATE frame."""
-    return frame_header(4, WINDOW_UPDATE, 0, stream_id) + WINDOW_UPDATE_BODY.pack(increment)
-
-
-def goaway(last_stream_id: int, error_code: int) -> bytes:
-    """A GOAWAY frame."""
-    return frame_header(8, GOAWAY, 0, 0) + GOAWAY_BODY.pack(last_stream_id, error_code)
-
-
-def ping(data: bytes) -> bytes:
-    """A PING frame; `data` has 8 bytes."""
-    return frame_header(8, PING, 0, 0) + data
 
 
 class FrameReader:
@@ -69,31 +58,45 @@ class FrameReader:
         self,
         h2: H2Connection,
         streams: Mapping[int, Any],
+        budget: FrameBudget,
         *,
+        max_header_block_size: int,
         to_h2: Callable[[bytes], bool],
+        on_greeting: Callable[[], None],
         on_window: Callable[[int], None],
         on_ping: Callable[[bytes], None],
         on_goaway: Callable[[int, int], bool],
     ) -> None:
         """`streams`: by id, those whose `buffer` (an `Inbox`) takes data.
 
-        `to_h2` hands bytes to h2 and says whether the connection goes on. `on_window` learns of a
-        larger window, of a stream or (0) of the connection; `on_ping` gets the answer to a PING;
-        `on_goaway` gets the last stream and error code of a GOAWAY, and says whether it is dealt
-        with: h2 would refuse to go on after it. All may raise h2's `ProtocolError`.
+        `to_h2` hands bytes to h2 and says whether the connection goes on. `on_greeting` learns of
+        the peer's first frame. `on_window` learns of a larger window, of a stream or (0) of the
+        connection; `on_ping` gets the data of a PING, to answer it; `on_goaway` gets the last
+        stream and error code of a GOAWAY, and says whether it is dealt with: h2 would refuse to
+        go on after it. All may raise h2's `ProtocolError`.
         """
         self._h2 = h2
         self._streams = streams
+        self._budget = budget
+        self._max_header_block_size = max_header_block_size
         self._to_h2 = to_h2
+        self._on_greeting = on_greeting
         self._on_window = on_window
         self._on_ping = on_ping
         self._on_goaway = on_goaway
         self._rest = b""
         self._preface_left = 0 if h2.config.client_side else PREFACE_SIZE
-        self._is_in_headers = False
+        self._is_greeted = False
+        self._header_block: int | None = None
+        """The bytes of a header block that has not ended yet."""
+        self.data_frames = 0
+        """How many have come, empty ones not counted."""
 
     def feed(self, data: bytes) -> None:
-        """Reads the frames that are whole; keeps the rest for the next call."""
+        """Reads the frames that are whole; keeps the rest for the next call.
+
+        Raises `ProtocolError`, and `FloodError` for a peer that sends too much of something.
+        """
         if self._rest:
             data = self._rest + data
             self._rest = b""
@@ -101,8 +104,10 @@ class FrameReader:
         for_h2 = 0  # from here to `position`, what h2 is to get
         position = min(self._preface_left, end)
         self._preface_left -= position
+        if not self._is_greeted:
+            self._check_greeting(data, position)
         while end - position >= HEADER_SIZE:
-            high, low, kind, flags, stream_id = HEADER.unpack_from(data, position)
+            high, low, kind, flags, stream_id = read_frame_header(data, position)
             length = high << 8 | low
             if length > self._h2.max_inbound_frame_size:
                 if for_h2 < position and not self._to_h2(data[for_h2:position]):
@@ -111,22 +116,48 @@ class FrameReader:
             stop = position + HEADER_SIZE + length
             if stop > end:
                 break
-            if kind in OURS and not self._is_in_headers:
+            stream_id &= STREAM_BITS
+            body = data[position + HEADER_SIZE : stop]
+            if kind in OURS and self._header_block is None:
                 if for_h2 < position:
                     if not self._to_h2(data[for_h2:position]):
                         return
                     for_h2 = position
-                body = data[position + HEADER_SIZE : stop]
-                if self._deal_with(kind, flags, stream_id & STREAM_BITS, body):
+                if self._deal_with(kind, flags, stream_id, body):
                     if kind == GOAWAY and self._is_closed():
                         return
-                    for_h2 = stop
-            elif kind in HEADER_BLOCK:
-                self._is_in_headers = not flags & END_HEADERS
+                    position = for_h2 = stop
+                    continue
+            self._count(kind, flags, stream_id, body)
             position = stop
         if for_h2 < position and not self._to_h2(data[for_h2:position]):
             return
         self._rest = data[position:]
+
+    def _check_greeting(self, data: bytes, position: int) -> None:
+        """The first frame is SETTINGS (RFC 9113, 3.4).
+
+        h2 checks a client's preface, but takes what an HTTP/1 or TLS server says for the header
+        of a huge frame, and waits for its end.
+        """
+        if self._preface_left or len(data) <= position + KIND:
+            return
+        if data[position + KIND] != SETTINGS:
+            if position and not self._to_h2(data[:position]):  # h2 says so if that is wrong
+                return
+            raise ProtocolError(f"it began with {data[position : position + 24]!r}")
+        self._is_greeted = True
+        self._on_greeting()
+
+    def _count(self, kind: int, flags: int, stream_id: int, body: bytes) -> None:
+        """A frame for h2: what comes too often, or is too large, ends the connection here."""
+        if kind in HEADER_BLOCK:
+            size = (self._header_block or 0) + len(body)
+            if size > self._max_header_block_size:
+                raise FloodError(f"headers of more than {self._max_header_block_size} bytes")
+            self._header_block = None if flags & END_HEADERS else size
+        is_open = stream_id in self._streams or stream_id > self._h2.highest_inbound_stream_id
+        self._budget.frame(kind, flags, body, is_open=is_open)
 
     def _is_closed(self) -> bool:
         return self._h2.state_machine.state is ConnectionState.CLOSED
@@ -165,11 +196,14 @@ class FrameReader:
         window.current_window_size -= size
         connection_window.current_window_size -= size
         if size:
+            self.data_frames += 1
             call.buffer.add(body, size)
+        else:
+            self._budget.spend("glitches")
         return True
 
     def _ping(self, body: bytes) -> bool:
-        self._on_ping(frame_header(8, PING, ACK, 0) + body)
+        self._on_ping(body)
         return True
 
     def _goaway(self, body: bytes) -> bool:

@@ -5,7 +5,9 @@ DATA frames while they follow each other on one stream. It stands in the place o
 for grpclib's classes.
 
 Rules: bytes leave in the order in which they were given; a DATA frame is open only at the end of
-what is gathered; nothing is kept back longer than until the loop's next turn.
+what is gathered; nothing is kept back longer than until the loop's next turn. Messages wait for a
+peer that does not read; the answers to its PINGs and SETTINGS do not, so those are bounded: the
+peer is not read from while too many of them wait.
 """
 
 from __future__ import annotations
@@ -13,9 +15,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from .frames import DATA, frame_header
+from .kinds import DATA, frame_header
 
-__all__ = ["Outbound"]
+__all__ = ["LAST_WORDS", "Outbound"]
+
+LAST_WORDS = 0.5
+"""Seconds that what is left to send may take when a connection is closed."""
 
 MOST_GATHERED = 64 * 1024
 """Bytes that are sent at once, so that the transport can tell when its peer does not read."""
@@ -24,13 +29,24 @@ MOST_GATHERED = 64 * 1024
 class Outbound:
     """Gathers what is written to one connection."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, max_control_backlog: int) -> None:
+        """`max_control_backlog`: bytes that are not messages and wait for the peer to read.
+
+        From a quarter of it on the peer is not read from; past it the connection is cut off.
+        """
         self._transport = transport
+        self._max_control_backlog = max_control_backlog
+        self._control_backlog = 0
+        self._is_blocked = False
         self._loop = asyncio.get_running_loop()
+        self.data_frames = 0
+        """How many DATA frames were written."""
+        self.bytes_sent = 0
         self._parts: list[bytes] = []
         self._size = 0
         self._is_scheduled = False
         self._was_scheduled = False
+        self._is_lingering = False
         # The DATA frame that is open: its stream, the place of its header, and its length.
         self._data_stream = 0
         self._data_header = 0
@@ -42,6 +58,8 @@ class Outbound:
             if self._data_stream:
                 self._close_data()
             self._add(data)
+            if self._is_blocked:
+                self._count_control(len(data))
 
     def write_data(self, stream_id: int, data: bytes, max_frame_size: int) -> None:
         """Adds a part of a stream, which is no longer than a frame may be."""
@@ -76,20 +94,56 @@ class Outbound:
             data = b"".join(self._parts)
             self._parts.clear()
             self._size = 0
+            self.bytes_sent += len(data)
             self._transport.write(data)
 
     def close(self) -> None:
+        """Closes when what was gathered has left; a peer that does not read is cut off."""
+        if self._is_lingering:
+            return
         self.flush()
         self._transport.close()
+        self._loop.call_later(LAST_WORDS, self._transport.abort)
+
+    def close_noisy(self) -> None:
+        """As `close`, for a peer that goes on sending.
+
+        The system resets a connection that is closed with bytes that nobody has read, and the
+        peer may never see why. So they are read, and thrown away by whoever asks `is_closing`.
+        """
+        self.flush()
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._is_lingering = True
+            self._transport.write_eof()
+            self._loop.call_later(LAST_WORDS, self._transport.abort)
+        else:
+            self.close()
 
     def abort(self) -> None:
+        """Closes now; what was gathered is lost."""
         self._parts.clear()
         self._size = 0
         self._data_stream = 0
         self._transport.abort()
 
+    def block(self) -> None:
+        """The transport has more than it likes; the peer does not read as fast."""
+        self._is_blocked = True
+
+    def unblock(self) -> None:
+        """The peer has read."""
+        self._is_blocked = False
+        if self._control_backlog:
+            self._control_backlog = 0
+            self._transport.resume_reading()
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for the peer to read."""
+        return self._size + self._transport.get_write_buffer_size()
+
     def is_closing(self) -> bool:
-        return self._transport.is_closing()
+        return self._is_lingering or self._transport.is_closing()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._transport.get_extra_info(name, default)
@@ -111,3 +165,11 @@ class Outbound:
         header = frame_header(self._data_length, DATA, 0, self._data_stream)
         self._parts[self._data_header] = header
         self._data_stream = 0
+        self.data_frames += 1
+
+    def _count_control(self, size: int) -> None:
+        self._control_backlog += size
+        if self._control_backlog > self._max_control_backlog:
+            self.abort()
+        elif self._control_backlog > self._max_control_backlog // 4:
+            self._transport.pause_reading()

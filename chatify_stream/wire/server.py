@@ -15,10 +15,11 @@ import grpclib.server
 from ..errors import ListenError, UsageError
 from .call import Calls, Services
 from .codec import ProtoCodec, StatusDetailsCodec
+from .connection import h2_config
 from .connections import LAST_WORDS, Connections
 from .grpclib_internals import CodecBase, Configuration, StatusDetailsCodecBase
-from .protocol import WireProtocol, h2_config
-from .stream import MAX_MESSAGE_SIZE
+from .limits import Limits
+from .protocol import WireProtocol
 
 __all__ = ["Server"]
 
@@ -42,9 +43,9 @@ class Server(grpclib.server.Server):
         codec: CodecBase | None = None,
         status_details_codec: StatusDetailsCodecBase | None = None,
         config: Configuration | None = None,
-        max_message_size: int = MAX_MESSAGE_SIZE,
+        limits: Limits | None = None,
     ) -> None:
-        """`max_message_size`: bytes; a larger request ends its call RESOURCE_EXHAUSTED."""
+        """`limits`: what one peer may cost; None for the defaults."""
         super().__init__(
             handlers,
             codec=codec or ProtoCodec(),
@@ -58,8 +59,10 @@ class Server(grpclib.server.Server):
             self._status_details_codec,
             self.__dispatch__,
         )
-        self._max_message_size = max_message_size
-        self._connections = Connections()
+        self._limits = limits or Limits()
+        self._connections = Connections(
+            self._limits.max_connections, self._limits.max_connections_per_address
+        )
         self._accepting = True
         self._closing = asyncio.Event()
 
@@ -185,13 +188,13 @@ class Server(grpclib.server.Server):
             calls,
             self._config,
             self._h2_config,
-            max_message_size=self._max_message_size,
+            self._limits,
             on_open=self._connection_opened,
             on_close=self._connections.discard,
             on_last_call=calls.refuse,
+            on_too_old=calls.end,
         )
 
-    def _connection_opened(self, connection: WireProtocol) -> None:
-        self._connections.add(connection)
-        if not self._accepting:  # it was in the backlog when the server stopped listening
-            connection.drain()
+    def _connection_opened(self, connection: WireProtocol, address: str | None) -> bool:
+        # It may have been in the backlog when the server stopped listening.
+        return self._accepting and self._connections.add(connection, address)

@@ -26,10 +26,7 @@ from h2.stream import StreamState
 from .grpclib_internals import EventsProcessor, H2Stream, Headers
 from .inbox import Inbox
 
-__all__ = ["MAX_MESSAGE_SIZE", "CallStream", "GivenUpError", "StreamResetError"]
-
-MAX_MESSAGE_SIZE = 4 * 1024 * 1024
-"""Bytes of one message, unless configured otherwise; gRPC's usual default."""
+__all__ = ["CallStream", "GivenUpError", "MalformedError", "StreamResetError"]
 
 SENDING = (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
 
@@ -55,6 +52,10 @@ class StreamResetError(StreamTerminatedError):
         return f"the peer reset the stream with {name}"
 
 
+class MalformedError(StreamTerminatedError):
+    """The peer sent header fields that HTTP/2 forbids, so this side has reset the stream."""
+
+
 class GivenUpError(StreamTerminatedError):
     """This side has reset the stream."""
 
@@ -65,7 +66,7 @@ class GivenUpError(StreamTerminatedError):
 class CallStream(H2Stream):
     """The HTTP/2 stream of one call."""
 
-    connection: Any  # a wire.protocol.WireConnection, whose module imports this one
+    connection: Any  # a wire.connection.WireConnection, whose module imports this one
     id: int
 
     remote_ended = False
@@ -79,7 +80,7 @@ class CallStream(H2Stream):
 
     def init_stream(self, stream_id: int, connection: Any) -> None:
         super().init_stream(stream_id, connection)
-        self.inbox = Inbox(partial(connection.ack, stream_id), connection.max_message_size)
+        self.inbox = Inbox(partial(connection.ack, stream_id), connection.limits.max_message_size)
         self.buffer = self.inbox  # type: ignore[assignment] # which has all that grpclib uses
 
     async def recv_frame(self) -> bytes | None:

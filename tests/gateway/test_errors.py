@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from chatify_stream import ChatServer, Session, Status, StatusError
+from chatify_stream import ChatServer, Limits, Session, Status, StatusError
 from chatify_stream.gateway import create_app
 from chatify_stream.gateway.errors import HTTP_STATUS
 
@@ -82,7 +82,7 @@ async def test_failing_reply() -> None:
 
 async def test_too_large() -> None:
     """A name over the chat server's limit is told as such."""
-    async with gateway_to(ChatServer(max_message_size=10)) as client:
+    async with gateway_to(ChatServer(limits=Limits(max_message_size=10))) as client:
         response = await client.get("/helloworld/123456789")
     assert response.status_code == 429
     assert response.json() == error(

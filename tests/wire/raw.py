@@ -1,4 +1,4 @@
-"""Peers made of h2 and hyperframe alone, which send what a gRPC library never would."""
+"""Peers made of h2, or of frames alone, which send what a gRPC library never would."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, Event
 
-__all__ = ["RawClient", "frame", "framed", "raw_client", "request_headers"]
+__all__ = [
+    "GREETING",
+    "FrameClient",
+    "RawClient",
+    "frame",
+    "frame_client",
+    "framed",
+    "raw_client",
+    "request_headers",
+]
 
 PATIENCE = 10.0
 
@@ -42,14 +51,22 @@ def request_headers(path: str = "/test.Echo/Echo", **changes: str | None) -> lis
     return [(name, value) for name, value in headers.items() if value is not None]
 
 
-def frames_in(data: bytes) -> list[tuple[int, bytes]]:
-    """Kind and body of every whole frame."""
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"")
+
+
+def numbered_frames_in(data: bytes) -> list[tuple[int, int, bytes]]:
+    """Kind, stream and body of every whole frame."""
     frames = []
     while len(data) >= 9 and len(data) >= 9 + int.from_bytes(data[:3], "big"):
         size = int.from_bytes(data[:3], "big")
-        frames.append((data[3], data[9 : 9 + size]))
+        frames.append((data[3], int.from_bytes(data[5:9], "big"), data[9 : 9 + size]))
         data = data[9 + size :]
     return frames
+
+
+def frames_in(data: bytes) -> list[tuple[int, bytes]]:
+    """Kind and body of every whole frame."""
+    return [(kind, body) for kind, _, body in numbered_frames_in(data)]
 
 
 class RawClient:
@@ -144,6 +161,61 @@ async def raw_client(port: int) -> AsyncIterator[RawClient]:
     client = RawClient(reader, writer)
     client.h2.initiate_connection()
     client.flush()
+    try:
+        yield client
+    finally:
+        writer.close()
+        try:
+            await writer.wait_closed()
+        except ConnectionError:
+            pass  # the server was first
+
+
+class FrameClient:
+    """A connection whose frames are written by hand, and answered by nobody."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.received = b""
+
+    def send(self, *frames: bytes) -> None:
+        self.writer.write(b"".join(frames))
+
+    async def wait_for(self, kind: int, stream_id: int = 0, which: int = 0) -> bytes:
+        """The body of a frame of this kind: the first, or a later one."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                found = [
+                    body
+                    for each, stream, body in numbered_frames_in(self.received)
+                    if (each, stream) == (kind, stream_id)
+                ]
+                if len(found) > which:
+                    return found[which]
+                if not await self._read():
+                    raise AssertionError(f"closed without frame {kind}: {self.received!r}")
+
+    async def wait_closed(self) -> None:
+        """Reads until the server closes the connection, in whatever way."""
+        async with asyncio.timeout(PATIENCE):
+            while await self._read():
+                pass
+
+    async def _read(self) -> bool:
+        try:
+            data = await self.reader.read(65536)
+        except ConnectionError:
+            return False
+        self.received += data
+        return bool(data)
+
+
+@asynccontextmanager
+async def frame_client(port: int, greeting: bytes = GREETING) -> AsyncIterator[FrameClient]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    client = FrameClient(reader, writer)
+    client.send(greeting)
     try:
         yield client
     finally:

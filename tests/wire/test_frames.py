@@ -21,7 +21,10 @@ from hpack import Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatify_stream.wire.frames import FrameReader, window_update
+from chatify_stream.wire.flood import FrameBudget
+from chatify_stream.wire.frames import FrameReader
+from chatify_stream.wire.kinds import ACK, ping, window_update
+from chatify_stream.wire.limits import Limits
 
 from .raw import frame, request_headers
 
@@ -125,9 +128,12 @@ class Fast(Plain):
         self.reader = FrameReader(
             self.h2,
             self.calls,
+            FrameBudget(Limits(), lambda: 0.0),
+            max_header_block_size=2**24,
             to_h2=self._count,
+            on_greeting=lambda: None,
             on_window=lambda stream_id: None,
-            on_ping=self.h2._data_to_send.extend,
+            on_ping=lambda data: self.h2._data_to_send.extend(ping(data, ACK)),
             on_goaway=lambda last_stream_id, error_code: False,
         )
 

@@ -14,6 +14,7 @@ from chatify_stream.wire.outbound import MOST_GATHERED, Outbound
 from .raw import frame
 
 MOST = 100
+MAX_BACKLOG = 400
 
 
 class Transport:
@@ -22,6 +23,8 @@ class Transport:
     def __init__(self) -> None:
         self.writes: list[bytes] = []
         self.ended = ""
+        self.ended_writing = False
+        self.is_reading = True
 
     def write(self, data: bytes) -> None:
         self.writes.append(data)
@@ -35,13 +38,28 @@ class Transport:
     def is_closing(self) -> bool:
         return bool(self.ended)
 
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.ended_writing = True
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True
+
+    def get_write_buffer_size(self) -> int:
+        return 7
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return name
 
 
 def make() -> tuple[Outbound, Transport]:
     transport = Transport()
-    return Outbound(transport), transport
+    return Outbound(transport, MAX_BACKLOG), transport
 
 
 def frames_of(data: bytes) -> list[tuple[int, bytes]]:
@@ -159,3 +177,52 @@ async def test_what_a_read_causes_leaves_together() -> None:
     await handling
     await asyncio.sleep(0)
     assert [frames_of(write) for write in transport.writes] == [[(0, b"12345678"), (1, b"reply")]]
+
+
+class TestBacklog:
+    async def test_answers_wait_for_a_peer_that_reads(self) -> None:
+        """A peer that does not read is not read from either, until it does."""
+        outbound, transport = make()
+        outbound.write(bytes(MAX_BACKLOG))
+        outbound.block()
+        outbound.write(bytes(MAX_BACKLOG // 4))
+        assert transport.is_reading
+        outbound.write(b"1")
+        assert not transport.is_reading
+        outbound.unblock()
+        assert transport.is_reading
+        assert transport.ended == ""
+
+    async def test_too_many_answers(self) -> None:
+        """A peer for which too many answers wait is cut off."""
+        outbound, transport = make()
+        outbound.block()
+        outbound.write(bytes(MAX_BACKLOG))
+        assert transport.ended == ""
+        outbound.write(b"1")
+        assert transport.ended == "aborted"
+
+    async def test_messages_are_no_answers(self) -> None:
+        """Messages do not count: they wait for the peer's windows."""
+        outbound, transport = make()
+        outbound.block()
+        outbound.write_data(1, bytes(MAX_BACKLOG + 1), MAX_BACKLOG + 1)
+        assert (transport.ended, transport.is_reading) == ("", True)
+
+    async def test_what_is_unsent(self) -> None:
+        """What is gathered and what the transport holds are both unsent."""
+        outbound, _ = make()
+        outbound.write(b"123")
+        assert outbound.unsent == 10
+
+
+async def test_a_noisy_peer_is_read_from_to_the_end() -> None:
+    """The way out is closed at once; the way in stays open, and nothing more is sent."""
+    outbound, transport = make()
+    outbound.write(b"goaway")
+    outbound.close_noisy()
+    assert transport.writes == [b"goaway"]
+    assert transport.ended_writing
+    assert outbound.is_closing()
+    outbound.close()
+    assert transport.ended == ""

@@ -22,8 +22,7 @@ from hyperframe.frame import (
     PriorityFrame,
 )
 
-from chatify_stream.wire import Server, Status
-from chatify_stream.wire.protocol import MAX_CONCURRENT_STREAMS
+from chatify_stream.wire import Limits, Server, Status
 
 from .raw import RawClient, frame, framed, raw_client, request_headers
 from .services import Answer, Ask, Echo
@@ -119,7 +118,7 @@ class TestData:
 
     async def test_a_message_too_large(self, service: Echo) -> None:
         """A message over the limit is refused when its prefix is read, before its body comes."""
-        server = Server([service], max_message_size=100)
+        server = Server([service], limits=Limits(max_message_size=100))
         await server.start("127.0.0.1", 0)
         try:
             async with raw_client(server.port) as client:
@@ -232,13 +231,13 @@ class TestStreams:
         await client.wait_for(RemoteSettingsChanged)
         client.h2.remote_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = 2**31  # never mind
         client.h2.remote_settings.acknowledge()
-        last = 1 + 2 * MAX_CONCURRENT_STREAMS
+        last = 1 + 2 * Limits().max_concurrent_streams
         for stream_id in range(1, last + 1, 2):
             client.h2.send_headers(stream_id, request_headers())
         client.flush()
         reset = await client.wait_for(StreamReset, last)
         assert reset.error_code == ErrorCodes.REFUSED_STREAM
-        assert server.open_calls == MAX_CONCURRENT_STREAMS
+        assert server.open_calls == Limits().max_concurrent_streams
         client.h2.send_data(1, framed(ADA), end_stream=True)
         client.flush()
         assert await answers(client, 1) == (["Ada"], "0")

@@ -8,7 +8,7 @@ import pytest
 from h2.events import StreamEnded
 
 from chatify_stream.errors import CancelledCallError, StatusError
-from chatify_stream.wire import Cardinality, Channel, Server, ServerStream, Status
+from chatify_stream.wire import Cardinality, Channel, Limits, Server, ServerStream, Status
 from chatify_stream.wire.stream import FRAMES_IN_A_ROW
 
 from .raw import framed, raw_client, request_headers
@@ -157,7 +157,7 @@ class TestReading:
 
     async def test_too_large_for_the_client(self, server: Server) -> None:
         """The client, too, refuses a message over its limit, by its prefix."""
-        async with Channel("127.0.0.1", server.port, max_message_size=10) as channel:
+        async with Channel("127.0.0.1", server.port, limits=Limits(max_message_size=10)) as channel:
             with pytest.raises(StatusError) as caught:
                 async with channel.request(
                     "/test.Echo/Echo", Cardinality.STREAM_STREAM, Ask, Answer

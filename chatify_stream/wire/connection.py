@@ -1,0 +1,115 @@
+"""What all streams of one HTTP/2 connection share: h2, and the way out.
+
+h2 4.4 answers one stream too many by ending the connection; here that stream alone is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from h2.config import H2Configuration
+from h2.connection import ConnectionState, H2Connection
+from h2.settings import SettingCodes, Settings
+
+from .grpclib_internals import Configuration, Connection, Wrapper
+from .kinds import window_update
+from .limits import Limits
+from .outbound import Outbound
+from .stream import CallStream
+
+__all__ = ["WireConnection", "h2_config", "h2_connection"]
+
+
+def h2_config(*, client_side: bool) -> H2Configuration:
+    """grpclib's settings, but every byte of a header can be read: ours to judge, not h2's."""
+    return H2Configuration(
+        client_side=client_side,
+        header_encoding="latin-1",
+        validate_inbound_headers=False,
+        validate_outbound_headers=False,
+        normalize_inbound_headers=False,
+        normalize_outbound_headers=False,
+    )
+
+
+class _H2Connection(H2Connection):
+    """h2, but for its answer to one stream too many, which is ours (`WireEvents`)."""
+
+    most_inbound_streams: int
+
+    @property
+    def open_inbound_streams(self) -> int:
+        return min(super().open_inbound_streams, self.most_inbound_streams - 1)
+
+
+def h2_connection(
+    h2_config: H2Configuration, config: Configuration, limits: Limits
+) -> H2Connection:
+    """A connection that has said its SETTINGS and opened its window."""
+    h2 = _H2Connection(config=h2_config)
+    h2.most_inbound_streams = limits.max_concurrent_streams
+    h2.local_settings = Settings(
+        client=bool(h2_config.client_side),
+        initial_values={
+            SettingCodes.ENABLE_PUSH: 0,
+            SettingCodes.MAX_CONCURRENT_STREAMS: limits.max_concurrent_streams,
+            SettingCodes.MAX_HEADER_LIST_SIZE: limits.max_header_list_size,
+            SettingCodes.INITIAL_WINDOW_SIZE: config.http2_stream_window_size,
+        },
+    )
+    h2.decoder.max_header_list_size = limits.max_header_list_size
+    h2.initiate_connection()
+    increment = config.http2_connection_window_size - h2.inbound_flow_control_window
+    if increment > 0:
+        h2.increment_flow_control_window(increment)
+    return h2
+
+
+class WireConnection(Connection):
+    """grpclib's connection, with `Outbound` for its transport."""
+
+    peer_error: str | None = None
+    """How the peer broke HTTP/2, when it did."""
+
+    def __init__(
+        self, h2: H2Connection, outbound: Outbound, config: Configuration, limits: Limits
+    ) -> None:
+        super().__init__(h2, cast(asyncio.Transport, outbound), config=config)
+        self.outbound = outbound
+        self.limits = limits
+        self.blocked: dict[int, CallStream] = {}
+        """The streams that wait for a larger window, by id."""
+
+    def create_stream(
+        self, *, stream_id: int | None = None, wrapper: Wrapper | None = None
+    ) -> CallStream:
+        return CallStream(
+            self, self._connection, self._transport, stream_id=stream_id, wrapper=wrapper
+        )
+
+    def flush(self) -> None:
+        if not self.is_closing():
+            super().flush()
+
+    def ack(self, stream_id: int, size: int) -> None:
+        """What h2's `acknowledge_received_data` does, without its frame objects."""
+        h2 = self._connection
+        if not size or h2.state_machine.state is ConnectionState.CLOSED or self.is_closing():
+            return
+        increment = h2._inbound_flow_control_window_manager.process_bytes(size)
+        if increment:
+            self.outbound.write(window_update(0, increment))
+        stream = h2.streams.get(stream_id)
+        if stream is not None and not stream.closed:
+            increment = stream._inbound_window_manager.process_bytes(size)
+            if increment:
+                self.outbound.write(window_update(stream_id, increment))
+
+    def window_updated(self, stream_id: int) -> None:
+        """Wakes the streams that a larger window, of one stream or of all (0), may help."""
+        if stream_id == 0:
+            for stream in self.blocked.values():
+                stream.window_updated.set()
+        elif stream_id in self.blocked:
+            self.blocked[stream_id].window_updated.set()

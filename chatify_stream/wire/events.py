@@ -1,0 +1,125 @@
+"""What h2 makes of the frames that `frames` leaves to it, brought to the streams."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import cast
+
+from h2.errors import ErrorCodes
+from h2.events import (
+    Event,
+    PingAckReceived,
+    RequestReceived,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+    TrailersReceived,
+)
+from h2.exceptions import ProtocolError
+
+from .connection import WireConnection
+from .fields import request_fault, response_fault, trailers_fault
+from .flood import FrameBudget
+from .grpclib_internals import AbstractHandler, EventsProcessor, H2Stream, Headers
+from .stream import CallStream, MalformedError, StreamResetError
+
+__all__ = ["WireEvents"]
+
+log = logging.getLogger(__name__)
+
+
+class WireEvents(EventsProcessor):
+    """grpclib's, mended: unknown events do no harm, and a stream is released once."""
+
+    connection: WireConnection
+
+    def __init__(
+        self,
+        handler: AbstractHandler,
+        connection: WireConnection,
+        budget: FrameBudget,
+        *,
+        on_call: Callable[[], None],
+        on_release: Callable[[], None],
+        on_ping_ack: Callable[[bytes], None],
+    ) -> None:
+        super().__init__(handler, connection)
+        self._budget = budget
+        self._on_call = on_call
+        self._on_release = on_release
+        self._on_ping_ack = on_ping_ack
+
+    def register(self, stream: H2Stream) -> Callable[[], None]:
+        """grpclib's, but the function that it returns may be called more than once."""
+        release = super().register(stream)
+
+        def release_once() -> None:
+            if stream.id in self.streams:
+                release()
+                self._on_release()
+
+        return release_once
+
+    def process(self, event: Event) -> None:
+        # What is left out: frames of unknown types, and events that need no answer of ours.
+        if type(event) in getattr(self, "processors", ()):
+            super().process(event)
+
+    def process_request_received(self, event: RequestReceived) -> None:
+        fault = request_fault(cast(Headers, event.headers))
+        if fault is not None:
+            log.debug("a request is malformed: %s", fault)
+            self._reset(event.stream_id, ErrorCodes.PROTOCOL_ERROR)
+        elif len(self.streams) >= self.connection.limits.max_concurrent_streams:
+            self._reset(event.stream_id, ErrorCodes.REFUSED_STREAM)
+        else:
+            self._on_call()
+            super().process_request_received(event)
+
+    def process_response_received(self, event: ResponseReceived) -> None:
+        if not self._is_malformed(event.stream_id, response_fault(cast(Headers, event.headers))):
+            super().process_response_received(event)
+
+    def process_trailers_received(self, event: TrailersReceived) -> None:
+        if not self._is_malformed(event.stream_id, trailers_fault(cast(Headers, event.headers))):
+            super().process_trailers_received(event)
+
+    def process_stream_ended(self, event: StreamEnded) -> None:
+        stream = cast("CallStream | None", self.streams.get(event.stream_id))
+        if stream is not None:
+            stream.remote_ended = True
+        super().process_stream_ended(event)
+
+    def process_ping_ack_received(self, event: PingAckReceived) -> None:
+        super().process_ping_ack_received(event)
+        self._on_ping_ack(event.ping_data)
+
+    def process_stream_reset(self, event: StreamReset) -> None:
+        self.connection.streams_failed += 1
+        if not event.remote_reset:  # h2 had to, for what the peer sent
+            self._budget.spend("resets")
+        stream = cast("CallStream | None", self.streams.get(event.stream_id))
+        if stream is not None:
+            code = event.error_code if event.remote_reset else ErrorCodes.PROTOCOL_ERROR
+            stream.terminate(StreamResetError(int(code or 0)))
+            self.handler.cancel(stream)
+
+    def _is_malformed(self, stream_id: int, fault: str | None) -> bool:
+        """Ends the stream of what is malformed, which is all that its peer may lose by it."""
+        if fault is None:
+            return False
+        self._reset(stream_id, ErrorCodes.PROTOCOL_ERROR)
+        stream = cast("CallStream | None", self.streams.get(stream_id))
+        if stream is not None:
+            stream.remote_ended = False  # what has come of it does not count
+            stream.terminate(MalformedError(fault))
+            self.handler.cancel(stream)
+        return True
+
+    def _reset(self, stream_id: int, error_code: ErrorCodes) -> None:
+        """Resets a stream for what the peer did."""
+        self._budget.spend("resets")
+        with suppress(ProtocolError):  # when the peer has reset it meanwhile
+            self.connection._connection.reset_stream(stream_id, error_code)

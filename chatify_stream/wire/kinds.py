@@ -1,0 +1,70 @@
+"""The numbers of HTTP/2's frames: types, flags and fixed parts (RFC 9113, 4 and 6)."""
+
+from __future__ import annotations
+
+import struct
+
+__all__ = [
+    "ACK",
+    "CONTINUATION",
+    "DATA",
+    "END_HEADERS",
+    "END_STREAM",
+    "GOAWAY",
+    "GOAWAY_BODY",
+    "HEADERS",
+    "HEADER_SIZE",
+    "PADDED",
+    "PING",
+    "PREFACE_SIZE",
+    "PUSH_PROMISE",
+    "RST_STREAM",
+    "SETTINGS",
+    "STREAM_BITS",
+    "WINDOW_UPDATE",
+    "frame_header",
+    "goaway",
+    "ping",
+    "read_frame_header",
+    "window_update",
+]
+
+DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING = 0, 1, 3, 4, 5, 6
+GOAWAY, WINDOW_UPDATE, CONTINUATION = 7, 8, 9
+
+END_STREAM = ACK = 0x01
+END_HEADERS = 0x04
+PADDED = 0x08
+
+PREFACE_SIZE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+HEADER_SIZE = 9
+STREAM_BITS = 0x7FFFFFFF
+
+_HEADER = struct.Struct(">HBBBL")
+GOAWAY_BODY = struct.Struct(">LL")
+_WINDOW_UPDATE_BODY = struct.Struct(">L")
+
+read_frame_header = _HEADER.unpack_from
+"""Of a buffer and a position: the two parts of the length, type, flags and stream."""
+
+
+def frame_header(length: int, kind: int, flags: int, stream_id: int) -> bytes:
+    """The header of a frame."""
+    return _HEADER.pack(length >> 8, length & 0xFF, kind, flags, stream_id)
+
+
+def window_update(stream_id: int, increment: int) -> bytes:
+    """A WINDOW_UPDATE frame."""
+    return frame_header(4, WINDOW_UPDATE, 0, stream_id) + _WINDOW_UPDATE_BODY.pack(increment)
+
+
+def goaway(last_stream_id: int, error_code: int, reason: str = "") -> bytes:
+    """A GOAWAY frame; `reason` is for the people who read the peer's log."""
+    text = reason.encode("ascii", "backslashreplace")
+    body = GOAWAY_BODY.pack(last_stream_id, error_code) + text
+    return frame_header(len(body), GOAWAY, 0, 0) + body
+
+
+def ping(data: bytes, flags: int = 0) -> bytes:
+    """A PING frame, or with the flag ACK its answer; `data` has 8 bytes."""
+    return frame_header(8, PING, flags, 0) + data

@@ -1,0 +1,322 @@
+"""A peer that costs too much is cut off and told why; nobody else notices.
+
+Each attack is made on a real connection, with a bystander on another one whose call is open all
+the time, and afterwards the server holds nothing of the attacker any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from h2.errors import ErrorCodes
+from hpack import Decoder, Encoder
+
+from chatify_stream.wire import Limits, Rate, Server
+
+from .raw import (
+    GREETING,
+    FrameClient,
+    RawClient,
+    frame,
+    frame_client,
+    framed,
+    raw_client,
+    request_headers,
+)
+from .services import Answer, Ask, Echo
+
+DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, UPDATE, CONTINUATION = range(10)
+END_STREAM, END_HEADERS = 0x01, 0x04
+ADA = framed(bytes(Ask(service="Ada")))
+ANSWER = framed(bytes(Answer(name="Ada")))
+WIDE = frame(SETTINGS, 0, 0, (4).to_bytes(2, "big") + (2**30).to_bytes(4, "big")) + frame(
+    UPDATE, 0, 0, (2**30).to_bytes(4, "big")
+)
+"""Windows that never close."""
+
+STRICT = Limits(
+    pings=Rate(10, 1.0), settings=Rate(10, 1.0), resets=Rate(10, 1.0), glitches=Rate(10, 1.0)
+)
+
+
+@dataclass
+class Scene:
+    """A server, and somebody who uses it well."""
+
+    server: Server
+    service: Echo
+    bystander: RawClient
+
+    async def talk(self) -> None:
+        """The bystander says something, and is answered."""
+        before = self.bystander.data_of(1)
+        self.bystander.h2.send_data(1, ADA)
+        self.bystander.flush()
+        async with asyncio.timeout(10):
+            while self.bystander.data_of(1) == before:
+                await self.bystander._read()
+
+    async def only_the_bystander_is_left(self) -> None:
+        async with asyncio.timeout(10):
+            while self.server.connections > 1:
+                await asyncio.sleep(0.01)
+        assert self.server.open_calls == 1
+
+
+@asynccontextmanager
+async def scene(limits: Limits) -> AsyncIterator[Scene]:
+    service = Echo()
+    server = Server([service], limits=limits)
+    await server.start("127.0.0.1", 0)
+    try:
+        async with raw_client(server.port) as bystander:
+            bystander.h2.send_headers(1, request_headers())
+            bystander.flush()
+            here = Scene(server, service, bystander)
+            await here.talk()
+            yield here
+            await here.talk()
+            await here.only_the_bystander_is_left()
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+def headers(stream_id: int, flags: int = END_HEADERS, **changes: str | None) -> bytes:
+    """The headers of a call, by themselves: they use nothing that was sent before."""
+    fields = [(name, value, True) for name, value in request_headers(**changes)]
+    return frame(HEADERS, flags, stream_id, Encoder().encode(fields))
+
+
+def rapid_reset(count: int) -> bytes:
+    return b"".join(
+        headers(stream_id) + frame(RST, 0, stream_id, bytes(4))
+        for stream_id in range(1, 2 * count, 2)
+    )
+
+
+def made_to_reset(count: int) -> bytes:
+    """Requests that the server has to reset, because they are malformed."""
+    return b"".join(headers(stream_id, Te="trailers") for stream_id in range(1, 2 * count, 2))
+
+
+FLOODS: dict[str, tuple[Callable[[int], bytes], str]] = {
+    "PING": (lambda n: frame(PING, 0, 0, bytes(8)) * n, "too_many_pings"),
+    "SETTINGS": (lambda n: frame(SETTINGS, 0, 0, b"") * n, "too_many_settings"),
+    "rapid reset": (rapid_reset, "too_many_resets"),
+    "made to reset": (made_to_reset, "too_many_resets"),
+    "empty DATA": (lambda n: headers(1) + frame(DATA, 0, 1, b"") * n, "too_many_glitches"),
+    "padding": (lambda n: headers(1) + frame(DATA, 8, 1, b"\1\0") * n, "too_many_glitches"),
+    "PRIORITY": (lambda n: frame(PRIORITY, 0, 1, bytes(5)) * n, "too_many_glitches"),
+    "unknown frames": (lambda n: frame(0xBE, 0, 0, b"") * n, "too_many_glitches"),
+    "answers to no PING": (lambda n: frame(PING, 1, 0, bytes(8)) * n, "too_many_glitches"),
+    "empty CONTINUATION": (
+        lambda n: headers(1, flags=0) + frame(CONTINUATION, 0, 1, b"") * n,
+        "too_many_glitches",
+    ),
+}
+
+
+def said(goaway: bytes) -> tuple[int, str]:
+    """Error code and text of a GOAWAY."""
+    return int.from_bytes(goaway[4:8], "big"), goaway[8:].decode()
+
+
+@pytest.mark.parametrize("name", FLOODS)
+async def test_a_flood(name: str) -> None:
+    """A peer that sends too many of these is told so, and is cut off."""
+    flood, reason = FLOODS[name]
+    async with scene(STRICT) as here, frame_client(here.server.port) as attacker:
+        attacker.send(flood(1000))
+        goaway = await attacker.wait_for(GOAWAY)
+        assert said(goaway) == (ErrorCodes.ENHANCE_YOUR_CALM, reason)
+        await attacker.wait_closed()
+
+
+@pytest.mark.parametrize("name", FLOODS)
+async def test_a_little_of_it(name: str) -> None:
+    """A peer that sends a few of these is served."""
+    flood, _ = FLOODS[name]
+    async with scene(STRICT) as here, frame_client(here.server.port) as client:
+        client.send(flood(5))
+        if name == "empty CONTINUATION":
+            client.send(frame(CONTINUATION, END_HEADERS, 1, b""))
+        client.send(headers(101), frame(DATA, END_STREAM, 101, ADA))
+        assert await client.wait_for(DATA, 101) == ANSWER
+
+
+async def test_pings_beside_messages_are_free() -> None:
+    """A peer may send a PING with every message, as grpc-go does."""
+    async with scene(STRICT) as here, frame_client(here.server.port) as client:
+        client.send(headers(1))
+        for _ in range(100):
+            client.send(frame(DATA, 0, 1, ADA), frame(PING, 0, 0, bytes(8)))
+        await client.wait_for(PING, which=99)
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+async def test_a_header_block_that_is_too_large(frames: int) -> None:
+    """Headers are refused by their size as they are sent, in however many frames."""
+    async with scene(Limits(max_header_list_size=4000)) as here:
+        async with frame_client(here.server.port) as attacker:
+            part = bytes(8000 // frames)
+            attacker.send(frame(HEADERS, 0, 1, part))
+            attacker.send(frame(CONTINUATION, 0, 1, part) * (frames - 1))
+            assert said(await attacker.wait_for(GOAWAY)) == (
+                ErrorCodes.ENHANCE_YOUR_CALM,
+                "headers of more than 4000 bytes",
+            )
+            await attacker.wait_closed()
+
+
+async def test_a_header_list_that_is_too_large() -> None:
+    """Headers are refused by their size as they are read: HPACK makes much of little."""
+    encoder = Encoder()
+    first = encoder.encode([("a", "b" * 3000)])
+    again = encoder.encode([("a", "b" * 3000)])
+    assert len(again) == 1
+    async with scene(Limits(max_header_list_size=4000)) as here:
+        async with frame_client(here.server.port) as attacker:
+            attacker.send(frame(HEADERS, END_HEADERS, 1, first + again * 900))
+            code, _ = said(await attacker.wait_for(GOAWAY))
+            assert code == ErrorCodes.ENHANCE_YOUR_CALM
+            await attacker.wait_closed()
+
+
+async def test_streams() -> None:
+    """A stream too many is refused; who opens ever more of them is cut off."""
+    async with scene(Limits(max_concurrent_streams=5, resets=Rate(10, 1.0))) as here:
+        async with frame_client(here.server.port) as attacker:
+            attacker.send(*(headers(stream_id) for stream_id in range(1, 13, 2)))
+            reset = await attacker.wait_for(RST, 11)
+            assert int.from_bytes(reset, "big") == ErrorCodes.REFUSED_STREAM
+            attacker.send(*(headers(stream_id) for stream_id in range(13, 99, 2)))
+            assert said(await attacker.wait_for(GOAWAY))[1] == "too_many_resets"
+            await attacker.wait_closed()
+
+
+async def test_connections() -> None:
+    """A connection too many is closed; one that goes makes room for another."""
+    async with scene(Limits(max_connections=2)) as here:
+        async with frame_client(here.server.port) as second:
+            second.send(headers(1), frame(DATA, 0, 1, ADA))
+            assert await second.wait_for(DATA, 1) == ANSWER
+            async with frame_client(here.server.port) as third:
+                await third.wait_closed()
+                assert third.received == b""
+        await here.only_the_bystander_is_left()
+        async with frame_client(here.server.port) as fourth:
+            fourth.send(headers(1), frame(DATA, 0, 1, ADA))
+            assert await fourth.wait_for(DATA, 1) == ANSWER
+
+
+@pytest.mark.parametrize("greeting", [b"", GREETING[:10], GREETING[:24], GREETING[:26]])
+async def test_no_greeting(greeting: bytes) -> None:
+    """Who connects and says too little is cut off."""
+    async with scene(Limits(handshake_timeout=0.1)) as here:
+        async with frame_client(here.server.port, greeting) as silent:
+            await silent.wait_closed()
+
+
+async def test_no_call() -> None:
+    """Who greets and then calls nothing is asked to go."""
+    async with scene(Limits(first_call_timeout=0.1)) as here:
+        async with frame_client(here.server.port) as idle:
+            assert said(await idle.wait_for(GOAWAY)) == (ErrorCodes.NO_ERROR, "no_calls")
+            await idle.wait_closed()
+
+
+async def test_a_dead_peer() -> None:
+    """Who does not answer a PING is cut off, and its call ends."""
+    server = Server([Echo()], limits=Limits(keepalive_time=0.1, keepalive_timeout=0.1))
+    await server.start("127.0.0.1", 0)
+    async with frame_client(server.port) as dead:
+        dead.send(headers(1), frame(DATA, 0, 1, ADA))
+        await dead.wait_for(PING)
+        await dead.wait_closed()
+    assert (server.open_calls, server.connections) == (0, 0)
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_living_peer() -> None:
+    """Who answers every PING stays, however silent."""
+    async with scene(Limits(keepalive_time=0.02, keepalive_timeout=5.0)) as here:
+        await here.bystander.wait_for_frame(PING, 5)
+
+
+async def test_answers_that_are_not_read() -> None:
+    """Who asks without end and reads no answer is cut off."""
+    limits = Limits(pings=Rate(10**9, 1.0), max_control_backlog=100_000, write_timeout=0.3)
+    flood, _ = FLOODS["PING"]
+    async with scene(limits) as here, frame_client(here.server.port) as attacker:
+        await send_until_cut_off(attacker, flood(5000))
+
+
+async def test_a_peer_that_reads_nothing() -> None:
+    """Who takes nothing of what it asked for is cut off."""
+    async with scene(Limits(write_timeout=0.3)) as here:
+        async with frame_client(here.server.port) as attacker:
+            attacker.send(WIDE, headers(1))
+            message = framed(bytes(Ask(service="x" * 10_000)))
+            await send_until_cut_off(attacker, frame(DATA, 0, 1, message))
+
+
+async def send_until_cut_off(attacker: FrameClient, data: bytes) -> None:
+    attacker.writer.transport.pause_reading()
+    with pytest.raises(ConnectionError):
+        async with asyncio.timeout(30):
+            while True:
+                attacker.send(data)
+                await attacker.writer.drain()
+
+
+class TestAge:
+    async def test_an_old_connection(self) -> None:
+        """Its calls go on; it is closed after the last one."""
+        server = Server([Echo()], limits=Limits(max_connection_age=0.1))
+        await server.start("127.0.0.1", 0)
+        async with frame_client(server.port) as client:
+            client.send(headers(1))
+            assert said(await client.wait_for(GOAWAY)) == (ErrorCodes.NO_ERROR, "max_age")
+            client.send(frame(DATA, END_STREAM, 1, ADA))
+            assert await client.wait_for(DATA, 1) == ANSWER
+            await client.wait_closed()
+        server.close()
+        await server.wait_closed()
+
+    async def test_calls_that_do_not_end(self) -> None:
+        """After the grace they are ended, UNAVAILABLE."""
+        limits = Limits(max_connection_age=0.1, max_connection_age_grace=0.1)
+        server = Server([Echo()], limits=limits)
+        await server.start("127.0.0.1", 0)
+        async with frame_client(server.port) as client:
+            client.send(headers(1))
+            trailers = dict(Decoder().decode(await client.wait_for(HEADERS, 1)))
+            assert trailers["grpc-status"] == "14"
+            await client.wait_closed()
+        server.close()
+        await server.wait_closed()
+
+
+async def test_memory_is_given_back() -> None:
+    """After an attack nothing of its connection is left."""
+    gone: list[weakref.ref[Any]] = []
+    async with scene(STRICT) as here:
+        for flood, _ in FLOODS.values():
+            async with frame_client(here.server.port) as attacker:
+                await attacker.wait_for(SETTINGS)
+                gone += [weakref.ref(each) for each in here.server._connections]
+                attacker.send(flood(1000))
+                await attacker.wait_closed()
+            await here.only_the_bystander_is_left()
+        gc.collect()
+        left = {each() for each in gone} - {None}
+        assert left == set(here.server._connections)

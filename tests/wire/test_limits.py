@@ -1,0 +1,41 @@
+"""Tests of wire/limits.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chatify_stream.errors import UsageError
+from chatify_stream.wire import Limits, Rate
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("max_message_size", 0, "max_message_size has to be a whole number above 0, not 0"),
+        ("max_message_size", 1.5, "max_message_size has to be a whole number above 0, not 1.5"),
+        ("max_message_size", None, "max_message_size has to be a whole number above 0, not None"),
+        ("max_concurrent_streams", True, "whole number above 0, not True"),
+        ("max_connections", -1, "max_connections has to be a whole number above 0, not -1"),
+        ("keepalive_timeout", "10", "keepalive_timeout has to be a number above 0, not '10'"),
+        ("write_timeout", float("nan"), "write_timeout has to be a number above 0, not nan"),
+        ("write_timeout", float("inf"), "write_timeout has to be a number above 0, not inf"),
+        ("pings", Rate(0, 1), "pings.burst has to be a whole number above 0, not 0"),
+        ("resets", Rate(1, -2), "resets.per_second has to be a number above 0, not -2"),
+        ("glitches", 5, "glitches has to be a Rate"),
+    ],
+)
+def test_what_is_no_limit(name: str, value: Any, text: str) -> None:
+    """A value that is no limit is refused, by its name."""
+    with pytest.raises(UsageError) as caught:
+        Limits(**{name: value})
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["max_connections", "keepalive_time", "write_timeout", "max_connection_age"]
+)
+def test_none_is_no_limit(name: str) -> None:
+    """Where a limit may be left out, None leaves it out."""
+    assert getattr(Limits(**{name: None}), name) is None
