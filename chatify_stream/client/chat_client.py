@@ -12,7 +12,7 @@ from typing import cast
 from ..address import parse_address
 from ..errors import CallError, ClosedError, UsageError
 from ..messages.service.v1 import ChatReq, ChatRsp
-from ..wire import CONNECT_TIMEOUT, Cardinality, ClientStream, MetadataLike
+from ..wire import CONNECT_TIMEOUT, Cardinality, ClientStream, MetadataLike, check_encoding
 from .channel import Channel
 
 __all__ = ["CHAT_PATH", "ChatClient"]
@@ -33,7 +33,7 @@ class ChatClient:
     `target` is `HOST:PORT`, or a `Channel` to share its connection, which then stays open.
     `timeout` is the time in seconds for the whole call, connecting included; the server is told.
     `metadata` goes with the call: text under ASCII keys, bytes under keys that end in `-bin`.
-    `ssl` is as for `Channel`. A client is entered once.
+    `ssl` and `compression` are as for `Channel`. A client is entered once.
 
     Entering connects and opens the call. Leaving half-closes, waits `close_timeout` seconds for
     the server to end the call, and raises when that was not with status OK and no method has said
@@ -53,6 +53,7 @@ class ChatClient:
         connect_timeout: float = CONNECT_TIMEOUT,
         close_timeout: float = CLOSE_TIMEOUT,
         ssl: bool | ssl_module.SSLContext | None = None,
+        compression: str | None = None,
     ) -> None:
         if isinstance(target, str):
             try:
@@ -65,6 +66,7 @@ class ChatClient:
         self._connect_timeout = connect_timeout
         self._close_timeout = close_timeout
         self._ssl = ssl
+        self._compression = None if compression is None else check_encoding(compression)
         self._own_channel: Channel | None = None
         self._stream: ClientStream | None = None
         self._half_closed = False
@@ -93,6 +95,7 @@ class ChatClient:
             ChatRsp,
             timeout=self._timeout,
             metadata=self._metadata,
+            compression=self._compression,
         )
         try:
             await stream.__aenter__()

@@ -51,6 +51,20 @@ class Session:
         self.trailers = stream.trailers
         """Metadata to send with the status that ends the call; set it before the handler ends."""
 
+    @property
+    def compression(self) -> str:
+        """How replies are compressed: "gzip", "deflate", or "identity" for not at all.
+
+        As the requests are, unless it is set before the first reply; not at all where the client
+        does not accept what was set. Raises `UsageError` for another name, and when it is too
+        late.
+        """
+        return self._stream.compression
+
+    @compression.setter
+    def compression(self, name: str) -> None:
+        self._stream.compression = name
+
     async def receive(self) -> ChatReq | None:
         """The next request, or None once the client has half-closed."""
         request: ChatReq | None = await self._stream.recv_message()

@@ -15,6 +15,7 @@ from .call import ServerStream
 from .channel import CONNECT_TIMEOUT, Channel
 from .client_stream import ClientStream
 from .codec import ProtoCodec, StatusDetailsCodec
+from .compression import check_encoding
 from .grpclib_internals import MetadataLike
 from .limits import CHANNEL_LIMITS, MAX_MESSAGE_SIZE, Limits, Rate
 from .server import Server
@@ -36,4 +37,5 @@ __all__ = [
     "ServerStream",
     "Status",
     "StatusDetailsCodec",
+    "check_encoding",
 ]

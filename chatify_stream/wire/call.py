@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
@@ -20,8 +20,10 @@ from grpclib.metadata import Deadline
 from grpclib.server import Stream
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError as H2ProtocolError
+from multidict import MultiDict
 
-from ..errors import CallError, CancelledCallError, StatusError, UnavailableError
+from ..errors import CallError, CancelledCallError, StatusError, UnavailableError, UsageError
+from .compression import ENCODINGS, IDENTITY, check_encoding, frame, is_accepted
 from .grpclib_internals import (
     GRPC_CONTENT_TYPE,
     AbstractHandler,
@@ -30,12 +32,14 @@ from .grpclib_internals import (
     DispatchServerEvents,
     H2Stream,
     Headers,
+    Metadata,
+    MetadataLike,
     MethodHandler,
     StatusDetailsCodecBase,
     Wrapper,
     encode_grpc_message,
+    encode_metadata,
 )
-from .inbox import frame
 from .request import RefusalError, Request, read_request
 from .stream import CallStream
 
@@ -47,15 +51,38 @@ SHUTTING_DOWN = "the server is shutting down"
 
 
 class ServerStream(Stream[Any, Any]):
-    """grpclib's stream of a handler, and trailers that may be set before the call ends."""
+    """grpclib's stream of a handler, with compression and trailers that may be set ahead."""
 
     _stream: CallStream
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, encoding: str = IDENTITY, accept_encoding: str = "", **kwargs: Any
+    ) -> None:
+        """`encoding` is that of the requests; `accept_encoding` says what the client reads."""
         super().__init__(*args, **kwargs)
+        self._stream.inbox.encoding = self._request_encoding = encoding
+        self._accept_encoding = accept_encoding
+        self.compression = encoding
         self.trailers: dict[str, str | bytes] = {}
         """Trailing metadata, sent with the status that ends the call."""
         self._unreadable: StatusError | None = None
+
+    @property
+    def compression(self) -> str:
+        """How replies are compressed: "gzip", "deflate", or "identity" for not at all.
+
+        As the requests are, unless it is set before the response headers are sent. Where the
+        client does not accept what is asked for, replies are not compressed. Raises `UsageError`
+        for another name, and when it is too late.
+        """
+        return self._compression
+
+    @compression.setter
+    def compression(self, name: str) -> None:
+        check_encoding(name)
+        if self._send_initial_metadata_done:
+            raise UsageError("compression has to be set before the first reply is sent")
+        self._compression = name if is_accepted(name, self._accept_encoding) else IDENTITY
 
     async def recv_message(self) -> Any:
         """The next message, or None after the last one. Cancelled, it loses nothing."""
@@ -106,6 +133,22 @@ class ServerStream(Stream[Any, Any]):
         """grpclib's; raises `CancelledCallError` when the client has left."""
         with _noticing_departure():
             await super().send_message(message)
+
+    async def send_initial_metadata(self, *, metadata: MetadataLike | None = None) -> None:
+        """grpclib's, with the headers of compression, for calls that have to do with it."""
+        if self._send_initial_metadata_done:
+            raise ProtocolError("the response headers were sent already")
+        headers = [(":status", "200"), ("content-type", self._content_type)]
+        if self._compression != IDENTITY:
+            headers.append(("grpc-encoding", self._compression))
+        if self._request_encoding != IDENTITY:
+            headers.append(("grpc-accept-encoding", ENCODINGS))
+        sent = cast(Metadata, MultiDict(metadata or ()))
+        (sent,) = await self._dispatch.send_initial_metadata(sent)
+        headers.extend(encode_metadata(sent))
+        await self._stream.send_headers(headers)
+        self._stream.encoding = self._compression
+        self._send_initial_metadata_done = True
 
     async def send_trailing_metadata(self, *, metadata: Any = None, **kwargs: Any) -> None:
         metadata = dict(metadata or {})
@@ -219,6 +262,8 @@ class Calls(AbstractHandler):
             dispatch=services.dispatch,
             deadline=request.deadline,
             user_agent=request.user_agent,
+            encoding=request.encoding,
+            accept_encoding=request.accept_encoding,
         )
         outcome = await self._run(stream, h2_stream, method, request)
         if stream.is_ended:
@@ -310,6 +355,7 @@ async def _refuse(stream: H2Stream, refusal: RefusalError, subtype: str) -> None
             ("content-type", f"{GRPC_CONTENT_TYPE}+{subtype}"),
             ("grpc-status", str(refusal.status.value)),
             ("grpc-message", encode_grpc_message(refusal.message)),
+            *refusal.headers,
         ],
         end_stream=True,
     )

@@ -25,6 +25,7 @@ from ..errors import ClosedError, UnavailableError, UsageError
 from .client_stream import ClientStream
 from .codec import ProtoCodec, StatusDetailsCodec
 from .connection import h2_config
+from .compression import IDENTITY, check_encoding
 from .connections import LAST_WORDS, Connections
 from .grpclib_internals import (
     ClientHandler,
@@ -58,6 +59,7 @@ class Channel(grpclib.client.Channel):
         *,
         connect_timeout: float = CONNECT_TIMEOUT,
         limits: Limits = CHANNEL_LIMITS,
+        compression: str = IDENTITY,
         path: str | None = None,
         codec: CodecBase | None = None,
         status_details_codec: StatusDetailsCodecBase | None = None,
@@ -67,6 +69,10 @@ class Channel(grpclib.client.Channel):
         """`connect_timeout`: seconds that reaching the server may take.
 
         `limits`: what the server may cost, such as the size of its messages.
+
+        `compression`: how requests are compressed, "gzip", "deflate" or, for not at all,
+        "identity". A server that does not read it answers UNIMPLEMENTED. Replies are read in each
+        of them.
         """
         super().__init__(
             host,
@@ -80,6 +86,7 @@ class Channel(grpclib.client.Channel):
         self._h2_config = h2_config(client_side=True)
         self._connect_timeout = connect_timeout
         self._limits = limits
+        self._compression = check_encoding(compression)
         self._closed = False
         self._attempt: asyncio.Task[H2Protocol] | None = None
         self._connections = Connections()
@@ -156,10 +163,12 @@ class Channel(grpclib.client.Channel):
         timeout: float | None = None,
         deadline: Deadline | None = None,
         metadata: MetadataLike | None = None,
+        compression: str | None = None,
     ) -> ClientStream:
         """A call that is sent when it is entered and its first method awaited.
 
-        `timeout`: seconds until it has to have ended, connecting included.
+        `timeout`: seconds until it has to have ended, connecting included. `compression`: as for
+        the channel, whose own counts for a call that has none.
         """
         if timeout is not None:
             limit = Deadline.from_timeout(timeout)
@@ -175,6 +184,7 @@ class Channel(grpclib.client.Channel):
             status_details_codec=self._status_details_codec,
             dispatch=self.__dispatch__,
             deadline=deadline,
+            compression=self._compression if compression is None else check_encoding(compression),
         )
 
     def _protocol_factory(self) -> WireProtocol:

@@ -8,6 +8,7 @@ is given up was reset with NO_ERROR instead of CANCEL.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from ..errors import (
     call_error,
 )
 from .connection import WireConnection
+from .compression import ENCODINGS, IDENTITY
 from .grpclib_internals import GRPC_CONTENT_TYPE, USER_AGENT, CodecBase, encode_metadata
 from .stream import CallStream, GivenUpError, MalformedError, StreamResetError
 
@@ -56,6 +58,10 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
     _channel: Any  # a wire.channel.Channel, whose module imports this one
     _stream: CallStream
     _connection: WireConnection | None = None
+
+    def __init__(self, *args: Any, compression: str = IDENTITY, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._compression = compression
 
     @property
     def is_ended_by_peer(self) -> bool:
@@ -112,7 +118,7 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
                 await self._send_request(end)
 
     async def _send_request(self, end: bool) -> None:
-        """grpclib's, but for the grpc-timeout, which grpclib rounds down by up to a second."""
+        """grpclib's, with compression, and a grpc-timeout that is not rounded down by a second."""
         protocol = await self._channel.__connect__()
         self._connection = protocol.connection
         if protocol.connection.is_closing():  # since it was made
@@ -132,8 +138,11 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
             (":authority", self._channel._authority),
             ("te", "trailers"),
             ("content-type", content_type),
+            ("grpc-accept-encoding", ENCODINGS),
             ("user-agent", USER_AGENT),
         ]
+        if self._compression != IDENTITY:
+            headers.append(("grpc-encoding", self._compression))
         if self._deadline is not None:
             headers.append(("grpc-timeout", encode_timeout(self._deadline.time_remaining())))
         try:
@@ -143,6 +152,7 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
         self._release_stream = await stream.send_request(
             headers, end_stream=end, _processor=protocol.processor
         )
+        stream.encoding = self._compression
         self._stream = stream
         self.peer = stream.connection.get_peer()
         self._send_request_done = True
@@ -161,11 +171,15 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
     async def recv_initial_metadata(self) -> None:
         with self._errors():
             await super().recv_initial_metadata()
+            headers = dict(self._stream.headers or ())
+            self._stream.inbox.encoding = headers.get("grpc-encoding", IDENTITY)
 
     async def recv_message(self) -> Any:
         """The next message, or None after the last one. Cancelled, it loses nothing."""
         if not self._recv_initial_metadata_done:
             await self.recv_initial_metadata()
+        if self._stream.inbox.has_compressed:
+            await asyncio.sleep(0)  # inflating takes time
         # What had come before the connection was lost, or the stream reset, is read all the same.
         data = None if self._cancel_done else self._stream.inbox.next_nowait()
         with self._errors():

@@ -4,8 +4,9 @@ Private attributes that the subclasses of this package touch, beside the names i
 
 - `server.Server`: `_codec`, `_config`, `_h2_config`, `_mapping`, `_protocol_factory`, `_server`,
   `_status_details_codec`
-- `server.Stream`: `_codec`, `_dispatch`, `_messages_received`, `_recv_type`,
-  `_send_trailing_metadata_done`, `_stream`
+- `server.Stream`: `_codec`, `_content_type`, `_dispatch`, `_messages_received`, `_recv_type`,
+  `_send_initial_metadata_done`, `_send_message_done`, `_send_trailing_metadata_done`,
+  `_send_type`, `_stream`
 - `client.Channel`: `_authority`, `_calls_failed`, `_calls_succeeded`, `_codec`, `_config`,
   `_connected`, `_create_connection`, `_h2_config`, `_loop`, `_path`, `_protocol_factory`,
   `_scheme`, `_status_details_codec`

@@ -7,34 +7,37 @@ any size was read.
 Rules: data is cut into messages when it arrives. A message is given out once; a reader that is
 cancelled takes none. Messages that wait to be given out hold their part of the flow-control
 window, so a reader that is slow slows its peer; all else is given back at once, so that a message
-larger than the window can come. An error stands behind the messages that came before it, and
-nothing after it is read.
+larger than the window can come. A compressed message is inflated when it is given out, so what
+waits takes no more memory than it took of the window. An error stands behind the messages that
+came before it, and nothing after it is read.
 """
 
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections import deque
 from collections.abc import Callable
 
 from grpclib.const import Status
 
 from ..errors import StatusError
+from .compression import IDENTITY, PREFIX, inflate
 
-__all__ = ["Inbox", "frame"]
-
-PREFIX = struct.Struct(">BL")
-"""Before each message: whether it is compressed, and its size."""
+__all__ = ["Inbox"]
 
 
-def frame(data: bytes) -> bytes:
-    """A message as it goes on the wire."""
-    return PREFIX.pack(0, len(data)) + data
+class _Compressed(bytes):
+    """A message that has to be inflated."""
 
 
 class Inbox:
     """Stands in the place of grpclib's `Buffer`; `add`, `eof` and `unacked_size` are its API."""
+
+    encoding = IDENTITY
+    """The peer's `grpc-encoding`; set before messages are taken, they may have come before."""
+
+    has_compressed = False
+    """A compressed message has come: taking messages takes time, which others may need."""
 
     def __init__(self, acknowledge: Callable[[int], None], max_size: int) -> None:
         """`acknowledge` gives the peer a part of its window back, in bytes."""
@@ -66,7 +69,7 @@ class Inbox:
         """The peer has ended the stream."""
         self._is_ended = True
         if self._partial and self._error is None:
-            self._fail(Status.INTERNAL, "the stream ended in the middle of a message")
+            self._fail(StatusError(Status.INTERNAL, "the stream ended in the middle of a message"))
         self._wake()
 
     def unacked_size(self) -> int:
@@ -82,19 +85,19 @@ class Inbox:
         return self.next_nowait()
 
     def next_nowait(self) -> bytes | None:
-        """The next message, if it has come; None if not, or if there is none."""
-        if not self._messages:
-            return None
-        message = self._messages.popleft()
-        self._waiting -= PREFIX.size + len(message)
-        self._settle()
-        return message
+        """The next message, if it has come; None if not, or if there is none.
+
+        Raises `StatusError` for one that cannot be inflated.
+        """
+        return self._take() if self._messages else None
 
     async def batch(self, most: int) -> list[bytes]:
         """The messages that have arrived, at least one and at most so many; none at the end."""
         while not self._messages:
             if not await self._arrival():
                 return []
+        if self.has_compressed:
+            return self._inflated_batch(most)
         if len(self._messages) <= most:
             messages = list(self._messages)
             self._messages.clear()
@@ -104,6 +107,38 @@ class Inbox:
             self._waiting -= PREFIX.size * most + sum(map(len, messages))
         self._settle()
         return messages
+
+    def _inflated_batch(self, most: int) -> list[bytes]:
+        """As `batch`, but it stops once it has as many bytes as one message may have."""
+        messages: list[bytes] = []
+        size = 0
+        while self._messages and len(messages) < most:
+            try:
+                message = self._take()
+            except StatusError:
+                if not messages:
+                    raise
+                break  # the next reader gets the error
+            messages.append(message)
+            size += len(message)
+            if size >= self._max_size:
+                break
+        return messages
+
+    def _take(self) -> bytes:
+        message = self._messages.popleft()
+        self._waiting -= PREFIX.size + len(message)
+        try:
+            if type(message) is _Compressed:
+                return inflate(message, self.encoding, self._max_size)
+            return message
+        except StatusError as error:
+            self._messages.clear()
+            self._waiting = 0
+            self._fail(error)
+            raise
+        finally:
+            self._settle()
 
     async def _arrival(self) -> bool:
         """Waits for more; False when no more can come."""
@@ -133,35 +168,42 @@ class Inbox:
         """Whether there is something to cut, or to refuse, in the part that is here."""
         if len(self._partial) < PREFIX.size:
             return False
-        compressed, size = PREFIX.unpack_from(self._partial)
-        refused = bool(compressed) or size > self._max_size
-        return refused or len(self._partial) >= PREFIX.size + size
+        flag, size = PREFIX.unpack_from(self._partial)
+        return bool(flag > 1 or size > self._max_size or len(self._partial) >= PREFIX.size + size)
 
     def _cut(self, data: bytes) -> None:
         """Cuts data that begins with a message into messages, and keeps the rest."""
         messages = self._messages
         position, end = 0, len(data)
         while end - position >= PREFIX.size:
-            compressed, size = PREFIX.unpack_from(data, position)
-            if compressed:
-                self._fail(
-                    Status.UNIMPLEMENTED, "the message is compressed, which is not supported"
-                )
-                break
-            if size > self._max_size:
-                self._fail(
-                    Status.RESOURCE_EXHAUSTED,
-                    f"the message has {size} bytes; at most {self._max_size} are taken",
-                )
+            flag, size = PREFIX.unpack_from(data, position)
+            if flag > 1 or size > self._max_size:
+                self._fail(self._refusal(flag, size))
                 break
             start = position + PREFIX.size
             if end - start < size:
                 break
-            messages.append(data[start : start + size])
+            message = data[start : start + size]
+            if flag:
+                self.has_compressed = True
+                message = _Compressed(message)
+            messages.append(message)
             position = start + size
         self._waiting += position
         self._partial = bytearray() if self._error else bytearray(data[position:])
 
-    def _fail(self, status: Status, text: str) -> None:
-        self._error = StatusError(status, text)
+    def _refusal(self, flag: int, size: int) -> StatusError:
+        """The error for a message with a wrong prefix."""
+        if flag > 1:
+            return StatusError(
+                Status.INTERNAL,
+                f"the compressed flag of the message is {flag}; it has to be 0 or 1",
+            )
+        return StatusError(
+            Status.RESOURCE_EXHAUSTED,
+            f"the message has {size} bytes; at most {self._max_size} are taken",
+        )
+
+    def _fail(self, error: StatusError) -> None:
+        self._error = error
         self._partial = bytearray()

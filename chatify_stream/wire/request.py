@@ -17,6 +17,7 @@ from grpclib.const import Status
 from grpclib.metadata import Deadline
 from multidict import MultiDict
 
+from .compression import ENCODINGS, IDENTITY, is_accepted
 from .grpclib_internals import GRPC_CONTENT_TYPE, SPECIAL_HEADERS, Headers, Metadata
 
 __all__ = ["RefusalError", "Request", "decode_bin", "read_request"]
@@ -34,16 +35,24 @@ class Request:
     content_type: str
     deadline: Deadline | None
     user_agent: str | None
+    encoding: str
+    """Of the requests: one that is accepted here."""
+    accept_encoding: str
+    """The `grpc-accept-encoding` of the client, empty if it sent none."""
 
 
 class RefusalError(Exception):
     """The call is answered with an error at once."""
 
-    def __init__(self, status: Status, message: str, http_status: int = 200) -> None:
+    def __init__(
+        self, status: Status, message: str, http_status: int = 200, headers: Headers | None = None
+    ) -> None:
+        """`headers` are sent besides."""
         super().__init__(status, message, http_status)
         self.status = status
         self.message = message
         self.http_status = http_status
+        self.headers = headers or []
 
 
 def read_request(headers: Headers, methods: Container[str], content_subtype: str) -> Request:
@@ -80,7 +89,20 @@ def read_request(headers: Headers, methods: Container[str], content_subtype: str
         content_type=content_type,
         deadline=_read_deadline(fields.get("grpc-timeout")),
         user_agent=fields.get("user-agent"),
+        encoding=_read_encoding(fields.get("grpc-encoding", IDENTITY)),
+        accept_encoding=fields.get("grpc-accept-encoding", ""),
     )
+
+
+def _read_encoding(encoding: str) -> str:
+    if not is_accepted(encoding, ENCODINGS):
+        raise RefusalError(
+            Status.UNIMPLEMENTED,
+            f"grpc-encoding is {encoding!r}, which this server does not read; "
+            f"it accepts {ENCODINGS}",
+            headers=[("grpc-accept-encoding", ENCODINGS)],
+        )
+    return encoding
 
 
 def _read_deadline(timeout: str | None) -> Deadline | None:

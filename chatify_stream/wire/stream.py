@@ -23,6 +23,7 @@ from h2.errors import ErrorCodes
 from h2.exceptions import StreamClosedError
 from h2.stream import StreamState
 
+from .compression import IDENTITY, compress_frames
 from .grpclib_internals import EventsProcessor, H2Stream, Headers
 from .inbox import Inbox
 
@@ -72,6 +73,9 @@ class CallStream(H2Stream):
     remote_ended = False
     """The peer has sent END_STREAM: all that it had to say is here."""
 
+    encoding = IDENTITY
+    """The `grpc-encoding` that this side has sent: messages are compressed so."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._sending = asyncio.Lock()
@@ -88,7 +92,7 @@ class CallStream(H2Stream):
 
         Cancelled, it loses nothing: the next call goes on where it was. Raises `StatusError`.
         """
-        if self._frames_in_a_row >= FRAMES_IN_A_ROW:
+        if self._frames_in_a_row >= FRAMES_IN_A_ROW or self.inbox.has_compressed:
             self._frames_in_a_row = 0
             await asyncio.sleep(0)
         self._frames_in_a_row += 1
@@ -99,19 +103,24 @@ class CallStream(H2Stream):
 
         As `recv_frame` otherwise.
         """
-        if self._frames_in_a_row >= FRAMES_IN_A_ROW:
+        if self._frames_in_a_row >= FRAMES_IN_A_ROW or self.inbox.has_compressed:
             await asyncio.sleep(0)
         frames = await self.inbox.batch(FRAMES_IN_A_ROW)
         self._frames_in_a_row = len(frames)
         return frames
 
     async def send_data(self, data: bytes, end_stream: bool = False) -> None:
-        """Sends one message, whole: messages sent at once queue up behind each other.
+        """Sends one message with its prefix, or several that follow each other, whole.
+
+        Messages sent at once queue up behind each other. They are compressed here, since grpclib
+        gives all that it sends a prefix that says they are not.
 
         Cancelled after a part of the message has left, it resets the stream, because whatever
         came next would be read as the rest of that message. Raises h2's `StreamClosedError` once
         the stream is closed, also when that happens while it waits.
         """
+        if self.encoding != IDENTITY:
+            data = compress_frames(data, self.encoding)
         if self._sends_in_a_row >= FRAMES_IN_A_ROW:
             self._sends_in_a_row = 0
             await asyncio.sleep(0)

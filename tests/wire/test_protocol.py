@@ -98,15 +98,6 @@ class TestData:
         assert trailers["grpc-status"] == str(Status.INTERNAL.value)
         assert "in the middle of a message" in trailers["grpc-message"]
 
-    async def test_a_compressed_message(self, client: RawClient) -> None:
-        """A compressed message is UNIMPLEMENTED, and the text says so."""
-        client.h2.send_headers(1, request_headers())
-        client.h2.send_data(1, framed(ADA, compressed=True), end_stream=True)
-        client.flush()
-        trailers = headers_of(await client.wait_for(ResponseReceived, 1))
-        assert trailers["grpc-status"] == str(Status.UNIMPLEMENTED.value)
-        assert "compressed" in trailers["grpc-message"]
-
     async def test_a_message_that_is_not_protobuf(self, client: RawClient) -> None:
         """A message that cannot be decoded is INTERNAL."""
         client.h2.send_headers(1, request_headers())
