@@ -13,11 +13,14 @@ CHAT = "/service.v1.Service/Chat"
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 
-def open_channel(address: str) -> grpc.Channel:
+def open_channel(
+    address: str, compression: grpc.Compression = grpc.Compression.NoCompression
+) -> grpc.Channel:
     """A channel with a connection of its own: grpcio shares those of equal channels."""
     return grpc.insecure_channel(
         address,
         options=(("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)),
+        compression=compression,
     )
 
 

@@ -3,12 +3,13 @@
 It prints `listening on HOST:PORT` once it accepts and stops at SIGTERM. The same names are
 special as in the Go server: `fail` ends the stream with INVALID_ARGUMENT and an ErrorInfo,
 `context` is answered with what came with the call, as JSON, and `trailers` sets trailers and
-is answered like any other.
+is answered like any other. Its argument, `gzip` or `deflate`, has it compress its replies.
 """
 
 import asyncio
 import json
 import signal
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,6 +20,11 @@ from google.rpc import error_details_pb2, status_pb2
 
 GRACE_SECONDS = 2.0
 Context = grpc.aio.ServicerContext
+COMPRESSION = {
+    "identity": grpc.Compression.NoCompression,
+    "deflate": grpc.Compression.Deflate,
+    "gzip": grpc.Compression.Gzip,
+}
 
 
 async def chat(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
@@ -59,13 +65,13 @@ async def refuse(name: str, context: Context) -> None:
     await context.abort(code, message, (("grpc-status-details-bin", details.SerializeToString()),))
 
 
-async def main() -> None:
+async def main(compression: str = "identity") -> None:
     handler = grpc.stream_stream_rpc_method_handler(
         chat,
         request_deserializer=ChatReq.FromString,
         response_serializer=ChatRsp.SerializeToString,
     )
-    server = grpc.aio.server()
+    server = grpc.aio.server(compression=COMPRESSION[compression])
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("service.v1.Service", {"Chat": handler}),)
     )
@@ -82,4 +88,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(*sys.argv[1:]))

@@ -150,5 +150,5 @@ def build_node_client() -> PeerClient:
     return PeerClient((node, NODE / "client.mjs"), ("--proto", PROTO))
 
 
-def grpcio_server() -> ListeningProcess:
-    return ListeningProcess(sys.executable, HERE / "grpcio_server.py")
+def grpcio_server(compression: str = "identity") -> ListeningProcess:
+    return ListeningProcess(sys.executable, HERE / "grpcio_server.py", compression)

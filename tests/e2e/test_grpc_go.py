@@ -2,7 +2,7 @@
 
 import pytest
 
-from .client_contract import REPLIES, ClientContract
+from .client_contract import MEGABYTE, REPLIES, ClientContract
 from .peers import PeerClient
 from .processes import ServerProcess
 
@@ -37,3 +37,20 @@ def test_health_list(go_client: PeerClient, server: ServerProcess) -> None:
     assert report.code == "OK"
     assert report.health[""] == "SERVING"
     assert report.health["service.v1.Service"] == "SERVING"
+
+
+def test_gzip(go_client: PeerClient, server: ServerProcess) -> None:
+    """A client that compresses is understood, and answered in kind."""
+    report = go_client.run("unary", server.address, "--size", str(MEGABYTE), "--compressor", "gzip")
+    assert (report.replies, report.code) == (["Hello " + "x" * MEGABYTE], "OK")
+    payloads = {event["event"]: event for event in report.events}
+    for way in ("sent", "received"):
+        assert payloads[way]["length"] > MEGABYTE
+        assert payloads[way]["onWire"] < MEGABYTE / 100
+
+
+def test_gzip_of_many_messages(go_client: PeerClient, server: ServerProcess) -> None:
+    """Many compressed messages on one stream, which are longer for it, are answered in order."""
+    report = go_client.run("burst", server.address, "--count", "1000", "--compressor", "gzip")
+    assert report.replies == [f"Hello Message {number}" for number in range(1000)]
+    assert report.code == "OK"

@@ -1,5 +1,6 @@
 """grpcio clients of our server: chat, health and reflection."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -12,6 +13,9 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
+
+from chatify_stream import ChatServer, Session
+from chatify_stream.server import Handler
 
 from .chat_messages import CHAT_PROTO, compile_proto
 from .client_contract import ALIASES, CHAT, MEGABYTE, MESSAGES, REPLIES, TEXTS
@@ -141,6 +145,62 @@ class TestChat:
         call = chat(channel, MESSAGES, method)
         assert status_of(lambda: next(call)) is grpc.StatusCode.UNIMPLEMENTED
         assert unary_chat(channel, "next") == "Hello next"
+
+
+class TestCompression:
+    @pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+    def test_chat(self, server: ServerProcess, compression: grpc.Compression) -> None:
+        """A client that compresses is understood, and understands the answer, at any size."""
+        names = [*TEXTS, "x" * MEGABYTE, *MESSAGES]
+        with open_channel(server.address, compression) as channel:
+            assert [reply.message for reply in chat(channel, names)] == [
+                f"Hello {name}" for name in names
+            ]
+            assert unary_chat(channel, "x" * MEGABYTE) == "Hello " + "x" * MEGABYTE
+
+    @pytest.mark.parametrize("name", ["gzip", "deflate", "identity"])
+    async def test_as_the_requests(self, name: str) -> None:
+        """What the client compresses with is what the handler replies with."""
+
+        async def handler(session: Session) -> None:
+            async for request in session:
+                await session.send(f"{session.compression}: {request.name}")
+
+        compression = {
+            "gzip": grpc.Compression.Gzip,
+            "deflate": grpc.Compression.Deflate,
+            "identity": grpc.Compression.NoCompression,
+        }[name]
+        replies = await replies_of(handler, ["Ada", "x" * MEGABYTE], compression)
+        assert replies == [f"{name}: Ada", f"{name}: " + "x" * MEGABYTE]
+
+    @pytest.mark.parametrize("name", ["gzip", "deflate"])
+    async def test_as_the_handler_says(self, name: str) -> None:
+        """A client that does not compress accepts it all the same."""
+
+        async def handler(session: Session) -> None:
+            session.compression = name
+            async for request in session:
+                await session.send(f"{session.compression}: {request.name}")
+
+        replies = await replies_of(handler, ["x" * MEGABYTE])
+        assert replies == [f"{name}: " + "x" * MEGABYTE]
+
+
+async def replies_of(
+    handler: Handler,
+    names: list[str],
+    compression: grpc.Compression = grpc.Compression.NoCompression,
+) -> list[str]:
+    """What a server with this handler answers to a client in a thread."""
+
+    def talk() -> list[str]:
+        with open_channel(f"127.0.0.1:{server.port}", compression) as channel:
+            return [reply.message for reply in chat(channel, names)]
+
+    async with ChatServer(handler=handler) as server:
+        await server.start("127.0.0.1", 0)
+        return await asyncio.to_thread(talk)
 
 
 class TestHealth:

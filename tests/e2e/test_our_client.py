@@ -20,6 +20,7 @@ from chatify_stream import (
     Status,
     StatusError,
 )
+from chatify_stream.wire import ClientStream
 
 from . import peers
 from .client_contract import CHAT, MEGABYTE, MESSAGES, REPLIES, TEXTS
@@ -261,6 +262,58 @@ class TestServiceStub:
                 await stream.send_message(ChatReq(name="Ada"), end=True)
                 await stream.recv_message()
         assert caught.value.status is Status.UNIMPLEMENTED
+
+
+class TestCompression:
+    @pytest.mark.parametrize("name", ["gzip", "deflate"])
+    async def test_grpcio(self, name: str) -> None:
+        """grpcio reads what we compress, and we read its compressed replies."""
+        with peers.grpcio_server(name) as server:
+            async with Channel(server.host, server.port) as channel:
+                for compression in ("identity", name):
+                    async with open_chat(channel, compression) as stream:
+                        await exchange(stream, [*TEXTS, "x" * MEGABYTE, *MESSAGES])
+                        assert stream._stream.inbox.has_compressed
+
+    async def test_grpc_go(self, go_binaries: Path) -> None:
+        """grpc-go reads what we compress with gzip, and answers in kind."""
+        with peers.go_server(go_binaries) as server:
+            async with Channel(server.host, server.port, compression="gzip") as channel:
+                async with open_chat(channel) as stream:
+                    await exchange(stream, [*TEXTS, "x" * MEGABYTE, *MESSAGES])
+                    assert stream._stream.inbox.has_compressed
+                async with open_chat(channel, "identity") as stream:
+                    await exchange(stream, ["x" * MEGABYTE])
+                    assert not stream._stream.inbox.has_compressed
+
+    async def test_a_server_that_does_not_read_it(self, go_binaries: Path) -> None:
+        """grpc-go has no deflate: UNIMPLEMENTED, with its text."""
+        with peers.go_server(go_binaries) as server:
+            async with ChatClient(server.address, compression="deflate") as client:
+                with pytest.raises(StatusError, match="deflate") as caught:
+                    await client.receive()
+        assert caught.value.status is Status.UNIMPLEMENTED
+
+
+def open_chat(channel: Channel, compression: str | None = None) -> ClientStream:
+    return channel.request(
+        CHAT,
+        Cardinality.STREAM_STREAM,
+        ChatReq,
+        ChatRsp,
+        timeout=CALL_SECONDS,
+        compression=compression,
+    )
+
+
+async def exchange(stream: ClientStream, names: list[str]) -> None:
+    """Sends each name, and wants the reply to each."""
+    await stream.send_request()
+    for name in names:
+        await stream.send_message(ChatReq(name=name))
+        assert await stream.recv_message() == ChatRsp(message=f"Hello {name}")
+    await stream.end()
+    assert await stream.recv_message() is None
 
 
 def assert_bad_name(error: StatusError) -> None:

@@ -199,6 +199,7 @@ function parseOptions(args) {
       service: { type: "string", default: "" },
       count: { type: "string", default: "5" },
       size: { type: "string" },
+      compressor: { type: "string", default: "identity" },
       "timeout-ms": { type: "string", default: "30000" },
     },
   });
@@ -207,7 +208,10 @@ function parseOptions(args) {
 
 async function connect(options) {
   const { Service } = load(options.proto, "service/v1/service.proto").service.v1;
-  const stub = new Service(options.addr, grpc.credentials.createInsecure(), CHANNEL_OPTIONS);
+  const stub = new Service(options.addr, grpc.credentials.createInsecure(), {
+    ...CHANNEL_OPTIONS,
+    "grpc.default_compression_algorithm": grpc.compressionAlgorithms[options.compressor],
+  });
   await new Promise((resolve, reject) => {
     stub.waitForReady(Date.now() + READY_WITHIN_MS, (error) =>
       error ? reject(error) : resolve(),

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
+	_ "google.golang.org/grpc/encoding/gzip"
 
 	pb "chatify.example/e2e/api/service/v1"
 )
@@ -38,6 +39,7 @@ type options struct {
 	timeout     time.Duration
 	streams     int
 	connections int
+	compressor  string
 	names       []string
 }
 
@@ -80,6 +82,7 @@ func parseOptions(name string, args []string) options {
 	timeout := flags.Int("timeout-ms", 30_000, "deadline of the call")
 	flags.IntVar(&opts.streams, "streams", 200, "streams open at once, for parallel")
 	flags.IntVar(&opts.connections, "connections", 1, "connections the streams share")
+	flags.StringVar(&opts.compressor, "compressor", "", "compress the messages: gzip")
 	_ = flags.Parse(args) // ExitOnError: Parse does not return an error.
 	opts.interval = time.Duration(*interval) * time.Millisecond
 	opts.timeout = time.Duration(*timeout) * time.Millisecond
@@ -110,7 +113,7 @@ func run(call mode, opts options) error {
 
 	conns := make([]*grpc.ClientConn, opts.connections)
 	for i := range conns {
-		conn, err := dial(ctx, opts.addr)
+		conn, err := dial(ctx, opts)
 		if err != nil {
 			return err
 		}
@@ -122,10 +125,16 @@ func run(call mode, opts options) error {
 	return call(ctx, conns, opts)
 }
 
-func dial(ctx context.Context, addr string) (*grpc.ClientConn, error) {
+func dial(ctx context.Context, opts options) (*grpc.ClientConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	dialOptions := []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
+	if opts.compressor != "" {
+		dialOptions = append(dialOptions,
+			grpc.WithDefaultCallOptions(grpc.UseCompressor(opts.compressor)),
+			grpc.WithStatsHandler(payloadReporter{}))
+	}
+	conn, err := grpc.NewClient(opts.addr, dialOptions...)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +142,7 @@ func dial(ctx context.Context, addr string) (*grpc.ClientConn, error) {
 	for state := conn.GetState(); state != connectivity.Ready; state = conn.GetState() {
 		if !conn.WaitForStateChange(ctx, state) {
 			conn.Close()
-			return nil, fmt.Errorf("no connection to %s within %s: %s", addr, readyWithin, state)
+			return nil, fmt.Errorf("no connection to %s within %s: %s", opts.addr, readyWithin, state)
 		}
 	}
 	return conn, nil

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	_ "google.golang.org/grpc/encoding/gzip" // answers as it was asked
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
