@@ -135,19 +135,20 @@ class ServerStream(Stream[Any, Any]):
             await super().send_message(message)
 
     async def send_initial_metadata(self, *, metadata: MetadataLike | None = None) -> None:
-        """grpclib's, with the headers of compression, for calls that have to do with it."""
+        """grpclib's, with the headers of compression on calls that have to do with it."""
         if self._send_initial_metadata_done:
             raise ProtocolError("the response headers were sent already")
+        encoding = self._compression
         headers = [(":status", "200"), ("content-type", self._content_type)]
-        if self._compression != IDENTITY:
-            headers.append(("grpc-encoding", self._compression))
+        if encoding != IDENTITY:
+            headers.append(("grpc-encoding", encoding))
         if self._request_encoding != IDENTITY:
             headers.append(("grpc-accept-encoding", ENCODINGS))
         sent = cast(Metadata, MultiDict(metadata or ()))
         (sent,) = await self._dispatch.send_initial_metadata(sent)
         headers.extend(encode_metadata(sent))
         await self._stream.send_headers(headers)
-        self._stream.encoding = self._compression
+        self._stream.encoding = encoding
         self._send_initial_metadata_done = True
 
     async def send_trailing_metadata(self, *, metadata: Any = None, **kwargs: Any) -> None:

@@ -33,16 +33,14 @@ class _Compressed(bytes):
 class Inbox:
     """Stands in the place of grpclib's `Buffer`; `add`, `eof` and `unacked_size` are its API."""
 
-    encoding = IDENTITY
-    """The peer's `grpc-encoding`; set before messages are taken, they may have come before."""
-
-    has_compressed = False
-    """A compressed message has come: taking messages takes time, which others may need."""
-
     def __init__(self, acknowledge: Callable[[int], None], max_size: int) -> None:
         """`acknowledge` gives the peer a part of its window back, in bytes."""
         self._acknowledge = acknowledge
         self._max_size = max_size
+        self.encoding = IDENTITY
+        """The peer's `grpc-encoding`; to be set before messages are taken, not before they come."""
+        self.has_compressed = False
+        """A compressed message has come: taking messages takes time, which others may need."""
         self._messages: deque[bytes] = deque()
         self._waiting = 0  # the bytes of those messages, prefixes included
         self._partial = bytearray()
@@ -89,7 +87,14 @@ class Inbox:
 
         Raises `StatusError` for one that cannot be inflated.
         """
-        return self._take() if self._messages else None
+        if not self._messages:
+            return None
+        if self.has_compressed:
+            return self._inflate_next()
+        message = self._messages.popleft()
+        self._waiting -= PREFIX.size + len(message)
+        self._settle()
+        return message
 
     async def batch(self, most: int) -> list[bytes]:
         """The messages that have arrived, at least one and at most so many; none at the end."""
@@ -97,7 +102,7 @@ class Inbox:
             if not await self._arrival():
                 return []
         if self.has_compressed:
-            return self._inflated_batch(most)
+            return self._inflate_batch(most)
         if len(self._messages) <= most:
             messages = list(self._messages)
             self._messages.clear()
@@ -108,13 +113,13 @@ class Inbox:
         self._settle()
         return messages
 
-    def _inflated_batch(self, most: int) -> list[bytes]:
+    def _inflate_batch(self, most: int) -> list[bytes]:
         """As `batch`, but it stops once it has as many bytes as one message may have."""
         messages: list[bytes] = []
         size = 0
         while self._messages and len(messages) < most:
             try:
-                message = self._take()
+                message = self._inflate_next()
             except StatusError:
                 if not messages:
                     raise
@@ -125,7 +130,8 @@ class Inbox:
                 break
         return messages
 
-    def _take(self) -> bytes:
+    def _inflate_next(self) -> bytes:
+        """The next message, compressed or not."""
         message = self._messages.popleft()
         self._waiting -= PREFIX.size + len(message)
         try:
@@ -174,21 +180,23 @@ class Inbox:
     def _cut(self, data: bytes) -> None:
         """Cuts data that begins with a message into messages, and keeps the rest."""
         messages = self._messages
+        prefix_size, max_size = PREFIX.size, self._max_size
         position, end = 0, len(data)
-        while end - position >= PREFIX.size:
+        while end - position >= prefix_size:
             flag, size = PREFIX.unpack_from(data, position)
-            if flag > 1 or size > self._max_size:
+            if flag > 1 or size > max_size:
                 self._fail(self._refusal(flag, size))
                 break
-            start = position + PREFIX.size
-            if end - start < size:
+            start = position + prefix_size
+            stop = start + size
+            if stop > end:
                 break
-            message = data[start : start + size]
             if flag:
                 self.has_compressed = True
-                message = _Compressed(message)
-            messages.append(message)
-            position = start + size
+                messages.append(_Compressed(data[start:stop]))
+            else:
+                messages.append(data[start:stop])
+            position = stop
         self._waiting += position
         self._partial = bytearray() if self._error else bytearray(data[position:])
 

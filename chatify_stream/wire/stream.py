@@ -121,6 +121,7 @@ class CallStream(H2Stream):
         """
         if self.encoding != IDENTITY:
             data = compress_frames(data, self.encoding)
+            self._sends_in_a_row = FRAMES_IN_A_ROW  # that took time, which others may need
         if self._sends_in_a_row >= FRAMES_IN_A_ROW:
             self._sends_in_a_row = 0
             await asyncio.sleep(0)

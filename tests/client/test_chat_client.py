@@ -192,6 +192,11 @@ class TestErrors:
         with pytest.raises(UsageError, match="HOST:PORT"):
             ChatClient(target)
 
+    def test_an_unknown_compression(self) -> None:
+        """A compression that is not known is refused at once, and the text has those that are."""
+        with pytest.raises(UsageError, match="identity, deflate, gzip"):
+            ChatClient(compression="zip")
+
 
 class TestLife:
     async def test_outside_of_async_with(self) -> None:

@@ -54,6 +54,26 @@ class TestSessions:
         assert "grpclib" in str(seen["user_agent"])
         assert 0 < seen["remaining"] <= 30
 
+    @pytest.mark.parametrize("asked", ["identity", "deflate", "gzip"])
+    async def test_compression(self, asked: str) -> None:
+        """Replies are compressed as the requests are, unless the handler says otherwise."""
+        seen: list[str] = []
+
+        async def handler(session: Session) -> None:
+            seen.append(session.compression)
+            async for request in session:
+                if request.name == "gzip":
+                    session.compression = "gzip"
+                    seen.append(session.compression)
+                await session.send(request.name * 100)
+
+        async with serving(handler=handler) as server:
+            for name in ("Ada", "gzip"):
+                async with client(server, compression=asked) as chat:
+                    await chat.send(name)
+                    assert await chat.close_and_recv() == ChatRsp(message=name * 100)
+        assert seen == [asked, asked, "gzip"]
+
     async def test_no_deadline(self) -> None:
         """A client that set no deadline gives none."""
         deadlines = []

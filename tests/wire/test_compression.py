@@ -38,6 +38,7 @@ ALGORITHMS: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]]
 }
 NAMES = list(ALGORITHMS)
 LONG = "Ada " * 1000
+STREAM_STREAM = (Cardinality.STREAM_STREAM, Ask, Answer)
 
 
 def messages_in(frames: bytes) -> list[tuple[int, bytes]]:
@@ -461,8 +462,31 @@ class TestServer:
         steps = [after - before for before, after in zip(turns, turns[1:], strict=False)]
         assert max(steps) == 1
 
+    async def test_compressing_lets_others_run(self, channel: Channel, service: Echo) -> None:
+        """While a handler sends compressed messages without end, others get their turns."""
+        turns: list[int] = []
+        sent = 0
 
-STREAM_STREAM = (Cardinality.STREAM_STREAM, Ask, Answer)
+        async def handler(stream: ServerStream) -> None:
+            nonlocal sent
+            stream.compression = "gzip"
+            while sent < 100:
+                await stream.send_message(Answer(name=LONG))
+                sent += 1
+
+        async def other() -> None:
+            while not service.ended.is_set():
+                turns.append(sent)
+                await asyncio.sleep(0)
+
+        service.handler = handler
+        async with channel.request("/test.Echo/Run", *STREAM_STREAM) as stream:
+            await stream.send_request(end=True)
+            await service.started.wait()
+            await other()
+            assert [message.name async for message in stream] == [LONG] * 100
+        steps = [after - before for before, after in zip(turns, turns[1:], strict=False)]
+        assert max(steps) == 1
 
 
 class TestClient:
