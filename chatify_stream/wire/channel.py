@@ -24,8 +24,8 @@ from multidict import MultiDict
 from ..errors import ClosedError, UnavailableError, UsageError
 from .client_stream import ClientStream
 from .codec import ProtoCodec, StatusDetailsCodec
-from .connection import h2_config
 from .compression import IDENTITY, check_encoding
+from .connection import h2_config
 from .connections import LAST_WORDS, Connections
 from .grpclib_internals import (
     ClientHandler,

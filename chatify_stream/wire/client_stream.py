@@ -32,8 +32,8 @@ from ..errors import (
     UsageError,
     call_error,
 )
-from .connection import WireConnection
 from .compression import ENCODINGS, IDENTITY
+from .connection import WireConnection
 from .grpclib_internals import GRPC_CONTENT_TYPE, USER_AGENT, CodecBase, encode_metadata
 from .stream import CallStream, GivenUpError, MalformedError, StreamResetError
 
