@@ -11,7 +11,7 @@ from ..address import check_method_path
 from ..codec import ChatCodec
 from ..errors import UsageError
 from ..template import DEFAULT_TEMPLATE, reply_template
-from ..wire import Limits, MethodHandler, Server
+from ..wire import Limits, MethodHandler, Page, Server
 from .chat_service import CHAT_PATHS, ChatService, Handler, Reply, replying
 from .health import HealthService, ServingStatus
 
@@ -36,9 +36,10 @@ class ChatServer:
     `reply` makes the answer to each message: a plain function, which must not block, or an async
     one. `handler` serves whole sessions instead. With neither the answer is `Hello {name}`.
 
-    `grpc.health.v1.Health` is always served. `reflection` adds the reflection services; for those
-    to describe `services` too, pass their definitions in `descriptor_sets`: FileDescriptorSets,
-    as `protoc --descriptor_set_out=FILE --include_imports` writes them.
+    `grpc.health.v1.Health` is always served, and the same status on a plain `GET /healthz`.
+    `reflection` adds the reflection services; for those to describe `services` too, pass their
+    definitions in `descriptor_sets`: FileDescriptorSets, as
+    `protoc --descriptor_set_out=FILE --include_imports` writes them.
 
     `paths` are additional names under which Chat is served, each of the form `/Service/Method`.
 
@@ -118,6 +119,7 @@ class ChatServer:
             [_Methods(self._methods | self._reflection_methods())],
             codec=ChatCodec(),
             limits=self._limits,
+            pages={"/healthz": self._health_page},
         )
         if options.get("sock") is not None or options.get("path") is not None:
             await server.start(ssl=ssl, **options)
@@ -126,6 +128,11 @@ class ChatServer:
         self._server = server
         for name in ("", *self._service_names):
             self.health.set_status(name, ServingStatus.SERVING)
+
+    def _health_page(self) -> Page:
+        """For load balancers that do not know gRPC."""
+        status = self.health.status() or ServingStatus.UNKNOWN
+        return Page(f"{status.name}\n", 200 if status is ServingStatus.SERVING else 503)
 
     def _reflection_methods(self) -> dict[str, MethodHandler]:
         if not self._reflection:

@@ -41,6 +41,10 @@ class HealthService(HealthBase):
         self._statuses[service] = status
         self._notify()
 
+    def status(self, service: str = "") -> ServingStatus | None:
+        """The status of one service; None for one that is not known."""
+        return self._statuses.get(service)
+
     def shut_down(self) -> None:
         """Sets every service to NOT_SERVING, tells those who watch, and ends their calls."""
         self._statuses = dict.fromkeys(self._statuses, ServingStatus.NOT_SERVING)

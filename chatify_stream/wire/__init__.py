@@ -18,6 +18,7 @@ from .codec import ProtoCodec, StatusDetailsCodec
 from .compression import check_encoding
 from .grpclib_internals import MetadataLike
 from .limits import CHANNEL_LIMITS, MAX_MESSAGE_SIZE, Limits, Rate
+from .page import Page
 from .server import Server
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Limits",
     "MetadataLike",
     "MethodHandler",
+    "Page",
     "ProtoCodec",
     "Rate",
     "Server",

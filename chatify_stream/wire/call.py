@@ -40,6 +40,7 @@ from .grpclib_internals import (
     encode_grpc_message,
     encode_metadata,
 )
+from .page import Page, Pages, find_page
 from .request import RefusalError, Request, read_request
 from .stream import CallStream
 
@@ -177,6 +178,7 @@ class Services:
     codec: CodecBase
     status_details_codec: StatusDetailsCodecBase | None
     dispatch: DispatchServerEvents
+    pages: Pages
     calls: set[asyncio.Task[None]] = field(default_factory=set)
     """The tasks of all open calls, on all connections."""
 
@@ -243,6 +245,10 @@ class Calls(AbstractHandler):
 
     async def _serve(self, h2_stream: H2Stream, headers: Headers, *, is_refused: bool) -> None:
         services = self._services
+        found = find_page(headers, services.pages)
+        if found is not None:
+            await _show(h2_stream, *found)
+            return
         subtype = services.codec.__content_subtype__
         try:
             request = read_request(headers, services.methods, subtype)
@@ -347,6 +353,12 @@ async def _end(stream: ServerStream, outcome: _Outcome) -> None:
         await stream.send_trailing_metadata(
             status=Status.INTERNAL, status_message="the handler set trailers that cannot be sent"
         )
+
+
+async def _show(stream: H2Stream, page: Page, with_body: bool) -> None:
+    await stream.send_headers(page.headers, end_stream=not with_body)
+    if with_body:
+        await stream.send_data(page.body, end_stream=True)
 
 
 async def _refuse(stream: H2Stream, refusal: RefusalError, subtype: str) -> None:

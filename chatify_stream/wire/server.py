@@ -19,6 +19,7 @@ from .connection import h2_config
 from .connections import LAST_WORDS, Connections
 from .grpclib_internals import CodecBase, Configuration, StatusDetailsCodecBase
 from .limits import Limits
+from .page import Pages
 from .protocol import WireProtocol
 
 __all__ = ["Server"]
@@ -44,8 +45,12 @@ class Server(grpclib.server.Server):
         status_details_codec: StatusDetailsCodecBase | None = None,
         config: Configuration | None = None,
         limits: Limits | None = None,
+        pages: Pages | None = None,
     ) -> None:
-        """`limits`: what one peer may cost; None for the defaults."""
+        """`limits`: what one peer may cost; None for the defaults.
+
+        `pages`: by path, what a plain GET over HTTP/2 is answered with.
+        """
         super().__init__(
             handlers,
             codec=codec or ProtoCodec(),
@@ -58,6 +63,7 @@ class Server(grpclib.server.Server):
             self._codec,
             self._status_details_codec,
             self.__dispatch__,
+            pages or {},
         )
         self._limits = limits or Limits()
         self._connections = Connections(

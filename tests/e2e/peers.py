@@ -22,7 +22,10 @@ HERE = Path(__file__).parent
 PROTO = HERE.parents[1] / "proto"
 GO = HERE / "go"
 NODE = HERE / "node"
-GRPCURL_PACKAGE = "github.com/fullstorydev/grpcurl/cmd/grpcurl"
+TOOLS = (
+    "github.com/fullstorydev/grpcurl/cmd/grpcurl",
+    "github.com/summerwind/h2spec/cmd/h2spec",
+)
 
 BUILD_SECONDS = 900
 RUN_SECONDS = 90
@@ -122,11 +125,11 @@ def build(*argv: str | Path, cwd: Path) -> None:
 
 
 def build_go_peers() -> Path:
-    """The folder with the binaries `client`, `server` and `grpcurl`."""
+    """The folder with the binaries `client`, `server`, and those of the tools."""
     binaries = GO / "bin"
     binaries.mkdir(exist_ok=True)
     build(
-        find_tool("go"), "build", "-o", f"{binaries}/", "./client", "./server", GRPCURL_PACKAGE,
+        find_tool("go"), "build", "-o", f"{binaries}/", "./client", "./server", *TOOLS,
         cwd=GO,
     )  # fmt: skip
     return binaries

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from betterproto2.grpclib import ServiceStub
+from h2.events import ResponseReceived, StreamEnded
 
 from chatify_stream import Channel, ChatServer, ServingStatus, Status, StatusError
 from chatify_stream.errors import UnavailableError
@@ -16,6 +17,8 @@ from chatify_stream.messages.grpc.health.v1 import (
     HealthListRequest,
     HealthStub,
 )
+
+from ..wire.raw import raw_client, request_headers
 
 SERVICES = ["", "service.v1.Service", "grpc.health.v1.Health"]
 
@@ -86,6 +89,22 @@ async def test_the_server_stops(stub: HealthStub, server: ChatServer) -> None:
         with pytest.raises(UnavailableError, match="shutting down"):
             await anext(watch)
     await asyncio.wait_for(closing, 10)
+
+
+async def test_a_plain_get(server: ChatServer) -> None:
+    """A load balancer that does not know gRPC learns the status of the server as a whole."""
+    async with raw_client(server.port) as client:
+        for stream_id, status, answer in [
+            (1, ServingStatus.SERVING, ("200", b"SERVING\n")),
+            (3, ServingStatus.NOT_SERVING, ("503", b"NOT_SERVING\n")),
+        ]:
+            server.health.set_status("", status)
+            headers = request_headers("/healthz", __method="GET")
+            client.h2.send_headers(stream_id, headers, end_stream=True)
+            client.flush()
+            response = await client.wait_for(ResponseReceived, stream_id)
+            await client.wait_for(StreamEnded, stream_id)
+            assert (dict(response.headers)[":status"], client.data_of(stream_id)) == answer
 
 
 def test_the_stub_is_the_generated_one() -> None:

@@ -28,7 +28,14 @@ async def scripted_server(behave: Behaviour) -> AsyncIterator[Channel]:
     """A channel to a server of h2 alone that does `behave` on each request."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        h2 = H2Connection(
+            H2Configuration(
+                client_side=False,
+                header_encoding="utf-8",
+                validate_outbound_headers=False,
+                normalize_outbound_headers=False,
+            )
+        )
         h2.initiate_connection()
         writer.write(h2.data_to_send())
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from h2.connection import H2Connection
@@ -119,6 +120,30 @@ class TestAnswers:
             error = await failure(channel)
         assert type(error) is PeerProtocolError
         assert error.status is status
+
+    @pytest.mark.parametrize(
+        ("sections", "fault"),
+        [
+            ([[("content-type", "application/grpc")]], ":status is missing"),
+            ([[*RESPONSE, ("connection", "close")]], "connection belongs to HTTP/1"),
+            ([RESPONSE, [("grpc-status", "0"), (":path", "/")]], "':path' is not allowed here"),
+        ],
+    )
+    async def test_malformed_answers(self, sections: list[list[Any]], fault: str) -> None:
+        """What HTTP/2 forbids is no answer, whatever status it has; other calls go on."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            for headers in sections if event.stream_id == 1 else [RESPONSE, [("grpc-status", "0")]]:
+                is_last = headers[0][0] == "grpc-status"
+                h2.send_headers(event.stream_id, headers, end_stream=is_last)
+
+        async with scripted_server(behave) as channel:
+            error = await failure(channel)
+            assert type(error) is PeerProtocolError
+            assert str(error).endswith(f"is wrong: {fault}")
+            async with call(channel) as stream:
+                await stream.send_message(Ask(service="Ada"), end=True)
+                assert await stream.recv_message() is None
 
     async def test_http_1(self) -> None:
         """A server that speaks HTTP/1.1 is told apart from one that is not there."""
