@@ -18,6 +18,9 @@ __all__ = ["CHANNEL_LIMITS", "MAX_MESSAGE_SIZE", "Limits", "Rate"]
 MAX_MESSAGE_SIZE = 4 * 1024 * 1024
 """Bytes of one message, unless configured otherwise; gRPC's usual default."""
 
+MOST = 2**31 - 1
+"""HTTP/2 has no use for larger numbers, and cannot tell the peer of much larger ones."""
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -103,9 +106,9 @@ class Limits:
 def _check(name: str, value: Any, *, whole: bool) -> None:
     kinds = int if whole else (int, float)
     is_number = isinstance(value, kinds) and not isinstance(value, bool)
-    if not is_number or not 0 < value < math.inf:
-        number = "a whole number" if whole else "a number"
-        raise UsageError(f"the limit {name} has to be {number} above 0, not {value!r}")
+    if not is_number or not 0 < value < math.inf or (whole and value > MOST):
+        number = f"a whole number from 1 to {MOST}" if whole else "a number above 0"
+        raise UsageError(f"the limit {name} has to be {number}, not {value!r}")
 
 
 CHANNEL_LIMITS = Limits(
