@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
@@ -60,14 +59,16 @@ class StopSignals:
 
 
 class Stoppable(Protocol):
-    """A server that listens on one port."""
+    """A server that listens on one port; `close` may be called while `drain` waits, and ends it."""
 
     @property
     def port(self) -> int: ...
 
     async def start(self, host: str, port: int) -> None: ...
 
-    async def close(self, grace: float) -> None: ...
+    async def drain(self, grace: float) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 async def serve_until_stopped(server: Stoppable, host: str, port: int, grace: float) -> None:
@@ -75,22 +76,17 @@ async def serve_until_stopped(server: Stoppable, host: str, port: int, grace: fl
     with StopSignals() as signals:
         await server.start(host, port)
         click.echo(f"listening on {Address(host, server.port)}")
-        await run_until_stopped(signals, server.close, grace)
+        await run_until_stopped(signals, server, grace)
 
 
-async def run_until_stopped(
-    signals: StopSignals, close: Callable[[float], Awaitable[None]], grace: float
-) -> None:
-    """Waits for a stop signal, then closes within `grace` seconds; a second one ends the wait.
-
-    `close(grace)` has to allow a second call, with 0, while the first waits.
-    """
+async def run_until_stopped(signals: StopSignals, server: Stoppable, grace: float) -> None:
+    """Waits for a stop signal, then drains the server; a second signal closes it at once."""
     number = await signals.wait()
     log.info("%s: stopping within %g s; a second signal stops at once", number.name, grace)
-    closing = asyncio.ensure_future(close(grace))
+    draining = asyncio.ensure_future(server.drain(grace))
     second = asyncio.ensure_future(signals.wait())
-    await asyncio.wait({closing, second}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({draining, second}, return_when=asyncio.FIRST_COMPLETED)
     second.cancel()
-    if not closing.done():
-        await close(0)
-    await closing
+    if not draining.done():
+        await server.close()
+    await draining

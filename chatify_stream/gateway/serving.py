@@ -53,16 +53,22 @@ class GatewayServer:
         if self._serving.done():
             self._serving.result()
 
-    async def close(self, grace: float = 0.0) -> None:
-        """Stops accepting, lets open requests end within `grace` seconds, ends those that are left.
+    async def drain(self, grace: float = 10.0) -> None:
+        """Stops accepting, lets open requests end within `grace` seconds, closes then.
 
-        May be called again, also while another call waits: that with the shorter grace counts.
+        `close`, called meanwhile, ends the wait.
         """
         if self._uvicorn is None or self._serving is None:
             return
         self._uvicorn.should_exit = True
-        if grace > 0:
-            await asyncio.wait([self._serving], timeout=grace)
+        await asyncio.wait([self._serving], timeout=grace)
+        await self.close()
+
+    async def close(self) -> None:
+        """Stops accepting and ends the requests that are open. May be called again."""
+        if self._uvicorn is None or self._serving is None:
+            return
+        self._uvicorn.should_exit = True
         if not self._serving.done():
             # Open requests end with the application: they are answered 503. Uvicorn on its own
             # would cancel them, which makes each a 500 and a traceback in the log.

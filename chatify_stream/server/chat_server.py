@@ -166,19 +166,27 @@ class ChatServer:
         """How many calls are open now, of all services."""
         return 0 if self._server is None else self._server.open_calls
 
-    async def close(self, grace: float = 0.0) -> None:
+    async def drain(self, grace: float = 10.0) -> None:
         """Stops the server within `grace` seconds.
 
-        It stops listening and reports NOT_SERVING at once, lets open calls end by themselves, and
-        ends those that are left with UNAVAILABLE before the time is over. May be called again,
-        also while another call waits: that with the shorter grace counts.
+        It stops listening, reports NOT_SERVING and asks clients to open new calls elsewhere, all
+        at once; lets open calls end by themselves; and before the time is over ends those that
+        are left as `close` does. `close`, or a `drain` with less grace, may be called meanwhile,
+        and ends the wait. Does nothing when the server was not started.
         """
-        if self._server is None:
-            return
-        self.health.shut_down()
-        if grace > 0:
+        if not grace >= 0:
+            raise UsageError(f"the grace has to be a number of seconds from 0, not {grace!r}")
+        if self._server is not None:
+            self.health.shut_down()
             await self._server.drain(grace)
-        else:
+
+    async def close(self) -> None:
+        """Stops the server now: calls that are open end with UNAVAILABLE.
+
+        May be called again. Does nothing when the server was not started.
+        """
+        if self._server is not None:
+            self.health.shut_down()
             self._server.close()
             await self._server.wait_closed()
 

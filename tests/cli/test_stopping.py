@@ -86,19 +86,26 @@ class FakeSignals(StopSignals):
 
 
 class FakeServer:
-    """A server whose close with a grace waits until it is closed without one."""
+    """A server whose `drain` waits until it is closed; `calls` tells what was asked of it."""
+
+    port = 0
 
     def __init__(self) -> None:
-        self.graces: list[float] = []
-        self.closing = asyncio.Event()
+        self.calls: list[str] = []
+        self.draining = asyncio.Event()
         self.closed = asyncio.Event()
 
-    async def close(self, grace: float) -> None:
-        self.graces.append(grace)
-        self.closing.set()
-        if grace == 0:
-            self.closed.set()
+    async def start(self, host: str, port: int) -> None:
+        raise AssertionError("it runs already")
+
+    async def drain(self, grace: float) -> None:
+        self.calls.append(f"drain({grace:g})")
+        self.draining.set()
         await self.closed.wait()
+
+    async def close(self) -> None:
+        self.calls.append("close()")
+        self.closed.set()
 
 
 @pytest.fixture
@@ -113,47 +120,50 @@ async def signals() -> FakeSignals:
 
 async def test_nothing_before_a_signal(server: FakeServer, signals: FakeSignals) -> None:
     """Without a signal the server is not closed."""
-    running = asyncio.create_task(run_until_stopped(signals, server.close, 600))
+    running = asyncio.create_task(run_until_stopped(signals, server, 600))
     for _ in range(10):
         await asyncio.sleep(0)
-    assert server.graces == []
+    assert server.calls == []
     assert not running.done()
     running.cancel()
 
 
 async def test_first_signal(server: FakeServer, signals: FakeSignals) -> None:
-    """The first signal closes with the grace, and the end of that is the end."""
-    running = asyncio.create_task(run_until_stopped(signals, server.close, 600))
+    """The first signal drains for as long as the grace, and the end of that is the end."""
+    running = asyncio.create_task(run_until_stopped(signals, server, 600))
     signals.send()
     async with asyncio.timeout(SECONDS):
-        await server.closing.wait()
+        await server.draining.wait()
         assert not running.done()
         server.closed.set()
         await running
-    assert server.graces == [600]
+    assert server.calls == ["drain(600)"]
 
 
 async def test_second_signal(server: FakeServer, signals: FakeSignals) -> None:
     """The second signal closes at once."""
-    running = asyncio.create_task(run_until_stopped(signals, server.close, 600))
+    running = asyncio.create_task(run_until_stopped(signals, server, 600))
     signals.send()
     async with asyncio.timeout(SECONDS):
-        await server.closing.wait()
+        await server.draining.wait()
         signals.send()
         await running
-    assert server.graces == [600, 0]
+    assert server.calls == ["drain(600)", "close()"]
 
 
-async def test_failing_close(signals: FakeSignals) -> None:
-    """What goes wrong in closing is not swallowed."""
+async def test_failing_drain(
+    server: FakeServer, signals: FakeSignals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes wrong in draining is not swallowed."""
 
-    async def close(grace: float) -> None:
+    async def drain(grace: float) -> None:
         raise OSError("boom")
 
+    monkeypatch.setattr(server, "drain", drain)
     signals.send()
     with pytest.raises(OSError, match="boom"):
         async with asyncio.timeout(SECONDS):
-            await run_until_stopped(signals, close, 600)
+            await run_until_stopped(signals, server, 600)
 
 
 async def test_log(
@@ -164,5 +174,5 @@ async def test_log(
     signals.send()
     server.closed.set()
     async with asyncio.timeout(SECONDS):
-        await run_until_stopped(signals, server.close, 2.5)
+        await run_until_stopped(signals, server, 2.5)
     assert caplog.messages == ["SIGTERM: stopping within 2.5 s; a second signal stops at once"]

@@ -104,13 +104,14 @@ class TestStart:
     async def test_close_before_start(self) -> None:
         """What was not started can be closed."""
         await GatewayServer(create_app()).close()
+        await GatewayServer(create_app()).drain()
 
 
-class TestClose:
+class TestStopping:
     async def test_idle_connection(self, client: httpx.AsyncClient, gateway: GatewayServer) -> None:
         """A connection that is kept alive does not hold up the end, however long the grace."""
         assert (await client.get("/healthz")).status_code == 200
-        await gateway.close(600)
+        await gateway.drain(600)
 
     async def test_silent_connection(
         self, client: httpx.AsyncClient, gateway: GatewayServer
@@ -121,7 +122,7 @@ class TestClose:
         half.write(b"GET /healthz HTTP/1.1\r\n")
         await half.drain()
         assert (await client.get("/healthz")).status_code == 200  # so it has taken those before
-        await gateway.close(600)
+        await gateway.drain(600)
         assert await reader.read() == b""
         for writer in (silent, half):
             writer.close()
@@ -132,10 +133,10 @@ class TestClose:
         """An open request gets its answer within the grace; new ones are not taken."""
         request = asyncio.create_task(client.get("/helloworld/Ada"))
         await hanging.asked.wait()
-        closing = asyncio.create_task(gateway.close(600))
+        draining = asyncio.create_task(gateway.drain(600))
         await until_stopping(client)
         hanging.released.set()
-        await closing
+        await draining
         response = await request
         assert (response.status_code, response.json()) == (200, {"message": "Hello Ada"})
 
@@ -152,24 +153,24 @@ class TestClose:
         caplog.set_level(logging.INFO)
         request = asyncio.create_task(client.get("/helloworld/Ada"))
         await hanging.asked.wait()
-        await gateway.close(grace)
+        await gateway.drain(grace)
         response = await request
         assert (response.status_code, response.json()) == (503, SHUTTING_DOWN)
         assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
 
-    async def test_close_again(
+    async def test_close_while_draining(
         self, client: httpx.AsyncClient, gateway: GatewayServer, hanging: Hanging
     ) -> None:
-        """A second close, with less grace, ends the first."""
+        """While it drains, close ends the wait; it may be closed again."""
         request = asyncio.create_task(client.get("/helloworld/Ada"))
         await hanging.asked.wait()
-        first = asyncio.create_task(gateway.close(600))
+        draining = asyncio.create_task(gateway.drain(600))
         await until_stopping(client)
-        assert not first.done()
-        await gateway.close(0)
-        await first
+        assert not draining.done()
+        await gateway.close()
+        await draining
         assert (await request).status_code == 503
-        await gateway.close(0)
+        await gateway.close()
 
     async def test_port_is_free(self, gateway: GatewayServer) -> None:
         """After the end the port can be listened on again."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -74,13 +76,15 @@ class TestAssembly:
             await server.wait_closed()
         assert server.open_calls == 0
         await server.close()
+        await server.drain()
         await server.start("127.0.0.1", 0)
         with pytest.raises(UsageError, match="started already"):
             await server.start("127.0.0.1", 0)
         with pytest.raises(UsageError, match="before start"):
             server.add_service(Ours())
         await server.close()
-        await server.close(5)
+        await server.close()
+        await server.drain()
 
     async def test_broken_descriptor_sets(self) -> None:
         """What is not a descriptor set is refused at the start."""
@@ -116,19 +120,19 @@ class TestAssembly:
 
 
 class TestStopping:
-    async def test_with_grace(self) -> None:
-        """An open stream is answered to its end while the server closes."""
+    async def test_drain(self) -> None:
+        """An open stream is answered to its end while the server drains."""
         async with serving() as server, client(server) as chat:
             await chat.send("before")
             assert await chat.receive() == ChatRsp(message="Hello before")
-            closing = asyncio.create_task(server.close(60))
+            draining = asyncio.create_task(server.drain(60))
             await asyncio.sleep(0)
             await chat.send("after")
             assert await chat.close_and_recv() == ChatRsp(message="Hello after")
-            await asyncio.wait_for(closing, 10)
+            await asyncio.wait_for(draining, 10)
 
-    async def test_without_grace(self) -> None:
-        """Without grace an open stream is UNAVAILABLE at once."""
+    async def test_close(self) -> None:
+        """When the server is closed an open stream is UNAVAILABLE at once."""
         async with serving() as server, client(server) as chat:
             await chat.send("before")
             await chat.receive()
@@ -136,14 +140,23 @@ class TestStopping:
             with pytest.raises(UnavailableError, match="shutting down"):
                 await chat.receive()
 
-    async def test_a_shorter_grace(self) -> None:
-        """A second close, with less grace, ends the wait of the first."""
+    @pytest.mark.parametrize("end", [ChatServer.close, lambda server: server.drain(0)])
+    async def test_end_of_a_drain(self, end: Callable[[ChatServer], Awaitable[None]]) -> None:
+        """While the server drains, close or a drain with less grace ends the wait."""
         async with serving() as server, client(server) as chat:
             await chat.send("before")
             await chat.receive()
-            closing = asyncio.create_task(server.close(3600))
+            draining = asyncio.create_task(server.drain(math.inf))
             await asyncio.sleep(0)
-            await server.close()
-            await asyncio.wait_for(closing, 10)
+            await end(server)
+            await asyncio.wait_for(draining, 10)
             with pytest.raises(UnavailableError):
                 await chat.receive()
+
+    @pytest.mark.parametrize("grace", [-1, -math.inf, math.nan])
+    async def test_no_grace(self, grace: float) -> None:
+        """A grace that is no time is refused, and the server goes on."""
+        async with serving() as server:
+            with pytest.raises(UsageError, match=f"a number of seconds from 0, not {grace}"):
+                await server.drain(grace)
+            assert await answers(server, "Ada") == ["Hello Ada"]

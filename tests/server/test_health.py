@@ -83,12 +83,12 @@ async def test_the_server_stops(stub: HealthStub, server: ChatServer) -> None:
     watches = [aiter(stub.watch(HealthCheckRequest(service=service))) for service in SERVICES]
     for watch in watches:
         assert await anext(watch) == serving(ServingStatus.SERVING)
-    closing = asyncio.create_task(server.close(60))
+    draining = asyncio.create_task(server.drain(60))
     for watch in watches:
         assert await anext(watch) == serving(ServingStatus.NOT_SERVING)
         with pytest.raises(UnavailableError, match="shutting down"):
             await anext(watch)
-    await asyncio.wait_for(closing, 10)
+    await asyncio.wait_for(draining, 10)
 
 
 async def test_a_plain_get(server: ChatServer) -> None:
