@@ -23,7 +23,7 @@ from .errors import (
 )
 from .messages.service.v1 import ChatReq, ChatRsp
 from .server import ChatServer, HealthService, ServingStatus, Session
-from .wire import Limits, Status
+from .wire import Limits, Rate, Status
 
 __all__ = [
     "CallError",
@@ -41,6 +41,7 @@ __all__ = [
     "Limits",
     "ListenError",
     "PeerProtocolError",
+    "Rate",
     "ServiceStub",
     "ServingStatus",
     "Session",

@@ -13,6 +13,7 @@ The ports stand for free ones.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shlex
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import pytest
 
+from chatify_stream import Limits
 from chatify_stream.config import all_settings
 
 from .e2e.processes import ListeningProcess
@@ -126,6 +128,13 @@ def test_the_configuration_table() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+\.\w+)` \| `(.+?)` \| (.+) \|$", text, re.MULTILINE)
     assert rows == [(s.name, s.kind.to_toml(s.default), s.doc) for s in all_settings()]
+
+
+def test_the_limits_table() -> None:
+    """The table of limits has exactly those there are, with their defaults."""
+    text = (ROOT / "docs" / "embedding.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `(.+?)` \| .+ \| .+ \|$", text, re.MULTILINE)
+    assert rows == [(field.name, repr(field.default)) for field in dataclasses.fields(Limits)]
 
 
 def test_ci_runs_the_command() -> None:

@@ -24,6 +24,7 @@ PUBLIC = [
     "Limits",
     "ListenError",
     "PeerProtocolError",
+    "Rate",
     "ServiceStub",
     "ServingStatus",
     "Session",

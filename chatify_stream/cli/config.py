@@ -21,7 +21,7 @@ def config() -> None:
 
 
 @config.command()
-@settings_options("server", "log")
+@settings_options("server", "limits.max_message_size", "log")
 @reporting_errors
 def show(config_file: Path | None, **flags: Any) -> None:
     """Print the configuration in effect, and where each value came from.

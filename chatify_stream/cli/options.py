@@ -28,12 +28,12 @@ _config_file_option = click.option(
 )
 
 
-def settings_options(*sections: str) -> Callable[[F], F]:
-    """Adds --config, and a flag for every setting of these sections."""
+def settings_options(*names: str) -> Callable[[F], F]:
+    """Adds --config, and the flags of these settings; a section stands for all of its settings."""
 
     def decorate(command: F) -> F:
         for setting in reversed(list(all_settings())):
-            if setting.section in sections:
+            if setting.section in names or setting.name in names:
                 command = _option(setting)(command)
         return _config_file_option(command)
 

@@ -3,45 +3,57 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..config import ServerSettings
+from ..config import LimitSettings, Settings
 from ..server import ChatServer
 from ..template import reply_template
-from ..wire import Limits
+from ..wire import Limits, Rate
 from .exits import reporting_errors
 from .logs import configure_logging
 from .options import load_settings, settings_options
 from .stopping import serve_until_stopped
 
-__all__ = ["serve"]
+__all__ = ["limits_of", "serve"]
 
 log = logging.getLogger(__name__)
 
 
 @click.command()
-@settings_options("server", "log")
+@settings_options("server", "limits.max_message_size", "log")
 @reporting_errors
 def serve(config_file: Path | None, **flags: Any) -> None:
     """Run the chat server until Ctrl-C or SIGTERM.
 
-    Prints "listening on HOST:PORT" once it accepts connections.
+    Prints "listening on HOST:PORT" once it accepts connections. Limits other than the size of a
+    message have no flags; `chatify-stream config init` lists them.
     """
     settings = load_settings(config_file, flags).settings
     configure_logging(settings.log)
-    asyncio.run(_serve(settings.server))
+    asyncio.run(_serve(settings))
 
 
-async def _serve(settings: ServerSettings) -> None:
+def limits_of(settings: LimitSettings) -> Limits:
+    """The settings as the server takes them: the names are the same, rates have a class there."""
+    values: dict[str, Any] = {
+        name: Rate(*value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(settings).items()
+    }
+    return Limits(**values)
+
+
+async def _serve(settings: Settings) -> None:
+    ours = settings.server
     server = ChatServer(
-        reply=reply_template(settings.reply),
-        paths=settings.paths,
-        reflection=settings.reflection,
-        limits=Limits(max_message_size=settings.max_message_size),
+        reply=reply_template(ours.reply),
+        paths=ours.paths,
+        reflection=ours.reflection,
+        limits=limits_of(settings.limits),
     )
-    await serve_until_stopped(server, settings.host, settings.port, settings.grace)
+    await serve_until_stopped(server, ours.host, ours.port, ours.grace)
     log.info("stopped")

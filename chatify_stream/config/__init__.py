@@ -7,6 +7,7 @@ from .rendering import render_default, render_effective
 from .settings import (
     ClientSettings,
     GatewaySettings,
+    LimitSettings,
     LogSettings,
     ServerSettings,
     Setting,
@@ -18,6 +19,7 @@ __all__ = [
     "CONFIG_VARIABLE",
     "ClientSettings",
     "GatewaySettings",
+    "LimitSettings",
     "Loaded",
     "LogSettings",
     "ServerSettings",

@@ -7,13 +7,14 @@ into what TOML would have given.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 Number = TypeVar("Number", int, float)
 
-__all__ = ["Choice", "Integer", "Kind", "Seconds", "Switch", "Text", "Texts"]
+__all__ = ["Choice", "Integer", "Kind", "Rate", "Seconds", "Switch", "Text", "Texts"]
 
 
 class Kind(Protocol):
@@ -39,23 +40,30 @@ class Integer:
 
     least: int
     most: int
+    unit: str = ""
+    none: bool = False
+    """"none" is allowed, for no limit."""
 
     @property
     def allowed(self) -> str:
-        return f"a whole number from {self.least} to {self.most}"
+        of_what = f" of {self.unit}" if self.unit else ""
+        numbers = f"a whole number{of_what} from {self.least} to {self.most}"
+        return f'{numbers}, or "none"' if self.none else numbers
 
-    def check(self, value: Any) -> int:
+    def check(self, value: Any) -> int | None:
+        if self.none and value in ("none", None):
+            return None
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValueError
         if not self.least <= value <= self.most:
             raise ValueError
         return value
 
-    def from_text(self, text: str) -> int:
-        return _number(int, text)
+    def from_text(self, text: str) -> int | str:
+        return text if text == "none" else _number(int, text)
 
-    def to_toml(self, value: int) -> str:
-        return str(value)
+    def to_toml(self, value: int | None) -> str:
+        return '"none"' if value is None else str(value)
 
 
 @dataclass(frozen=True)
@@ -75,17 +83,13 @@ class Seconds:
     def check(self, value: Any) -> float | None:
         if self.none and value in ("none", None):
             return None
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise ValueError
-        if not 0 <= value <= 86400 or (value == 0 and not self.zero):
-            raise ValueError
-        return float(value)
+        return _check_number(value, 86400, zero=self.zero)
 
     def from_text(self, text: str) -> float | str:
         return text if text == "none" else _number(float, text)
 
     def to_toml(self, value: float | None) -> str:
-        return '"none"' if value is None else repr(value).removesuffix(".0")
+        return '"none"' if value is None else _shortest(value)
 
 
 class _Written:
@@ -134,6 +138,39 @@ class Texts:
 
 
 @dataclass(frozen=True)
+class Rate:
+    """So many at once, and from then on so many a second; held as these two numbers."""
+
+    @property
+    def allowed(self) -> str:
+        numbers = "both numbers above 0, up to 1000000, the first whole"
+        return f'a rate such as "100, then 10/s"; {numbers}'
+
+    def check(self, value: Any) -> tuple[int, float]:
+        if isinstance(value, str):
+            value = self._parse(value)
+        if not isinstance(value, tuple) or len(value) != 2:
+            raise ValueError
+        burst, per_second = value
+        if not isinstance(burst, int):
+            raise ValueError
+        return int(_check_number(burst, 1_000_000)), _check_number(per_second, 1_000_000)
+
+    def from_text(self, text: str) -> str:
+        return text
+
+    def to_toml(self, value: tuple[int, float]) -> str:
+        burst, per_second = value
+        return _toml_string(f"{burst}, then {_shortest(per_second)}/s")
+
+    def _parse(self, text: str) -> tuple[int, float]:
+        match = re.fullmatch(r"\s*(\S+?)\s*,\s*then\s+(\S+?)\s*/\s*s\s*", text)
+        if match is None:
+            raise ValueError
+        return _number(int, match[1]), _number(float, match[2])
+
+
+@dataclass(frozen=True)
 class Choice(_Written):
     """One of a few words."""
 
@@ -177,6 +214,18 @@ def _number(kind: Callable[[str], Number], text: str) -> Number:
         return kind(text)
     except ValueError:
         raise ValueError from None  # without Python's words, which are for programmers
+
+
+def _check_number(value: Any, most: int, *, zero: bool = False) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError
+    if not 0 <= value <= most or (value == 0 and not zero):
+        raise ValueError
+    return float(value)
+
+
+def _shortest(number: float) -> str:
+    return repr(number).removesuffix(".0")
 
 
 def _check_unicode(text: str) -> None:

@@ -104,7 +104,7 @@ def _from_file(
         return problem(f"it is not valid TOML: {error}")
     for section, table in tables.items():
         if section not in SECTIONS:
-            problem(f"{section} is not a section; {_nearest(section, SECTIONS)}")
+            problem(f"{section} is not a section; {_hint(_near(section, SECTIONS), SECTIONS)}")
             continue
         if not isinstance(table, dict):
             problem(f"{section} = {table!r}: it has to be a table, written [{section}]")
@@ -113,7 +113,8 @@ def _from_file(
             setting = known.get(f"{section}.{key}")
             if setting is None:
                 keys = [each.key for each in known.values() if each.section == section]
-                problem(f"{section}.{key} = {value!r} is not a setting; {_nearest(key, keys)}")
+                hint = _hint(_near_setting(section, key, known), keys)
+                problem(f"{section}.{key} = {value!r} is not a setting; {hint}")
             else:
                 yield setting, value
 
@@ -142,9 +143,16 @@ def _from_environment(
             yield setting, text
 
 
-def _nearest(word: str, words: Collection[str]) -> str:
-    near = _near(word, words)
+def _hint(near: str | None, words: Collection[str]) -> str:
     return f"there are {', '.join(words)}" if near is None else f"did you mean {near}?"
+
+
+def _near_setting(section: str, key: str, known: Mapping[str, Setting]) -> str | None:
+    """The key of this section that was meant, or else the names of those in others."""
+    near = _near(key, [each.key for each in known.values()])
+    if f"{section}.{near}" in known:
+        return near
+    return " or ".join(each.name for each in known.values() if each.key == near) or None
 
 
 def _near(word: str, words: Collection[str]) -> str | None:

@@ -13,11 +13,12 @@ from typing import Any
 from ..address import check_host, check_method_path, parse_address
 from ..errors import ConfigError, ConfigProblem
 from ..template import DEFAULT_TEMPLATE, reply_template
-from .kinds import Choice, Integer, Kind, Seconds, Switch, Text, Texts
+from .kinds import Choice, Integer, Kind, Rate, Seconds, Switch, Text, Texts
 
 __all__ = [
     "ClientSettings",
     "GatewaySettings",
+    "LimitSettings",
     "LogSettings",
     "ServerSettings",
     "Setting",
@@ -30,6 +31,8 @@ __all__ = [
 _HOST = Text('a host name or an IP address, such as "127.0.0.1" or "::"', check_host)
 _ANY = "0.0.0.0"  # noqa: S104 - where the original service listens
 _PORT = Integer(0, 65535)
+_BYTES = Integer(1, 2**31 - 1, unit="bytes")
+_RATE = Rate()
 _TARGET = Text('the address of the server, such as "localhost:9000"', parse_address)
 
 
@@ -78,8 +81,64 @@ class ServerSettings(_Section):
     reflection: bool = _setting(
         False, Switch(), "Let tools such as grpcurl ask which services there are."
     )
+
+
+@dataclass(frozen=True)
+class LimitSettings(_Section):
+    """What one client of the chat server may cost."""
+
     max_message_size: int = _setting(
-        4 * 1024 * 1024, Integer(1, 2**31 - 1), "The largest message taken, in bytes."
+        4 * 1024 * 1024, _BYTES, "The largest message taken, in bytes."
+    )
+    max_header_list_size: int = _setting(
+        16 * 1024, _BYTES, "The largest headers of a call, in bytes."
+    )
+    max_concurrent_streams: int = _setting(
+        1000, Integer(1, 2**31 - 1), "Calls open at a time on one connection."
+    )
+    max_connections: int | None = _setting(
+        20_000, Integer(1, 2**31 - 1, none=True), "Connections open at a time."
+    )
+    max_connections_per_address: int | None = _setting(
+        None, Integer(1, 2**31 - 1, none=True), "Connections open at a time from one IP address."
+    )
+    handshake_timeout: float | None = _setting(
+        10.0, Seconds(none=True), "Seconds for the preface and SETTINGS of a new connection."
+    )
+    first_call_timeout: float | None = _setting(
+        10.0, Seconds(none=True), "Seconds for the first call of a new connection."
+    )
+    keepalive_time: float | None = _setting(
+        30.0, Seconds(none=True), "Seconds of silence after which a client is sent a PING."
+    )
+    keepalive_timeout: float = _setting(
+        10.0, Seconds(), "Seconds for the client to say anything after that PING."
+    )
+    write_timeout: float | None = _setting(
+        10.0, Seconds(none=True), "Seconds without progress for a client that does not read."
+    )
+    max_connection_age: float | None = _setting(
+        None,
+        Seconds(none=True),
+        "Seconds after which a connection is drained, give or take a tenth.",
+    )
+    max_connection_age_grace: float = _setting(
+        30.0, Seconds(), "Seconds for the calls of a connection that is too old."
+    )
+    pings: tuple[int, float] = _setting(
+        (100, 10.0), _RATE, "PING frames of one connection, with no messages between them."
+    )
+    resets: tuple[int, float] = _setting(
+        (1000, 100.0), _RATE, "Open streams that a client resets, or makes the server reset."
+    )
+    settings: tuple[int, float] = _setting((100, 10.0), _RATE, "SETTINGS frames of one connection.")
+    glitches: tuple[int, float] = _setting(
+        (1000, 200.0),
+        _RATE,
+        "Frames that do nothing: empty, unknown, PRIORITY, of streams that are gone.",
+    )
+    max_control_backlog: int = _setting(
+        256 * 1024, _BYTES, "Bytes of answers, to PING and the like, that a client has not read."
     )
 
 
@@ -126,6 +185,7 @@ class Settings:
     """All settings, by section."""
 
     server: ServerSettings = dataclasses.field(default_factory=ServerSettings)
+    limits: LimitSettings = dataclasses.field(default_factory=LimitSettings)
     client: ClientSettings = dataclasses.field(default_factory=ClientSettings)
     gateway: GatewaySettings = dataclasses.field(default_factory=GatewaySettings)
     log: LogSettings = dataclasses.field(default_factory=LogSettings)
@@ -133,6 +193,7 @@ class Settings:
 
 SECTIONS: dict[str, type[_Section]] = {
     "server": ServerSettings,
+    "limits": LimitSettings,
     "client": ClientSettings,
     "gateway": GatewaySettings,
     "log": LogSettings,

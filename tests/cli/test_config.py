@@ -7,6 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from chatify_stream.cli import main
+from chatify_stream.cli.config import show
+from chatify_stream.cli.serve import serve
 from chatify_stream.config import load, render_default, render_effective
 
 from .commands import run
@@ -23,7 +25,7 @@ class TestShow:
         result = runner.invoke(main, ["config", "show"])
         assert result.exit_code == 0
         assert result.stdout == render_effective(load())
-        assert result.stdout.startswith('[server]\nhost = "0.0.0.0"            # default\n')
+        assert result.stdout.startswith('[server]\nhost = "0.0.0.0"        # default\n')
         assert result.stderr == ""
 
     def test_sources(self, runner: CliRunner, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,6 +77,10 @@ class TestShow:
             ("--reflection",): True,
             ("--no-reflection",): False,
         }
+
+    def test_flags(self) -> None:
+        """The flags are those of `serve`."""
+        assert [each.opts for each in show.params] == [each.opts for each in serve.params]
 
     def test_problem(self, runner: CliRunner) -> None:
         """A wrong value is one line on standard error, and nothing is shown."""

@@ -1,6 +1,7 @@
 """`chatify-stream serve`, as a process."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import re
@@ -13,7 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from chatify_stream import Channel, ChatClient, Status, StatusError, UnavailableError
+from chatify_stream import (
+    Channel,
+    ChatClient,
+    Limits,
+    Rate,
+    Status,
+    StatusError,
+    UnavailableError,
+)
+from chatify_stream.cli.serve import limits_of
+from chatify_stream.config import LimitSettings, Setting, all_settings, kinds
 from chatify_stream.messages.grpc.health.v1 import (
     HealthCheckRequest,
     HealthCheckResponseServingStatus,
@@ -21,9 +32,11 @@ from chatify_stream.messages.grpc.health.v1 import (
 )
 
 from ..e2e.processes import ListeningProcess, Process, ServerProcess
+from ..wire.raw import frame, frame_client
 from .commands import COMMAND, run
 
 SECONDS = 60.0
+PING, GOAWAY = 6, 7
 STOP_SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
 
@@ -208,6 +221,11 @@ class TestWrongUse:
                 ["--port", "x", "--grace", "x"],
                 r"--port: .* \(and 1 more\)",
             ),
+            (
+                ["--max-message-size", "10 MB"],
+                r"--max-message-size: limits\.max_message_size = '10 MB' is not allowed: it has to "
+                "be a whole number of bytes from 1 to 2147483647",
+            ),
             (["--config", "no.toml"], r"no\.toml: it cannot be read: No such file or directory"),
             (["--config", "."], r"\.: it cannot be read: Is a directory"),
             (["--config", "broken.toml"], r"broken\.toml: it is not valid TOML: .*"),
@@ -267,6 +285,26 @@ class TestSettings:
         assert caught.value.status is Status.RESOURCE_EXHAUSTED
         assert caught.value.message == "the message has 11 bytes; at most 10 are taken"
 
+    async def test_a_limit_by_variable(self) -> None:
+        """With CHATIFY_STREAM_LIMITS_MAX_CONNECTIONS=1 a second connection is closed."""
+        with ServerProcess("serve", env={"CHATIFY_STREAM_LIMITS_MAX_CONNECTIONS": "1"}) as server:
+            async with ChatClient(server.address, timeout=SECONDS) as chat:
+                await chat.send("Ada")
+                assert await chat.receive() is not None
+                reader, writer = await asyncio.open_connection(server.host, server.port)
+                async with asyncio.timeout(SECONDS):
+                    assert await reader.read() == b""
+                writer.close()
+
+    async def test_a_limit_by_file(self, tmp_path: Path) -> None:
+        """With pings = "2, then 0.001/s" who sends four at once is cut off."""
+        file = tmp_path / "chat.toml"
+        file.write_text('[limits]\npings = "2, then 0.001/s"\n', encoding="utf-8")
+        with ServerProcess("serve", "--config", str(file)) as server:
+            async with frame_client(server.port) as client:
+                client.send(frame(PING, 0, 0, bytes(8)) * 4)
+                assert (await client.wait_for(GOAWAY))[8:] == b"too_many_pings"
+
     @pytest.mark.parametrize("source", ["flag", "variable", "file"])
     async def test_sources(self, tmp_path: Path, source: str) -> None:
         """Flags, variables and the file configure the server alike."""
@@ -309,3 +347,39 @@ class TestSettings:
         with ServerProcess("serve", "--log-level", "warning") as server:
             pass
         assert (server.exit_code, server.stderr()) == (0, "")
+
+
+LIMITS = [setting for setting in all_settings() if setting.section == "limits"]
+
+
+def extremes(setting: Setting) -> list[object]:
+    """The least and the most that a setting may be, and None where it may."""
+    match setting.kind:
+        case kinds.Integer(least, most, none=none):
+            return [least, most, *[None] * none]
+        case kinds.Seconds(none=none):
+            return [5e-324, 86400.0, *[None] * none]
+        case kinds.Rate():
+            return [(1, 5e-324), (1_000_000, 1_000_000.0)]
+    raise AssertionError(f"no extremes for {setting.name}: add them here")
+
+
+class TestLimits:
+    def test_defaults(self) -> None:
+        """The settings have every limit of the server, in the same order, and its defaults."""
+        settings, limits = LimitSettings(), Limits()
+        names = [field.name for field in dataclasses.fields(limits)]
+        assert [field.name for field in dataclasses.fields(settings)] == names
+        ours = limits_of(settings)
+        assert {name: getattr(ours, name) for name in names} == {
+            name: getattr(limits, name) for name in names
+        }
+
+    @pytest.mark.parametrize("setting", LIMITS, ids=lambda setting: setting.key)
+    def test_each(self, setting: Setting) -> None:
+        """Whatever a setting may be is what the server gets, and takes."""
+        for value in extremes(setting):
+            limits = limits_of(LimitSettings(**{setting.key: value}))
+            expected = Rate(*value) if isinstance(value, tuple) else value
+            defaults = limits_of(LimitSettings())
+            assert limits == dataclasses.replace(defaults, **{setting.key: expected})

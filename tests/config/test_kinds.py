@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chatify_stream.config.kinds import Choice, Integer, Kind, Seconds, Switch, Text, Texts
+from chatify_stream.config.kinds import Choice, Integer, Kind, Rate, Seconds, Switch, Text, Texts
 
 
 def no_spaces(text: str) -> None:
@@ -21,6 +21,8 @@ def anything(text: str) -> None:
 
 
 INTEGER = Integer(1, 100)
+BYTES = Integer(1, 100, unit="bytes", none=True)
+RATE = Rate()
 ABOVE_0 = Seconds()
 FROM_0 = Seconds(zero=True)
 NO_LIMIT = Seconds(none=True)
@@ -36,6 +38,11 @@ SWITCH = Switch()
     ("kind", "allowed"),
     [
         (INTEGER, "a whole number from 1 to 100"),
+        (BYTES, 'a whole number of bytes from 1 to 100, or "none"'),
+        (
+            RATE,
+            'a rate such as "100, then 10/s"; both numbers above 0, up to 1000000, the first whole',
+        ),
         (ABOVE_0, "a number of seconds above 0, up to 86400"),
         (FROM_0, "a number of seconds from 0, up to 86400"),
         (NO_LIMIT, 'a number of seconds above 0, up to 86400, or "none"'),
@@ -59,6 +66,12 @@ def test_allowed(kind: Kind, allowed: str) -> None:
     [
         (INTEGER, 1, 1),
         (INTEGER, 100, 100),
+        (BYTES, 1, 1),
+        (BYTES, "none", None),
+        (BYTES, None, None),
+        (RATE, "100, then 10/s", (100, 10.0)),
+        (RATE, "1000000,then 0.5 / s", (1_000_000, 0.5)),
+        (RATE, (1, 2), (1, 2.0)),
         (ABOVE_0, 10, 10.0),
         (ABOVE_0, 0.001, 0.001),
         (ABOVE_0, 86400, 86400.0),
@@ -91,6 +104,13 @@ OTHER_TYPES = [b"one", {}, object()]
     ("kind", "value"),
     [
         *((INTEGER, bad) for bad in (0, 101, -1, 10**400, True, 5.0, math.nan, "5", None, [5])),
+        *((BYTES, bad) for bad in (0, 101, "None", "", "10 MB", False)),
+        *((RATE, bad) for bad in ("100", "100, 10/s", "then 10/s", "100, then 10", "", "none")),
+        *((RATE, bad) for bad in ("0, then 1/s", "1, then 0/s", "-1, then 1/s", "1, then -1/s")),
+        *((RATE, bad) for bad in ("1.5, then 1/s", "1, then nan/s", "1, then x/s", "1, thenx/s")),
+        *((RATE, bad) for bad in ("1000001, then 1/s", "1, then 1000001/s", "1, then 1e400/s")),
+        *((RATE, bad) for bad in (100, None, True, [1, 2], (1,), (1, 2, 3), (1.0, 2), (True, 2))),
+        *((RATE, bad) for bad in ((0, 1), (1, 0), (1, None), (1, False), (1, math.nan))),
         *((ABOVE_0, bad) for bad in (0, 0.0, -0.0, -1, 86400.1, 10**400, True, False)),
         *((ABOVE_0, bad) for bad in (math.nan, math.inf, -math.inf, "none", None, "2", [2])),
         *((FROM_0, bad) for bad in (-0.1, 86401, math.nan, math.inf, False, "none", None)),
@@ -100,6 +120,7 @@ OTHER_TYPES = [b"one", {}, object()]
         *((CHOICE, bad) for bad in ("three", "", "One", "one ", 1, True, None, ["one"])),
         *((SWITCH, bad) for bad in (0, 1, 1.0, "true", "", None, [True])),
         *((kind, bad) for bad in OTHER_TYPES for kind in (INTEGER, ABOVE_0, NO_LIMIT, TEXT)),
+        *((kind, bad) for bad in OTHER_TYPES for kind in (BYTES, RATE)),
         *((kind, bad) for bad in OTHER_TYPES for kind in (TEXTS, CHOICE, SWITCH)),
     ],
 )
@@ -132,6 +153,9 @@ def test_reason(kind: Kind, value: Any, reason: str) -> None:
     [
         (INTEGER, "5", 5),
         (INTEGER, "007", 7),
+        (BYTES, "5", 5),
+        (BYTES, "none", None),
+        (RATE, " 5, then 1e-3/s ", (5, 0.001)),
         (ABOVE_0, "10", 10.0),
         (ABOVE_0, "0.5", 0.5),
         (ABOVE_0, "1e-3", 0.001),
@@ -161,6 +185,8 @@ def test_from_text(kind: Kind, text: str, value: Any) -> None:
     [
         *((INTEGER, bad) for bad in ("", "x", "5.0", "1e1", "0x10", "0", "101", "true")),
         *((INTEGER, bad) for bad in ("none", "9" * 5000)),
+        *((BYTES, bad) for bad in ("", "None", "10 MB", "1e1")),
+        *((RATE, bad) for bad in ("", "5", "x, then 1/s", f"{'9' * 5000}, then 1/s")),
         *((ABOVE_0, bad) for bad in ("", "x", "0", "-1", "nan", "inf", "-inf", "1e400", "none")),
         *((NO_LIMIT, bad) for bad in ("", "None", "null", "nan", "inf")),
         *((TEXTS, bad) for bad in ("a b", "a,b c")),
@@ -179,6 +205,9 @@ def test_wrong_text(kind: Kind, text: str) -> None:
     ("kind", "value", "toml"),
     [
         (INTEGER, 5, "5"),
+        (BYTES, None, '"none"'),
+        (RATE, (100, 10.0), '"100, then 10/s"'),
+        (RATE, (1, 0.5), '"1, then 0.5/s"'),
         (ABOVE_0, 10.0, "10"),
         (ABOVE_0, 0.5, "0.5"),
         (ABOVE_0, 12345.6789, "12345.6789"),
@@ -234,6 +263,14 @@ def test_seconds_round_trip(seconds: float | None) -> None:
 def test_integer_round_trip(number: int) -> None:
     """Any number that is written is read back the same."""
     assert read_back(INTEGER, number) == number
+
+
+@settings(deadline=None)
+@given(st.integers(1, 1_000_000), st.floats(0, 1_000_000, exclude_min=True))
+@example(1, 5e-324)
+def test_rate_round_trip(burst: int, per_second: float) -> None:
+    """Any rate that is written is read back the same."""
+    assert read_back(RATE, (burst, per_second)) == (burst, per_second)
 
 
 @settings(deadline=None)

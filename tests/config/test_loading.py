@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 
-from chatify_stream.config import CONFIG_VARIABLE, Settings, all_settings, load
+from chatify_stream.config import CONFIG_VARIABLE, LimitSettings, Settings, all_settings, load
 from chatify_stream.errors import ConfigError
 
 WriteConfig = Callable[[str | bytes], Path]
 PORT = "a whole number from 0 to 65535"
+BYTES = "it has to be a whole number of bytes from 1 to 2147483647"
+RATE = (
+    'it has to be a rate such as "100, then 10/s"; both numbers above 0, up to 1000000, the '
+    "first whole"
+)
 
 
 @pytest.fixture
@@ -107,7 +112,24 @@ class TestFile:
             reply = "你好 {name}"
             paths = ["/a/b", "/c/d"]
             reflection = true
+            [limits]
             max_message_size = 1
+            max_header_list_size = 2
+            max_concurrent_streams = 3
+            max_connections = "none"
+            max_connections_per_address = 5
+            handshake_timeout = "none"
+            first_call_timeout = "none"
+            keepalive_time = "none"
+            keepalive_timeout = 9
+            write_timeout = "none"
+            max_connection_age = 11
+            max_connection_age_grace = 0.12
+            pings = "13, then 1/s"
+            resets = "14, then 2.5/s"
+            settings = "15, then 3/s"
+            glitches = "16, then 4/s"
+            max_control_backlog = 17
             [client]
             target = "[::1]:1"
             timeout = "none"
@@ -128,7 +150,26 @@ class TestFile:
         server, client = loaded.settings.server, loaded.settings.client
         assert (server.host, server.port, server.grace) == ("::", 0, 0.5)
         assert (server.reply, server.paths) == ("你好 {name}", ("/a/b", "/c/d"))
-        assert (server.reflection, server.max_message_size) == (True, 1)
+        assert server.reflection is True
+        assert loaded.settings.limits == LimitSettings(
+            max_message_size=1,
+            max_header_list_size=2,
+            max_concurrent_streams=3,
+            max_connections=None,
+            max_connections_per_address=5,
+            handshake_timeout=None,
+            first_call_timeout=None,
+            keepalive_time=None,
+            keepalive_timeout=9.0,
+            write_timeout=None,
+            max_connection_age=11.0,
+            max_connection_age_grace=0.12,
+            pings=(13, 1.0),
+            resets=(14, 2.5),
+            settings=(15, 3.0),
+            glitches=(16, 4.0),
+            max_control_backlog=17,
+        )
         assert (client.target, client.timeout, client.connect_timeout) == ("[::1]:1", None, 1.0)
         gateway = loaded.settings.gateway
         assert (gateway.host, gateway.port, gateway.target) == ("localhost", 65535, "chat")
@@ -174,24 +215,58 @@ class TestFile:
         assert problems_of(file) == [f"{file}: {text}"]
 
     @pytest.mark.parametrize(
+        ("line", "text"),
+        [
+            ('max_message_size = "10 MB"', f"max_message_size = '10 MB' is not allowed: {BYTES}"),
+            ("max_message_size = -1", f"max_message_size = -1 is not allowed: {BYTES}"),
+            ('max_message_size = "none"', f"max_message_size = 'none' is not allowed: {BYTES}"),
+            (
+                "max_connections = 0",
+                "max_connections = 0 is not allowed: it has to be a whole number from 1 to "
+                '2147483647, or "none"',
+            ),
+            (
+                "write_timeout = 0",
+                "write_timeout = 0 is not allowed: it has to be a number of seconds above 0, up "
+                'to 86400, or "none"',
+            ),
+            ("pings = 100", f"pings = 100 is not allowed: {RATE}"),
+            ("pings = [100, 10]", f"pings = [100, 10] is not allowed: {RATE}"),
+            ('pings = "100, then -1/s"', f"pings = '100, then -1/s' is not allowed: {RATE}"),
+        ],
+    )
+    def test_no_limit(self, write: WriteConfig, line: str, text: str) -> None:
+        """What is no limit is told in the same way."""
+        file = write(f"[limits]\n{line}\n")
+        assert problems_of(file) == [f"{file}: limits.{text}"]
+
+    @pytest.mark.parametrize(
         ("content", "text"),
         [
             ("[server]\nprot = 1", "server.prot = 1 is not a setting; did you mean port?"),
             (
-                "[server]\nmax-message-size = 1",
-                "server.max-message-size = 1 is not a setting; did you mean max_message_size?",
+                "[limits]\nmax-message-size = 1",
+                "limits.max-message-size = 1 is not a setting; did you mean max_message_size?",
             ),
             (
-                "[gateway]\nreply = 'x'",
-                "gateway.reply = 'x' is not a setting; there are host, port, target, timeout, "
-                "grace",
+                "[server]\nmax_message_size = 1",
+                "server.max_message_size = 1 is not a setting; did you mean "
+                "limits.max_message_size?",
+            ),
+            (
+                "[log]\nports = 1",
+                "log.ports = 1 is not a setting; did you mean server.port or gateway.port?",
+            ),
+            (
+                "[gateway]\nx = 'x'",
+                "gateway.x = 'x' is not a setting; there are host, port, target, timeout, grace",
             ),
             ("[servr]\nport = 1", "servr is not a section; did you mean server?"),
             (
                 "[x]",
-                "x is not a section; there are server, client, gateway, log",
+                "x is not a section; there are server, limits, client, gateway, log",
             ),
-            ("port = 1", "port is not a section; there are server, client, gateway, log"),
+            ("port = 1", "port is not a section; there are server, limits, client, gateway, log"),
             ("server = 1", "server = 1: it has to be a table, written [server]"),
             ("[[log]]", "log = [{}]: it has to be a table, written [log]"),
             (
@@ -262,6 +337,8 @@ class TestEnvironment:
             ("CHATIFY_STREAM_CLIENT_TIMEOUT", "none", "client.timeout", None),
             ("CHATIFY_STREAM_CLIENT_TIMEOUT", "1.5", "client.timeout", 1.5),
             ("CHATIFY_STREAM_LOG_FORMAT", "json", "log.format", "json"),
+            ("CHATIFY_STREAM_LIMITS_MAX_CONNECTIONS", "none", "limits.max_connections", None),
+            ("CHATIFY_STREAM_LIMITS_SETTINGS", "5, then 1/s", "limits.settings", (5, 1.0)),
         ],
     )
     def test_value(self, variable: str, text: str, name: str, value: Any) -> None:
@@ -274,8 +351,9 @@ class TestEnvironment:
     @pytest.mark.parametrize("setting", list(all_settings()), ids=lambda setting: setting.name)
     def test_every_setting_has_a_variable(self, setting: Any) -> None:
         """Every setting can be set by its variable."""
-        text = ",".join(setting.default) if setting.key == "paths" else str(setting.default)
-        loaded = load(environ={setting.variable: "none" if text == "None" else text})
+        toml = setting.kind.to_toml(setting.default)
+        text = "" if setting.key == "paths" else toml.strip('"')
+        loaded = load(environ={setting.variable: text})
         assert loaded.settings == Settings()
         assert loaded.sources[setting.name] == setting.variable
 
@@ -300,6 +378,8 @@ class TestEnvironment:
             ("CHATIFY_STREAM_TARGET", "CHATIFY_STREAM_CLIENT_TARGET"),
             ("CHATIFY_STREAM_GATEWAY_TIMEOUTS", "CHATIFY_STREAM_GATEWAY_TIMEOUT"),
             ("CHATIFY_STREAM_CONFIGS", "CHATIFY_STREAM_CONFIG"),
+            ("CHATIFY_STREAM_LIMITS_PING", "CHATIFY_STREAM_LIMITS_PINGS"),
+            ("CHATIFY_STREAM_SERVER_MAX_MESSAGE_SIZE", "CHATIFY_STREAM_LIMITS_MAX_MESSAGE_SIZE"),
             ("CHATIFY_STREAM_server_port", "CHATIFY_STREAM_SERVER_PORT"),
         ],
     )
@@ -360,10 +440,9 @@ class TestFlags:
         [
             ("server.port", "x", f"--port: server.port = 'x' is not allowed: it has to be {PORT}"),
             (
-                "server.max_message_size",
+                "limits.max_message_size",
                 "0",
-                "--max-message-size: server.max_message_size = '0' is not allowed: it has to be a "
-                "whole number from 1 to 2147483647",
+                f"--max-message-size: limits.max_message_size = '0' is not allowed: {BYTES}",
             ),
             (
                 "log.level",

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatify_stream.config import Settings, all_settings, load, render_default, render_effective
-from chatify_stream.config.kinds import Choice, Integer, Kind, Seconds, Switch
+from chatify_stream.config.kinds import Choice, Integer, Kind, Rate, Seconds, Switch
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +47,19 @@ def test_effective_defaults() -> None:
     """Each value in effect has a comment that says where it came from."""
     assert render_effective(load()).startswith(
         "[server]\n"
-        'host = "0.0.0.0"            # default\n'
-        "port = 9000                 # default\n"
-        "grace = 10                  # default\n"
-        'reply = "Hello {name}"      # default\n'
-        "paths = []                  # default\n"
-        "reflection = false          # default\n"
-        "max_message_size = 4194304  # default\n"
+        'host = "0.0.0.0"        # default\n'
+        "port = 9000             # default\n"
+        "grace = 10              # default\n"
+        'reply = "Hello {name}"  # default\n'
+        "paths = []              # default\n"
+        "reflection = false      # default\n"
         "\n"
-        "[client]\n"
-        'target = "localhost:9000"  # default\n'
-        'timeout = "none"           # default\n'
+        "[limits]\n"
+        "max_message_size = 4194304            # default\n"
+        "max_header_list_size = 16384          # default\n"
+        "max_concurrent_streams = 1000         # default\n"
+        "max_connections = 20000               # default\n"
+        'max_connections_per_address = "none"  # default\n'
     )
 
 
@@ -83,10 +85,14 @@ def values(name: str, kind: Kind) -> st.SearchStrategy[Any]:
     """What a TOML file may have for a setting."""
     match kind:
         case Integer():
-            return st.integers(kind.least, kind.most)
+            whole = st.integers(kind.least, kind.most)
+            return whole | st.just("none") if kind.none else whole
         case Seconds():
             numbers = st.floats(0, 86400, exclude_min=not kind.zero) | st.integers(1, 86400)
             return numbers | st.just("none") if kind.none else numbers
+        case Rate():
+            numbers = st.floats(0, 1_000_000, exclude_min=True)
+            return st.builds("{}, then {}/s".format, st.integers(1, 1_000_000), numbers)
         case Choice():
             return st.sampled_from(kind.words)
         case Switch():

@@ -8,6 +8,7 @@ import pytest
 from chatify_stream.config import (
     ClientSettings,
     GatewaySettings,
+    LimitSettings,
     LogSettings,
     ServerSettings,
     Setting,
@@ -23,7 +24,23 @@ DEFAULTS: dict[str, Any] = {
     "server.reply": "Hello {name}",
     "server.paths": (),
     "server.reflection": False,
-    "server.max_message_size": 4194304,
+    "limits.max_message_size": 4194304,
+    "limits.max_header_list_size": 16384,
+    "limits.max_concurrent_streams": 1000,
+    "limits.max_connections": 20000,
+    "limits.max_connections_per_address": None,
+    "limits.handshake_timeout": 10.0,
+    "limits.first_call_timeout": 10.0,
+    "limits.keepalive_time": 30.0,
+    "limits.keepalive_timeout": 10.0,
+    "limits.write_timeout": 10.0,
+    "limits.max_connection_age": None,
+    "limits.max_connection_age_grace": 30.0,
+    "limits.pings": (100, 10.0),
+    "limits.resets": (1000, 100.0),
+    "limits.settings": (100, 10.0),
+    "limits.glitches": (1000, 200.0),
+    "limits.max_control_backlog": 262144,
     "client.target": "localhost:9000",
     "client.timeout": None,
     "client.connect_timeout": 10.0,
@@ -35,7 +52,8 @@ DEFAULTS: dict[str, Any] = {
     "log.level": "info",
     "log.format": "text",
 }
-SECTIONS = [ServerSettings, ClientSettings, GatewaySettings, LogSettings]
+NAMES = {field.default_factory: field.name for field in dataclasses.fields(Settings)}
+SECTIONS = [ServerSettings, LimitSettings, ClientSettings, GatewaySettings, LogSettings]
 HOST = 'it has to be a host name or an IP address, such as "127.0.0.1" or "::"'
 
 
@@ -65,8 +83,8 @@ def test_setting(setting: Setting) -> None:
     [
         ("server.port", "CHATIFY_STREAM_SERVER_PORT", "--port"),
         (
-            "server.max_message_size",
-            "CHATIFY_STREAM_SERVER_MAX_MESSAGE_SIZE",
+            "limits.max_message_size",
+            "CHATIFY_STREAM_LIMITS_MAX_MESSAGE_SIZE",
             "--max-message-size",
         ),
         ("gateway.port", "CHATIFY_STREAM_GATEWAY_PORT", "--port"),
@@ -135,10 +153,23 @@ def test_conversion() -> None:
         ),
         (ServerSettings, "reflection", 1, "it has to be true or false"),
         (
-            ServerSettings,
+            LimitSettings,
             "max_message_size",
             0,
-            "it has to be a whole number from 1 to 2147483647",
+            "it has to be a whole number of bytes from 1 to 2147483647",
+        ),
+        (
+            LimitSettings,
+            "max_connections",
+            -1,
+            'it has to be a whole number from 1 to 2147483647, or "none"',
+        ),
+        (
+            LimitSettings,
+            "pings",
+            (0, 1),
+            'it has to be a rate such as "100, then 10/s"; both numbers above 0, up to 1000000, '
+            "the first whole",
         ),
         (
             ClientSettings,
@@ -168,7 +199,7 @@ def test_conversion() -> None:
 )
 def test_checked_when_built(section: type[Any], key: str, value: Any, text: str) -> None:
     """A wrong value cannot be built into settings, and the error says what is allowed."""
-    name = f"{section.__name__.removesuffix('Settings').lower()}.{key}"
+    name = f"{NAMES[section]}.{key}"
     with pytest.raises(ConfigError) as caught:
         section(**{key: value})
     assert caught.value.problems == (
