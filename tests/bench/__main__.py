@@ -23,7 +23,7 @@ GRPCIO = Path(__file__).resolve().parents[1] / "e2e" / "grpcio_server.py"
 
 PYTHON_SERVERS = {
     "chatify-stream": ["-m", "chatify_stream", "serve", "--host", "127.0.0.1", "--port", "0"],
-    "plain grpclib": ["-m", "tests.bench.plain_grpclib"],
+    "plain grpclib": ["-m", "tests.bench.servers.plain_grpclib"],
     "grpcio asyncio": [str(GRPCIO)],
 }
 

@@ -1,0 +1,65 @@
+"""The same services on grpcio's asyncio server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from tests.e2e.chat_messages import ChatReq, ChatRsp
+
+from .arguments import CHAT, FANOUT, GREETING, parse_tls, say_listening
+from .grpcio_methods import credentials, method_handlers
+
+Context = grpc.aio.ServicerContext
+Outbox = asyncio.Queue[Any]
+"""What waits for one member; None ends its call."""
+
+
+async def echo(requests: AsyncIterator[ChatReq], context: Context) -> AsyncIterator[ChatRsp]:
+    async for request in requests:
+        yield ChatRsp(message=f"Hello {request.name}")
+
+
+class Fanout:
+    def __init__(self) -> None:
+        self._outboxes: set[Outbox] = set()
+
+    async def chat(
+        self, requests: AsyncIterator[ChatReq], context: Context
+    ) -> AsyncIterator[ChatRsp]:
+        outbox: Outbox = asyncio.Queue()
+        outbox.put_nowait(ChatRsp(message=GREETING))
+        self._outboxes.add(outbox)
+        publishing = asyncio.create_task(self._publish_all(requests, outbox))
+        try:
+            while (reply := await outbox.get()) is not None:
+                yield reply
+        finally:
+            self._outboxes.discard(outbox)
+            publishing.cancel()
+
+    async def _publish_all(self, requests: AsyncIterator[ChatReq], own: Outbox) -> None:
+        async for request in requests:
+            reply = ChatRsp(message=request.name)
+            for outbox in self._outboxes:
+                outbox.put_nowait(reply)
+        own.put_nowait(None)
+
+
+async def main() -> None:
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers(method_handlers({CHAT: echo, FANOUT: Fanout().chat}))
+    if tls := parse_tls():
+        port = server.add_secure_port("127.0.0.1:0", credentials(tls))
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    say_listening(port)
+    await server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
