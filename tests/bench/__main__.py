@@ -1,85 +1,103 @@
-"""How fast the server is beside its peers, in one run: `tox -e bench`.
+"""How fast the server and the client are beside their peers, in one run: `tox -e bench`.
 
-Each server runs pinned to one core and a grpc-go client to another. The servers take turns in
-every round, so that a change of the machine's speed meets them all; the figures are the medians
-of the rounds. Compare ratios, not messages a second: those are the machine's.
+What is measured runs pinned to one core, and what it works with to another. In every round all
+take turns, so that a change of the machine's speed meets them all; the figures are the medians of
+the rounds. Compare ratios, not messages a second: those are the machine's.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import statistics
-import subprocess
+import platform
+import shutil
 import sys
-import time
-from contextlib import ExitStack
+import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
-from tests.e2e.peers import build_go_peers
-from tests.e2e.processes import ListeningProcess
+from .cases import CASES, SCALING, SCALING_KEY, Case
+from .measure import HAS_PROC, Bench, Figures, raise_file_limit, two_cores
+from .peers import build_binaries, grpc_go_version, make_certificate, pairs
+from .results import Results
+from .table import scaling_table, speed_table, target_table
 
-GRPCIO = Path(__file__).resolve().parents[1] / "e2e" / "grpcio_server.py"
-
-PYTHON_SERVERS = {
-    "chatify-stream": ["-m", "chatify_stream", "serve", "--host", "127.0.0.1", "--port", "0"],
-    "plain grpclib": ["-m", "tests.bench.servers.plain_grpclib"],
-    "grpcio asyncio": [str(GRPCIO)],
-}
-
-# What the Go client does, and how many messages that is.
-CASES = {
-    "flood, 1 stream": (["many", "-count", "50000"], 50_000),
-    "ping-pong, 1 stream": (["pingpong", "-count", "4000"], 4_000),
-    "200 streams, 4 connections": (
-        ["parallel", "-streams", "200", "-connections", "4", "-count", "50"],
-        10_000,
-    ),
-}
+KEYS = [*(case.key for case in CASES), SCALING_KEY]
 
 
-def pinned(core: int, argv: list[str]) -> list[str]:
-    if not hasattr(os, "sched_setaffinity") or (os.cpu_count() or 1) < 2:
-        return argv
-    return ["taskset", "--cpu-list", str(core), *argv]
-
-
-def measure(client: list[str], address: str) -> float:
-    start = time.perf_counter()
-    subprocess.run(
-        pinned(1, [client[0], client[1], "-addr", address, "-timeout-ms", "120000", *client[2:]]),
-        check=True,
-        stdout=subprocess.DEVNULL,
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="how often; %(default)s")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="how long a measurement is; %(default)s"
     )
-    return time.perf_counter() - start
+    parser.add_argument(
+        "--only", nargs="+", choices=KEYS, default=KEYS, metavar="CASE", help=", ".join(KEYS)
+    )
+    parser.add_argument("--chart", type=Path, help="draw the comparison to this file, a PNG say")
+    arguments = parser.parse_args()
+    if arguments.rounds < 1:
+        parser.error("--rounds is at least 1")
+    if arguments.seconds <= 0:
+        parser.error("--seconds is more than 0")
+    if arguments.chart is not None:
+        if not arguments.chart.parent.is_dir():
+            parser.error(f"--chart: there is no folder {arguments.chart.parent}")
+        if arguments.only == [SCALING_KEY]:
+            parser.error(f"--chart shows how peers compare: {SCALING_KEY} has none")
+    if shutil.which("go") is None:
+        parser.error("Go is not installed: the load client and a peer are built with it")
+    return arguments
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
-    binaries = build_go_peers()
-    client = str(binaries / "client")
-    servers = {name: [sys.executable, *argv] for name, argv in PYTHON_SERVERS.items()}
-    servers["grpc-go"] = [str(binaries / "server")]
-    seconds: dict[tuple[str, str], list[float]] = {}
-    with ExitStack() as stack:
-        addresses = {
-            name: stack.enter_context(ListeningProcess(*pinned(0, argv))).address
-            for name, argv in servers.items()
-        }
-        for _ in range(rounds):
-            for case, (argv, _messages) in CASES.items():
-                for name, address in addresses.items():
-                    taken = measure([client, *argv], address)
-                    seconds.setdefault((case, name), []).append(taken)
-    first = next(iter(servers))
-    print(f"{'messages a second':28}" + "".join(f"{name:>22}" for name in servers))
-    for case, (_argv, messages) in CASES.items():
-        rates = {name: messages / statistics.median(seconds[case, name]) for name in servers}
-        cells = [f"{rate:,.0f} ({rates[first] / rate:.2f})" for rate in rates.values()]
-        print(f"{case:28}" + "".join(f"{cell:>22}" for cell in cells))
-    print(f"in brackets: how many times as fast {first} is; medians of {rounds} rounds")
+    arguments = parse_arguments()
+    if arguments.chart is not None:
+        from .chart import draw  # fails now, not at the end, where matplotlib is missing
+    raise_file_limit()
+    cases = [case for case in (*CASES, *SCALING) if case.key in arguments.only]
+    if not HAS_PROC:
+        print("memory and scaling are left out: they need Linux' /proc", file=sys.stderr)
+        cases = [case for case in cases if not case.needs_proc]
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(arguments.seconds, two_cores(), *make_certificate(Path(folder)))
+        results = run(bench, cases, arguments.rounds)
+    print(about(bench, arguments.rounds))
+    for table in (speed_table(results), target_table(results), scaling_table(results)):
+        if table:
+            print(f"\n{table}")
+    if arguments.chart is not None:
+        draw(results, arguments.chart)
+        print(f"\nThe chart is {arguments.chart}.")
+
+
+def run(bench: Bench, cases: list[Case], rounds: int) -> Results:
+    """All rounds; each figure is told on standard error when it is there."""
+    binaries = build_binaries()
+    results: dict[Case, dict[str, list[Figures]]] = {case: {} for case in cases}
+    for turn in range(1, rounds + 1):
+        for case in cases:
+            for name, pair in pairs(case.who, binaries).items():
+                figures = bench.measure(case, pair)
+                results[case].setdefault(name, []).append(figures)
+                figure = f"{figures[case.figure]:,.1f} {case.unit}"
+                print(f"round {turn}: {case.title}: {name}: {figure}", file=sys.stderr)
+    return results
+
+
+def about(bench: Bench, rounds: int) -> str:
+    """What a reader of the figures has to know."""
+    cores = "not pinned to cores" if bench.cores is None else "server and client on a core each"
+    versions = ", ".join(
+        [
+            f"Python {platform.python_version()}",
+            *(f"{name} {version(name)}" for name in ("grpclib", "grpcio")),
+            f"grpc-go {grpc_go_version()}",
+        ]
+    )
+    return (
+        f"Medians of {rounds} rounds of {bench.seconds:g} s, {cores}; {versions}.\n"
+        "A message is 15 bytes where nothing else is said. In brackets: ours divided by theirs."
+    )
 
 
 if __name__ == "__main__":

@@ -13,12 +13,13 @@ from tests.e2e.chat_messages import ChatReq, ChatRsp
 from .arguments import CHAT, FANOUT, GREETING, parse_tls, say_listening
 from .grpcio_methods import credentials, method_handlers
 
-Context = grpc.aio.ServicerContext
 Outbox = asyncio.Queue[Any]
 """What waits for one member; None ends its call."""
 
 
-async def echo(requests: AsyncIterator[ChatReq], context: Context) -> AsyncIterator[ChatRsp]:
+async def echo(
+    requests: AsyncIterator[ChatReq], context: grpc.aio.ServicerContext
+) -> AsyncIterator[ChatRsp]:
     async for request in requests:
         yield ChatRsp(message=f"Hello {request.name}")
 
@@ -28,7 +29,7 @@ class Fanout:
         self._outboxes: set[Outbox] = set()
 
     async def chat(
-        self, requests: AsyncIterator[ChatReq], context: Context
+        self, requests: AsyncIterator[ChatReq], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[ChatRsp]:
         outbox: Outbox = asyncio.Queue()
         outbox.put_nowait(ChatRsp(message=GREETING))

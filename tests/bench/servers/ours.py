@@ -67,7 +67,7 @@ class Fanout:
 async def main() -> None:
     tls = parse_tls()
     async with ChatServer(services=[Fanout()]) as server:
-        await server.start("127.0.0.1", 0, ssl=tls and tls.context())
+        await server.start("127.0.0.1", 0, ssl=tls.context() if tls else None)
         say_listening(server.port)
         await server.wait_closed()
 

@@ -52,7 +52,7 @@ class Fanout(ServiceBase):
 async def main() -> None:
     tls = parse_tls()
     server = Server([Echo(), Fanout()])
-    await server.start("127.0.0.1", 0, ssl=tls and tls.context())
+    await server.start("127.0.0.1", 0, ssl=tls.context() if tls else None)
     assert isinstance(server._server, asyncio.Server)
     say_listening(server._server.sockets[0].getsockname()[1])
     await server.wait_closed()

@@ -41,7 +41,7 @@ type options struct {
 }
 
 // A mode keeps the server busy until the time is over, and waits for all that is due.
-type mode func(load *load, over *alarm) (tally, error)
+type mode func(l *load, over *alarm) (tally, error)
 
 var modes = map[string]mode{
 	"flood":    flood,
@@ -52,9 +52,9 @@ var modes = map[string]mode{
 }
 
 func main() {
-	if len(os.Args) < 2 || !slices.Contains(slices.Collect(maps.Keys(modes)), os.Args[1]) {
-		known := strings.Join(slices.Sorted(maps.Keys(modes)), ", ")
-		fmt.Fprintf(os.Stderr, "usage: load MODE --addr HOST:PORT; the modes: %s\n", known)
+	known := slices.Sorted(maps.Keys(modes))
+	if len(os.Args) < 2 || !slices.Contains(known, os.Args[1]) {
+		fmt.Fprintf(os.Stderr, "usage: load MODE --addr HOST:PORT; the modes: %s\n", strings.Join(known, ", "))
 		os.Exit(2)
 	}
 	opts := parseOptions(os.Args[1], os.Args[2:])
@@ -63,8 +63,7 @@ func main() {
 		err = json.NewEncoder(os.Stdout).Encode(figures)
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "load %s: %s\n", os.Args[1], err)
-		os.Exit(1)
+		fail(os.Args[1], err)
 	}
 }
 
@@ -82,6 +81,9 @@ func parseOptions(name string, args []string) options {
 	flags.Float64Var(&opts.timeout, "timeout", 120, "give up after this many seconds")
 	flags.IntVar(&opts.pid, "pid", 0, "process id of the server, to measure it too (Linux)")
 	_ = flags.Parse(args) // ExitOnError: Parse does not return an error.
+	if min(opts.connections, opts.streams, opts.size, opts.window) < 1 {
+		fail(name, errors.New("connections, streams, size and window are at least 1"))
+	}
 	return opts
 }
 
@@ -91,7 +93,7 @@ func measure(name string, opts options) (map[string]float64, error) {
 	defer cancel(nil)
 	// Not a deadline of the calls: each would have a timer for it in the server.
 	timeout := time.AfterFunc(seconds(opts.timeout), func() {
-		cancel(errors.New("it did not end in time"))
+		cancel(fmt.Errorf("it did not end within %g s", opts.timeout))
 	})
 	defer timeout.Stop()
 
@@ -100,46 +102,36 @@ func measure(name string, opts options) (map[string]float64, error) {
 	}
 	server := process{opts.pid}
 	figures := map[string]float64{}
-	before, err := server.memory()
+	before := server.memory()
+	l, err := connect(ctx, cancel, name, opts)
 	if err != nil {
 		return nil, err
 	}
-	load, err := connect(ctx, cancel, name, opts)
-	if err != nil {
-		return nil, err
-	}
-	defer load.disconnect()
-	if len(load.streams) > 0 {
-		after, err := server.memory()
-		if err != nil {
-			return nil, err
-		}
-		figures["server_kb_per_stream"] = (after - before) / 1024 / float64(len(load.streams))
+	defer l.disconnect()
+	if opts.pid != 0 && len(l.streams) > 0 {
+		grown := server.memory() - before
+		figures["server_kb_per_stream"] = float64(grown) / 1024 / float64(len(l.streams))
 	}
 	if run := modes[name]; run != nil {
-		if _, err := run(load, alarmIn(opts.warmup)); err != nil {
-			return nil, fmt.Errorf("in the warm-up: %w", err)
+		if _, err := run(l, alarmIn(opts.warmup)); err != nil {
+			return nil, fmt.Errorf("the warm-up: %w", err)
 		}
-		busy, err := server.cpuTime()
+		start, busy := time.Now(), server.cpuTime()
+		done, err := run(l, alarmIn(opts.seconds))
 		if err != nil {
 			return nil, err
 		}
-		start := time.Now()
-		tally, err := run(load, alarmIn(opts.seconds))
-		if err != nil {
-			return nil, err
+		done.describe(figures, time.Since(start), opts.size)
+		if opts.pid != 0 {
+			used := server.cpuTime() - busy
+			figures["server_us_per_message"] = micros(used) / float64(done.messages)
 		}
-		taken := time.Since(start)
-		busyAfter, err := server.cpuTime()
-		if err != nil {
-			return nil, err
-		}
-		tally.describe(figures, taken, opts.size)
-		figures["server_us_per_message"] = micros(busyAfter-busy) / float64(tally.messages)
 	}
-	if opts.pid == 0 {
-		delete(figures, "server_kb_per_stream")
-		delete(figures, "server_us_per_message")
-	}
-	return figures, load.endStreams()
+	return figures, l.endStreams()
+}
+
+// fail ends the program, which has nothing to clean up.
+func fail(what string, err error) {
+	fmt.Fprintf(os.Stderr, "load %s: %s\n", what, err)
+	os.Exit(1)
 }

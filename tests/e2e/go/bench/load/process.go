@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -15,47 +15,51 @@ const clockTick = 10 * time.Millisecond
 // settling is the time that a server gets to do what it puts off, before its memory is measured.
 const settling = 200 * time.Millisecond
 
-// process is the server's, watched through Linux' /proc; without an id all figures are 0.
+// process is the server's, watched through Linux' /proc; without an id all its figures are 0.
 type process struct {
 	pid int
 }
 
-// memory gives the resident set in bytes. (statm would be off by what each thread's counter has
-// not handed on yet.)
-func (p process) memory() (float64, error) {
+// memory gives the bytes that are resident. (statm would be off by what each thread has not yet
+// handed on to the common count.)
+func (p process) memory() int {
 	if p.pid == 0 {
-		return 0, nil
+		return 0
 	}
 	time.Sleep(settling)
-	rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(rollup)) {
+	for line := range strings.Lines(p.read("smaps_rollup")) {
 		if fields := strings.Fields(line); fields[0] == "Rss:" {
-			kilobytes, err := strconv.ParseFloat(fields[1], 64)
-			return kilobytes * 1024, err
+			return p.number(fields[1]) * 1024
 		}
 	}
-	return 0, fmt.Errorf("no Rss in %s", rollup)
+	fail("memory", errors.New("smaps_rollup has no Rss"))
+	return 0
 }
 
 // cpuTime is what the process has used since its start, in user and system mode.
-func (p process) cpuTime() (time.Duration, error) {
+func (p process) cpuTime() time.Duration {
 	if p.pid == 0 {
-		return 0, nil
+		return 0
 	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
-	if err != nil {
-		return 0, err
-	}
+	stat := p.read("stat")
 	// The name of the program, in parentheses, may hold anything. utime and stime are the 12th
 	// and 13th fields after it.
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	user, err := strconv.Atoi(fields[11])
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	return time.Duration(p.number(fields[11])+p.number(fields[12])) * clockTick
+}
+
+func (p process) read(file string) string {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.pid, file))
 	if err != nil {
-		return 0, err
+		fail("--pid", err)
 	}
-	system, err := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * clockTick, err
+	return string(content)
+}
+
+func (p process) number(text string) int {
+	value, err := strconv.Atoi(text)
+	if err != nil {
+		fail("--pid", err)
+	}
+	return value
 }

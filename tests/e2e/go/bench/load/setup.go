@@ -67,12 +67,12 @@ func visit(
 	ctx context.Context, cancel context.CancelCauseFunc, mode string, opts options,
 ) error {
 	opts.connections, opts.streams = 1, 1
-	load, err := connect(ctx, cancel, mode, opts)
+	l, err := connect(ctx, cancel, mode, opts)
 	if err != nil {
 		return err
 	}
-	defer load.disconnect()
-	return load.endStreams()
+	defer l.disconnect()
+	return l.endStreams()
 }
 
 // connect makes the connections, and opens all streams but those that calls opens itself.
@@ -103,11 +103,9 @@ func connect(
 func makeTexts(size int) []string {
 	texts := make([]string, variety)
 	for i := range texts {
-		text := fmt.Sprintf("Message %0*d", max(size-len("Message "), 0), i)
-		texts[i] = text[len(text)-size:]
-		if size > len(text) {
-			texts[i] = text + strings.Repeat(".", size-len(text))
-		}
+		text := fmt.Sprintf("Message %07d", i)
+		text = text[max(len(text)-size, 0):]
+		texts[i] = text + strings.Repeat(".", size-len(text))
 	}
 	return texts
 }

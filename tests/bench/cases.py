@@ -1,0 +1,139 @@
+"""What is measured, and how fast we want to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .peers import GRPC_GO, GRPCIO, GRPCLIB, Who
+
+__all__ = ["CASES", "SCALING", "SCALING_KEY", "Case", "Target"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound for our figure: so many times `against`'s, or an absolute one.
+
+    A lower bound, but where less is better an upper one.
+    """
+
+    bound: float
+    against: str | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    key: str
+    title: str
+    unit: str
+    load: tuple[str, ...]
+    """Mode and flags of the load client."""
+    figure: str = "per_second"
+    """Which of the figures that the load client prints."""
+    targets: tuple[Target, ...] = ()
+    less_is_better: bool = False
+    who: Who = "servers"
+    tls: bool = False
+
+    @property
+    def needs_proc(self) -> bool:
+        """The process of the server is watched, for which the load client has to have /proc."""
+        return self.figure.startswith("server_")
+
+
+CASES = (
+    Case(
+        *("flood", "flood, 1 stream", "msg/s"),
+        ("flood",),
+        targets=(Target(25, GRPCIO), Target(15, GRPCLIB), Target(0.5, GRPC_GO)),
+    ),
+    Case(
+        *("flood-1k", "flood of 1 kB, 1 stream", "MB/s"),
+        ("flood", "--size", "1024", "--window", "2048"),
+        "megabytes_per_second",
+    ),
+    Case(
+        *("flood-64k", "flood of 64 kB, 1 stream", "MB/s"),
+        ("flood", "--size", "65536", "--window", "256"),
+        "megabytes_per_second",
+        targets=(Target(1, GRPCIO),),
+    ),
+    Case(
+        *("flood-10x10", "flood, 10 connections × 10 streams", "msg/s"),
+        ("flood", "--connections", "10", "--streams", "10", "--window", "128"),
+        targets=(Target(5, GRPCIO),),
+    ),
+    Case(
+        *("pingpong", "ping-pong, 1 connection: p50", "µs"),
+        ("pingpong",),
+        "p50_us",
+        targets=(Target(1, GRPCIO),),
+        less_is_better=True,
+    ),
+    Case(
+        *("pingpong-50", "ping-pong, 50 connections", "msg/s"),
+        ("pingpong", "--connections", "50"),
+        targets=(Target(1.4, GRPCIO),),
+    ),
+    Case(
+        *("calls", "calls of 1 message, 16 at once on 1 connection", "calls/s"),
+        ("calls", "--streams", "16"),
+        targets=(Target(1.5, GRPCIO),),
+    ),
+    Case(
+        *("fanout-100", "fan-out, 100 connections", "deliveries/s"),
+        ("fanout", "--connections", "100", "--window", "64"),
+        targets=(Target(12, GRPCIO), Target(0.8, GRPC_GO)),
+    ),
+    Case(
+        *("fanout-10x50", "fan-out, 10 connections × 50 streams", "deliveries/s"),
+        ("fanout", "--connections", "10", "--streams", "50", "--window", "64"),
+    ),
+    Case(
+        *("memory", "memory of an idle stream with its connection", "kB"),
+        ("idle", "--connections", "2000"),
+        "server_kb_per_stream",
+        targets=(Target(28),),
+        less_is_better=True,
+    ),
+    Case(*("flood-tls", "flood, 1 stream, TLS", "msg/s"), ("flood",), tls=True),
+    Case(
+        *("pingpong-tls", "ping-pong, 1 connection, TLS: p50", "µs"),
+        ("pingpong",),
+        "p50_us",
+        less_is_better=True,
+        tls=True,
+    ),
+    Case(
+        *("client-flood", "client: flood, 1 stream", "msg/s"),
+        ("flood",),
+        targets=(Target(10, GRPCIO),),
+        who="clients",
+    ),
+    Case(
+        *("client-pingpong", "client: ping-pong: p50", "µs"),
+        ("pingpong",),
+        "p50_us",
+        less_is_better=True,
+        who="clients",
+    ),
+)
+
+SCALING_KEY = "scaling"
+MOST_STREAMS = 1000
+"""How many streams a connection may have, with our server as with many others."""
+
+
+def _scaling(streams: int) -> Case:
+    connections = -(-streams // MOST_STREAMS)
+    flags = ("--connections", f"{connections}", "--streams", f"{streams // connections}")
+    return Case(
+        *(SCALING_KEY, f"streams: {streams:,}", "µs a message"),
+        ("pingpong", *flags),
+        "server_us_per_message",
+        less_is_better=True,
+        who="our server",
+    )
+
+
+SCALING = tuple(_scaling(streams) for streams in (1, 10, 100, 1000, 5000))
+"""One message underway on each stream: the server's time for each, and the memory of a stream."""
