@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from .cases import CASES, SCALING, SCALING_KEY, Case
-from .measure import HAS_PROC, Bench, Figures, raise_file_limit, two_cores
+from .measure import HAS_PROC, Bench, Figures, is_busy, raise_file_limit, two_cores
 from .peers import build_binaries, grpc_go_version, make_certificate, pairs
 from .results import Results
 from .table import scaling_table, speed_table, target_table
@@ -58,6 +58,10 @@ def main() -> None:
     if not HAS_PROC:
         print("memory and scaling are left out: they need Linux' /proc", file=sys.stderr)
         cases = [case for case in cases if not case.needs_proc]
+    if is_busy():
+        print(
+            "this machine is busy with something else: the figures will say little", file=sys.stderr
+        )
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(arguments.seconds, two_cores(), *make_certificate(Path(folder)))
         results = run(bench, cases, arguments.rounds)

@@ -55,5 +55,5 @@ def draw(results: Results, path: Path) -> None:
     axes.set_xlabel(f"times as good as {BASE} (logarithmic; to the right is better)")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, 1.06), ncols=len(COLORS), frameon=False)
+    figure.legend(loc="outside upper center", ncols=len(COLORS), frameon=False)
     figure.savefig(path)

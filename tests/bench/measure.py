@@ -20,7 +20,7 @@ from tests.e2e.processes import ListeningProcess
 from .cases import Case
 from .peers import Pair
 
-__all__ = ["HAS_PROC", "Bench", "Figures", "raise_file_limit", "two_cores"]
+__all__ = ["HAS_PROC", "Bench", "Figures", "is_busy", "raise_file_limit", "two_cores"]
 
 Figures = dict[str, float]
 
@@ -29,6 +29,9 @@ WARMUP = 0.3
 
 SECONDS = 300
 """The load clients give up long before."""
+
+BUSY = 0.5
+"""How many programs are ready to run on a machine that is not idle, on the average."""
 
 HAS_PROC = Path("/proc/self/smaps_rollup").exists()
 
@@ -50,6 +53,11 @@ def raise_file_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # macOS refuses what it calls unlimited
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def is_busy() -> bool:
+    """Other programs use the machine, or have until a minute ago; then figures say little."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > BUSY
 
 
 @dataclass(frozen=True)

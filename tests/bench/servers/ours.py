@@ -49,15 +49,16 @@ class Fanout:
         member = Member(stream)
         member.put([Publication(GREETING)])
         self._members.add(member)
-        delivering = asyncio.create_task(member.deliver())
-        try:
-            while requests := await stream.recv_messages():
-                publications = [Publication(request.name) for request in requests]
-                for each in self._members:
-                    each.put(publications)
-        finally:
-            self._members.discard(member)
-            delivering.cancel()
+        async with asyncio.TaskGroup() as group:
+            delivering = group.create_task(member.deliver())
+            try:
+                while requests := await stream.recv_messages():
+                    publications = [Publication(request.name) for request in requests]
+                    for each in self._members:
+                        each.put(publications)
+            finally:
+                self._members.discard(member)
+                delivering.cancel()
 
     def __mapping__(self) -> dict[str, MethodHandler]:
         method = MethodHandler(self.chat, Cardinality.STREAM_STREAM, ChatReq, Publication)

@@ -81,6 +81,9 @@ func parseOptions(name string, args []string) options {
 	flags.Float64Var(&opts.timeout, "timeout", 120, "give up after this many seconds")
 	flags.IntVar(&opts.pid, "pid", 0, "process id of the server, to measure it too (Linux)")
 	_ = flags.Parse(args) // ExitOnError: Parse does not return an error.
+	if opts.addr == "" {
+		fail(name, errors.New("--addr HOST:PORT is needed"))
+	}
 	if min(opts.connections, opts.streams, opts.size, opts.window) < 1 {
 		fail(name, errors.New("connections, streams, size and window are at least 1"))
 	}

@@ -62,7 +62,8 @@ func micros(value time.Duration) float64 {
 	return float64(value) / float64(time.Microsecond)
 }
 
-// visit makes and ends one call, so that the server has loaded all that it needs.
+// visit makes and ends one connection with one call, but for calls, which makes its own, so that
+// the server has loaded all that it needs.
 func visit(
 	ctx context.Context, cancel context.CancelCauseFunc, mode string, opts options,
 ) error {
