@@ -50,6 +50,7 @@ class WireEvents(EventsProcessor):
         self._on_call = on_call
         self._on_release = on_release
         self._on_ping_ack = on_ping_ack
+        self._sound_headers: Headers | None = None
 
     def register(self, stream: H2Stream) -> Callable[[], None]:
         """grpclib's, but the function that it returns may be called more than once."""
@@ -68,15 +69,23 @@ class WireEvents(EventsProcessor):
             super().process(event)
 
     def process_request_received(self, event: RequestReceived) -> None:
-        fault = request_fault(cast(Headers, event.headers))
-        if fault is not None:
-            log.debug("a request is malformed: %s", fault)
-            self._reset(event.stream_id, ErrorCodes.PROTOCOL_ERROR)
-        elif len(self.streams) >= self.connection.limits.max_concurrent_streams:
-            self._reset(event.stream_id, ErrorCodes.REFUSED_STREAM)
-        else:
-            self._on_call()
-            super().process_request_received(event)
+        self.request(event.stream_id, cast(Headers, event.headers))
+
+    def request(self, stream_id: int, headers: Headers) -> None:
+        """A call is opened. A list of headers that comes again is not checked again."""
+        if headers is not self._sound_headers:
+            fault = request_fault(headers)
+            if fault is not None:
+                log.debug("a request is malformed: %s", fault)
+                self._reset(stream_id, ErrorCodes.PROTOCOL_ERROR)
+                return
+            self._sound_headers = headers
+        if len(self.streams) >= self.connection.limits.max_concurrent_streams:
+            self._reset(stream_id, ErrorCodes.REFUSED_STREAM)
+            return
+        self._on_call()
+        stream = self.connection.create_stream(stream_id=stream_id)
+        self.handler.accept(stream, headers, self.register(stream))
 
     def process_response_received(self, event: ResponseReceived) -> None:
         if not self._is_malformed(event.stream_id, response_fault(cast(Headers, event.headers))):
@@ -87,10 +96,15 @@ class WireEvents(EventsProcessor):
             super().process_trailers_received(event)
 
     def process_stream_ended(self, event: StreamEnded) -> None:
-        stream = cast("CallStream | None", self.streams.get(event.stream_id))
+        self.end(event.stream_id)
+
+    def end(self, stream_id: int) -> None:
+        """The peer has ended a stream."""
+        self.connection.streams_succeeded += 1
+        stream = cast("CallStream | None", self.streams.get(stream_id))
         if stream is not None:
             stream.remote_ended = True
-        super().process_stream_ended(event)
+            stream.inbox.eof()
 
     def process_ping_ack_received(self, event: PingAckReceived) -> None:
         super().process_ping_ack_received(event)

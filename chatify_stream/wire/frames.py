@@ -1,10 +1,11 @@
-"""The frames that come by the thousand, DATA, WINDOW_UPDATE and PING, without h2's help.
+"""The frames that come by the thousand, without h2's help.
 
-`FrameReader` walks what was received. DATA and WINDOW_UPDATE of a stream that h2 has open are
-dealt with on the spot, and h2's own counters are kept as h2 would have them. So is PING, of which
-grpc-go sends one with nearly every message, to measure the connection. Everything else,
-and whatever is not entirely plain (padding, END_STREAM, a violated window, a stream that is not
-open), goes to h2, whole and in order, as it came; so h2 decides every doubtful case.
+`FrameReader` walks what was received. Calls that are opened, and DATA and WINDOW_UPDATE of a
+stream that h2 has open, are dealt with on the spot, and h2's own counters and states are kept as
+h2 would have them. So is PING, of which grpc-go sends one with nearly every message, to measure
+the connection. Everything else, and whatever is not entirely plain (padding, a header block in
+parts, a violated window, a stream that is not open), goes to h2, whole and in order, as it came;
+so h2 decides every doubtful case.
 
 GOAWAY is here for another reason: h2 refuses to work after it, though the streams that are open
 go on (RFC 9113, 6.8).
@@ -22,10 +23,13 @@ from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.stream import StreamState
 
 from .flood import FloodError, FrameBudget
+from .grpclib_internals import Headers
+from .header_blocks import RememberingDecoder
 from .kinds import (
     CONTINUATION,
     DATA,
     END_HEADERS,
+    END_STREAM,
     GOAWAY,
     GOAWAY_BODY,
     HEADER_SIZE,
@@ -38,6 +42,7 @@ from .kinds import (
     WINDOW_UPDATE,
     read_frame_header,
 )
+from .states import end_received, stream_opened
 
 __all__ = ["FrameReader"]
 
@@ -45,7 +50,8 @@ LARGEST_WINDOW = 2**31 - 1
 KIND = 3
 """The place of a frame's type in its header."""
 
-OURS = (DATA, WINDOW_UPDATE, PING, GOAWAY)
+OURS = (DATA, HEADERS, WINDOW_UPDATE, PING, GOAWAY)
+STREAMS_TO_FORGET = 16
 HEADER_BLOCK = (HEADERS, PUSH_PROMISE, CONTINUATION)
 RECEIVING = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
 USABLE = (*RECEIVING, StreamState.HALF_CLOSED_REMOTE)
@@ -60,9 +66,13 @@ class FrameReader:
         streams: Mapping[int, Any],
         budget: FrameBudget,
         *,
+        decoder: RememberingDecoder,
         max_header_block_size: int,
+        max_streams: int,
         to_h2: Callable[[bytes], bool],
         on_greeting: Callable[[], None],
+        on_request: Callable[[int, Headers], None],
+        on_end: Callable[[int], None],
         on_window: Callable[[int], None],
         on_ping: Callable[[bytes], None],
         on_goaway: Callable[[int, int], bool],
@@ -70,17 +80,22 @@ class FrameReader:
         """`streams`: by id, those whose `buffer` (an `Inbox`) takes data.
 
         `to_h2` hands bytes to h2 and says whether the connection goes on. `on_greeting` learns of
-        the peer's first frame. `on_window` learns of a larger window, of a stream or (0) of the
-        connection; `on_ping` gets the data of a PING, to answer it; `on_goaway` gets the last
-        stream and error code of a GOAWAY, and says whether it is dealt with: h2 would refuse to
-        go on after it. All may raise h2's `ProtocolError`.
+        the peer's first frame. `on_request` gets the stream and the headers of a call that is
+        opened, and `on_end` the stream that its peer has ended. `on_window` learns of a larger
+        window, of a stream or (0) of the connection; `on_ping` gets the data of a PING, to answer
+        it; `on_goaway` gets the last stream and error code of a GOAWAY, and says whether it is
+        dealt with: h2 would refuse to go on after it. All may raise h2's `ProtocolError`.
         """
         self._h2 = h2
         self._streams = streams
         self._budget = budget
+        self._decoder = decoder
         self._max_header_block_size = max_header_block_size
+        self._max_streams = max_streams
         self._to_h2 = to_h2
         self._on_greeting = on_greeting
+        self._on_request = on_request
+        self._on_end = on_end
         self._on_window = on_window
         self._on_ping = on_ping
         self._on_goaway = on_goaway
@@ -167,7 +182,11 @@ class FrameReader:
         if self._is_closed():
             return False
         if kind == DATA:
-            return flags == 0 and self._data(stream_id, body)
+            return not flags & ~END_STREAM and self._data(stream_id, body, bool(flags))
+        if kind == HEADERS:
+            return flags & ~END_STREAM == END_HEADERS and self._headers(
+                stream_id, body, bool(flags & END_STREAM)
+            )
         if kind == WINDOW_UPDATE:
             return len(body) == 4 and self._window_update(stream_id, body)
         if stream_id:
@@ -176,7 +195,27 @@ class FrameReader:
             return flags == 0 and len(body) == 8 and self._ping(body)
         return len(body) >= 8 and self._goaway(body)
 
-    def _data(self, stream_id: int, body: bytes) -> bool:
+    def _headers(self, stream_id: int, block: bytes, ends: bool) -> bool:
+        """What h2 does with the headers of a new stream; False when h2 has to decide."""
+        h2 = self._h2
+        if (
+            h2.state_machine.state is not ConnectionState.SERVER_OPEN
+            or not stream_id & 1
+            or stream_id <= h2.highest_inbound_stream_id
+            or len(self._streams) >= self._max_streams
+            or not 0 < len(block) <= self._max_header_block_size
+        ):
+            return False
+        if len(h2.streams) > 2 * len(self._streams) + STREAMS_TO_FORGET:
+            h2.open_inbound_streams  # noqa: B018 - which forgets those that are closed
+        headers = self._decoder.decode_text(block)
+        stream_opened(h2, stream_id, headers, ends=ends)
+        self._on_request(stream_id, headers)
+        if ends:
+            self._on_end(stream_id)
+        return True
+
+    def _data(self, stream_id: int, body: bytes, ends: bool) -> bool:
         """What h2 does with plain DATA of an open stream; False when h2 has to decide."""
         h2 = self._h2
         stream = h2.streams.get(stream_id)
@@ -198,8 +237,11 @@ class FrameReader:
         if size:
             self.data_frames += 1
             call.buffer.add(body, size)
-        else:
+        elif not ends:
             self._budget.spend("glitches")
+        if ends:
+            end_received(stream)
+            self._on_end(stream_id)
         return True
 
     def _ping(self, body: bytes) -> bool:
@@ -218,7 +260,9 @@ class FrameReader:
             return False
         if stream_id:
             stream = h2.streams.get(stream_id)
-            if stream is None or stream.state_machine.state not in USABLE:
+            if stream is None:  # RFC 9113, 5.1: it may have been sent before the stream was closed
+                return bool(stream_id & 1) and stream_id <= h2.highest_inbound_stream_id
+            if stream.state_machine.state not in USABLE:
                 return False
             if stream.outbound_flow_control_window + increment > LARGEST_WINDOW:
                 return False

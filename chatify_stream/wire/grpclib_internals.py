@@ -18,8 +18,11 @@ Private attributes that the subclasses of this package touch, beside the names i
   `_wrapper`, `_wrapper_ctx`
 - `protocol.Connection`: `_connection`, `_transport`
 - `protocol.Stream`: `_transport`, `_h2_connection`
-- `h2.connection.H2Connection`: `_inbound_flow_control_window_manager`
+- `h2.connection.H2Connection`: `_begin_new_stream`, `_inbound_flow_control_window_manager`
+- `h2.settings.Settings`: `_settings`
 - `h2.stream.H2Stream`: `_expected_content_length`, `_inbound_window_manager`
+- `h2.stream.H2StreamStateMachine`: `client`, `headers_received`, `headers_sent`, `state`,
+  `stream_closed_by`, `trailers_sent`
 
 tests/wire/test_grpclib_internals.py fails by name when a release takes one of them away; the
 version bounds in pyproject.toml follow from this list.
@@ -45,12 +48,15 @@ from grpclib.protocol import Stream as H2Stream
 from grpclib.protocol import _Headers as Headers
 from grpclib.protocol import _set_nodelay as set_nodelay
 from grpclib.utils import DeadlineWrapper, Wrapper
+from h2.connection import AllowedStreamIDs
+from h2.connection import _decode_headers as decode_headers
 
 __all__ = [
     "GRPC_CONTENT_TYPE",
     "SPECIAL_HEADERS",
     "USER_AGENT",
     "AbstractHandler",
+    "AllowedStreamIDs",
     "ClientHandler",
     "CodecBase",
     "Configuration",
@@ -66,6 +72,7 @@ __all__ = [
     "MethodHandler",
     "StatusDetailsCodecBase",
     "Wrapper",
+    "decode_headers",
     "encode_grpc_message",
     "encode_metadata",
     "set_nodelay",

@@ -28,6 +28,7 @@ from .events import WireEvents
 from .flood import FloodError, FrameBudget
 from .frames import FrameReader
 from .grpclib_internals import AbstractHandler, Configuration, H2Protocol, set_nodelay
+from .header_blocks import RememberingDecoder
 from .kinds import ACK, goaway, ping
 from .limits import Limits
 from .liveness import Liveness, Verdict
@@ -50,6 +51,7 @@ class WireProtocol(H2Protocol):
     """One connection, of a server or of a channel."""
 
     connection: WireConnection
+    processor: WireEvents
 
     def __init__(
         self,
@@ -119,9 +121,13 @@ class WireProtocol(H2Protocol):
             h2,
             self.processor.streams,
             budget,
+            decoder=cast(RememberingDecoder, h2.decoder),
             max_header_block_size=limits.max_header_list_size,
+            max_streams=limits.max_concurrent_streams,
             to_h2=self._to_h2,
             on_greeting=self._greeted,
+            on_request=self.processor.request,
+            on_end=self.processor.end,
             on_window=self.connection.window_updated,
             on_ping=self._ping_received,
             on_goaway=self._goaway_received,

@@ -24,8 +24,10 @@ from h2.exceptions import StreamClosedError
 from h2.stream import StreamState
 
 from .compression import IDENTITY, compress_frames
+from .flag import Flag
 from .grpclib_internals import EventsProcessor, H2Stream, Headers
 from .inbox import Inbox
+from .states import send_headers
 
 __all__ = ["CallStream", "GivenUpError", "MalformedError", "StreamResetError"]
 
@@ -78,6 +80,10 @@ class CallStream(H2Stream):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # A stream has many events, and seldom anyone who waits for them.
+        self.window_updated = Flag()  # type: ignore[assignment]
+        self.headers_received = Flag()  # type: ignore[assignment]
+        self.trailers_received = Flag()  # type: ignore[assignment]
         self._sending = asyncio.Lock()
         self._frames_in_a_row = 0
         self._sends_in_a_row = 0
@@ -188,6 +194,16 @@ class CallStream(H2Stream):
                 await self.window_updated.wait()
             finally:
                 del self.connection.blocked[self.id]
+
+    async def send_headers(self, headers: Headers, end_stream: bool = False) -> None:
+        await self.connection.write_ready.wait()
+        stream = self._h2_connection.streams.get(self.id)
+        if stream is None:
+            raise StreamClosedError(self.id)
+        self.connection.outbound.write(
+            send_headers(self._h2_connection, stream, headers, ends=end_stream)
+        )
+        self.connection.headers_send_process()
 
     async def end(self) -> None:
         async with self._sending:

@@ -23,8 +23,10 @@ from hypothesis import strategies as st
 
 from chatify_stream.wire.flood import FrameBudget
 from chatify_stream.wire.frames import FrameReader
+from chatify_stream.wire.header_blocks import RememberingDecoder, RememberingEncoder
 from chatify_stream.wire.kinds import ACK, ping, window_update
 from chatify_stream.wire.limits import Limits
+from chatify_stream.wire.states import send_headers
 
 from .raw import frame, request_headers
 
@@ -88,14 +90,26 @@ class Plain:
         """Does something on the server's side, if h2 lets it."""
         try:
             match action:
+                case "inform":
+                    self.send_headers(stream_id, [(":status", "100")], False)
                 case "answer":
-                    self.h2.send_headers(stream_id, [(":status", "200")])
+                    self.send_headers(stream_id, [(":status", "200"), ("x", "y")], False)
+                case "answer and end":
+                    self.send_headers(stream_id, [(":status", "200"), ("x", "y")], True)
                 case "end":
-                    self.h2.send_headers(stream_id, [(":status", "200")], end_stream=True)
+                    self.send_headers(stream_id, [("grpc-status", "0"), ("x", "y")], True)
+                case "trailers without an end":
+                    self.send_headers(stream_id, [("grpc-status", "0")], False)
+                case "end of data":
+                    self.h2.end_stream(stream_id)
                 case "reset":
                     self.h2.reset_stream(stream_id)
         except (ProtocolError, KeyError):
             pass
+
+    def send_headers(self, stream_id: int, headers: list[tuple[str, str]], ends: bool) -> None:
+        if stream_id in self.h2.streams:
+            self.h2.send_headers(stream_id, headers, end_stream=ends)
 
     def state(self) -> dict[str, Any]:
         h2 = self.h2
@@ -123,15 +137,21 @@ class Fast(Plain):
 
     def __init__(self) -> None:
         super().__init__()
+        self.h2.decoder = RememberingDecoder(2**16)
+        self.h2.encoder = RememberingEncoder()
         self.calls: dict[int, Call] = {}
         self.by_h2 = 0
         self.reader = FrameReader(
             self.h2,
             self.calls,
             FrameBudget(Limits(), lambda: 0.0),
+            decoder=self.h2.decoder,
             max_header_block_size=2**24,
+            max_streams=100,
             to_h2=self._count,
             on_greeting=lambda: None,
+            on_request=lambda stream_id, headers: self.opened(stream_id),
+            on_end=lambda stream_id: None,
             on_window=lambda stream_id: None,
             on_ping=lambda data: self.h2._data_to_send.extend(ping(data, ACK)),
             on_goaway=lambda last_stream_id, error_code: False,
@@ -140,6 +160,14 @@ class Fast(Plain):
     def _count(self, data: bytes) -> bool:
         self.by_h2 += len(data)
         return self._to_h2(data)
+
+    def send_headers(self, stream_id: int, headers: list[tuple[str, str]], ends: bool) -> None:
+        stream = self.h2.streams[stream_id]
+        sent = bytes(self.h2.data_to_send())
+        try:
+            sent += send_headers(self.h2, stream, headers, ends=ends)
+        finally:
+            self.h2._data_to_send[:0] = sent
 
     def opened(self, stream_id: int) -> None:
         self.calls[stream_id] = Call(Buffer(self.delivered[stream_id]))
@@ -155,6 +183,17 @@ def padded(content: bytes, padding: int) -> bytes:
     return bytes([padding]) + content + bytes(padding)
 
 
+ACTS = [
+    "inform",
+    "answer",
+    "answer",
+    "answer and end",
+    "end",
+    "end",
+    "trailers without an end",
+    "end of data",
+    "reset",
+]
 ids = st.sampled_from([1, 1, 1, 3, 3, 5, 7, 2, 0, 101])
 sizes = st.sampled_from([0, 1, 5, 100, 5000, 16384, 16385])
 increments = st.sampled_from([0, 1, 1000, 2**16, 2**31 - 1, 2**31 + 5])
@@ -168,7 +207,7 @@ steps = st.one_of(
     st.tuples(st.just("reset"), ids),
     st.tuples(st.just("settings"), st.sampled_from([0, 100, 65535, 2**31 - 1])),
     st.tuples(st.just("other"), st.sampled_from([PRIORITY, PING, GOAWAY, 0x10, 0xBE]), ids),
-    st.tuples(st.just("act"), st.sampled_from(["answer", "end", "reset"]), ids),
+    st.tuples(st.just("act"), st.sampled_from(ACTS), ids),
 )
 common = st.one_of(
     st.tuples(st.just("data"), st.sampled_from([1, 3]), st.sampled_from([1, 5, 100, 16384]),
@@ -210,7 +249,7 @@ def bytes_of(step: tuple[Any, ...], encoder: Encoder) -> bytes:
 
 
 @given(runs, st.data())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=1000, deadline=None)
 def test_it_does_what_h2_does(run: list[tuple[Any, ...]], data: st.DataObject) -> None:
     """Any frames, in any pieces, have the same effect with and without the fast path."""
     plain, fast = Plain(), Fast()

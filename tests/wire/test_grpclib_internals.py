@@ -12,6 +12,7 @@ import grpclib.client
 import grpclib.protocol
 import grpclib.server
 import h2.connection
+import h2.settings
 import h2.stream
 import pytest
 from h2.config import H2Configuration
@@ -35,6 +36,7 @@ def source_of(owner: str) -> str:
     module, _, cls = owner.rpartition(".")
     modules = {
         "h2.connection": h2.connection,
+        "h2.settings": h2.settings,
         "h2.stream": h2.stream,
         "client": grpclib.client,
         "protocol": grpclib.protocol,

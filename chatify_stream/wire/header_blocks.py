@@ -1,0 +1,81 @@
+"""HPACK, with a memory: the same caller sends, and is sent, the same bytes again and again.
+
+A block in which every field is one byte, a reference into the tables, means the same until
+another kind of block changes the table. hpack takes microseconds a field to find that out anew.
+
+tests/wire/test_header_blocks.py compares with hpack alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from hpack import Decoder, Encoder, HeaderTuple
+
+from .grpclib_internals import Headers, decode_headers
+
+__all__ = ["RememberingDecoder", "RememberingEncoder"]
+
+MOST_BLOCKS = 32
+"""How many blocks are remembered; a peer that sends more kinds than that is no gRPC client."""
+
+REFERENCE = 0x80
+LONG_REFERENCE = 0xFF
+
+
+def _is_made_of_references(block: bytes) -> bool:
+    """Such a block does not change the table."""
+    return bool(block) and min(block) >= REFERENCE and LONG_REFERENCE not in block
+
+
+class RememberingDecoder(Decoder):
+    """hpack's decoder; `decode_text` is the one that remembers."""
+
+    def __init__(self, max_header_list_size: int) -> None:
+        super().__init__(max_header_list_size)
+        self._known: dict[bytes, Headers] = {}
+
+    def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
+        if self._known and not _is_made_of_references(data):
+            self._known = {}
+        return super().decode(data, raw)
+
+    def decode_text(self, block: bytes) -> Headers:
+        """The fields, byte by byte as characters; a list that must not be changed.
+
+        Raises h2's `ProtocolError`.
+        """
+        headers = self._known.get(block)
+        if headers is None:
+            headers = [
+                (name.decode("latin-1"), value.decode("latin-1"))
+                for name, value in decode_headers(self, block)
+            ]
+            if _is_made_of_references(block) and len(self._known) < MOST_BLOCKS:
+                self._known[block] = headers
+        return headers
+
+
+class RememberingEncoder(Encoder):
+    """hpack's encoder; `encode_text` is the one that remembers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[tuple[tuple[str, str], ...], bytes] = {}
+
+    def encode(self, headers: Any, huffman: bool = True) -> bytes:
+        block = super().encode(headers, huffman)
+        if self._known and not _is_made_of_references(block):
+            self._known = {}
+        return block
+
+    def encode_text(self, headers: Headers) -> bytes:
+        """The block of fields that may be indexed."""
+        key = tuple(headers)
+        block = None if self.header_table.resized else self._known.get(key)
+        if block is None:
+            block = self.encode(headers)
+            if _is_made_of_references(block) and len(self._known) < MOST_BLOCKS:
+                self._known[key] = block
+        return block
