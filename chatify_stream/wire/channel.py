@@ -37,7 +37,7 @@ from .grpclib_internals import (
     StatusDetailsCodecBase,
 )
 from .limits import CHANNEL_LIMITS, Limits
-from .protocol import WireProtocol
+from .protocol import READ_SIZE, WireProtocol
 
 __all__ = ["CONNECT_TIMEOUT", "Channel"]
 
@@ -86,6 +86,7 @@ class Channel(grpclib.client.Channel):
         self._h2_config = h2_config(client_side=True)
         self._connect_timeout = connect_timeout
         self._limits = limits
+        self._read_buffer = memoryview(bytearray(READ_SIZE))
         self._compression = check_encoding(compression)
         self._closed = False
         self._attempt: asyncio.Task[H2Protocol] | None = None
@@ -193,6 +194,7 @@ class Channel(grpclib.client.Channel):
             self._config,
             self._h2_config,
             self._limits,
+            read_buffer=self._read_buffer,
             on_open=self._connections.add,
             on_close=self._connections.discard,
         )

@@ -35,7 +35,7 @@ from .liveness import Liveness, Verdict
 from .outbound import Outbound
 from .stream import CallStream, StreamResetError
 
-__all__ = ["WireProtocol"]
+__all__ = ["READ_SIZE", "WireProtocol"]
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,10 @@ DRAIN_PATIENCE = 1.0
 """Seconds that a peer has to notice that the server wants it to go."""
 
 
-class WireProtocol(H2Protocol):
+READ_SIZE = 256 * 1024
+
+
+class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
     """One connection, of a server or of a channel."""
 
     connection: WireConnection
@@ -62,16 +65,20 @@ class WireProtocol(H2Protocol):
         *,
         on_open: Callable[[WireProtocol, str | None], bool],
         on_close: Callable[[WireProtocol], None],
+        read_buffer: memoryview,
         on_last_call: Callable[[], None] = lambda: None,
         on_too_old: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_open` gets the peer's IP address and says whether there is room for the connection.
+        """`read_buffer` is where what is received is put first; connections may share one.
+
+        `on_open` gets the peer's IP address and says whether there is room for the connection.
 
         `on_last_call`: from then on, a call that is opened is to be refused. `on_too_old`: the
         calls that are open have to end.
         """
         super().__init__(handler, config, h2_config)
         self._limits = limits
+        self._read_buffer = read_buffer
         self._on_open = on_open
         self._on_close = on_close
         self._on_last_call = on_last_call
@@ -135,6 +142,13 @@ class WireProtocol(H2Protocol):
         self.connection.flush()
         self.connection.initialize()
         self._watch()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """asyncio reads into it, and calls `buffer_updated` before anything else runs."""
+        return self._read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._read_buffer[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         outbound = self.connection.outbound

@@ -20,7 +20,7 @@ from .connections import LAST_WORDS, Connections
 from .grpclib_internals import CodecBase, Configuration, StatusDetailsCodecBase
 from .limits import Limits
 from .page import Pages
-from .protocol import WireProtocol
+from .protocol import READ_SIZE, WireProtocol
 
 __all__ = ["Server"]
 
@@ -69,6 +69,7 @@ class Server(grpclib.server.Server):
         self._connections = Connections(
             self._limits.max_connections, self._limits.max_connections_per_address
         )
+        self._read_buffer = memoryview(bytearray(READ_SIZE))
         self._accepting = True
         self._closing = asyncio.Event()
 
@@ -195,6 +196,7 @@ class Server(grpclib.server.Server):
             self._config,
             self._h2_config,
             self._limits,
+            read_buffer=self._read_buffer,
             on_open=self._connection_opened,
             on_close=self._connections.discard,
             on_last_call=calls.refuse,
