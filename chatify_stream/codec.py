@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from .messages.service.v1 import ChatReq, ChatRsp
-from .wire import ProtoCodec
+from .wire import ProtoCodec, frame
 
-__all__ = ["ChatCodec", "decode_text", "encode_text"]
+__all__ = ["ChatCodec", "decode_text", "encode_text", "frame_text"]
 
 TEXT_FIELD = 0x0A
 """The tag of field 1 as text: `name` of ChatReq, `message` of ChatRsp."""
@@ -60,6 +60,16 @@ def encode_text(text: str) -> bytes:
         size >>= 7
     tag.append(size)
     return bytes(tag) + data
+
+
+_HEADS = tuple(frame(b"\x0a%c" % size + bytes(size))[:-size] for size in range(1, 0x80))
+
+
+def frame_text(text: str) -> bytes:
+    """As `encode_text`, and as it goes on the wire."""
+    data = text.encode()
+    size = len(data)
+    return _HEADS[size - 1] + data if 0 < size < 0x80 else frame(encode_text(text))
 
 
 def decode_text(data: bytes) -> str:

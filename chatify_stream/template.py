@@ -30,7 +30,10 @@ def reply_template(template: str) -> Callable[[str], str]:
             f"{error}: write {{name}} where the message goes, and {{{{ or }}}} for a brace"
         ) from None
 
-    def reply(name: str) -> str:
-        return "".join(name if piece is None else piece for piece in pieces)
-
-    return reply
+    if pieces.count(None) == 1:  # the usual case
+        place = pieces.index(None)
+        before, after = (
+            "".join(piece or "" for piece in part) for part in (pieces[:place], pieces[place + 1 :])
+        )
+        return lambda name: before + name + after
+    return lambda name: "".join(name if piece is None else piece for piece in pieces)

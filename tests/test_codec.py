@@ -9,9 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chatify_stream import ChatReq, ChatRsp, Status, StatusError, UsageError
-from chatify_stream.codec import ChatCodec, decode_text, encode_text
+from chatify_stream.codec import ChatCodec, decode_text, encode_text, frame_text
 from chatify_stream.messages.grpc.health.v1 import HealthCheckRequest
 from chatify_stream.server.descriptors import own_descriptor_set
+from chatify_stream.wire import frame
 
 
 def oracle_class() -> type:
@@ -141,3 +142,15 @@ class TestChatCodec:
         with pytest.raises(StatusError, match=f"not a valid {kind.__name__}: ") as caught:
             ChatCodec().decode(data, kind)
         assert caught.value.status is Status.INTERNAL
+
+
+@given(st.text())
+def test_frame_text(text: str) -> None:
+    """A text is framed as its message is, whatever its length."""
+    assert frame_text(text) == frame(encode_text(text))
+
+
+@pytest.mark.parametrize("size", [0, 1, 126, 127, 128, 129, 16383, 16384])
+def test_frame_text_at_the_bounds(size: int) -> None:
+    """Where the length takes another byte, too."""
+    assert frame_text("x" * size) == frame(encode_text("x" * size))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 
+from ..codec import frame_text
 from ..errors import UsageError
 from ..messages.service.v1 import ChatReq, ChatRsp
 from ..wire import Cardinality, MethodHandler, ServerStream
@@ -29,21 +30,21 @@ def replying(reply: Reply) -> Handler:
     """The handler that answers each request with what `reply` makes of it, in order."""
 
     async def handler(session: Session) -> None:
-        while requests := await session.receive_batch():
-            replies: list[ChatRsp] = []
+        while names := await session.receive_names():
+            replies: list[bytes] = []
             try:
-                for request in requests:
-                    text = reply(request.name)
+                for name in names:
+                    text = reply(name)
                     if not isinstance(text, str):
                         if replies:  # no reply waits for another one
-                            await session.send_batch(replies)
+                            await session.send_framed(b"".join(replies))
                             replies.clear()
                         text = await _awaited(text)
-                    replies.append(ChatRsp(message=text))
+                    replies.append(frame_text(text))
             except Exception:
-                await session.send_batch(replies)
+                await session.send_framed(b"".join(replies))
                 raise
-            await session.send_batch(replies)
+            await session.send_framed(b"".join(replies))
 
     return handler
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
+from ..codec import decode_text
 from ..errors import UsageError
 from ..messages.service.v1 import ChatReq, ChatRsp
 from ..wire import Deadline, MetadataLike, ServerStream
@@ -79,14 +80,13 @@ class Session:
             raise StopAsyncIteration
         return request
 
-    async def receive_batch(self) -> list[ChatReq]:
-        """The next requests, as many as have come, within reason; none once there are no more."""
-        requests: list[ChatReq] = await self._stream.recv_messages()
-        return requests
+    async def receive_names(self) -> list[str]:
+        """The `name` of the next requests, as many as have come; none once there are no more."""
+        return await self._stream.recv_decoded(decode_text)
 
-    async def send_batch(self, replies: Iterable[ChatRsp]) -> None:
-        """Sends replies that follow each other; at less cost than `send` for each."""
-        await self._stream.send_messages(replies)
+    async def send_framed(self, frames: bytes) -> None:
+        """Sends replies that are encoded already, as `frame_text` does it."""
+        await self._stream.send_framed(frames)
 
     async def send(self, reply: str | ChatRsp) -> None:
         """Sends one reply; a text is sent as the `message` of a `ChatRsp`.

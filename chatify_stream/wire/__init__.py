@@ -15,7 +15,7 @@ from .call import ServerStream
 from .channel import CONNECT_TIMEOUT, Channel
 from .client_stream import ClientStream
 from .codec import ProtoCodec, StatusDetailsCodec
-from .compression import check_encoding
+from .compression import check_encoding, frame
 from .grpclib_internals import MetadataLike
 from .limits import CHANNEL_LIMITS, MAX_MESSAGE_SIZE, Limits, Rate
 from .page import Page
@@ -40,4 +40,5 @@ __all__ = [
     "Status",
     "StatusDetailsCodec",
     "check_encoding",
+    "frame",
 ]

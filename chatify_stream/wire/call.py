@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
@@ -23,6 +23,7 @@ from h2.exceptions import ProtocolError as H2ProtocolError
 from multidict import MultiDict
 
 from ..errors import CallError, CancelledCallError, StatusError, UnavailableError, UsageError
+from .codec import ProtoCodec
 from .compression import ENCODINGS, IDENTITY, check_encoding, frame, is_accepted
 from .grpclib_internals import (
     GRPC_CONTENT_TYPE,
@@ -49,6 +50,9 @@ __all__ = ["Calls", "ServerStream", "Services"]
 log = logging.getLogger(__name__)
 
 SHUTTING_DOWN = "the server is shutting down"
+
+
+T = TypeVar("T")
 
 
 class ServerStream(Stream[Any, Any]):
@@ -101,19 +105,36 @@ class ServerStream(Stream[Any, Any]):
         Cancelled, it loses nothing. Raises `StatusError` for a message that cannot be read, once
         those before it have been given out. grpclib's event RecvMessage is not dispatched.
         """
+        decode, kind = self._codec.decode, self._recv_type
+        return await self.recv_decoded(lambda data: decode(data, kind))
+
+    async def recv_decoded(self, decode: Callable[[bytes], T]) -> list[T]:
+        """As `recv_messages`, with what `decode` makes of the bytes of each message.
+
+        `decode` raises `StatusError` or `ValueError` for bytes that are no message.
+        """
         if self._unreadable is not None:
             raise self._unreadable
-        decode, kind = self._codec.decode, self._recv_type
-        messages = []
-        for data in await self._stream.recv_frames():
+        encoded = await self._stream.recv_frames()
+        try:
+            messages = [decode(data) for data in encoded]
+        except (StatusError, ValueError):
+            messages = self._decode_until_an_error(encoded, decode)
+        self._messages_received += len(messages)
+        return messages
+
+    def _decode_until_an_error(self, encoded: list[bytes], decode: Callable[[bytes], T]) -> list[T]:
+        messages: list[T] = []
+        for data in encoded:
             try:
-                messages.append(decode(data, kind))
-            except StatusError as error:
+                messages.append(decode(data))
+            except (StatusError, ValueError) as error:
+                if isinstance(error, ValueError):
+                    error = ProtoCodec.not_valid(self._recv_type, error)
                 if not messages:
-                    raise
+                    raise error from None
                 self._unreadable = error
                 break
-        self._messages_received += len(messages)
         return messages
 
     async def send_messages(self, messages: Iterable[Any]) -> None:
@@ -122,13 +143,30 @@ class ServerStream(Stream[Any, Any]):
         grpclib's event SendMessage is not dispatched.
         """
         encode, kind = self._codec.encode, self._send_type
-        frames = b"".join([frame(encode(message, kind)) for message in messages])
+        await self.send_framed(b"".join([frame(encode(message, kind)) for message in messages]))
+
+    async def send_framed(self, frames: bytes) -> None:
+        """Sends messages that have been encoded, each with the prefix that `frame` gives it.
+
+        What goes to many clients is encoded once so.
+        """
         if not self._send_initial_metadata_done:
             await self.send_initial_metadata()
         if frames:
             with _noticing_departure():
                 await self._stream.send_data(frames)
             self._send_message_done = True
+
+    def send_framed_nowait(self, frames: bytes) -> bool:
+        """As `send_framed`, if the client takes it at once; False when nothing has been sent.
+
+        So it is before the response headers were sent, while somebody else waits to send, and
+        when the client reads too slowly; `send_framed` waits.
+        """
+        sent = self._send_initial_metadata_done and self._stream.send_data_nowait(frames)
+        if sent:
+            self._send_message_done = True
+        return sent
 
     async def send_message(self, message: Any) -> None:
         """grpclib's; raises `CancelledCallError` when the client has left."""

@@ -152,6 +152,12 @@ class CallStream(H2Stream):
                     self._give_up()
                 raise
 
+    def send_data_nowait(self, data: bytes) -> bool:
+        """As `send_data`, if that would not have to wait; False when nothing has been sent."""
+        if self.encoding != IDENTITY or self._sending.locked():
+            return False
+        return not data or self._send_now(data)
+
     def _send_now(self, data: bytes) -> bool:
         """What h2 does with DATA that an open stream and its windows allow, without its objects.
 

@@ -71,7 +71,7 @@ class TestReplies:
             with pytest.raises(StatusError) as caught:
                 await answers(server, "a")
         assert caught.value.status is Status.INTERNAL
-        assert "not valid Unicode" in caplog.text
+        assert "surrogates not allowed" in caplog.text
 
     async def test_a_reply_that_fails(self, caplog: pytest.LogCaptureFixture) -> None:
         """A reply that raises ends its stream INTERNAL; the text is logged, not sent."""

@@ -17,11 +17,12 @@ from chatify_stream.errors import (
     UnavailableError,
 )
 from chatify_stream.messages.google.protobuf import Any
-from chatify_stream.wire import Cardinality, Channel, Server, ServerStream, Status
+from chatify_stream.wire import Cardinality, Channel, Server, ServerStream, Status, frame
 
 from .raw import RawClient, framed, request_headers
 from .services import Answer, Ask, Echo, Handler
 
+RUN = ("/test.Echo/Run", Cardinality.STREAM_STREAM, Ask, Answer)
 ADA = framed(bytes(Ask(service="Ada")))
 
 
@@ -238,3 +239,68 @@ async def test_calls_while_the_server_closes(server: Server, channel: Channel) -
             await stream.recv_message()
             await stream.recv_trailing_metadata()
     assert caught.value.message == "the server is shutting down"
+
+
+class TestBatches:
+    async def test_what_is_decoded_until_an_error(self, channel: Channel, service: Echo) -> None:
+        """Messages before one that cannot be read are given out first, then its error, always."""
+        seen: list[object] = []
+
+        async def handler(stream: ServerStream) -> None:
+            await stream.recv_message()  # until all the others have come
+            while True:
+                try:
+                    if not (batch := await stream.recv_decoded(lambda data: data.decode("ascii"))):
+                        return
+                    seen.append(batch)
+                except StatusError as error:
+                    seen.append(error)
+                    if len(seen) == 4:
+                        raise
+
+        service.handler = handler
+        with pytest.raises(StatusError) as caught:
+            async with channel.request(*RUN) as stream:
+                for name in ["", "a", "b", "ö", "c"]:
+                    await stream.send_message(Ask(service=name))
+                await stream.end()
+                await stream.recv_message()
+        assert caught.value.status is Status.INTERNAL
+        assert caught.value.message.startswith("the message is not a valid HealthCheckRequest: ")
+        assert seen[0] == ["\n\x01a", "\n\x01b"]
+        assert [type(each) for each in seen[1:]] == [StatusError] * 3
+
+    async def test_framed(self, channel: Channel, service: Echo) -> None:
+        """What is framed once is sent as often as one likes, also without waiting."""
+        framed = frame(bytes(Answer(name="Ada")))
+        waited: list[bool] = []
+
+        async def handler(stream: ServerStream) -> None:
+            waited.append(stream.send_framed_nowait(framed))
+            await stream.send_framed(framed * 2)
+            waited.append(stream.send_framed_nowait(framed * 3))
+            waited.append(stream.send_framed_nowait(b""))
+            await stream.send_framed(b"")
+
+        service.handler = handler
+        async with channel.request(*RUN) as stream:
+            await stream.send_request(end=True)
+            assert [message.name async for message in stream] == ["Ada"] * 5
+        assert waited == [False, True, True]
+
+    async def test_a_client_that_takes_no_more(self, client: RawClient, service: Echo) -> None:
+        """What its window has no room for, or a frame, is not sent, also not in part."""
+        framed = frame(bytes(Answer(name="x" * 15_000)))
+        sent: list[bool] = []
+
+        async def handler(stream: ServerStream) -> None:
+            await stream.send_initial_metadata()
+            sent.append(stream.send_framed_nowait(framed * 2))
+            sent.extend([stream.send_framed_nowait(framed) for _ in range(6)])
+
+        service.handler = handler
+        client.h2.send_headers(1, request_headers("/test.Echo/Run"), end_stream=True)
+        client.flush()
+        await client.wait_for(StreamEnded, 1)
+        assert sent == [False, True, True, True, True, False, False]
+        assert client.data_of(1) == framed * 4

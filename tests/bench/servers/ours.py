@@ -4,41 +4,34 @@ from __future__ import annotations
 
 import asyncio
 
-from chatify_stream import ChatReq, ChatServer
-from chatify_stream.codec import encode_text
+from chatify_stream import ChatReq, ChatRsp, ChatServer
+from chatify_stream.codec import decode_text, frame_text
 from chatify_stream.wire import Cardinality, MethodHandler, ServerStream
 
 from .arguments import FANOUT, GREETING, parse_tls, say_listening
 
 
-class Publication:
-    """A ChatRsp that is encoded once, however many it goes to."""
-
-    def __init__(self, text: str) -> None:
-        self._data = encode_text(text)
-
-    def SerializeToString(self) -> bytes:  # noqa: N802
-        return self._data
-
-
 class Member:
-    """One stream, and what waits to be sent on it."""
+    """One stream, and what waits for its client to read."""
 
     def __init__(self, stream: ServerStream) -> None:
         self._stream = stream
-        self._outbox: list[Publication] = []
+        self._outbox: list[bytes] = []
         self._filled = asyncio.Event()
 
-    def put(self, publications: list[Publication]) -> None:
-        self._outbox += publications
-        self._filled.set()
+    def put(self, frames: bytes) -> None:
+        if self._outbox or not self._stream.send_framed_nowait(frames):
+            self._outbox.append(frames)
+            self._filled.set()
 
     async def deliver(self) -> None:
         while True:
             await self._filled.wait()
             self._filled.clear()
-            batch, self._outbox = self._outbox, []
-            await self._stream.send_messages(batch)
+            while self._outbox:
+                waiting = len(self._outbox)
+                await self._stream.send_framed(b"".join(self._outbox))
+                del self._outbox[:waiting]
 
 
 class Fanout:
@@ -47,21 +40,20 @@ class Fanout:
 
     async def chat(self, stream: ServerStream) -> None:
         member = Member(stream)
-        member.put([Publication(GREETING)])
+        member.put(frame_text(GREETING))
         self._members.add(member)
-        async with asyncio.TaskGroup() as group:
-            delivering = group.create_task(member.deliver())
-            try:
-                while requests := await stream.recv_messages():
-                    publications = [Publication(request.name) for request in requests]
-                    for each in self._members:
-                        each.put(publications)
-            finally:
-                self._members.discard(member)
-                delivering.cancel()
+        delivering = asyncio.create_task(member.deliver())
+        try:
+            while names := await stream.recv_decoded(decode_text):
+                frames = b"".join(map(frame_text, names))
+                for each in self._members:
+                    each.put(frames)
+        finally:
+            self._members.discard(member)
+            delivering.cancel()
 
     def __mapping__(self) -> dict[str, MethodHandler]:
-        method = MethodHandler(self.chat, Cardinality.STREAM_STREAM, ChatReq, Publication)
+        method = MethodHandler(self.chat, Cardinality.STREAM_STREAM, ChatReq, ChatRsp)
         return {FANOUT: method}
 
 
