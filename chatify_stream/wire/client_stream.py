@@ -271,6 +271,9 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
             return PeerProtocolError(
                 Status.INTERNAL, f"{target} does not speak gRPC ({self._connection.peer_error})"
             )
+        if self._connection is not None and self._connection.goaway is not None:
+            reason = f"{target} ended the connection ({self._connection.goaway})"
+            return UnavailableError(Status.UNAVAILABLE, reason)
         return UnavailableError(Status.UNAVAILABLE, f"the connection to {target} was lost")
 
     def _is_deadline_over(self) -> bool:

@@ -89,6 +89,9 @@ class WireConnection(Connection):
     peer_error: str | None = None
     """How the peer broke HTTP/2, when it did."""
 
+    goaway: str | None = None
+    """Why the peer ended the connection, when it said so."""
+
     def __init__(
         self, h2: H2Connection, outbound: Outbound, config: Configuration, limits: Limits
     ) -> None:

@@ -75,7 +75,7 @@ class FrameReader:
         on_end: Callable[[int], None],
         on_window: Callable[[int], None],
         on_ping: Callable[[bytes], None],
-        on_goaway: Callable[[int, int], bool],
+        on_goaway: Callable[[int, int, bytes], bool],
     ) -> None:
         """`streams`: by id, those whose `buffer` (an `Inbox`) takes data.
 
@@ -83,8 +83,8 @@ class FrameReader:
         the peer's first frame. `on_request` gets the stream and the headers of a call that is
         opened, and `on_end` the stream that its peer has ended. `on_window` learns of a larger
         window, of a stream or (0) of the connection; `on_ping` gets the data of a PING, to answer
-        it; `on_goaway` gets the last stream and error code of a GOAWAY, and says whether it is
-        dealt with: h2 would refuse to go on after it. All may raise h2's `ProtocolError`.
+        it; `on_goaway` gets the last stream, error code and text of a GOAWAY, and says whether
+        it is dealt with: h2 would refuse to go on after it. All may raise h2's `ProtocolError`.
         """
         self._h2 = h2
         self._streams = streams
@@ -250,7 +250,8 @@ class FrameReader:
 
     def _goaway(self, body: bytes) -> bool:
         last_stream_id, error_code = GOAWAY_BODY.unpack_from(body)
-        return self._on_goaway(last_stream_id & STREAM_BITS, error_code)
+        reason = body[GOAWAY_BODY.size :]
+        return self._on_goaway(last_stream_id & STREAM_BITS, error_code, reason)
 
     def _window_update(self, stream_id: int, body: bytes) -> bool:
         """What h2 does with a larger window of an open stream; False when h2 has to decide."""

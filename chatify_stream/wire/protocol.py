@@ -33,7 +33,7 @@ from .kinds import ACK, goaway, ping
 from .limits import Limits
 from .liveness import Liveness, Verdict
 from .outbound import Outbound
-from .stream import CallStream, StreamResetError
+from .stream import CallStream, StreamResetError, error_name
 
 __all__ = ["READ_SIZE", "WireProtocol"]
 
@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 LAST_STREAM = 2**31 - 1
 DRAIN_PING = b"draining"
 KEEPALIVE_PING = b"you here"
+
+MOST_OF_A_REASON = 200
+"""Bytes of a peer's GOAWAY that are shown."""
 
 DRAIN_PATIENCE = 1.0
 """Seconds that a peer has to notice that the server wants it to go."""
@@ -165,13 +168,12 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
 
     def _peer_failed(self, error: H2ProtocolError) -> None:
         """Ends the connection, and tells the peer what it did."""
-        is_flood = isinstance(error, FloodError)
         # On a client's side its calls say so, too.
         level = logging.DEBUG if self.h2_config.client_side else logging.INFO
         log.log(level, "a connection is closed because the peer broke HTTP/2: %s", error)
-        self.ended_by = str(error) if is_flood else "protocol_error"
+        self.ended_by = str(error) if isinstance(error, FloodError) else "protocol_error"
         self.connection.peer_error = str(error)
-        self._say_goaway(error.error_code, str(error) if is_flood else "")
+        self._say_goaway(error.error_code, str(error))
         self.connection.outbound.close_noisy()
         self.processor.close("the peer broke HTTP/2")
 
@@ -285,9 +287,12 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         if self._is_draining:
             self.close_when_idle()
 
-    def _goaway_received(self, last_stream_id: int, error_code: int) -> bool:
+    def _goaway_received(self, last_stream_id: int, error_code: int, reason: bytes) -> bool:
         """The peer goes without haste: open calls go on, but for those it has not taken."""
         if error_code != ErrorCodes.NO_ERROR:
+            name = error_name(error_code)
+            text = reason[:MOST_OF_A_REASON].decode("ascii", "backslashreplace")
+            self.connection.goaway = f"{name}: {text}" if text else name
             return False
         self.is_going_away = True
         if self.h2_config.client_side:  # a client's GOAWAY is about pushes, which there are none of
@@ -308,10 +313,10 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
 
     def _say_goaway(self, error_code: ErrorCodes, reason: str = "") -> None:
         h2 = self.connection._connection
-        # h2 has written one already for most errors, but not for a wrong preface.
         if h2.state_machine.state is not ConnectionState.CLOSED:
-            h2.close_connection(error_code, additional_data=reason.encode() or None)
-        self.connection.flush()
+            h2.close_connection(error_code)
+        h2.clear_outbound_data_buffer()  # h2's own GOAWAY has no text
+        self.connection.outbound.write(goaway(h2.highest_inbound_stream_id, error_code, reason))
 
 
 def _ip_address(transport: asyncio.Transport) -> str | None:

@@ -29,7 +29,7 @@ from .grpclib_internals import EventsProcessor, H2Stream, Headers
 from .inbox import Inbox
 from .states import send_headers
 
-__all__ = ["CallStream", "GivenUpError", "MalformedError", "StreamResetError"]
+__all__ = ["CallStream", "GivenUpError", "MalformedError", "StreamResetError", "error_name"]
 
 SENDING = (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
 
@@ -40,6 +40,14 @@ asyncio does not while there is more to read, or room to write.
 """
 
 
+def error_name(code: int) -> str:
+    """An HTTP/2 error code, for people."""
+    try:
+        return ErrorCodes(code).name
+    except ValueError:
+        return f"error code {code}"
+
+
 class StreamResetError(StreamTerminatedError):
     """The peer reset the stream; `error_code` is the HTTP/2 code it gave."""
 
@@ -48,11 +56,7 @@ class StreamResetError(StreamTerminatedError):
         self.error_code = error_code
 
     def __str__(self) -> str:
-        try:
-            name = ErrorCodes(self.error_code).name
-        except ValueError:
-            name = f"error code {self.error_code}"
-        return f"the peer reset the stream with {name}"
+        return f"the peer reset the stream with {error_name(self.error_code)}"
 
 
 class MalformedError(StreamTerminatedError):

@@ -185,8 +185,9 @@ async def test_a_header_list_that_is_too_large() -> None:
     async with scene(Limits(max_header_list_size=4000)) as here:
         async with frame_client(here.server.port) as attacker:
             attacker.send(frame(HEADERS, END_HEADERS, 1, first + again * 900))
-            code, _ = said(await attacker.wait_for(GOAWAY))
+            code, reason = said(await attacker.wait_for(GOAWAY))
             assert code == ErrorCodes.ENHANCE_YOUR_CALM
+            assert "A header list larger than 4000" in reason
             await attacker.wait_closed()
 
 

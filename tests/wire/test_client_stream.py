@@ -145,6 +145,17 @@ class TestAnswers:
                 await stream.send_message(Ask(service="Ada"), end=True)
                 assert await stream.recv_message() is None
 
+    async def test_why_the_server_ended_the_connection(self) -> None:
+        """The caller is told what the server's GOAWAY says."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM, b"too_many_pings \xff")
+
+        async with scripted_server(behave) as channel:
+            error = await failure(channel)
+        assert type(error) is UnavailableError
+        assert str(error).endswith(r"ended the connection (ENHANCE_YOUR_CALM: too_many_pings \xff)")
+
     async def test_http_1(self) -> None:
         """A server that speaks HTTP/1.1 is told apart from one that is not there."""
 

@@ -154,7 +154,7 @@ class Fast(Plain):
             on_end=lambda stream_id: None,
             on_window=lambda stream_id: None,
             on_ping=lambda data: self.h2._data_to_send.extend(ping(data, ACK)),
-            on_goaway=lambda last_stream_id, error_code: False,
+            on_goaway=lambda last_stream_id, error_code, reason: False,
         )
 
     def _count(self, data: bytes) -> bool:
