@@ -11,7 +11,7 @@ from ..address import check_method_path
 from ..codec import ChatCodec
 from ..errors import UsageError
 from ..template import DEFAULT_TEMPLATE, reply_template
-from ..wire import Limits, MethodHandler, Page, Server
+from ..wire import Limits, MethodHandler, Page, Server, ServerStatistics
 from .chat_service import CHAT_PATHS, ChatService, Handler, Reply, replying
 from .health import HealthService, ServingStatus
 
@@ -160,6 +160,10 @@ class ChatServer:
     def port(self) -> int:
         """The port that the server listens on."""
         return self._started().port
+
+    def statistics(self) -> ServerStatistics:
+        """What the server has done so far, as numbers."""
+        return self._started().statistics()
 
     @property
     def open_calls(self) -> int:

@@ -84,9 +84,9 @@ class Session:
         """The `name` of the next requests, as many as have come; none once there are no more."""
         return await self._stream.recv_decoded(decode_text)
 
-    async def send_framed(self, frames: bytes) -> None:
+    async def send_framed(self, frames: list[bytes]) -> None:
         """Sends replies that are encoded already, as `frame_text` does it."""
-        await self._stream.send_framed(frames)
+        await self._stream.send_framed(b"".join(frames), len(frames))
 
     async def send(self, reply: str | ChatRsp) -> None:
         """Sends one reply; a text is sent as the `message` of a `ChatRsp`.

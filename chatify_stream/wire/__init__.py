@@ -20,6 +20,7 @@ from .grpclib_internals import MetadataLike
 from .limits import CHANNEL_LIMITS, MAX_MESSAGE_SIZE, Limits, Rate
 from .page import Page
 from .server import Server
+from .statistics import ConnectionStatistics, ServerStatistics, StreamStatistics
 
 __all__ = [
     "CHANNEL_LIMITS",
@@ -28,6 +29,7 @@ __all__ = [
     "Cardinality",
     "Channel",
     "ClientStream",
+    "ConnectionStatistics",
     "Deadline",
     "Limits",
     "MetadataLike",
@@ -36,9 +38,11 @@ __all__ = [
     "ProtoCodec",
     "Rate",
     "Server",
+    "ServerStatistics",
     "ServerStream",
     "Status",
     "StatusDetailsCodec",
+    "StreamStatistics",
     "check_encoding",
     "frame",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -43,12 +44,14 @@ from .grpclib_internals import (
 )
 from .page import Page, Pages, find_page
 from .request import RefusalError, Request, read_request
+from .statistics import StreamStatistics
 from .stream import CallStream
 
 __all__ = ["Calls", "ServerStream", "Services"]
 
 log = logging.getLogger(__name__)
 
+RESET = "RESET"
 SHUTTING_DOWN = "the server is shutting down"
 
 
@@ -70,6 +73,8 @@ class ServerStream(Stream[Any, Any]):
         self.compression = encoding
         self.trailers: dict[str, str | bytes] = {}
         """Trailing metadata, sent with the status that ends the call."""
+        self.sent_status: Status | None = None
+        """The status that the client was sent."""
         self._unreadable: StatusError | None = None
 
     @property
@@ -97,6 +102,7 @@ class ServerStream(Stream[Any, Any]):
         message = self._codec.decode(data, self._recv_type)
         (message,) = await self._dispatch.recv_message(message)
         self._messages_received += 1
+        self._stream.connection.messages_received += 1
         return message
 
     async def recv_messages(self) -> list[Any]:
@@ -121,6 +127,7 @@ class ServerStream(Stream[Any, Any]):
         except (StatusError, ValueError):
             messages = self._decode_until_an_error(encoded, decode)
         self._messages_received += len(messages)
+        self._stream.connection.messages_received += len(messages)
         return messages
 
     def _decode_until_an_error(self, encoded: list[bytes], decode: Callable[[bytes], T]) -> list[T]:
@@ -143,21 +150,22 @@ class ServerStream(Stream[Any, Any]):
         grpclib's event SendMessage is not dispatched.
         """
         encode, kind = self._codec.encode, self._send_type
-        await self.send_framed(b"".join([frame(encode(message, kind)) for message in messages]))
+        frames = [frame(encode(message, kind)) for message in messages]
+        await self.send_framed(b"".join(frames), len(frames))
 
-    async def send_framed(self, frames: bytes) -> None:
-        """Sends messages that have been encoded, each with the prefix that `frame` gives it.
+    async def send_framed(self, frames: bytes, count: int = 1) -> None:
+        """Sends `count` messages that are encoded, each with the prefix that `frame` gives it.
 
         What goes to many clients is encoded once so.
         """
         if not self._send_initial_metadata_done:
             await self.send_initial_metadata()
-        if frames:
+        if count:
             with _noticing_departure():
                 await self._stream.send_data(frames)
-            self._send_message_done = True
+            self._messages_went(count)
 
-    def send_framed_nowait(self, frames: bytes) -> bool:
+    def send_framed_nowait(self, frames: bytes, count: int = 1) -> bool:
         """As `send_framed`, if the client takes it at once; False when nothing has been sent.
 
         So it is before the response headers were sent, while somebody else waits to send, and
@@ -165,8 +173,18 @@ class ServerStream(Stream[Any, Any]):
         """
         sent = self._send_initial_metadata_done and self._stream.send_data_nowait(frames)
         if sent:
-            self._send_message_done = True
+            self._messages_went(count)
         return sent
+
+    def _messages_went(self, count: int) -> None:
+        self._send_message_done = True
+        self._messages_sent += count
+        self._stream.connection.messages_sent += count
+
+    def statistics(self) -> StreamStatistics:
+        return StreamStatistics(
+            self._messages_received, self._messages_sent, self._stream.inbox.bytes_waiting
+        )
 
     async def send_message(self, message: Any) -> None:
         """grpclib's; raises `CancelledCallError` when the client has left."""
@@ -193,6 +211,7 @@ class ServerStream(Stream[Any, Any]):
     async def send_trailing_metadata(self, *, metadata: Any = None, **kwargs: Any) -> None:
         metadata = dict(metadata or {})
         await super().send_trailing_metadata(metadata=self.trailers | metadata, **kwargs)
+        self.sent_status = kwargs.get("status", Status.OK)
 
     @property
     def is_ended(self) -> bool:
@@ -219,6 +238,8 @@ class Services:
     pages: Pages
     calls: set[asyncio.Task[None]] = field(default_factory=set)
     """The tasks of all open calls, on all connections."""
+    ended: Counter[str] = field(default_factory=Counter)
+    """How many calls have ended, by the name of the status sent; `RESET` for those without one."""
 
 
 @dataclass(frozen=True)
@@ -273,6 +294,8 @@ class Calls(AbstractHandler):
     def _ended(
         self, stream: H2Stream, release: Callable[[], None], task: asyncio.Task[None]
     ) -> None:
+        if task.cancelled():
+            self._services.ended[RESET] += 1
         del self._tasks[stream]
         self._services.calls.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -294,6 +317,7 @@ class Calls(AbstractHandler):
                 raise RefusalError(Status.UNAVAILABLE, SHUTTING_DOWN)
         except RefusalError as refusal:
             await _refuse(h2_stream, refusal, subtype)
+            services.ended[refusal.status.name] += 1
             return
         method = services.methods[request.method]
         stream = ServerStream(
@@ -311,12 +335,12 @@ class Calls(AbstractHandler):
             accept_encoding=request.accept_encoding,
         )
         outcome = await self._run(stream, h2_stream, method, request)
-        if stream.is_ended:
-            return
-        try:
-            await _end(stream, outcome)
-        except H2ProtocolError as error:
-            log.debug("%s: the peer has left: %s", request.method, error)
+        if not stream.is_ended:
+            try:
+                await _end(stream, outcome)
+            except H2ProtocolError as error:
+                log.debug("%s: the peer has left: %s", request.method, error)
+        services.ended[RESET if stream.sent_status is None else stream.sent_status.name] += 1
 
     async def _run(
         self, stream: ServerStream, h2_stream: H2Stream, method: MethodHandler, request: Request

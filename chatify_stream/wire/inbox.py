@@ -70,6 +70,11 @@ class Inbox:
             self._fail(StatusError(Status.INTERNAL, "the stream ended in the middle of a message"))
         self._wake()
 
+    @property
+    def bytes_waiting(self) -> int:
+        """Of messages that have come whole, prefixes included."""
+        return self._waiting
+
     def unacked_size(self) -> int:
         """What the window lacks, for a stream that is given up; nothing from then on."""
         taken, self._taken = self._taken, 0

@@ -33,6 +33,7 @@ from .kinds import ACK, goaway, ping
 from .limits import Limits
 from .liveness import Liveness, Verdict
 from .outbound import Outbound
+from .statistics import ConnectionStatistics
 from .stream import CallStream, StreamResetError, error_name
 
 __all__ = ["READ_SIZE", "WireProtocol"]
@@ -91,6 +92,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         self._is_last_call_in = False
         self.is_going_away = False
         """The peer takes no new calls on this connection."""
+        self._address: str | None = None
         self._traffic_at_ping = (-1, -1)
         self._timer: asyncio.TimerHandle | None = None
         self.bytes_received = 0
@@ -102,13 +104,30 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         """No call is open on this connection."""
         return not self.processor.streams
 
+    def statistics(self) -> ConnectionStatistics:
+        connection, outbound = self.connection, self.connection.outbound
+        return ConnectionStatistics(
+            peer=self._address,
+            age=self._loop.time() - self._opened_at,
+            is_draining=self._is_draining,
+            streams=len(self.processor.streams),
+            streams_opened=connection.streams_started,
+            messages_received=connection.messages_received,
+            messages_sent=connection.messages_sent,
+            bytes_received=self.bytes_received,
+            bytes_sent=outbound.bytes_sent,
+            bytes_unsent=outbound.unsent,
+        )
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
         self._loop = asyncio.get_running_loop()
         sock = transport.get_extra_info("socket")
         if sock is not None:
             set_nodelay(sock)
-        self._is_open = self._on_open(self, _ip_address(transport))
+        self._address = _ip_address(transport)
+        self._opened_at = self._loop.time()
+        self._is_open = self._on_open(self, self._address)
         if not self._is_open:
             transport.abort()
             return

@@ -6,8 +6,10 @@ import asyncio
 import logging
 import socket
 import ssl as ssl_module
+from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, cast
 
 import grpclib.server
@@ -21,6 +23,7 @@ from .grpclib_internals import CodecBase, Configuration, StatusDetailsCodecBase
 from .limits import Limits
 from .page import Pages
 from .protocol import READ_SIZE, WireProtocol
+from .statistics import ConnectionStatistics, ServerStatistics, Totals
 
 __all__ = ["Server"]
 
@@ -70,6 +73,8 @@ class Server(grpclib.server.Server):
             self._limits.max_connections, self._limits.max_connections_per_address
         )
         self._read_buffer = memoryview(bytearray(READ_SIZE))
+        self._closed = Totals()
+        self._ended: Counter[str] = Counter()
         self._accepting = True
         self._closing = asyncio.Event()
 
@@ -91,6 +96,30 @@ class Server(grpclib.server.Server):
     def connections(self) -> int:
         """How many connections are open."""
         return len(self._connections)
+
+    def statistics(self) -> ServerStatistics:
+        """What the server has done so far."""
+        connections, services = self._connections, self._services
+        totals = replace(self._closed)
+        for connection in connections:
+            totals.add(connection.statistics())
+        return ServerStatistics(
+            connections=len(connections),
+            connections_opened=connections.opened,
+            connections_refused=connections.refused,
+            connections_ended=dict(self._ended),
+            calls=len(services.calls),
+            calls_opened=totals.streams_opened,
+            calls_ended=dict(services.ended),
+            messages_received=totals.messages_received,
+            messages_sent=totals.messages_sent,
+            bytes_received=totals.bytes_received,
+            bytes_sent=totals.bytes_sent,
+        )
+
+    def connection_statistics(self) -> list[ConnectionStatistics]:
+        """Those of each connection that is open."""
+        return [connection.statistics() for connection in self._connections]
 
     @property
     def open_calls(self) -> int:
@@ -117,19 +146,23 @@ class Server(grpclib.server.Server):
         """
 
         async def listen(port: int | None) -> None:
-            await super(Server, self).start(
-                host,
-                port,
-                path=path,
-                family=family,
-                flags=flags,
-                sock=sock,
-                backlog=backlog,
-                ssl=ssl,
-                reuse_address=reuse_address,
-                reuse_port=reuse_port,
-            )
+            loop = asyncio.get_running_loop()
+            options: dict[str, Any] = {"sock": sock, "backlog": backlog, "ssl": ssl}
+            if ssl is not None:
+                options["ssl_handshake_timeout"] = self._limits.handshake_timeout
+            if path is not None:
+                self._server = await loop.create_unix_server(
+                    self._protocol_factory, path, **options
+                )
+                return
+            options |= {"family": family, "flags": flags}
+            options |= {"reuse_address": reuse_address, "reuse_port": reuse_port}
+            self._server = await loop.create_server(self._protocol_factory, host, port, **options)
 
+        if path is not None and (host is not None or port is not None):
+            raise ValueError("a server listens on a path, or on a host and port, not on both")
+        if self._server is not None:
+            raise RuntimeError("the server was started already")
         try:
             await listen(port)
             for _ in range(SAME_PORT_TRIES):
@@ -198,7 +231,7 @@ class Server(grpclib.server.Server):
             self._limits,
             read_buffer=self._read_buffer,
             on_open=self._connection_opened,
-            on_close=self._connections.discard,
+            on_close=self._connection_closed,
             on_last_call=calls.refuse,
             on_too_old=calls.end,
         )
@@ -206,3 +239,9 @@ class Server(grpclib.server.Server):
     def _connection_opened(self, connection: WireProtocol, address: str | None) -> bool:
         # It may have been in the backlog when the server stopped listening.
         return self._accepting and self._connections.add(connection, address)
+
+    def _connection_closed(self, connection: WireProtocol) -> None:
+        self._connections.discard(connection)
+        self._closed.add(connection.statistics())
+        if connection.ended_by is not None:
+            self._ended[connection.ended_by] += 1

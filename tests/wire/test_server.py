@@ -175,7 +175,7 @@ class TestClosing:
 
     async def test_start_again(self, server: Server) -> None:
         """A server is started once."""
-        with pytest.raises(RuntimeError, match="already started"):
+        with pytest.raises(RuntimeError, match="started already"):
             await server.start("127.0.0.1", 0)
 
 

@@ -1,0 +1,92 @@
+"""What a server, a connection and a stream have done so far, as numbers at one moment.
+
+Sizes are in bytes, times in seconds. Counters only grow; they begin with 0 when their owner does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+__all__ = ["ConnectionStatistics", "ServerStatistics", "StreamStatistics", "Totals"]
+
+
+@dataclass(frozen=True)
+class StreamStatistics:
+    """Of the stream of one call."""
+
+    messages_received: int
+    """Those that were taken out of the stream."""
+
+    messages_sent: int
+
+    bytes_waiting: int
+    """Of messages that have come and that nobody has taken yet."""
+
+
+@dataclass(frozen=True)
+class ConnectionStatistics:
+    """Of one connection."""
+
+    peer: str | None
+    """The IP address at its other end."""
+
+    age: float
+    is_draining: bool
+
+    streams: int
+    """Those that are open."""
+
+    streams_opened: int
+    messages_received: int
+    messages_sent: int
+    bytes_received: int
+    bytes_sent: int
+
+    bytes_unsent: int
+    """Which wait for the peer to read."""
+
+
+@dataclass(frozen=True)
+class ServerStatistics:
+    """Of a server: of all its connections, those that are closed included."""
+
+    connections: int
+    """Those that are open."""
+
+    connections_opened: int
+
+    connections_refused: int
+    """For which there was no room."""
+
+    connections_ended: Mapping[str, int]
+    """By the reason why the server ended them: a limit, or a fault of the peer."""
+
+    calls: int
+    """Those that are open."""
+
+    calls_opened: int
+
+    calls_ended: Mapping[str, int]
+    """By the name of the status that this side gave them; RESET for those without one."""
+
+    messages_received: int
+    messages_sent: int
+    bytes_received: int
+    bytes_sent: int
+
+
+@dataclass
+class Totals:
+    """Of connections that are closed."""
+
+    streams_opened: int = 0
+    messages_received: int = 0
+    messages_sent: int = 0
+    bytes_received: int = 0
+    bytes_sent: int = 0
+
+    def add(self, connection: ConnectionStatistics) -> None:
+        for field in fields(self):
+            name = field.name
+            setattr(self, name, getattr(self, name) + getattr(connection, name))
