@@ -69,6 +69,7 @@ async def test_how_calls_ended(server: Server, service: Echo, channel: Channel) 
                 await stream.recv_message()
         except CallError:
             pass
+    service.started.clear()
     async with channel.request("/test.Echo/Run", Cardinality.STREAM_STREAM, Ask, Answer) as stream:
         await stream.send_message(Ask(service="wait"), end=True)
         await service.started.wait()
