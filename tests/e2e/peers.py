@@ -26,6 +26,9 @@ TOOLS = (
     "github.com/fullstorydev/grpcurl/cmd/grpcurl",
     "github.com/summerwind/h2spec/cmd/h2spec",
 )
+GRPC_GO = "google.golang.org/grpc"
+CERTIFIED_NAME = "foo.test.google.fr"
+"""A host that the certificate of grpc-go's tests is for."""
 
 BUILD_SECONDS = 900
 RUN_SECONDS = 90
@@ -117,22 +120,36 @@ def find_tool(name: str) -> str:
     pytest.skip(reason)
 
 
-def build(*argv: str | Path, cwd: Path) -> None:
+def build(*argv: str | Path, cwd: Path) -> str:
+    """Runs a tool that has to succeed; returns its stdout."""
     done = run_command(*argv, cwd=cwd, timeout=BUILD_SECONDS)
     if done.returncode != 0:
         command = " ".join(map(str, argv))
         pytest.fail(f"{command}: exit code {done.returncode}\n{done.stderr}", pytrace=False)
+    return done.stdout
 
 
 def build_go_peers() -> Path:
     """The folder with the binaries `client`, `server`, and those of the tools."""
-    binaries = GO / "bin"
-    binaries.mkdir(exist_ok=True)
-    build(
-        find_tool("go"), "build", "-o", f"{binaries}/", "./client", "./server", *TOOLS,
-        cwd=GO,
-    )  # fmt: skip
+    return _build_go(GO / "bin", "./client", "./server", *TOOLS)
+
+
+def build_go_interop() -> Path:
+    """The folder with grpc-go's own interop programs, `client` and `server`."""
+    packages = (f"{GRPC_GO}/interop/client", f"{GRPC_GO}/interop/server")
+    return _build_go(GO / "bin" / "interop", *packages)
+
+
+def _build_go(binaries: Path, *packages: str) -> Path:
+    binaries.mkdir(parents=True, exist_ok=True)
+    build(find_tool("go"), "build", "-o", f"{binaries}/", *packages, cwd=GO)
     return binaries
+
+
+def grpc_go_certificates() -> Path:
+    """The folder with the `ca.pem`, `server1.pem` and `server1.key` of grpc-go's tests."""
+    go_list = (find_tool("go"), "list", "-m", "-f", "{{.Dir}}", GRPC_GO)
+    return Path(build(*go_list, cwd=GO).strip()) / "testdata"
 
 
 def go_client(binaries: Path) -> PeerClient:
@@ -141,6 +158,17 @@ def go_client(binaries: Path) -> PeerClient:
 
 def go_server(binaries: Path) -> ListeningProcess:
     return ListeningProcess(binaries / "server")
+
+
+def go_interop_server(binaries: Path, *args: str | Path) -> ListeningProcess:
+    """grpc-go's interop server, on all interfaces; its log says on which port."""
+    return ListeningProcess(
+        binaries / "server",
+        "--port=0",
+        *args,
+        env={"GRPC_GO_LOG_SEVERITY_LEVEL": "info"},
+        merge_stderr=True,
+    )
 
 
 def build_node_client() -> PeerClient:

@@ -49,12 +49,17 @@ class Process:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         interactive: bool = False,
+        merge_stderr: bool = False,
     ) -> None:
-        """`env` is added to the environment of the tests; `interactive` gives it a stdin."""
+        """`env` is added to the environment of the tests; `interactive` gives it a stdin.
+
+        `merge_stderr`: what it writes to stderr counts as stdout.
+        """
         self.argv: Sequence[str] = [str(arg) for arg in argv]
         self._cwd = cwd
         self._env = {**_environment(), **(env or {})}
         self._stdin = subprocess.PIPE if interactive else subprocess.DEVNULL
+        self._merge_stderr = merge_stderr
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._written: list[str] = []
         self._last_stderr = ""
@@ -69,7 +74,7 @@ class Process:
                 env=self._env,
                 stdin=self._stdin,
                 stdout=subprocess.PIPE,
-                stderr=self._stderr,
+                stderr=subprocess.STDOUT if self._merge_stderr else self._stderr,
                 encoding="utf-8",
             )
         except BaseException:
@@ -176,7 +181,7 @@ class Process:
 
 
 class ListeningProcess(Process):
-    """A process that serves once its first line of stdout says `listening on HOST:PORT`."""
+    """A process that serves once its first line of stdout ends in `listening on HOST:PORT`."""
 
     address: str
     host: str
@@ -188,12 +193,12 @@ class ListeningProcess(Process):
             line = self.read_line(START_SECONDS)
             if line is None:
                 self.wait()
-            if line is None or not line.startswith(LISTENING):
+            if line is None or LISTENING not in line:
                 raise ProcessFailed(f"not listening, its first line is {line!r}", self)
         except BaseException:
             self.stop()
             raise
-        self.address = line.removeprefix(LISTENING)
+        self.address = line.partition(LISTENING)[2]
         self.host, _, port = self.address.rpartition(":")
         self.port = int(port)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -11,16 +12,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What proto/generate.py writes now."""
+def generator() -> ModuleType:
+    """proto/generate.py."""
     spec = importlib.util.spec_from_file_location("generate", ROOT / "proto" / "generate.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    target = tmp_path_factory.mktemp("messages")
-    module.generate(target)
-    return target
+    return module
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -31,10 +30,16 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_nothing_is_stale(fresh: Path) -> None:
-    """chatify_stream/messages/ is to the letter what `tox -e proto` would write."""
-    committed = files_of(ROOT / "chatify_stream" / "messages")
-    expected = files_of(fresh)
+@pytest.mark.parametrize(
+    ("package", "function"),
+    [("chatify_stream/messages", "generate"), ("tests/interop/messages", "generate_interop")],
+)
+def test_nothing_is_stale(
+    generator: ModuleType, tmp_path: Path, package: str, function: str
+) -> None:
+    """The generated packages are to the letter what `tox -e proto` would write now."""
+    getattr(generator, function)(tmp_path)
+    committed, expected = files_of(ROOT / package), files_of(tmp_path)
     assert sorted(committed) == sorted(expected)
     stale = [name for name, content in expected.items() if committed[name] != content]
     assert stale == [], "run `tox -e proto`"
