@@ -180,18 +180,30 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
             await self.recv_initial_metadata()
         if self._stream.inbox.has_compressed:
             await asyncio.sleep(0)  # inflating takes time
-        # What had come before the connection was lost, or the stream reset, is read all the same.
-        data = None if self._cancel_done else self._stream.inbox.next_nowait()
         with self._errors():
-            if data is None:
-                with self._wrapper:
-                    data = await self._stream.recv_frame()
+            data = await self._recv_frame()
             if data is None:
                 return None
             message = self._codec.decode(data, self._recv_type)
             (message,) = await self._dispatch.recv_message(message)
             self._messages_received += 1
             return message
+
+    async def _recv_frame(self) -> bytes | None:
+        """What has come is read, also when the stream has been reset, or the connection lost."""
+        data = self._frame_that_came()
+        if data is None:
+            try:
+                with self._wrapper:
+                    data = await self._stream.recv_frame()
+            except StreamTerminatedError:
+                data = self._frame_that_came()  # at once with the end
+                if data is None:
+                    raise
+        return data
+
+    def _frame_that_came(self) -> bytes | None:
+        return None if self._cancel_done else self._stream.inbox.next_nowait()
 
     async def recv_trailing_metadata(self) -> None:
         """Waits for the status, also before this side has ended its requests."""

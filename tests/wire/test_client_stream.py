@@ -75,6 +75,27 @@ class TestResets:
             with pytest.raises(ClosedError):
                 await stream.send_message(Ask(service="too late"))
 
+    async def test_a_message_at_once_with_the_reset(self) -> None:
+        """A message that came in the same read as the reset is given to who waits for it."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            if event.stream_id == 1:
+                h2.send_headers(1, RESPONSE)
+            else:
+                h2.send_data(1, framed(bytes(Answer(name="last words"))))
+                h2.reset_stream(1, ErrorCodes.INTERNAL_ERROR)
+
+        received = []
+        async with scripted_server(behave) as channel:
+            with pytest.raises(StatusError, match="INTERNAL_ERROR"):
+                async with call(channel) as stream, call(channel) as other:
+                    await stream.send_request()
+                    await stream.recv_initial_metadata()
+                    await other.send_request()
+                    while True:
+                        received.append((await stream.recv_message()).name)
+        assert received == ["last words"]
+
     async def test_a_sender_learns_the_status(self) -> None:
         """Who sends to a call that has failed gets its status, also while it waits to send."""
 
