@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -36,6 +37,7 @@ from .compression import ENCODINGS, IDENTITY
 from .connection import WireConnection
 from .grpclib_internals import GRPC_CONTENT_TYPE, USER_AGENT, CodecBase, encode_metadata
 from .stream import CallStream, GivenUpError, MalformedError, StreamResetError
+from .wrapper import CallWrapper
 
 __all__ = ["ClientStream", "encode_timeout"]
 
@@ -69,8 +71,14 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
         return self._send_request_done and self._stream.remote_ended
 
     async def __aenter__(self) -> ClientStream:
-        with self._errors():
-            await super().__aenter__()
+        """grpclib's, with a wrapper of our own."""
+        self._wrapper = wrapper = CallWrapper()
+        if self._deadline is not None:
+            with self._errors():
+                self._wrapper_ctx = wrapper.start(self._deadline)
+                self._wrapper_ctx.__enter__()
+        self._channel._calls_started += 1
+        self._channel._last_call_started = time.monotonic()
         return self
 
     async def __aexit__(

@@ -7,9 +7,9 @@ Private attributes that the subclasses of this package touch, beside the names i
 - `server.Stream`: `_codec`, `_content_type`, `_dispatch`, `_messages_received`, `_recv_type`,
   `_send_initial_metadata_done`, `_send_message_done`, `_send_trailing_metadata_done`,
   `_send_type`, `_stream`
-- `client.Channel`: `_authority`, `_calls_failed`, `_calls_succeeded`, `_codec`, `_config`,
-  `_connected`, `_create_connection`, `_h2_config`, `_loop`, `_path`, `_protocol_factory`,
-  `_scheme`, `_status_details_codec`
+- `client.Channel`: `_authority`, `_calls_failed`, `_calls_started`, `_calls_succeeded`, `_codec`,
+  `_config`, `_connected`, `_create_connection`, `_h2_config`, `_last_call_started`, `_loop`,
+  `_path`, `_protocol_factory`, `_scheme`, `_status_details_codec`
 - `client.Stream`: `_cancel_done`, `_cardinality`, `_channel`, `_codec`, `_deadline`, `_dispatch`,
   `_end_done`, `_messages_received`, `_metadata`, `_method_name`, `_process_grpc_status`,
   `_raise_for_content_type`, `_raise_for_grpc_status`, `_raise_for_status`,
@@ -18,6 +18,7 @@ Private attributes that the subclasses of this package touch, beside the names i
   `_wrapper`, `_wrapper_ctx`
 - `protocol.Connection`: `_connection`, `_transport`
 - `protocol.Stream`: `_transport`, `_h2_connection`
+- `utils.Wrapper`: `_error`
 - `h2.connection.H2Connection`: `_begin_new_stream`, `_inbound_flow_control_window_manager`
 - `h2.settings.Settings`: `_settings`
 - `h2.stream.H2Stream`: `_expected_content_length`, `_inbound_window_manager`

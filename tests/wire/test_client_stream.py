@@ -242,6 +242,40 @@ class TestAnswers:
                 await stream.recv_message()
 
 
+class TestTasks:
+    """A call that fails while it is awaited is no cancellation of the task that awaits it."""
+
+    async def test_reset(self) -> None:
+        """Not when the server reset it."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            h2.reset_stream(event.stream_id, ErrorCodes.INTERNAL_ERROR)
+
+        async with scripted_server(behave) as channel:
+            assert type(await failure(channel)) is StatusError
+        assert_not_cancelled()
+
+    async def test_deadline(self) -> None:
+        """Not when its deadline has passed."""
+        async with scripted_server(lambda h2, event: None) as channel:
+            assert type(await failure(channel, timeout=0.01)) is DeadlineExceededError
+        assert_not_cancelled()
+
+    async def test_a_timeout_around_it(self) -> None:
+        """An `asyncio.timeout` around several calls that fail still is a TimeoutError."""
+        async with scripted_server(lambda h2, event: None) as channel:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await failure(channel, timeout=0.01)
+                    await failure(channel, timeout=3600)
+
+
+def assert_not_cancelled() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
 class TestUse:
     async def test_metadata_that_cannot_be_sent(self, channel: Channel) -> None:
         """Metadata with a wrong key or value is the caller's mistake."""

@@ -11,6 +11,7 @@ import re
 import grpclib.client
 import grpclib.protocol
 import grpclib.server
+import grpclib.utils
 import h2.connection
 import h2.settings
 import h2.stream
@@ -41,6 +42,7 @@ def source_of(owner: str) -> str:
         "client": grpclib.client,
         "protocol": grpclib.protocol,
         "server": grpclib.server,
+        "utils": grpclib.utils,
     }
     return inspect.getsource(getattr(modules[module], cls))
 
