@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from h2.config import H2Configuration
@@ -83,7 +83,7 @@ class Incoming:
         self._messages.put_nowait(None)
 
 
-Script = Callable[[Incoming], Awaitable[None]]
+Script = Callable[[Incoming], Coroutine[None, None, None]]
 
 
 class Connection:
@@ -95,12 +95,16 @@ class Connection:
         """Those that the client has not answered yet."""
         self.most_calls = 0
         """How many were open at once, at the most."""
-        self.closed = asyncio.Event()
-        """The client has closed it."""
         self._script = script
         self._writer = writer
         self._calls: dict[int, Incoming] = {}
         self._window_updated = asyncio.Event()
+        self._closed = asyncio.Event()
+
+    @property
+    def is_closed(self) -> bool:
+        """The client has closed it."""
+        return self._closed.is_set()
 
     def flush(self) -> None:
         self._writer.write(self.h2.data_to_send())
@@ -122,6 +126,11 @@ class Connection:
             self._window_updated.clear()
             await self._window_updated.wait()
 
+    async def wait_closed(self) -> None:
+        """Waits until the client has closed it."""
+        async with asyncio.timeout(PATIENCE):
+            await self._closed.wait()
+
     async def run(self, reader: asyncio.StreamReader, max_streams: int | None) -> None:
         self.h2.initiate_connection()
         if max_streams is not None:
@@ -130,17 +139,19 @@ class Connection:
         scripts: list[asyncio.Task[None]] = []
         try:
             async with asyncio.TaskGroup() as group:
-                while data := await reader.read(65536):
-                    for event in self.h2.receive_data(data):
-                        if isinstance(event, RequestReceived):
-                            scripts.append(group.create_task(self._script(self._begin(event))))
-                        else:
-                            self._handle(event)
-                    self.flush()
+                with suppress(ConnectionError):  # the client may leave before it has read all
+                    while data := await reader.read(65536):
+                        for event in self.h2.receive_data(data):
+                            if isinstance(event, RequestReceived):
+                                call = self._begin(event)
+                                scripts.append(group.create_task(self._script(call)))
+                            else:
+                                self._handle(event)
+                        self.flush()
                 for script in scripts:
                     script.cancel()
         finally:
-            self.closed.set()
+            self._closed.set()
             self._writer.close()
 
     def _begin(self, event: RequestReceived) -> Incoming:

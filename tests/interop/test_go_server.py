@@ -17,7 +17,7 @@ from chatify_stream.wire import Cardinality, Channel, Status
 
 from ..e2e.peers import CERTIFIED_NAME
 from ..e2e.processes import ListeningProcess
-from .calls import full_duplex, large_unary, unary, zeros
+from .calls import SECONDS, full_duplex, large_unary, unary, zeros
 from .messages.grpc import testing as pb
 from .messages.xds.data.orca.v3 import OrcaLoadReport
 from .messages.xds.service.orca.v3 import OpenRcaServiceStub, OrcaLoadReportRequest
@@ -58,7 +58,7 @@ async def channel(new_channel: NewChannel) -> AsyncIterator[Channel]:
 
 @pytest.fixture
 async def stub(channel: Channel) -> pb.TestServiceStub:
-    return pb.TestServiceStub(channel)
+    return pb.TestServiceStub(channel, timeout=SECONDS)
 
 
 def output_request(*sizes: int, payload: int = 0) -> pb.StreamingOutputCallRequest:
@@ -87,7 +87,9 @@ class TestUnary:
     async def test_unimplemented_service(self, channel: Channel) -> None:
         """A service that the server does not have is UNIMPLEMENTED, by its name."""
         with pytest.raises(StatusError, match="UnimplementedService") as caught:
-            await pb.UnimplementedServiceStub(channel).unimplemented_call(pb.Empty())
+            await pb.UnimplementedServiceStub(channel, timeout=SECONDS).unimplemented_call(
+                pb.Empty()
+            )
         assert caught.value.status is Status.UNIMPLEMENTED
 
     @pytest.mark.parametrize(
@@ -244,7 +246,8 @@ class TestMetadata:
             request.orca_oob_report = pb.TestOrcaReport(memory_utilization=MEMORY, **LOAD)
             await stream.send_message(request)
             await stream.recv_message()
-            loads = OpenRcaServiceStub(channel).stream_core_metrics(OrcaLoadReportRequest())
+            orca = OpenRcaServiceStub(channel, timeout=SECONDS)
+            loads = orca.stream_core_metrics(OrcaLoadReportRequest())
             assert await anext(loads) == OrcaLoadReport(mem_utilization=MEMORY, **LOAD)
             await loads.aclose()
             await stream.end()

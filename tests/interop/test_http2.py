@@ -13,7 +13,7 @@ import pytest
 from chatify_stream.errors import StatusError
 from chatify_stream.wire import Channel, Status
 
-from ..wire.raw import framed
+from ..wire.raw import PATIENCE, framed
 from .calls import LARGE_RESPONSE, full_duplex, large_request, large_unary, unary, zeros
 from .http2_server import Incoming, http2_server
 from .messages.grpc import testing as pb
@@ -42,7 +42,7 @@ class TestGoaway:
             Channel("127.0.0.1", server.port) as channel,
         ):
             await large_unary(channel)
-            await server.connections[0].closed.wait()
+            await server.connections[0].wait_closed()
             await large_unary(channel)
             assert len(server.connections) == 2
 
@@ -67,9 +67,9 @@ class TestGoaway:
                 assert (await stream.recv_message()).payload == zeros(LARGE_RESPONSE)
                 await stream.end()
                 assert await stream.recv_message() is None
-                assert not server.connections[0].closed.is_set()
-            await server.connections[0].closed.wait()
-            assert not server.connections[1].closed.is_set()
+                assert not server.connections[0].is_closed
+            await server.connections[0].wait_closed()
+            assert not server.connections[1].is_closed
 
 
 class TestReset:
@@ -137,7 +137,10 @@ async def test_ping() -> None:
 
     async with http2_server(script) as server, Channel("127.0.0.1", server.port) as channel:
         await large_unary(channel)
-    assert [connection.pings for connection in server.connections] == [[]]
+        (connection,) = server.connections
+        async with asyncio.timeout(PATIENCE):
+            while connection.pings:
+                await asyncio.sleep(0)
 
 
 async def test_max_streams() -> None:

@@ -4,7 +4,6 @@
 # This file has been @generated
 
 __all__ = (
-    "BoolValue",
     "EchoStatus",
     "Empty",
     "Payload",
@@ -44,18 +43,6 @@ betterproto2.check_compiler_version(_COMPILER_VERSION)
 
 class PayloadType(betterproto2.Enum):
     COMPRESSABLE = 0
-
-
-@dataclass(eq=False, repr=False)
-class BoolValue(betterproto2.Message):
-    """
-    A bool that may be absent.
-    """
-
-    value: "bool" = betterproto2.field(1, betterproto2.TYPE_BOOL)
-
-
-default_message_pool.register_message("grpc.testing", "BoolValue", BoolValue)
 
 
 @dataclass(eq=False, repr=False)
@@ -108,10 +95,6 @@ class ResponseParameters(betterproto2.Message):
     Microseconds to wait before it.
     """
 
-    compressed: "BoolValue | None" = betterproto2.field(
-        3, betterproto2.TYPE_MESSAGE, optional=True
-    )
-
 
 default_message_pool.register_message(
     "grpc.testing", "ResponseParameters", ResponseParameters
@@ -133,16 +116,8 @@ class SimpleRequest(betterproto2.Message):
         3, betterproto2.TYPE_MESSAGE, optional=True
     )
 
-    response_compressed: "BoolValue | None" = betterproto2.field(
-        6, betterproto2.TYPE_MESSAGE, optional=True
-    )
-
     response_status: "EchoStatus | None" = betterproto2.field(
         7, betterproto2.TYPE_MESSAGE, optional=True
-    )
-
-    expect_compressed: "BoolValue | None" = betterproto2.field(
-        8, betterproto2.TYPE_MESSAGE, optional=True
     )
 
     fill_server_id: "bool" = betterproto2.field(9, betterproto2.TYPE_BOOL)
@@ -174,10 +149,6 @@ default_message_pool.register_message("grpc.testing", "SimpleResponse", SimpleRe
 class StreamingInputCallRequest(betterproto2.Message):
     payload: "Payload | None" = betterproto2.field(
         1, betterproto2.TYPE_MESSAGE, optional=True
-    )
-
-    expect_compressed: "BoolValue | None" = betterproto2.field(
-        2, betterproto2.TYPE_MESSAGE, optional=True
     )
 
 
