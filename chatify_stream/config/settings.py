@@ -135,7 +135,7 @@ class LimitSettings(_Section):
     glitches: tuple[int, float] = _setting(
         (1000, 200.0),
         _RATE,
-        "Frames that do nothing: empty, unknown, PRIORITY, of streams that are gone.",
+        "Frames that do nothing: empty, unknown, PRIORITY, of streams that the peer ended.",
     )
     max_control_backlog: int = _setting(
         256 * 1024, _BYTES, "Bytes of answers, to PING and the like, that a client has not read."

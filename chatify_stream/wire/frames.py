@@ -4,8 +4,12 @@
 stream that h2 has open, are dealt with on the spot, and h2's own counters and states are kept as
 h2 would have them. So is PING, of which grpc-go sends one with nearly every message, to measure
 the connection. Everything else, and whatever is not entirely plain (padding, a header block in
-parts, a violated window, a stream that is not open), goes to h2, whole and in order, as it came;
+parts, a violated window, a stream that never was), goes to h2, whole and in order, as it came;
 so h2 decides every doubtful case.
+
+What a peer sent on a stream before it knew that this side has ended it comes in any number, and
+means nothing (RFC 9113, 5.1). It is dropped here, where it costs as little as on an open stream;
+h2 would answer each piece of data with a RST_STREAM.
 
 GOAWAY is here for another reason: h2 refuses to work after it, though the streams that are open
 go on (RFC 9113, 6.8).
@@ -20,7 +24,7 @@ from typing import Any
 
 from h2.connection import ConnectionState, H2Connection
 from h2.exceptions import FrameTooLargeError, ProtocolError
-from h2.stream import StreamState
+from h2.stream import StreamClosedBy, StreamState
 
 from .flood import FloodError, FrameBudget
 from .grpclib_internals import Headers
@@ -37,6 +41,7 @@ from .kinds import (
     PING,
     PREFACE_SIZE,
     PUSH_PROMISE,
+    RST_STREAM,
     SETTINGS,
     STREAM_BITS,
     WINDOW_UPDATE,
@@ -50,7 +55,7 @@ LARGEST_WINDOW = 2**31 - 1
 KIND = 3
 """The place of a frame's type in its header."""
 
-OURS = (DATA, HEADERS, WINDOW_UPDATE, PING, GOAWAY)
+OURS = (DATA, HEADERS, WINDOW_UPDATE, PING, RST_STREAM, GOAWAY)
 STREAMS_TO_FORGET = 16
 HEADER_BLOCK = (HEADERS, PUSH_PROMISE, CONTINUATION)
 RECEIVING = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
@@ -74,6 +79,7 @@ class FrameReader:
         on_request: Callable[[int, Headers], None],
         on_end: Callable[[int], None],
         on_window: Callable[[int], None],
+        on_late_data: Callable[[int, int], None],
         on_ping: Callable[[bytes], None],
         on_goaway: Callable[[int, int, bytes], bool],
     ) -> None:
@@ -82,9 +88,11 @@ class FrameReader:
         `to_h2` hands bytes to h2 and says whether the connection goes on. `on_greeting` learns of
         the peer's first frame. `on_request` gets the stream and the headers of a call that is
         opened, and `on_end` the stream that its peer has ended. `on_window` learns of a larger
-        window, of a stream or (0) of the connection; `on_ping` gets the data of a PING, to answer
-        it; `on_goaway` gets the last stream, error code and text of a GOAWAY, and says whether
-        it is dealt with: h2 would refuse to go on after it. All may raise h2's `ProtocolError`.
+        window, of a stream or (0) of the connection; `on_late_data` gives the connection back what
+        data of a stream that is over took of its window; `on_ping` gets the data of a PING, to
+        answer it; `on_goaway` gets the last stream, error code and text of a GOAWAY, and says
+        whether it is dealt with: h2 would refuse to go on after it. All may raise h2's
+        `ProtocolError`.
         """
         self._h2 = h2
         self._streams = streams
@@ -97,6 +105,7 @@ class FrameReader:
         self._on_request = on_request
         self._on_end = on_end
         self._on_window = on_window
+        self._on_late_data = on_late_data
         self._on_ping = on_ping
         self._on_goaway = on_goaway
         self._rest = b""
@@ -182,13 +191,18 @@ class FrameReader:
         if self._is_closed():
             return False
         if kind == DATA:
-            return not flags & ~END_STREAM and self._data(stream_id, body, bool(flags))
+            if flags & ~END_STREAM:
+                return False
+            ends = bool(flags)
+            return self._data(stream_id, body, ends) or self._late_data(stream_id, body)
         if kind == HEADERS:
             return flags & ~END_STREAM == END_HEADERS and self._headers(
                 stream_id, body, bool(flags & END_STREAM)
             )
         if kind == WINDOW_UPDATE:
             return len(body) == 4 and self._window_update(stream_id, body)
+        if kind == RST_STREAM:
+            return len(body) == 4 and self._is_over(stream_id)
         if stream_id:
             return False
         if kind == PING:
@@ -244,6 +258,30 @@ class FrameReader:
             self._on_end(stream_id)
         return True
 
+    def _late_data(self, stream_id: int, body: bytes) -> bool:
+        """Drops data of a stream that this side has reset; False when it is another's."""
+        h2 = self._h2
+        window = h2._inbound_flow_control_window_manager
+        size = len(body)
+        if (
+            size > window.current_window_size
+            or h2._stream_closed_by(stream_id) is not StreamClosedBy.SEND_RST_STREAM
+        ):
+            return False
+        window.current_window_size -= size
+        self._on_late_data(stream_id, size)
+        return True
+
+    def _is_over(self, stream_id: int) -> bool:
+        """The stream was open once: h2 ignores what would change it."""
+        h2 = self._h2
+        stream = h2.streams.get(stream_id)
+        if stream is not None:
+            return stream.closed
+        is_outbound = stream_id % 2 == bool(h2.config.client_side)
+        last = h2.highest_outbound_stream_id if is_outbound else h2.highest_inbound_stream_id
+        return 0 < stream_id <= last
+
     def _ping(self, body: bytes) -> bool:
         self._on_ping(body)
         return True
@@ -254,17 +292,15 @@ class FrameReader:
         return self._on_goaway(last_stream_id & STREAM_BITS, error_code, reason)
 
     def _window_update(self, stream_id: int, body: bytes) -> bool:
-        """What h2 does with a larger window of an open stream; False when h2 has to decide."""
+        """What h2 does with a larger window; False when h2 has to decide."""
         h2 = self._h2
         increment = int.from_bytes(body, "big")
         if not 0 < increment <= LARGEST_WINDOW:
             return False
         if stream_id:
             stream = h2.streams.get(stream_id)
-            if stream is None:  # RFC 9113, 5.1: it may have been sent before the stream was closed
-                return bool(stream_id & 1) and stream_id <= h2.highest_inbound_stream_id
-            if stream.state_machine.state not in USABLE:
-                return False
+            if stream is None or stream.state_machine.state not in USABLE:
+                return self._is_over(stream_id)
             if stream.outbound_flow_control_window + increment > LARGEST_WINDOW:
                 return False
             stream.outbound_flow_control_window += increment

@@ -19,7 +19,8 @@ Private attributes that the subclasses of this package touch, beside the names i
 - `protocol.Connection`: `_connection`, `_transport`
 - `protocol.Stream`: `_transport`, `_h2_connection`
 - `utils.Wrapper`: `_error`
-- `h2.connection.H2Connection`: `_begin_new_stream`, `_inbound_flow_control_window_manager`
+- `h2.connection.H2Connection`: `_begin_new_stream`, `_inbound_flow_control_window_manager`,
+  `_stream_closed_by`
 - `h2.settings.Settings`: `_settings`
 - `h2.stream.H2Stream`: `_expected_content_length`, `_inbound_window_manager`
 - `h2.stream.H2StreamStateMachine`: `client`, `headers_received`, `headers_sent`, `state`,

@@ -83,7 +83,7 @@ class Limits:
     """SETTINGS frames."""
 
     glitches: Rate = Rate(1000, 200.0)
-    """Frames that do nothing: empty, of an unknown type, PRIORITY, of streams that are gone."""
+    """Frames that do nothing: empty, unknown, PRIORITY, of streams that the peer ended."""
 
     max_control_backlog: int = 256 * 1024
     """Answers (to PING, SETTINGS and the like) that wait for a peer which does not read.

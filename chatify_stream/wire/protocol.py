@@ -158,6 +158,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
             on_request=self.processor.request,
             on_end=self.processor.end,
             on_window=self.connection.window_updated,
+            on_late_data=self.connection.ack,
             on_ping=self._ping_received,
             on_goaway=self._goaway_received,
         )

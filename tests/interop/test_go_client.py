@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import ssl
 from collections.abc import AsyncIterator
@@ -45,7 +46,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "pick_first_unary": (),
     "orca_per_rpc": LOAD_BALANCER,
     "orca_oob": LOAD_BALANCER,
-    "rpc_soak": ("--soak_iterations=1000", *SOAK),
+    "rpc_soak": ("--soak_iterations=1000", "--soak_num_threads=4", *SOAK),
     "channel_soak": ("--soak_iterations=100", *SOAK),
 }
 
@@ -111,6 +112,7 @@ RUNS = [("plaintext", case) for case in CASES] + [
 @pytest.mark.parametrize(("peers", "case"), RUNS, indirect=["peers"])
 async def test_case(case: str, peers: Peers, caplog: pytest.LogCaptureFixture) -> None:
     """The client is content, and nothing of its calls is left at the server, nor logged by it."""
+    caplog.set_level(logging.INFO, "chatify_stream")
     exit_code, log = await peers.run(case)
     assert exit_code == 0, log[-10_000:]
     async with asyncio.timeout(SECONDS):

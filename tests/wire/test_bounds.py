@@ -152,6 +152,19 @@ async def test_a_little_of_it(name: str) -> None:
         assert await client.wait_for(DATA, 101) == ANSWER
 
 
+async def test_what_a_peer_sent_before_it_knew_is_free() -> None:
+    """What comes for a call that the server has reset, or ended, costs its other calls nothing."""
+    async with scene(STRICT) as here, frame_client(here.server.port) as client:
+        update = (1).to_bytes(4, "big")
+        client.send(headers(1), frame(DATA, END_STREAM, 1, ADA))
+        await client.wait_for(HEADERS, 1, which=1)
+        client.send(frame(UPDATE, 0, 1, update) * 1000, frame(RST, 0, 1, bytes(4)) * 1000)
+        client.send(headers(3, Te="trailers"), frame(DATA, 0, 3, bytes(16384)) * 1000)
+        client.send(frame(UPDATE, 0, 3, update) * 1000, frame(RST, 0, 3, bytes(4)) * 1000)
+        client.send(headers(5), frame(DATA, END_STREAM, 5, ADA))
+        assert await client.wait_for(DATA, 5) == ANSWER
+
+
 async def test_pings_beside_messages_are_free() -> None:
     """A peer may send a PING with every message, as grpc-go does."""
     async with scene(STRICT) as here, frame_client(here.server.port) as client:

@@ -28,7 +28,7 @@ from chatify_stream.wire.kinds import ACK, ping, window_update
 from chatify_stream.wire.limits import Limits
 from chatify_stream.wire.states import send_headers
 
-from .raw import frame, request_headers
+from .raw import frame, frames_in, request_headers
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, UPDATE, CONTINUATION = range(10)
@@ -120,7 +120,7 @@ class Plain:
             "connection": h2.state_machine.state,
             "inbound": h2.inbound_flow_control_window,
             "outbound": h2.outbound_flow_control_window,
-            "sent": bytes(h2._data_to_send),
+            "sent": without_answers_to_late_data(bytes(h2._data_to_send)),
             "streams": {
                 stream_id: (
                     stream.state_machine.state,
@@ -153,6 +153,7 @@ class Fast(Plain):
             on_request=lambda stream_id, headers: self.opened(stream_id),
             on_end=lambda stream_id: None,
             on_window=lambda stream_id: None,
+            on_late_data=self._give_back,
             on_ping=lambda data: self.h2._data_to_send.extend(ping(data, ACK)),
             on_goaway=lambda last_stream_id, error_code, reason: False,
         )
@@ -169,6 +170,10 @@ class Fast(Plain):
         finally:
             self.h2._data_to_send[:0] = sent
 
+    def _give_back(self, stream_id: int, size: int) -> None:
+        if increment := self.h2._inbound_flow_control_window_manager.process_bytes(size):
+            self.h2._data_to_send.extend(window_update(0, increment))
+
     def opened(self, stream_id: int) -> None:
         self.calls[stream_id] = Call(Buffer(self.delivered[stream_id]))
 
@@ -177,6 +182,12 @@ class Fast(Plain):
             self.reader.feed(data)
         except ProtocolError as error:
             self.error = type(error)
+
+
+def without_answers_to_late_data(sent: bytes) -> list[tuple[int, bytes]]:
+    """h2 resets a stream again for all that comes after it was reset, which is of no use."""
+    again = (RST, ErrorCodes.STREAM_CLOSED.to_bytes(4, "big"))
+    return [each for each in frames_in(sent) if each != again]
 
 
 def padded(content: bytes, padding: int) -> bytes:
@@ -292,6 +303,30 @@ def test_the_fast_path_is_taken() -> None:
     fast.feed(frame(UPDATE, 0, 1, (9).to_bytes(4, "big")) + frame(DATA, 0, 1, b""))
     assert fast.by_h2 == before
     assert fast.delivered[1] == b"hello"
+
+
+def test_what_comes_too_late() -> None:
+    """What comes for a stream that was reset goes no further, and takes nothing of the window."""
+    fast = Fast()
+    fast.feed(PREFACE + frame(SETTINGS, 0, 0, b""))
+    block = Encoder().encode(request_headers())
+    fast.feed(frame(HEADERS, END_HEADERS, 1, block))
+    fast.act("reset", 1)
+    late = [
+        frame(DATA, 0, 1, bytes(16384)),
+        frame(UPDATE, 0, 1, (9).to_bytes(4, "big")),
+        frame(RST, 0, 1, bytes(4)),
+        frame(DATA, END_STREAM, 1, b""),
+    ]
+    fast.h2.data_to_send()
+    before = fast.by_h2
+    for _ in range(10):
+        fast.feed(b"".join(late))
+        fast.h2.open_inbound_streams  # noqa: B018 - which forgets the stream
+    assert fast.by_h2 == before
+    assert fast.error is None
+    assert {kind for kind, _ in frames_in(bytes(fast.h2._data_to_send))} == {UPDATE}
+    assert fast.h2.inbound_flow_control_window > 16384
 
 
 @pytest.mark.parametrize("kind", [DATA, HEADERS, SETTINGS, 0xBE])
