@@ -47,6 +47,7 @@ class Outbound:
         self._is_scheduled = False
         self._was_scheduled = False
         self._is_lingering = False
+        self._is_lost = False
         # The DATA frame that is open: its stream, the place of its header, and its length.
         self._data_stream = 0
         self._data_header = 0
@@ -126,6 +127,10 @@ class Outbound:
         self._data_stream = 0
         self._transport.abort()
 
+    def lost(self) -> None:
+        """The connection is gone; asyncio's transport for TLS cannot be asked any more."""
+        self._is_lost = True
+
     def block(self) -> None:
         """The transport has more than it likes; the peer does not read as fast."""
         self._is_blocked = True
@@ -140,6 +145,8 @@ class Outbound:
     @property
     def unsent(self) -> int:
         """Bytes that wait for the peer to read."""
+        if self._is_lost:
+            return 0
         return self._size + self._transport.get_write_buffer_size()
 
     def is_closing(self) -> bool:

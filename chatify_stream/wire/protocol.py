@@ -271,6 +271,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         if not self._is_open:
             return
         self._is_open = False
+        self.connection.outbound.lost()
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
