@@ -30,7 +30,6 @@ from .grpclib_internals import (
     GRPC_CONTENT_TYPE,
     AbstractHandler,
     CodecBase,
-    DeadlineWrapper,
     DispatchServerEvents,
     H2Stream,
     Headers,
@@ -38,7 +37,6 @@ from .grpclib_internals import (
     MetadataLike,
     MethodHandler,
     StatusDetailsCodecBase,
-    Wrapper,
     encode_grpc_message,
     encode_metadata,
 )
@@ -46,6 +44,7 @@ from .page import Page, Pages, find_page
 from .request import RefusalError, Request, read_request
 from .statistics import StreamStatistics
 from .stream import CallStream
+from .wrapper import CallWrapper
 
 __all__ = ["Calls", "ServerStream", "Services"]
 
@@ -275,12 +274,12 @@ class Calls(AbstractHandler):
         """The peer has reset the stream."""
         task = self._tasks.get(stream)
         if task is not None:
-            task.cancel()
+            _cancel(stream, task)
 
     def close(self) -> None:
         """The connection is gone."""
-        for task in self._tasks.values():
-            task.cancel()
+        for stream, task in self._tasks.items():
+            _cancel(stream, task)
 
     def end(self) -> None:
         """Ends every open call UNAVAILABLE, because the server shuts down."""
@@ -346,14 +345,10 @@ class Calls(AbstractHandler):
         self, stream: ServerStream, h2_stream: H2Stream, method: MethodHandler, request: Request
     ) -> _Outcome:
         """Runs the handler; says how the call ends. Raises only its own cancellation."""
-        wrapper: Wrapper
-        deadline: AbstractContextManager[None]
-        if request.deadline is None:
-            wrapper, deadline = Wrapper(), nullcontext()
-        else:
-            wrapper = DeadlineWrapper()
+        h2_stream.wrapper = wrapper = CallWrapper()
+        deadline: AbstractContextManager[None] = nullcontext()
+        if request.deadline is not None:
             deadline = wrapper.start(request.deadline)
-        h2_stream.wrapper = wrapper
         try:
             with deadline, wrapper:
                 stream.metadata, handler = await self._services.dispatch.recv_request(
@@ -385,6 +380,12 @@ class Calls(AbstractHandler):
         except Exception:
             return _failed(request.method)
         return _Outcome(Status.OK)
+
+
+def _cancel(stream: H2Stream, task: asyncio.Task[None]) -> None:
+    """Once: a handler that runs is cancelled by its wrapper, when its stream is terminated."""
+    if stream.wrapper is None or not cast(CallWrapper, stream.wrapper).is_entered:
+        task.cancel()
 
 
 def _is_over(deadline: Deadline | None) -> bool:

@@ -1,7 +1,8 @@
 """What a call's tasks wait in, so that the error that ends the call ends their waiting.
 
 grpclib 0.4.9 cancels them and turns the cancellation into the error, but leaves it counted: an
-`asyncio.timeout` or a TaskGroup around a call that had failed let a CancelledError out.
+`asyncio.timeout` or a TaskGroup around a call that had failed let a CancelledError out. And a
+handler was cancelled twice, so that one in its TaskGroup or `asyncio.timeout` was lost.
 
 Rules: a task is cancelled once, and that is taken back when it leaves the wrapper; a task that
 someone else has cancelled too stays cancelled.
@@ -25,6 +26,11 @@ class CallWrapper(DeadlineWrapper):
         self._waiting: dict[asyncio.Task[object], int] = {}
         """The tasks that are in it, and how often each had been cancelled before it came."""
         self._cancelled: set[asyncio.Task[object]] = set()
+
+    @property
+    def is_entered(self) -> bool:
+        """Somebody waits in it."""
+        return bool(self._waiting)
 
     def __enter__(self) -> None:
         if self._error is not None:

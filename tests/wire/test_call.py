@@ -304,3 +304,91 @@ class TestBatches:
         await client.wait_for(StreamEnded, 1)
         assert sent == [False, True, True, True, True, False, False]
         assert client.data_of(1) == framed * 4
+
+
+class TestCancellation:
+    """What a handler feels when its call ends under it; in grpclib it is cancelled twice."""
+
+    ENDS = ("reset", "connection", "deadline", "close")
+
+    async def end(self, how: str, client: RawClient, server: Server) -> None:
+        if how == "reset":
+            client.h2.reset_stream(1, ErrorCodes.CANCEL)
+            client.flush()
+        elif how == "connection":
+            client.writer.transport.abort()
+        elif how == "close":
+            server.close()
+
+    @pytest.mark.parametrize("how", ENDS)
+    async def test_once(self, how: str, client: RawClient, service: Echo, server: Server) -> None:
+        """Its task is cancelled once, and has all the time it needs to clean up."""
+        felt: list[int] = []
+
+        async def handler(stream: ServerStream) -> None:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                task = asyncio.current_task()
+                assert task is not None
+                felt.append(task.cancelling())
+                await asyncio.sleep(0)
+                felt.append(task.cancelling())
+
+        await self.run(how, handler, client, service, server)
+        assert felt == [1, 1]
+
+    @pytest.mark.parametrize("how", ENDS)
+    async def test_task_groups_and_timeouts(
+        self, how: str, client: RawClient, service: Echo, server: Server
+    ) -> None:
+        """Tasks and timeouts within it end as they should, and nothing after them runs."""
+        ended: list[str] = []
+
+        async def child() -> None:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                ended.append("child")
+                raise
+
+        async def handler(stream: ServerStream) -> None:
+            try:
+                async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+                    group.create_task(child())
+                    group.create_task(child())
+                ended.append("after")
+            except asyncio.CancelledError:
+                ended.append("handler")
+                raise
+
+        await self.run(how, handler, client, service, server)
+        assert ended == ["child", "child", "handler"]
+
+    async def test_a_timeout_of_its_own(self, channel: Channel, service: Echo) -> None:
+        """A timeout within a handler is the handler's, and its call goes on."""
+
+        async def handler(stream: ServerStream) -> None:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01), asyncio.TaskGroup() as group:
+                    group.create_task(asyncio.sleep(60))
+            await stream.send_message(Answer(name="still here"))
+
+        service.handler = handler
+        async with channel.request(*RUN) as stream:
+            await stream.send_request(end=True)
+            assert [message.name async for message in stream] == ["still here"]
+
+    async def run(
+        self, how: str, handler: Handler, client: RawClient, service: Echo, server: Server
+    ) -> None:
+        service.handler = handler
+        timeout = {"grpc_timeout": "100m"} if how == "deadline" else {}
+        client.h2.send_headers(1, request_headers("/test.Echo/Run", **timeout))
+        client.flush()
+        await service.started.wait()
+        await self.end(how, client, server)
+        await asyncio.wait_for(service.ended.wait(), 10)
+        async with asyncio.timeout(10):
+            while server.open_calls:
+                await asyncio.sleep(0.01)
