@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import cast
 
@@ -71,7 +70,7 @@ class ChatClient:
         self._stream: ClientStream | None = None
         self._half_closed = False
         self._ended = False
-        self._error: CallError | None = None
+        self._error: CallError | None = None  # a call that has failed stays so
         self._closed = False
         self._receiving = False
         self._last_reply: ChatRsp | None = None
@@ -125,8 +124,11 @@ class ChatClient:
         stream = self._open_stream()
         if self._half_closed:
             raise ClosedError("the sending side was closed by half_close()")
-        with self._remembering_errors():
+        try:
             await stream.send_message(ChatReq(name=text))
+        except CallError as error:
+            self._error = error
+            raise
 
     async def half_close(self) -> None:
         """Says that no more messages come. The replies still due keep coming."""
@@ -134,8 +136,11 @@ class ChatClient:
         if not self._half_closed:
             self._half_closed = True
             if not stream.is_ended_by_peer:
-                with self._remembering_errors():
+                try:
                     await stream.end()
+                except CallError as error:
+                    self._error = error
+                    raise
 
     async def receive(self) -> ChatRsp | None:
         """The next reply, or None once the server has ended the call with status OK.
@@ -151,16 +156,18 @@ class ChatClient:
             raise UsageError("another task waits for a reply of this client already")
         self._receiving = True
         try:
-            with self._remembering_errors():
-                reply: ChatRsp | None = await stream.recv_message()
-                if reply is None:
-                    await stream.recv_trailing_metadata()
-                    self._ended = True
-                    return None
-            self._last_reply = reply
-            return reply
+            reply: ChatRsp | None = await stream.recv_message()
+            if reply is None:
+                await stream.recv_trailing_metadata()
+                self._ended = True
+                return None
+        except CallError as error:
+            self._error = error
+            raise
         finally:
             self._receiving = False
+        self._last_reply = reply
+        return reply
 
     def __aiter__(self) -> AsyncIterator[ChatRsp]:
         return self
@@ -204,15 +211,6 @@ class ChatClient:
         if self._stream is None:
             raise UsageError("the client is not open: use it in `async with`")
         return self._stream
-
-    @contextmanager
-    def _remembering_errors(self) -> Iterator[None]:
-        """A call that has failed stays so: who reads on gets its error again."""
-        try:
-            yield
-        except CallError as error:
-            self._error = error
-            raise
 
     async def _finish(self) -> None:
         try:

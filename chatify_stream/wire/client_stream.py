@@ -33,7 +33,7 @@ from ..errors import (
     UsageError,
     call_error,
 )
-from .compression import ENCODINGS, IDENTITY
+from .compression import ENCODINGS, IDENTITY, frame
 from .connection import WireConnection
 from .grpclib_internals import GRPC_CONTENT_TYPE, USER_AGENT, CodecBase, encode_metadata
 from .stream import CallStream, GivenUpError, MalformedError, StreamResetError
@@ -169,8 +169,28 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
     async def send_message(self, message: Any, *, end: bool = False) -> None:
         if self._recv_trailing_metadata_done:
             raise _ended()
-        with self._errors():
-            await super().send_message(message, end=end)
+        if not end and self._is_sending_plainly():
+            await self._send_framed(frame(self._codec.encode(message, self._send_type)))
+        else:
+            with self._errors():
+                await super().send_message(message, end=end)
+
+    def _is_sending_plainly(self) -> bool:
+        """A message goes out as it is: the call is open, and nobody listens to its events."""
+        return (
+            self._send_request_done
+            and not self._end_done
+            and self._cardinality.client_streaming
+            and not self._dispatch._listeners
+        )
+
+    async def _send_framed(self, data: bytes) -> None:
+        if self._wrapper.cancelled or not self._stream.send_data_in_turn(data):
+            with self._errors(), self._wrapper:
+                await self._stream.send_data(data)
+        self._send_message_done = True
+        self._messages_sent += 1
+        self._stream.connection.messages_sent += 1
 
     async def end(self) -> None:
         with self._errors():
@@ -188,29 +208,32 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
             await self.recv_initial_metadata()
         if self._stream.inbox.has_compressed:
             await asyncio.sleep(0)  # inflating takes time
-        with self._errors():
-            data = await self._recv_frame()
-            if data is None:
-                return None
-            message = self._codec.decode(data, self._recv_type)
-            (message,) = await self._dispatch.recv_message(message)
-            self._messages_received += 1
-            return message
-
-    async def _recv_frame(self) -> bytes | None:
-        """What has come is read, also when the stream has been reset, or the connection lost."""
         data = self._frame_that_came()
         if data is None:
-            try:
-                with self._wrapper:
-                    data = await self._stream.recv_frame()
-            except StreamTerminatedError:
-                data = self._frame_that_came()  # at once with the end
-                if data is None:
-                    raise
-        return data
+            with self._errors():
+                data = await self._recv_frame()
+            if data is None:
+                return None
+        message = self._codec.decode(data, self._recv_type)
+        if self._dispatch._listeners:
+            (message,) = await self._dispatch.recv_message(message)
+        self._messages_received += 1
+        self._stream.connection.messages_received += 1
+        return message
+
+    async def _recv_frame(self) -> bytes | None:
+        """Waits for a message; one that came at once with the end of the stream counts."""
+        try:
+            with self._wrapper:
+                return await self._stream.recv_frame()
+        except StreamTerminatedError:
+            data = self._frame_that_came()
+            if data is None:
+                raise
+            return data
 
     def _frame_that_came(self) -> bytes | None:
+        """What has come is read, also when the stream was reset, or the connection lost, since."""
         return None if self._cancel_done else self._stream.inbox.next_nowait()
 
     async def recv_trailing_metadata(self) -> None:

@@ -11,14 +11,15 @@ Private attributes that the subclasses of this package touch, beside the names i
   `_config`, `_connected`, `_create_connection`, `_h2_config`, `_last_call_started`, `_loop`,
   `_path`, `_protocol_factory`, `_scheme`, `_status_details_codec`
 - `client.Stream`: `_cancel_done`, `_cardinality`, `_channel`, `_codec`, `_deadline`, `_dispatch`,
-  `_end_done`, `_messages_received`, `_metadata`, `_method_name`, `_process_grpc_status`,
-  `_raise_for_content_type`, `_raise_for_grpc_status`, `_raise_for_status`,
+  `_end_done`, `_messages_received`, `_messages_sent`, `_metadata`, `_method_name`,
+  `_process_grpc_status`, `_raise_for_content_type`, `_raise_for_grpc_status`, `_raise_for_status`,
   `_recv_initial_metadata_done`, `_recv_trailing_metadata_done`, `_recv_type`,
   `_release_stream`, `_send_message_done`, `_send_request_done`, `_stream`, `_trailers_only`,
   `_wrapper`, `_wrapper_ctx`
 - `protocol.Connection`: `_connection`, `_transport`
 - `protocol.Stream`: `_transport`, `_h2_connection`
 - `utils.Wrapper`: `_error`
+- `events._Dispatch`: `_listeners`
 - `h2.connection.H2Connection`: `_begin_new_stream`, `_inbound_flow_control_window_manager`,
   `_stream_closed_by`
 - `h2.settings.Settings`: `_settings`

@@ -65,7 +65,10 @@ class Limits:
     """For the peer to say anything after that PING; a dead one is cut off."""
 
     write_timeout: float | None = 10.0
-    """For a peer that does not read: without progress its call, or its connection, is ended."""
+    """For a peer that does not read: a call for which nothing can be sent ends RESOURCE_EXHAUSTED.
+
+    When nothing can be sent to any of its calls, its connection is cut off.
+    """
 
     max_connection_age: float | None = None
     """After which a connection is drained, give or take a tenth, so that not all go at once."""

@@ -17,12 +17,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from grpclib.const import Status
 from grpclib.exceptions import StreamTerminatedError
 from h2.connection import ConnectionState
 from h2.errors import ErrorCodes
 from h2.exceptions import StreamClosedError
 from h2.stream import StreamState
 
+from ..errors import StatusError
 from .compression import IDENTITY, compress_frames
 from .flag import Flag
 from .grpclib_internals import EventsProcessor, H2Stream, Headers
@@ -127,7 +129,8 @@ class CallStream(H2Stream):
 
         Cancelled after a part of the message has left, it resets the stream, because whatever
         came next would be read as the rest of that message. Raises h2's `StreamClosedError` once
-        the stream is closed, also when that happens while it waits.
+        the stream is closed, also when that happens while it waits; and `StatusError` when the
+        peer has read nothing for so long as the limits allow.
         """
         if self.encoding != IDENTITY:
             data = compress_frames(data, self.encoding)
@@ -151,9 +154,10 @@ class CallStream(H2Stream):
                         self._transport.write(self._h2_connection.data_to_send())
                     if is_last:
                         return
-            except BaseException:
+            except BaseException as error:
                 if 0 < sent < len(data) and self.closable:
-                    self._give_up()
+                    is_stalled = isinstance(error, StatusError)
+                    self._give_up(ErrorCodes.ENHANCE_YOUR_CALM if is_stalled else ErrorCodes.CANCEL)
                 raise
 
     def send_data_nowait(self, data: bytes) -> bool:
@@ -161,6 +165,13 @@ class CallStream(H2Stream):
         if self.encoding != IDENTITY or self._sending.locked():
             return False
         return not data or self._send_now(data)
+
+    def send_data_in_turn(self, data: bytes) -> bool:
+        """As `send_data_nowait`; and False when it is time to let others run."""
+        if self._sends_in_a_row >= FRAMES_IN_A_ROW:
+            return False
+        self._sends_in_a_row += 1
+        return self.send_data_nowait(data)
 
     def _send_now(self, data: bytes) -> bool:
         """What h2 does with DATA that an open stream and its windows allow, without its objects.
@@ -200,8 +211,14 @@ class CallStream(H2Stream):
                 return min(size, window, self._h2_connection.max_outbound_frame_size)
             self.window_updated.clear()
             self.connection.blocked[self.id] = self
+            limit = self.connection.limits.write_timeout
             try:
-                await self.window_updated.wait()
+                async with asyncio.timeout(limit):
+                    await self.window_updated.wait()
+            except TimeoutError:
+                raise StatusError(
+                    Status.RESOURCE_EXHAUSTED, f"nothing was read for {limit:g} s"
+                ) from None
             finally:
                 del self.connection.blocked[self.id]
 
@@ -244,8 +261,8 @@ class CallStream(H2Stream):
     def __terminated__(self, reason: str) -> None:
         self.terminate(StreamTerminatedError(reason))
 
-    def _give_up(self) -> None:
-        self.reset_nowait(ErrorCodes.CANCEL)
+    def _give_up(self, error_code: ErrorCodes) -> None:
+        self.reset_nowait(error_code)
         if self.wrapper is not None:
             # Soon, not now: the task that runs here is on its way out with its own exception.
             asyncio.get_running_loop().call_soon(self.wrapper.cancel, GivenUpError())

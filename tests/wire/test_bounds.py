@@ -18,7 +18,7 @@ import pytest
 from h2.errors import ErrorCodes
 from hpack import Decoder, Encoder
 
-from chatify_stream.wire import Limits, Rate, Server
+from chatify_stream.wire import Limits, Rate, Server, ServerStream
 
 from .raw import (
     GREETING,
@@ -89,9 +89,11 @@ async def scene(limits: Limits) -> AsyncIterator[Scene]:
         await server.wait_closed()
 
 
-def headers(stream_id: int, flags: int = END_HEADERS, **changes: str | None) -> bytes:
+def headers(
+    stream_id: int, flags: int = END_HEADERS, path: str = "/test.Echo/Echo", **changes: str | None
+) -> bytes:
     """The headers of a call, by themselves: they use nothing that was sent before."""
-    fields = [(name, value, True) for name, value in request_headers(**changes)]
+    fields = [(name, value, True) for name, value in request_headers(path, **changes)]
     return frame(HEADERS, flags, stream_id, Encoder().encode(fields))
 
 
@@ -281,6 +283,31 @@ async def test_a_peer_that_reads_nothing() -> None:
             attacker.send(WIDE, headers(1))
             message = framed(bytes(Ask(service="x" * 10_000)))
             await send_until_cut_off(attacker, frame(DATA, 0, 1, message))
+
+
+@pytest.mark.parametrize("whole_messages", [2, 2.5])
+async def test_a_call_that_reads_nothing(whole_messages: float) -> None:
+    """A call whose window is used up ends, in the middle of a message with a reset."""
+    answer = framed(bytes(Answer(name="x" * 1000)))
+
+    async def handler(stream: ServerStream) -> None:
+        while True:
+            await stream.send_message(Answer(name="x" * 1000))
+
+    async with scene(Limits(write_timeout=0.1)) as here, frame_client(here.server.port) as slow:
+        here.service.handler = handler
+        window = int(whole_messages * len(answer))
+        slow.send(frame(SETTINGS, 0, 0, (4).to_bytes(2, "big") + window.to_bytes(4, "big")))
+        slow.send(headers(1, path="/test.Echo/Run"))
+        if whole_messages == 2:
+            decoder = Decoder()
+            decoder.decode(await slow.wait_for(HEADERS, 1))
+            trailers = dict(decoder.decode(await slow.wait_for(HEADERS, 1, which=1)))
+            assert trailers["grpc-status"] == "8"
+            assert trailers["grpc-message"] == "nothing was read for 0.1 s"
+        else:
+            reset = await slow.wait_for(RST, 1)
+            assert int.from_bytes(reset, "big") == ErrorCodes.ENHANCE_YOUR_CALM
 
 
 async def send_until_cut_off(attacker: FrameClient, data: bytes) -> None:

@@ -9,6 +9,7 @@ import inspect
 import re
 
 import grpclib.client
+import grpclib.events
 import grpclib.protocol
 import grpclib.server
 import grpclib.utils
@@ -40,6 +41,7 @@ def source_of(owner: str) -> str:
         "h2.settings": h2.settings,
         "h2.stream": h2.stream,
         "client": grpclib.client,
+        "events": grpclib.events,
         "protocol": grpclib.protocol,
         "server": grpclib.server,
         "utils": grpclib.utils,

@@ -1,8 +1,9 @@
-"""Our server: ChatServer as it is, and beside it a fan-out that encodes a message once."""
+"""Our server: ChatServer as `serve` runs it, and a fan-out that encodes each message once."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 
 from chatify_stream import ChatReq, ChatRsp, ChatServer
 from chatify_stream.codec import decode_text, frame_text
@@ -59,6 +60,9 @@ class Fanout:
 
 async def main() -> None:
     tls = parse_tls()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000)
     async with ChatServer(services=[Fanout()]) as server:
         await server.start("127.0.0.1", 0, ssl=tls.context() if tls else None)
         say_listening(server.port)
