@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["DEFAULT_PORT", "Address", "check_host", "check_method_path", "parse_address"]
+__all__ = [
+    "DEFAULT_PORT",
+    "Address",
+    "check_host",
+    "check_method_path",
+    "parse_address",
+    "parse_target",
+]
 
 DEFAULT_PORT = 9000
+
+DNS = "dns:///"
+"""How gRPC may write that what follows is looked up in the DNS; here that is so without it."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +35,7 @@ class Address:
 
 
 def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
-    """Reads `HOST:PORT`, `HOST`, `[IPV6]:PORT` or `IPV6`.
+    """Reads `HOST:PORT`, `HOST`, `[IPV6]:PORT` or `IPV6`, also with `dns:///` before it.
 
     Raises `ValueError`, which says what was wrong and what would be right.
     """
@@ -33,29 +45,56 @@ def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
             f"{text!r} is not an address: {reason}; write HOST:PORT, as in localhost:9000"
         )
 
-    if "://" in text or "/" in text:
+    written = text.removeprefix(DNS)
+    if written.startswith("dns://"):
+        raise wrong("a name server cannot be chosen, so three slashes follow dns:")
+    if "/" in written:
         raise wrong("it is a URL or a path")
-    if text.startswith("["):
-        host, bracket, rest = text[1:].partition("]")
+    if written.startswith("["):
+        host, bracket, rest = written[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
             raise wrong("an IPv6 address stands in brackets before its port, as in [::1]:9000")
         port = rest[1:] if rest else None
-    elif _is_ipv6(text):
-        host, port = text, None
+    elif _is_ipv6(written):
+        host, port = written, None
     else:
-        host, colon, digits = text.partition(":")
+        host, colon, digits = written.partition(":")
         port = digits if colon else None
     try:
         check_host(host)
     except ValueError as error:
         raise wrong(str(error)) from None
-    if text.startswith("[") and not _is_ipv6(host):
+    if written.startswith("[") and not _is_ipv6(host):
         raise wrong(f"{host!r} is not an IPv6 address")
     if port is None:
         return Address(host, default_port)
     if not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
         raise wrong(f"the port {port!r} is not a number from 1 to 65535")
     return Address(host, int(port))
+
+
+def parse_target(target: str | Sequence[str]) -> tuple[Address, ...]:
+    """Reads where the servers are: what `parse_address` takes, or several of these.
+
+    Several stand in a list, or in one text with commas between them; each is taken once. Raises
+    `ValueError`, which says what was wrong and what would be right.
+    """
+    texts = _texts(target)
+    if not texts:
+        raise ValueError("the list of addresses is empty; write HOST:PORT, as in localhost:9000")
+    return tuple(dict.fromkeys(map(parse_address, texts)))
+
+
+def _texts(target: Any) -> list[str]:
+    if isinstance(target, str):
+        return [text.strip() for text in target.split(",")] if "," in target else [target]
+    texts = list(target) if isinstance(target, Sequence) else [target]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(
+            f"{target!r} is not an address, nor a list of them; write HOST:PORT, as in "
+            "localhost:9000"
+        )
+    return texts
 
 
 def _is_ipv6(text: str) -> bool:

@@ -1,6 +1,7 @@
 """Addresses of servers and paths of methods."""
 
 import ipaddress
+import re
 
 import pytest
 from hypothesis import example, given, settings
@@ -12,6 +13,7 @@ from chatify_stream.address import (
     check_host,
     check_method_path,
     parse_address,
+    parse_target,
 )
 
 names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z][a-z0-9]{0,9})*", fullmatch=True)
@@ -36,6 +38,10 @@ IPV6_FORM = "an IPv6 address stands in brackets before its port, as in [::1]:900
         ("[::1]", "::1", DEFAULT_PORT),
         ("[::1]:8123", "::1", 8123),
         ("[fe80::1%eth0]:8123", "fe80::1%eth0", 8123),
+        ("dns:///chat:8123", "chat", 8123),
+        ("dns:///chat", "chat", DEFAULT_PORT),
+        ("dns:///[::1]:8123", "::1", 8123),
+        ("dns:9001", "dns", 9001),
     ],
 )
 def test_parse(text: str, host: str, port: int) -> None:
@@ -63,6 +69,13 @@ def test_default_port() -> None:
         ("http://localhost:9000", "it is a URL or a path"),
         ("grpc://localhost", "it is a URL or a path"),
         ("localhost:9000/chat", "it is a URL or a path"),
+        ("dns:/chat:9000", "it is a URL or a path"),
+        ("dns:///chat/9000", "it is a URL or a path"),
+        ("dns:///", "the host is missing"),
+        (
+            "dns://8.8.8.8/chat:9000",
+            "a name server cannot be chosen, so three slashes follow dns:",
+        ),
         ("localhost:", "the port '' is not a number from 1 to 65535"),
         ("localhost:0", "the port '0' is not a number from 1 to 65535"),
         ("localhost:65536", "the port '65536' is not a number from 1 to 65535"),
@@ -96,6 +109,42 @@ def test_wrong(text: str, reason: str) -> None:
     assert str(caught.value) == (
         f"{text!r} is not an address: {reason}; write HOST:PORT, as in localhost:9000"
     )
+
+
+@pytest.mark.parametrize(
+    ("target", "addresses"),
+    [
+        ("a:1", [("a", 1)]),
+        ("a:1,b:2", [("a", 1), ("b", 2)]),
+        ("a:1, dns:///b, [::1]:3", [("a", 1), ("b", DEFAULT_PORT), ("::1", 3)]),
+        (["a:1", "b:2"], [("a", 1), ("b", 2)]),
+        (("dns:///a:1",), [("a", 1)]),
+        (["b:2", "a:1", "b:2"], [("b", 2), ("a", 1)]),
+    ],
+)
+def test_target(target: str | list[str], addresses: list[tuple[str, int]]) -> None:
+    """A target is one address or several, in a list or with commas between, each once."""
+    assert parse_target(target) == tuple(Address(host, port) for host, port in addresses)
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("", "'' is not an address: the host is missing"),
+        ("a:1,", "'' is not an address: the host is missing"),
+        ("a:1,b:0", "'b:0' is not an address: the port '0' is not a number from 1 to 65535"),
+        (["a:1", "b c"], "'b c' is not an address: the host has a space in it"),
+        (["a:1,b:2"], "'a:1,b:2' is not an address: the port '1,b:2' is not a number from 1 to"),
+        ([], "the list of addresses is empty; write HOST:PORT, as in localhost:9000"),
+        (["a:1", 2], "['a:1', 2] is not an address, nor a list of them; write HOST:PORT"),
+        (9000, "9000 is not an address, nor a list of them; write HOST:PORT"),
+        (b"a:1", "b'a:1' is not an address, nor a list of them; write HOST:PORT"),
+    ],
+)
+def test_wrong_target(target: object, reason: str) -> None:
+    """What is not a target is refused, with the part that is wrong."""
+    with pytest.raises(ValueError, match=f"^{re.escape(reason)}"):
+        parse_target(target)
 
 
 @settings(deadline=None)
