@@ -7,7 +7,7 @@ it; every error raised by intent is a `ChatifyError`.
 from __future__ import annotations
 
 from ._version import __version__
-from .client import Channel, ChatClient, ServiceStub
+from .client import Backoff, Channel, ChannelState, ChatClient, ServiceStub
 from .errors import (
     CallError,
     CancelledCallError,
@@ -26,9 +26,11 @@ from .server import ChatServer, HealthService, ServingStatus, Session
 from .wire import Limits, Rate, Status
 
 __all__ = [
+    "Backoff",
     "CallError",
     "CancelledCallError",
     "Channel",
+    "ChannelState",
     "ChatClient",
     "ChatReq",
     "ChatRsp",

@@ -9,9 +9,11 @@ import pytest
 import chatify_stream
 
 PUBLIC = [
+    "Backoff",
     "CallError",
     "CancelledCallError",
     "Channel",
+    "ChannelState",
     "ChatClient",
     "ChatReq",
     "ChatRsp",

@@ -41,6 +41,6 @@ async def _serve(settings: GatewaySettings) -> None:
         raise CommandError(
             f"the gateway needs {error.name}: pip install 'chatify-stream[gateway]'"
         ) from error
-    server = GatewayServer(create_app(settings.target, settings.timeout))
+    server = GatewayServer(create_app(settings.target, settings.timeout, settings.balancing))
     await serve_until_stopped(server, settings.host, settings.port, settings.grace)
     log.info("stopped")

@@ -82,7 +82,10 @@ async def _each(texts: Iterable[str]) -> AsyncIterator[str]:
 
 async def _send(settings: ClientSettings, messages: AsyncIterator[str], interval: float) -> None:
     async with ChatClient(
-        settings.target, timeout=settings.timeout, connect_timeout=settings.connect_timeout
+        settings.target,
+        timeout=settings.timeout,
+        connect_timeout=settings.connect_timeout,
+        wait_for_ready=settings.wait_for_ready,
     ) as chat:
         sender = asyncio.create_task(_send_all(chat, messages, interval))
         receiver = asyncio.create_task(_print_replies(chat))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import cast
 
-from ..address import parse_address
+from ..address import parse_target
 from ..errors import CallError, ClosedError, UsageError
 from ..messages.service.v1 import ChatReq, ChatRsp
 from ..wire import CONNECT_TIMEOUT, Cardinality, ClientStream, MetadataLike, check_encoding
@@ -29,8 +29,10 @@ class ChatClient:
             await chat.send("gene")
             reply = await chat.close_and_recv()
 
-    `target` is `HOST:PORT`, or a `Channel` to share its connection, which then stays open.
-    `timeout` is the time in seconds for the whole call, connecting included; the server is told.
+    `target` is `HOST:PORT`, or several of these in a list, of which the first that works is taken,
+    or a `Channel` to share its connections, which then stay open. `timeout` is the time in
+    seconds for the whole call, connecting included; the server is told. With `wait_for_ready` the
+    call waits, while no server can be reached, where it would fail.
     `metadata` goes with the call: text under ASCII keys, bytes under keys that end in `-bin`.
     `ssl` and `compression` are as for `Channel`. A client is entered once.
 
@@ -45,22 +47,24 @@ class ChatClient:
 
     def __init__(
         self,
-        target: str | Channel = "localhost:9000",
+        target: str | Sequence[str] | Channel = "localhost:9000",
         *,
         timeout: float | None = None,
+        wait_for_ready: bool = False,
         metadata: MetadataLike | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
         close_timeout: float = CLOSE_TIMEOUT,
         ssl: bool | ssl_module.SSLContext | None = None,
         compression: str | None = None,
     ) -> None:
-        if isinstance(target, str):
+        if not isinstance(target, Channel):
             try:
-                self._address = parse_address(target)
+                parse_target(target)
             except ValueError as error:
                 raise UsageError(str(error)) from None
         self._target = target
         self._timeout = timeout
+        self._wait_for_ready = wait_for_ready
         self._metadata = metadata
         self._connect_timeout = connect_timeout
         self._close_timeout = close_timeout
@@ -82,10 +86,7 @@ class ChatClient:
             channel = self._target
         else:
             channel = self._own_channel = Channel(
-                self._address.host,
-                self._address.port,
-                connect_timeout=self._connect_timeout,
-                ssl=self._ssl,
+                target=self._target, connect_timeout=self._connect_timeout, ssl=self._ssl
             )
         stream = channel.request(
             CHAT_PATH,
@@ -95,6 +96,7 @@ class ChatClient:
             timeout=self._timeout,
             metadata=self._metadata,
             compression=self._compression,
+            wait_for_ready=self._wait_for_ready,
         )
         try:
             await stream.__aenter__()

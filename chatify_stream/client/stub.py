@@ -22,6 +22,19 @@ class ServiceStub(GeneratedStub):
     async generator of messages is closed when the call has ended before it.
     """
 
+    def __init__(
+        self,
+        channel: Channel,
+        *,
+        timeout: float | None = None,
+        deadline: Deadline | None = None,
+        metadata: MetadataLike | None = None,
+        wait_for_ready: bool = False,
+    ) -> None:
+        """What its calls have unless they say otherwise; `wait_for_ready` they all have."""
+        super().__init__(channel, timeout=timeout, deadline=deadline, metadata=metadata)
+        self.wait_for_ready = wait_for_ready
+
     async def _stream_stream(
         self,
         route: str,
@@ -42,6 +55,7 @@ class ServiceStub(GeneratedStub):
             timeout=self.timeout if timeout is None else timeout,
             deadline=self.deadline if deadline is None else deadline,
             metadata=self.metadata if metadata is None else metadata,
+            wait_for_ready=self.wait_for_ready,
         ) as stream:
             await stream.send_request()
 

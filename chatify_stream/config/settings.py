@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from ..address import check_host, check_method_path, parse_address
+from ..address import check_host, check_method_path, parse_target
 from ..errors import ConfigError, ConfigProblem
 from ..template import DEFAULT_TEMPLATE, reply_template
 from .kinds import Choice, Integer, Kind, Rate, Seconds, Switch, Text, Texts
@@ -33,7 +33,10 @@ _ANY = "0.0.0.0"  # noqa: S104 - where the original service listens
 _PORT = Integer(0, 65535)
 _BYTES = Integer(1, 2**31 - 1, unit="bytes")
 _RATE = Rate()
-_TARGET = Text('the address of the server, such as "localhost:9000"', parse_address)
+_TARGET = Text(
+    'the address of the server, such as "localhost:9000", or several with commas between them',
+    parse_target,
+)
 
 
 def _setting(default: Any, kind: Kind, doc: str) -> Any:
@@ -146,11 +149,16 @@ class LimitSettings(_Section):
 class ClientSettings(_Section):
     """The client commands: `chatify-stream send`."""
 
-    target: str = _setting("localhost:9000", _TARGET, "The server to talk to.")
+    target: str = _setting(
+        "localhost:9000", _TARGET, "The server to talk to; several with commas between."
+    )
     timeout: float | None = _setting(
         None, Seconds(none=True), "Seconds that a whole call may take, connecting included."
     )
     connect_timeout: float = _setting(10.0, Seconds(), "Seconds that reaching the server may take.")
+    wait_for_ready: bool = _setting(
+        False, Switch(), "Wait for a server that cannot be reached, as long as timeout allows."
+    )
 
 
 @dataclass(frozen=True)
@@ -159,7 +167,14 @@ class GatewaySettings(_Section):
 
     host: str = _setting(_ANY, _HOST, "Where to listen; 0.0.0.0 is every IPv4 interface.")
     port: int = _setting(8010, _PORT, "The TCP port to listen on; 0 takes a free one.")
-    target: str = _setting("localhost:9000", _TARGET, "The chat server behind the gateway.")
+    target: str = _setting(
+        "localhost:9000", _TARGET, "The chat server behind the gateway; several likewise."
+    )
+    balancing: Literal["pick_first", "round_robin"] = _setting(
+        "pick_first",
+        Choice(("pick_first", "round_robin")),
+        "Of several chat servers, use the first that works, or each in turn.",
+    )
     timeout: float = _setting(
         2.0, Seconds(), "Seconds that the chat server has to answer a request."
     )

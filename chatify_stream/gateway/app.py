@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import unquote_to_bytes
 
@@ -13,30 +13,34 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ..address import parse_address
-from ..client import Channel, ChatClient, Status
+from ..address import parse_target
+from ..client import Backoff, Balancing, Channel, ChatClient, Status
 from .errors import EXCEPTION_HANDLERS, error_response
 
 __all__ = ["create_app"]
 
 HELLOWORLD = "/helloworld/"
 
-CONNECT_SHARE = 0.75
-"""The part of the timeout that connecting may take, so that its failure is told as such."""
+BACKOFF = Backoff(maximum=5.0)
+"""A chat server that could not be reached for long is found soon after it is back."""
 
 
-def create_app(target: str = "localhost:9000", timeout: float = 2.0) -> Starlette:
-    """The gateway to the chat server at `target`, as an ASGI application with a lifespan.
+def create_app(
+    target: str | Sequence[str] = "localhost:9000",
+    timeout: float = 2.0,
+    balancing: Balancing = "pick_first",
+) -> Starlette:
+    """The gateway to the chat servers at `target`, as an ASGI application with a lifespan.
 
-    `timeout`: seconds that the chat server has to answer a request. All requests share one
-    connection, which is made again when it was lost. Raises `ValueError` for a bad target.
+    `timeout`: seconds that a chat server has to answer a request. `target` and `balancing` are as
+    for `Channel`, which all requests share. Raises `ValueError` for a bad target.
     """
-    address = parse_address(target)
+    parse_target(target)  # before the lifespan
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with Channel(
-            address.host, address.port, connect_timeout=timeout * CONNECT_SHARE
+            target=target, balancing=balancing, backoff=BACKOFF, connect_timeout=timeout
         ) as channel:
             app.state.channel = channel
             yield

@@ -11,11 +11,14 @@ from grpclib.const import Cardinality, Status
 from grpclib.const import Handler as MethodHandler
 from grpclib.metadata import Deadline
 
+from .backoff import Backoff
+from .balancer import Balancing
 from .call import ServerStream
 from .channel import CONNECT_TIMEOUT, Channel
 from .client_stream import ClientStream
 from .codec import ProtoCodec, StatusDetailsCodec
 from .compression import check_encoding, frame
+from .connectivity import ChannelState
 from .grpclib_internals import MetadataLike
 from .limits import CHANNEL_LIMITS, MAX_MESSAGE_SIZE, Limits, Rate
 from .page import Page
@@ -26,8 +29,11 @@ __all__ = [
     "CHANNEL_LIMITS",
     "CONNECT_TIMEOUT",
     "MAX_MESSAGE_SIZE",
+    "Backoff",
+    "Balancing",
     "Cardinality",
     "Channel",
+    "ChannelState",
     "ClientStream",
     "ConnectionStatistics",
     "Deadline",

@@ -3,53 +3,73 @@
 Calls that wait for a connection share one attempt to make it; in grpclib each made its own, one
 after the other. A GOAWAY means a new connection for new calls, while those that are open go on;
 in grpclib it ended them. A closed channel stays closed; in grpclib one that was closed while it
-connected left the connection behind.
+connected left the connection behind. And a channel may have several servers, which grpclib's
+could not.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import re
-import socket
+import random
 import ssl as ssl_module
+import time
+import warnings
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, cast
 
 import grpclib.client
-from grpclib.const import Cardinality, Status
+from grpclib.const import Cardinality
 from grpclib.metadata import Deadline
 from multidict import MultiDict
 
-from ..errors import ClosedError, UnavailableError, UsageError
+from ..address import Address, parse_address, parse_target
+from ..errors import ClosedError, UsageError
+from .backoff import Attempts, Backoff
+from .balancer import BALANCERS, Balancing
+from .client_protocol import ClientProtocol
 from .client_stream import ClientStream
 from .codec import ProtoCodec, StatusDetailsCodec
 from .compression import IDENTITY, check_encoding
-from .connection import h2_config
-from .connections import LAST_WORDS, Connections
+from .connectivity import ChannelState
+from .dialing import Dialer
 from .grpclib_internals import (
-    ClientHandler,
     CodecBase,
     Configuration,
-    H2Protocol,
     Metadata,
     MetadataLike,
     StatusDetailsCodecBase,
 )
 from .limits import CHANNEL_LIMITS, Limits
-from .protocol import READ_SIZE, WireProtocol
+from .names import Name
+from .pool import Pool
 
 __all__ = ["CONNECT_TIMEOUT", "Channel"]
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds that reaching the server may take."""
+"""Seconds that reaching a server may take."""
 
 
 class Channel(grpclib.client.Channel):
-    """A connection to one server that is made when a call needs it, and made again after a loss.
+    """Connections to one or more servers, made when a call needs them, and made anew after a loss.
 
-    grpclib's API. Besides: `connect`, to make the connection before the first call, and
-    `connect_timeout`. A closed channel stays closed.
+    grpclib's API, and beside it:
+
+    - `target`: several servers, or a name for them, in place of `host` and `port`;
+    - `balancing`: `"pick_first"` gives all calls to the first address that works, `"round_robin"`
+      to each address in turn;
+    - `state` and `wait_for_state_change`: whether there is a connection;
+    - `connect`: has it made before the first call.
+
+    A host's name stands for all addresses that the DNS has for it; it is looked up anew whenever
+    a connection is to be made. While there is no connection, a call waits for the attempt to make
+    one, and fails when no address could be reached. Those that failed are left alone for the time
+    that `backoff` says, and calls fail at once; an address that refused the connection is tried
+    again by the next call, because nobody is there to be burdened. When the attempt before took
+    long to fail, a new one is made without the call, which fails at once with the old reason.
+    Calls that wait for ready do not fail, but wait, until there is a connection or their deadline
+    has passed.
+
+    Calls that are more than the server takes at once wait for the end of others.
     """
 
     def __init__(
@@ -57,6 +77,9 @@ class Channel(grpclib.client.Channel):
         host: str | None = None,
         port: int | None = None,
         *,
+        target: str | Sequence[str] | None = None,
+        balancing: Balancing = "pick_first",
+        backoff: Backoff | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
         limits: Limits = CHANNEL_LIMITS,
         compression: str = IDENTITY,
@@ -66,81 +89,110 @@ class Channel(grpclib.client.Channel):
         ssl: bool | ssl_module.SSLContext | ssl_module.DefaultVerifyPaths | None = None,
         config: Configuration | None = None,
     ) -> None:
-        """`connect_timeout`: seconds that reaching the server may take.
+        """`target`: `HOST:PORT`, `dns:///HOST:PORT`, or several of these.
 
-        `limits`: what the server may cost, such as the size of its messages.
+        Several stand in a list, or in one text with commas between them; the port of a HOST alone
+        is 9000. `connect_timeout`: seconds that an attempt to reach an address may take, until
+        the server has greeted. Raises `UsageError` for what is no address, or contradicts itself.
+
+        `limits`: what a server may cost, such as the size of its messages.
 
         `compression`: how requests are compressed, "gzip", "deflate" or, for not at all,
         "identity". A server that does not read it answers UNIMPLEMENTED. Replies are read in each
         of them.
         """
+        ways = (target is not None, path is not None, host is not None or port is not None)
+        if sum(ways) > 1:
+            raise UsageError("a channel has a target, or a host and a port, or a path")
+        if balancing not in BALANCERS:
+            known = " or ".join(map(repr, BALANCERS))
+            raise UsageError(f"balancing is {known}, not {balancing!r}")
+        addresses = _addresses(host, port, target) if path is None else ()
         super().__init__(
-            host,
-            port,
+            addresses[0].host if addresses else None,
+            addresses[0].port if addresses else None,
             path=path,
             codec=codec or ProtoCodec(),
             status_details_codec=status_details_codec or StatusDetailsCodec(),
             ssl=ssl,
             config=config,
         )
-        self._h2_config = h2_config(client_side=True)
-        self._connect_timeout = connect_timeout
-        self._limits = limits
-        self._read_buffer = memoryview(bytearray(READ_SIZE))
         self._compression = check_encoding(compression)
-        self._closed = False
-        self._attempt: asyncio.Task[H2Protocol] | None = None
-        self._connections = Connections()
+
+        def new_attempts() -> Attempts:
+            return Attempts(backoff or Backoff(), time.monotonic, random.random)
+
+        if path is None:
+            names = [Name.of_address(address, new_attempts()) for address in addresses]
+        else:
+            names = [Name.of_socket(path, self._authority, new_attempts())]
+        self._target = ",".join(map(str, names))
+        dialer = Dialer(
+            self._config, timeout=connect_timeout, limits=limits, ssl_context=self._ssl
+        )
+        self._pool = Pool(names, BALANCERS[balancing](), dialer, new_attempts)
+
+    def __repr__(self) -> str:
+        return f"Channel({self._target!r})"
 
     @property
     def target(self) -> str:
-        """The address of the server, for people."""
-        return self._path or self._authority
+        """Where the servers are, for people."""
+        return self._target
+
+    @property
+    def state(self) -> ChannelState:
+        """Whether there is a connection."""
+        return self._pool.state
+
+    async def wait_for_state_change(self, last: ChannelState) -> ChannelState:
+        """Waits until the state is another than `last`; returns the new one.
+
+        A state that does not last may be missed; SHUTDOWN is the last. Attempts to connect are
+        made for calls and for `connect` alone, so without these an idle channel stays as it is.
+        """
+        if last is ChannelState.SHUTDOWN:
+            raise ClosedError("a channel that is closed stays so")
+        return await self._pool.state_changed(last)
 
     @property
     def is_closed(self) -> bool:
-        return self._closed
+        return self._pool.is_closed
 
-    async def connect(self) -> None:
-        """Makes the connection, unless it stands. Raises `UnavailableError` when it cannot."""
-        await self.__connect__()
+    async def connect(self, *, wait_for_ready: bool = False) -> None:
+        """Waits for a connection, as a call does; it returns at once while there is one.
 
-    async def __connect__(self) -> WireProtocol:
-        """One attempt serves all calls that wait for a connection, whichever of them gives up."""
-        self._raise_if_closed()
-        if self._connected:
-            return cast(WireProtocol, await super().__connect__())
-        if self._attempt is None:
-            self._attempt = self._loop.create_task(super().__connect__())
-            self._attempt.add_done_callback(self._attempt_ended)
-        attempt = self._attempt
-        await asyncio.wait([attempt])
-        self._raise_if_closed()
-        return cast(WireProtocol, attempt.result())
+        Raises the `CallError` that a call would get; `UnavailableError` when no address can be
+        reached, unless it is to `wait_for_ready`.
+        """
+        await self._pool.ready(wait_for_ready=wait_for_ready)
 
-    def _attempt_ended(self, attempt: asyncio.Task[H2Protocol]) -> None:
-        self._attempt = None
-        if not attempt.cancelled():
-            attempt.exception()  # seen, also when no call waits for it any more
+    async def __connect__(self, *, wait_for_ready: bool = False) -> ClientProtocol:
+        return await self._pool.connection(wait_for_ready=wait_for_ready)
 
     @property
     def _connected(self) -> bool:
-        protocol = cast("WireProtocol | None", self._protocol)
-        return super()._connected and protocol is not None and not protocol.is_going_away
+        return self.state is ChannelState.READY
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no server could be reached, until one can be; None when nothing has failed."""
+        return self._pool.trouble
 
     def close(self) -> None:
-        """Closes the connection; calls that are open end with `ClosedError`."""
-        self._closed = True
-        if self._attempt is not None:
-            self._attempt.cancel()
-        super().close()
-        for connection in self._connections:  # those that the server wants to end
-            connection.processor.close("the channel was closed")
+        """Closes the connections, and gives up attempts; calls end with `ClosedError`."""
+        self._pool.close()
 
     async def wait_closed(self) -> None:
-        """Waits until the connection is gone, half a second at the most."""
-        await self._connections.all_closed(LAST_WORDS)
-        self._connections.abort()
+        """Waits until nothing is left of the connections, a second at the most."""
+        await self._pool.wait_closed()
+
+    def __del__(self) -> None:
+        pool = getattr(self, "_pool", None)  # not there when the arguments were wrong
+        if pool is not None and not pool.is_closed and pool.connections:
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
+            if not self._loop.is_closed():
+                self.close()
 
     async def __aenter__(self) -> Channel:
         return self
@@ -165,16 +217,18 @@ class Channel(grpclib.client.Channel):
         deadline: Deadline | None = None,
         metadata: MetadataLike | None = None,
         compression: str | None = None,
+        wait_for_ready: bool = False,
     ) -> ClientStream:
         """A call that is sent when it is entered and its first method awaited.
 
         `timeout`: seconds until it has to have ended, connecting included. `compression`: as for
-        the channel, whose own counts for a call that has none.
+        the channel, whose own counts for a call that has none. `wait_for_ready`: while no server
+        can be reached it waits, where it would fail.
         """
         if timeout is not None:
             limit = Deadline.from_timeout(timeout)
             deadline = limit if deadline is None else min(limit, deadline)
-        return ClientStream(
+        call = ClientStream(
             self,
             name,
             cast(Metadata, MultiDict(metadata or ())),
@@ -187,43 +241,19 @@ class Channel(grpclib.client.Channel):
             deadline=deadline,
             compression=self._compression if compression is None else check_encoding(compression),
         )
-
-    def _protocol_factory(self) -> WireProtocol:
-        return WireProtocol(
-            ClientHandler(),
-            self._config,
-            self._h2_config,
-            self._limits,
-            read_buffer=self._read_buffer,
-            on_open=self._connections.add,
-            on_close=self._connections.discard,
-        )
-
-    async def _create_connection(self) -> H2Protocol:
-        try:
-            async with asyncio.timeout(self._connect_timeout):
-                return await super()._create_connection()
-        except TimeoutError as error:
-            reason = f"no answer within {self._connect_timeout:g} s"
-            raise self._unreachable(reason) from error
-        except socket.gaierror as error:
-            raise self._unreachable(f"the host is not known ({error.strerror})") from error
-        except ssl_module.SSLError as error:
-            raise self._unreachable(f"TLS failed ({error})") from error
-        except OSError as error:
-            raise self._unreachable(_reason(error)) from error
-        except (OverflowError, ValueError) as error:
-            raise UsageError(f"{self.target} is not an address: {error}") from error
-
-    def _unreachable(self, reason: str) -> UnavailableError:
-        return UnavailableError(Status.UNAVAILABLE, f"cannot connect to {self.target}: {reason}")
-
-    def _raise_if_closed(self) -> None:
-        if self._closed:
-            raise ClosedError("the channel is closed")
+        call.wait_for_ready = wait_for_ready
+        return call
 
 
-def _reason(error: OSError) -> str:
-    # When a host has several addresses, asyncio puts all their errors into the text of one.
-    numbers = {int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))}
-    return os.strerror(numbers.pop()) if len(numbers) == 1 else str(error)
+def _addresses(
+    host: str | None, port: int | None, target: str | Sequence[str] | None
+) -> tuple[Address, ...]:
+    try:
+        if target is not None:
+            return parse_target(target)
+        if not isinstance(host, str | None):
+            raise ValueError(f"a host is a str, not {host!r}; several addresses are a target")
+        address = Address("127.0.0.1" if host is None else host, 50051 if port is None else port)
+        return (parse_address(str(address)),)
+    except ValueError as error:
+        raise UsageError(str(error)) from None

@@ -61,6 +61,10 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
     _stream: CallStream
     _connection: WireConnection | None = None
 
+    _server = "the server"
+    wait_for_ready = False
+    """Wait, while no server can be reached."""
+
     def __init__(self, *args: Any, compression: str = IDENTITY, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._compression = compression
@@ -127,7 +131,8 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
 
     async def _send_request(self, end: bool) -> None:
         """grpclib's, with compression, and a grpc-timeout that is not rounded down by a second."""
-        protocol = await self._channel.__connect__()
+        protocol = await self._channel.__connect__(wait_for_ready=self.wait_for_ready)
+        self._server = protocol.endpoint.name
         self._connection = protocol.connection
         if protocol.connection.is_closing():  # since it was made
             raise StreamTerminatedError("the connection was lost")
@@ -143,7 +148,7 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
             (":method", "POST"),
             (":scheme", self._channel._scheme),
             (":path", self._method_name),
-            (":authority", self._channel._authority),
+            (":authority", protocol.endpoint.authority),
             ("te", "trailers"),
             ("content-type", content_type),
             ("grpc-accept-encoding", ENCODINGS),
@@ -283,7 +288,8 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
         except GRPCError as error:
             raise self._call_error(error.status, error.message, error.details) from error
         except TimeoutError as error:
-            raise _deadline_over() from error
+            trouble = self._channel.trouble if self._connection is None else None
+            raise _deadline_over(trouble) from error
         except StreamTerminatedError as error:
             raise self._terminated(error) from error
         except H2ProtocolError as error:
@@ -307,17 +313,19 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
             if code == ErrorCodes.CANCEL and self._is_deadline_over():
                 return _deadline_over()
             return call_error(_STATUS_OF_RESET.get(code, Status.INTERNAL), str(error))
-        target = self._channel.target
         if isinstance(error, MalformedError):
-            return PeerProtocolError(Status.INTERNAL, f"the answer of {target} is wrong: {error}")
+            return PeerProtocolError(
+                Status.INTERNAL, f"the answer of {self._server} is wrong: {error}"
+            )
         if self._connection is not None and self._connection.peer_error is not None:
             return PeerProtocolError(
-                Status.INTERNAL, f"{target} does not speak gRPC ({self._connection.peer_error})"
+                Status.INTERNAL,
+                f"{self._server} does not speak gRPC ({self._connection.peer_error})",
             )
         if self._connection is not None and self._connection.goaway is not None:
-            reason = f"{target} ended the connection ({self._connection.goaway})"
+            reason = f"{self._server} ended the connection ({self._connection.goaway})"
             return UnavailableError(Status.UNAVAILABLE, reason)
-        return UnavailableError(Status.UNAVAILABLE, f"the connection to {target} was lost")
+        return UnavailableError(Status.UNAVAILABLE, f"the connection to {self._server} was lost")
 
     def _is_deadline_over(self) -> bool:
         return self._deadline is not None and self._deadline.time_remaining() <= 0
@@ -326,7 +334,7 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
         """h2 will not send on this stream: the call has ended before."""
         if not self._send_request_done:
             return UnavailableError(
-                Status.UNAVAILABLE, f"the connection to {self._channel.target} is closing"
+                Status.UNAVAILABLE, f"the connection to {self._server} is closing"
             )
         try:
             headers = self._stream.trailers or self._stream.headers
@@ -354,8 +362,11 @@ def encode_timeout(seconds: float) -> str:
     return "99999999S"
 
 
-def _deadline_over() -> DeadlineExceededError:
-    return DeadlineExceededError(Status.DEADLINE_EXCEEDED, "the deadline of the call has passed")
+def _deadline_over(trouble: str | None = None) -> DeadlineExceededError:
+    text = "the deadline of the call has passed"
+    return DeadlineExceededError(
+        Status.DEADLINE_EXCEEDED, text if trouble is None else f"{text}: {trouble}"
+    )
 
 
 def _ended() -> ClosedError:

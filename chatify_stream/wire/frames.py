@@ -34,6 +34,7 @@ from .kinds import (
     DATA,
     END_HEADERS,
     END_STREAM,
+    FRAME_KIND,
     GOAWAY,
     GOAWAY_BODY,
     HEADER_SIZE,
@@ -52,9 +53,6 @@ from .states import end_received, stream_opened
 __all__ = ["FrameReader"]
 
 LARGEST_WINDOW = 2**31 - 1
-KIND = 3
-"""The place of a frame's type in its header."""
-
 OURS = (DATA, HEADERS, WINDOW_UPDATE, PING, RST_STREAM, GOAWAY)
 STREAMS_TO_FORGET = 16
 HEADER_BLOCK = (HEADERS, PUSH_PROMISE, CONTINUATION)
@@ -164,9 +162,9 @@ class FrameReader:
         h2 checks a client's preface, but takes what an HTTP/1 or TLS server says for the header
         of a huge frame, and waits for its end.
         """
-        if self._preface_left or len(data) <= position + KIND:
+        if self._preface_left or len(data) <= position + FRAME_KIND:
             return
-        if data[position + KIND] != SETTINGS:
+        if data[position + FRAME_KIND] != SETTINGS:
             if position and not self._to_h2(data[:position]):  # h2 says so if that is wrong
                 return
             raise ProtocolError(f"it began with {data[position : position + 24]!r}")

@@ -8,8 +8,8 @@ Private attributes that the subclasses of this package touch, beside the names i
   `_send_initial_metadata_done`, `_send_message_done`, `_send_trailing_metadata_done`,
   `_send_type`, `_stream`
 - `client.Channel`: `_authority`, `_calls_failed`, `_calls_started`, `_calls_succeeded`, `_codec`,
-  `_config`, `_connected`, `_create_connection`, `_h2_config`, `_last_call_started`, `_loop`,
-  `_path`, `_protocol_factory`, `_scheme`, `_status_details_codec`
+  `_config`, `_connected`, `_last_call_started`, `_loop`, `_scheme`, `_ssl`,
+  `_status_details_codec`
 - `client.Stream`: `_cancel_done`, `_cardinality`, `_channel`, `_codec`, `_deadline`, `_dispatch`,
   `_end_done`, `_messages_received`, `_messages_sent`, `_metadata`, `_method_name`,
   `_process_grpc_status`, `_raise_for_content_type`, `_raise_for_grpc_status`, `_raise_for_status`,

@@ -10,6 +10,7 @@ __all__ = [
     "DATA",
     "END_HEADERS",
     "END_STREAM",
+    "FRAME_KIND",
     "GOAWAY",
     "GOAWAY_BODY",
     "HEADERS",
@@ -38,6 +39,8 @@ PADDED = 0x08
 
 PREFACE_SIZE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 HEADER_SIZE = 9
+FRAME_KIND = 3
+"""The place of a frame's type in its header."""
 STREAM_BITS = 0x7FFFFFFF
 
 _HEADER = struct.Struct(">HBBBL")

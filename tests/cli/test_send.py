@@ -196,6 +196,28 @@ class TestFailures:
             f"Error: UNAVAILABLE: cannot connect to {host}:{refusing_port}: Connection refused\n"
         )
 
+    def test_several_servers(self, refusing_port: int, server: ServerProcess) -> None:
+        """Of several targets the first that works is taken; when none does, each is named."""
+        dead = f"127.0.0.1:{refusing_port}"
+        done = run("send", "--target", f"{dead},{server.address}", "a")
+        assert (done.status, done.stdout) == (0, "Hello a\n")
+        done = run("send", "--target", f"{dead},localhost:{refusing_port}", "a")
+        assert (done.status, done.stdout) == (4, "")
+        assert done.stderr == (
+            "Error: UNAVAILABLE: cannot connect to any of 2 addresses: "
+            f"{dead}: Connection refused; localhost:{refusing_port}: Connection refused\n"
+        )
+
+    def test_waiting_for_ready(self, refusing_port: int) -> None:
+        """With --wait-for-ready a server that is not there is status 3, when the time is over."""
+        dead = f"127.0.0.1:{refusing_port}"
+        done = run("send", "--target", dead, "--wait-for-ready", "--timeout", "0.5", "a")
+        assert (done.status, done.stdout) == (3, "")
+        assert done.stderr == (
+            "Error: DEADLINE_EXCEEDED: the deadline of the call has passed: "
+            f"cannot connect to {dead}: Connection refused\n"
+        )
+
     def test_unknown_host(self) -> None:
         """A host that is not known is status 4."""
         done = run("send", "--target", "host.invalid:1", "a")

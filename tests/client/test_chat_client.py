@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from chatify_stream import (
+    Backoff,
     CancelledCallError,
     Channel,
+    ChannelState,
     ChatClient,
     ChatRsp,
     ChatServer,
@@ -23,6 +26,8 @@ from chatify_stream import (
     UsageError,
 )
 from chatify_stream.server import Handler
+
+from ..wire.peers import refusing
 
 
 @asynccontextmanager
@@ -102,6 +107,38 @@ class TestTalking:
                     assert await chat.receive() == hello(name)
             assert not channel.is_closed
 
+    async def test_several_servers(self, server: ChatServer) -> None:
+        """Of several targets the first that works is taken; a text may have them, too."""
+        with refusing() as dead:
+            live = f"127.0.0.1:{server.port}"
+            for target in (
+                [dead, live],
+                f"{dead}, {live}",
+                (dead, f"dns:///localhost:{server.port}"),
+            ):
+                async with ChatClient(target) as chat:
+                    await chat.send("Ada")
+                    assert await chat.receive() == hello("Ada")
+
+    async def test_waiting_for_the_server(self) -> None:
+        """A client that waits for ready begins when the server comes."""
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+            backoff = Backoff(0.001, maximum=0.01)
+            async with Channel("127.0.0.1", port, backoff=backoff) as channel:
+                chat = ChatClient(channel, wait_for_ready=True)
+                entering = asyncio.create_task(chat.__aenter__())
+                while channel.state is not ChannelState.TRANSIENT_FAILURE:
+                    await asyncio.sleep(0)
+                taken.close()
+                async with ChatServer() as server, asyncio.timeout(10):
+                    await server.start("127.0.0.1", port)
+                    await entering
+                    await chat.send("Ada")
+                    assert await chat.close_and_recv() == hello("Ada")
+                    await chat.__aexit__(None, None, None)
+
     async def test_metadata(self) -> None:
         """Metadata goes with the call; the server's comes with its headers and its status."""
 
@@ -149,6 +186,19 @@ class TestErrors:
         with pytest.raises(UnavailableError, match=r"cannot connect to 127\.0\.0\.1:1: "):
             async with ChatClient("127.0.0.1:1"):
                 raise AssertionError("entered")
+
+    @pytest.mark.parametrize("target", ["", [], ["a:1", 2], 9000, "a:1,b:0"])
+    async def test_no_target(self, target: object) -> None:
+        """What is no address, nor several, is refused when the client is made."""
+        with pytest.raises(UsageError):
+            ChatClient(target)
+
+    async def test_waiting_in_vain(self) -> None:
+        """A client that waits for ready gets its deadline, and what it was waiting for."""
+        with refusing() as dead:
+            with pytest.raises(DeadlineExceededError, match=f"cannot connect to {dead}: "):
+                async with ChatClient(dead, wait_for_ready=True, timeout=0.05):
+                    raise AssertionError("entered")
 
     async def test_the_deadline(self) -> None:
         """A call that takes longer than its timeout ends with the deadline."""

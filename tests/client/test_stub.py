@@ -16,7 +16,10 @@ from chatify_stream import (
     Session,
     Status,
     StatusError,
+    UnavailableError,
 )
+
+from ..wire.peers import refusing
 
 
 @pytest.fixture
@@ -144,3 +147,15 @@ async def test_defaults_of_the_stub(server: ChatServer) -> None:
 async def wait_forever() -> AsyncIterator[ChatReq]:
     await asyncio.sleep(3600)
     yield ChatReq()
+
+
+async def test_waiting_for_ready() -> None:
+    """A stub that waits for ready does not fail while no server can be reached."""
+    with refusing() as dead:
+        async with Channel(target=dead) as channel:
+            with pytest.raises(UnavailableError):
+                async for _ in ServiceStub(channel).chat([]):
+                    pass
+            with pytest.raises(DeadlineExceededError, match="Connection refused"):
+                async for _ in ServiceStub(channel, wait_for_ready=True).chat([], timeout=0.05):
+                    pass

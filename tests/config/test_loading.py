@@ -134,10 +134,12 @@ class TestFile:
             target = "[::1]:1"
             timeout = "none"
             connect_timeout = 1
+            wait_for_ready = true
             [gateway]
             host = "localhost"
             port = 65535
-            target = "chat"
+            target = "chat, [::1]:2"
+            balancing = "round_robin"
             timeout = 1e-3
             grace = 0
             [log]
@@ -171,8 +173,10 @@ class TestFile:
             max_control_backlog=17,
         )
         assert (client.target, client.timeout, client.connect_timeout) == ("[::1]:1", None, 1.0)
+        assert client.wait_for_ready
         gateway = loaded.settings.gateway
-        assert (gateway.host, gateway.port, gateway.target) == ("localhost", 65535, "chat")
+        assert (gateway.host, gateway.port, gateway.target) == ("localhost", 65535, "chat, [::1]:2")
+        assert gateway.balancing == "round_robin"
         assert (gateway.timeout, gateway.grace) == (0.001, 0.0)
         assert loaded.settings.log.level == "error"
         assert loaded.settings.log.format == "json"
@@ -259,7 +263,8 @@ class TestFile:
             ),
             (
                 "[gateway]\nx = 'x'",
-                "gateway.x = 'x' is not a setting; there are host, port, target, timeout, grace",
+                "gateway.x = 'x' is not a setting; there are host, port, target, "
+                "balancing, timeout, grace",
             ),
             ("[servr]\nport = 1", "servr is not a section; did you mean server?"),
             (

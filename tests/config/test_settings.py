@@ -44,9 +44,11 @@ DEFAULTS: dict[str, Any] = {
     "client.target": "localhost:9000",
     "client.timeout": None,
     "client.connect_timeout": 10.0,
+    "client.wait_for_ready": False,
     "gateway.host": "0.0.0.0",
     "gateway.port": 8010,
     "gateway.target": "localhost:9000",
+    "gateway.balancing": "pick_first",
     "gateway.timeout": 2.0,
     "gateway.grace": 10.0,
     "log.level": "info",
@@ -175,9 +177,9 @@ def test_conversion() -> None:
             ClientSettings,
             "target",
             "localhost:0",
-            "it has to be the address of the server, such as \"localhost:9000\" ('localhost:0' is "
-            "not an address: the port '0' is not a number from 1 to 65535; write HOST:PORT, as in "
-            "localhost:9000)",
+            'it has to be the address of the server, such as "localhost:9000", or several with '
+            "commas between them ('localhost:0' is not an address: the port '0' is not a number "
+            "from 1 to 65535; write HOST:PORT, as in localhost:9000)",
         ),
         (
             ClientSettings,

@@ -186,6 +186,37 @@ class TestChatServer:
         ]
         assert len(peers) == 1
 
+    async def test_several(self) -> None:
+        """Of several chat servers the first has all requests, or each in turn."""
+        async with (
+            ChatServer(reply=lambda name: "first") as first,
+            ChatServer(reply=lambda name: "second") as second,
+        ):
+            for each in (first, second):
+                await each.start("127.0.0.1", 0)
+            target = [f"127.0.0.1:{each.port}" for each in (first, second)]
+
+            async def ask(client: httpx.AsyncClient, times: int) -> set[str]:
+                responses = [await client.get("/helloworld/Ada") for _ in range(times)]
+                return {response.json()["message"] for response in responses}
+
+            async with serving(create_app(target, SECONDS)) as client:
+                assert await ask(client, 10) == {"first"}
+            async with serving(create_app(target, SECONDS, "round_robin")) as client:
+                async with asyncio.timeout(SECONDS):
+                    while await ask(client, 2) != {"first", "second"}:
+                        pass
+
+    async def test_one_is_dead(self, refusing_port: int) -> None:
+        """A chat server that is dead is no matter while another is there."""
+        async with ChatServer() as server:
+            await server.start("127.0.0.1", 0)
+            target = f"127.0.0.1:{refusing_port},127.0.0.1:{server.port}"
+            async with serving(create_app(target, SECONDS)) as client:
+                for _ in range(3):
+                    response = await client.get("/helloworld/Ada")
+                    assert response.json() == {"message": "Hello Ada"}
+
     async def test_deadline(self) -> None:
         """The chat server is told how long the caller waits."""
         deadlines = []
@@ -203,7 +234,7 @@ class TestChatServer:
 
 
 class TestApplication:
-    @pytest.mark.parametrize("target", ["", "http://localhost", "localhost:0"])
+    @pytest.mark.parametrize("target", ["", "http://localhost", "localhost:0", "localhost,a:0"])
     def test_bad_target(self, target: str) -> None:
         """A target that is no address is refused when the application is made."""
         with pytest.raises(ValueError, match="is not an address"):

@@ -120,6 +120,39 @@ class TestChatServer:
         ):
             assert ask(gateway) == (504, DEADLINE_PASSED)
 
+    def test_silent_then_there(self) -> None:
+        """A chat server that was silent is 504 once, then 503 at once, until it is there."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            gateway = gateway_process(f"127.0.0.1:{port}", "--timeout", "1")
+            with gateway:
+                assert ask(gateway) == (504, DEADLINE_PASSED)
+                text = f"cannot connect to 127.0.0.1:{port}: no answer within 1 s"
+                while (answer := ask(gateway)) == (504, DEADLINE_PASSED):
+                    pass  # the attempt has not ended yet
+                assert answer == (503, error(503, "UNAVAILABLE", text))
+                silent.close()
+                with ServerProcess("serve", "--port", str(port)):
+                    while (answer := ask(gateway))[0] == 503:
+                        pass
+                    assert answer == greeting("Ada")
+
+    def test_several(self) -> None:
+        """Two chat servers have the requests in turn; when one dies the other has them all."""
+        with (
+            ServerProcess("serve", "--reply", "first") as first,
+            ServerProcess("serve", "--reply", "second") as second,
+            gateway_process(
+                f"{first.address},{second.address}", "--balancing", "round_robin"
+            ) as gateway,
+        ):
+            answers = set()
+            while answers != {"first", "second"}:
+                answers.add(ask(gateway)[1]["message"])
+            first.kill()
+            while [ask(gateway)[1] for _ in range(4)] != [{"message": "second"}] * 4:
+                pass  # it may be noticed late
+
     def test_unknown_host(self) -> None:
         """A target whose name is not known is 503, with the reason."""
         with gateway_process("host.invalid:1") as gateway:

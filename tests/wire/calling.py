@@ -10,6 +10,7 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import RequestReceived
+from h2.settings import SettingCodes, Settings
 
 from chatify_stream.errors import ChatifyError
 from chatify_stream.wire import Cardinality, Channel, ClientStream
@@ -24,7 +25,9 @@ RESPONSE = [(":status", "200"), ("content-type", "application/grpc")]
 
 
 @asynccontextmanager
-async def scripted_server(behave: Behaviour) -> AsyncIterator[Channel]:
+async def scripted_server(
+    behave: Behaviour, *, max_concurrent_streams: int = 100
+) -> AsyncIterator[Channel]:
     """A channel to a server of h2 alone that does `behave` on each request."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -36,6 +39,8 @@ async def scripted_server(behave: Behaviour) -> AsyncIterator[Channel]:
                 normalize_outbound_headers=False,
             )
         )
+        limit = {SettingCodes.MAX_CONCURRENT_STREAMS: max_concurrent_streams}
+        h2.local_settings = Settings(client=False, initial_values=limit)
         h2.initiate_connection()
         writer.write(h2.data_to_send())
         try:

@@ -1,13 +1,29 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
 from chatify_stream.wire import Channel, Server
 
+from .clock import Clock
+from .lookups import LookUps
 from .raw import RawClient, raw_client
 from .services import Echo
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def look_ups(monkeypatch: pytest.MonkeyPatch) -> LookUps:
+    """The look-ups of this test's event loop, which find nothing until they are told."""
+    look_ups = LookUps()
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_ups)
+    return look_ups
 
 
 @pytest.fixture

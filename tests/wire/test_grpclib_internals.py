@@ -69,7 +69,11 @@ def test_imported_names(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["streams", "state_machine", "local_settings", "decoder", "inbound_flow_control_window"]
+    "name",
+    [
+        *("streams", "state_machine", "local_settings", "decoder", "inbound_flow_control_window"),
+        *("remote_settings", "open_outbound_streams", "highest_outbound_stream_id"),
+    ],
 )
 def test_h2_attributes(name: str) -> None:
     """h2's connection still has the attribute."""

@@ -256,7 +256,8 @@ class TestDraining:
         """Our channel lets its open call go on, and makes a new connection for new ones."""
         other = Server([Echo()])
         await other.start("127.0.0.1", 0)
-        async with Channel("127.0.0.1", server.port) as channel:
+        target = [f"127.0.0.1:{server.port}", f"127.0.0.1:{other.port}"]
+        async with Channel(target=target) as channel:
             async with channel.request(
                 "/test.Echo/Echo", Cardinality.STREAM_STREAM, Ask, Answer
             ) as stream:
@@ -265,7 +266,6 @@ class TestDraining:
                 draining = asyncio.create_task(server.drain(60))
                 while channel._connected:
                     await asyncio.sleep(0)
-                channel._port = other.port  # as a load balancer would have it
                 async with channel.request(
                     "/test.Echo/Echo", Cardinality.STREAM_STREAM, Ask, Answer
                 ) as new:

@@ -1,0 +1,89 @@
+"""A dialer whose attempts end when, and as, a test says; no network."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from chatify_stream.wire.connections import Connections
+from chatify_stream.wire.dialing import DialError
+from chatify_stream.wire.failure import Failure
+from chatify_stream.wire.names import Endpoint
+
+__all__ = ["REFUSED", "SILENT", "FakeConnection", "FakeDialer", "settled"]
+
+REFUSED = Failure("Connection refused", is_cheap=True)
+SILENT = Failure("no answer within 10 s")
+
+
+async def settled() -> None:
+    """All that can happen without time or network has happened."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+class FakeConnection:
+    def __init__(self, endpoint: Endpoint, on_lost: Callable[[FakeConnection], None]) -> None:
+        self.endpoint = endpoint
+        self.is_usable = True
+        self.is_unused = False
+        self.room = 1000
+        self.is_closing = False
+        self._on_lost = on_lost
+
+    def __str__(self) -> str:
+        return str(self.endpoint)
+
+    def lose(self) -> None:
+        self.is_usable = False
+        self._on_lost(self)
+
+    def close_when_idle(self) -> None:
+        self.is_closing = True
+        self.is_usable = False
+        self._on_lost(self)
+
+
+class FakeDialer:
+    timeout = 10.0
+
+    def __init__(self) -> None:
+        self.dialled: list[str] = []
+        """All attempts there were, by address."""
+        self._attempts: dict[str, asyncio.Future[None]] = {}
+        self.connections: dict[str, FakeConnection] = {}
+        """The last connection that was made to each address."""
+        self.on_room: Callable[[], None] | None = None
+
+    async def dial(
+        self,
+        endpoint: Endpoint,
+        *,
+        connections: Connections,
+        on_room: Callable[[], None],
+        on_lost: Callable[[FakeConnection], None],
+    ) -> FakeConnection:
+        address = str(endpoint)
+        self.dialled.append(address)
+        self.on_room = on_room
+        self._attempts[address] = asyncio.get_running_loop().create_future()
+        try:
+            await self._attempts[address]
+        finally:
+            del self._attempts[address]
+        connection = self.connections[address] = FakeConnection(endpoint, on_lost)
+        return connection
+
+    @property
+    def under_way(self) -> set[str]:
+        return set(self._attempts)
+
+    async def fail(self, address: str, failure: Failure) -> None:
+        """The attempt that is under way there fails."""
+        self._attempts[address].set_exception(DialError(failure))
+        await settled()
+
+    async def succeed(self, address: str) -> FakeConnection:
+        self._attempts[address].set_result(None)
+        await settled()
+        return self.connections[address]
