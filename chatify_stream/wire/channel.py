@@ -127,9 +127,7 @@ class Channel(grpclib.client.Channel):
         else:
             names = [Name.of_socket(path, self._authority, new_attempts())]
         self._target = ",".join(map(str, names))
-        dialer = Dialer(
-            self._config, timeout=connect_timeout, limits=limits, ssl_context=self._ssl
-        )
+        dialer = Dialer(self._config, timeout=connect_timeout, limits=limits, ssl_context=self._ssl)
         self._pool = Pool(names, BALANCERS[balancing](), dialer, new_attempts)
 
     def __repr__(self) -> str:

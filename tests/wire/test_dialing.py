@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chatify_stream.address import parse_address
-from chatify_stream.wire import Server
+from chatify_stream.wire import CHANNEL_LIMITS, Server
 from chatify_stream.wire.client_protocol import ClientProtocol
 from chatify_stream.wire.connections import Connections
 from chatify_stream.wire.dialing import Dialer, DialError
@@ -33,7 +33,7 @@ class Dialling:
         self._dialer = Dialer(
             Configuration().__for_client__(),
             timeout=timeout,
-            max_message_size=1000,
+            limits=CHANNEL_LIMITS,
             ssl_context=ssl.create_default_context() if tls else None,
         )
 
