@@ -152,7 +152,7 @@ async def test_a_greeting_in_pieces() -> None:
         while not dialling.connections:
             await asyncio.sleep(0)
         (early,) = dialling.connections
-        while early._is_silent:
+        while not early.bytes_received:
             await asyncio.sleep(0)
         assert not early.greeting.done()
         release.set()
