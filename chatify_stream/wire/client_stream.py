@@ -243,6 +243,8 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
 
     async def recv_trailing_metadata(self) -> None:
         """Waits for the status, also before this side has ended its requests."""
+        if self._send_request_done and not self._recv_initial_metadata_done:
+            await self.recv_initial_metadata()
         with self._errors():
             if self._send_request_done:
                 if not self._trailers_only:

@@ -203,6 +203,22 @@ class TestAnswers:
             await stream.send_request()
             assert await stream.recv_message() is None
 
+    @pytest.mark.parametrize("code", [0, 5])
+    async def test_a_status_alone(self, code: int) -> None:
+        """An answer that is nothing but a status is read by whoever asks for just that."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            headers = [*RESPONSE, ("grpc-status", str(code))]
+            h2.send_headers(event.stream_id, headers, end_stream=True)
+
+        async with scripted_server(behave) as channel, call(channel) as stream:
+            await stream.send_request(end=True)
+            if code:
+                with pytest.raises(StatusError):
+                    await stream.recv_trailing_metadata()
+            else:
+                await stream.recv_trailing_metadata()
+
     async def test_1xx(self) -> None:
         """Interim responses come before the answer and mean nothing."""
 
