@@ -48,6 +48,7 @@ class Outbound:
         self._was_scheduled = False
         self._is_lingering = False
         self._is_lost = False
+        self._abortion: asyncio.TimerHandle | None = None
         # The DATA frame that is open: its stream, the place of its header, and its length.
         self._data_stream = 0
         self._data_header = 0
@@ -100,11 +101,11 @@ class Outbound:
 
     def close(self) -> None:
         """Closes when what was gathered has left; a peer that does not read is cut off."""
-        if self._is_lingering:
+        if self._is_lingering or self._is_lost:
             return
         self.flush()
         self._transport.close()
-        self._loop.call_later(LAST_WORDS, self._transport.abort)
+        self._abort_later()
 
     def close_noisy(self) -> None:
         """As `close`, for a peer that goes on sending.
@@ -116,7 +117,7 @@ class Outbound:
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._is_lingering = True
             self._transport.write_eof()
-            self._loop.call_later(LAST_WORDS, self._transport.abort)
+            self._abort_later()
         else:
             self.close()
 
@@ -130,6 +131,8 @@ class Outbound:
     def lost(self) -> None:
         """The connection is gone; asyncio's transport for TLS cannot be asked any more."""
         self._is_lost = True
+        if self._abortion is not None:
+            self._abortion.cancel()
 
     def block(self) -> None:
         """The transport has more than it likes; the peer does not read as fast."""
@@ -173,6 +176,10 @@ class Outbound:
         self._parts[self._data_header] = header
         self._data_stream = 0
         self.data_frames += 1
+
+    def _abort_later(self) -> None:
+        if self._abortion is None:
+            self._abortion = self._loop.call_later(LAST_WORDS, self._transport.abort)
 
     def _count_control(self, size: int) -> None:
         self._control_backlog += size
