@@ -81,7 +81,7 @@ class Server(grpclib.server.Server):
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Host and port of every TCP socket that the server listens on."""
-        sockets = self._server.sockets if isinstance(self._server, asyncio.Server) else ()
+        sockets = getattr(self._server, "sockets", None) or ()  # uvloop has a server of its own
         names = (sock.getsockname() for sock in sockets)
         return [(name[0], name[1]) for name in names if isinstance(name, tuple)]
 
