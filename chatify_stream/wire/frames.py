@@ -53,7 +53,7 @@ from .states import end_received, stream_opened
 __all__ = ["FrameReader"]
 
 LARGEST_WINDOW = 2**31 - 1
-OURS = (DATA, HEADERS, WINDOW_UPDATE, PING, RST_STREAM, GOAWAY)
+OURS = (DATA, HEADERS, WINDOW_UPDATE, PING, RST_STREAM, SETTINGS, GOAWAY)
 STREAMS_TO_FORGET = 16
 HEADER_BLOCK = (HEADERS, PUSH_PROMISE, CONTINUATION)
 RECEIVING = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
@@ -203,6 +203,9 @@ class FrameReader:
             return len(body) == 4 and self._is_over(stream_id)
         if stream_id:
             return False
+        if kind == SETTINGS:  # h2 would have it bear on the windows of closed streams, too
+            self._forget_closed()
+            return False
         if kind == PING:
             return flags == 0 and len(body) == 8 and self._ping(body)
         return len(body) >= 8 and self._goaway(body)
@@ -219,13 +222,17 @@ class FrameReader:
         ):
             return False
         if len(h2.streams) > 2 * len(self._streams) + STREAMS_TO_FORGET:
-            h2.open_inbound_streams  # noqa: B018 - which forgets those that are closed
+            self._forget_closed()
         headers = self._decoder.decode_text(block)
         stream_opened(h2, stream_id, headers, ends=ends)
         self._on_request(stream_id, headers)
         if ends:
             self._on_end(stream_id)
         return True
+
+    def _forget_closed(self) -> None:
+        """h2 does so at each new stream, which takes it longer the more there are."""
+        self._h2.open_inbound_streams  # noqa: B018
 
     def _data(self, stream_id: int, body: bytes, ends: bool) -> bool:
         """What h2 does with plain DATA of an open stream; False when h2 has to decide."""
