@@ -1,7 +1,8 @@
 """Reads the headers of a call, without I/O: what is asked for, or why it cannot be answered.
 
 Rules: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md. Every call gets an answer;
-grpclib left those with a missing `:method`, a malformed `-bin` value or `grpc-timeout` hanging.
+grpclib left those with a missing `:method`, a malformed `-bin` value or a huge `grpc-timeout`
+hanging, and answered others without a content-type.
 """
 
 from __future__ import annotations

@@ -26,7 +26,10 @@ RESPONSE = [(":status", "200"), ("content-type", "application/grpc")]
 
 @asynccontextmanager
 async def scripted_server(
-    behave: Behaviour, *, max_concurrent_streams: int = 100
+    behave: Behaviour,
+    channel_class: Callable[[str, int], Channel] = Channel,
+    *,
+    max_concurrent_streams: int = 100,
 ) -> AsyncIterator[Channel]:
     """A channel to a server of h2 alone that does `behave` on each request."""
 
@@ -56,7 +59,7 @@ async def scripted_server(
 
     listener = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
-    async with Channel("127.0.0.1", port) as channel:
+    async with channel_class("127.0.0.1", port) as channel:
         try:
             yield channel
         finally:

@@ -6,16 +6,22 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import UnionType
 from typing import Any
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import DataReceived, Event
+from h2.events import DataReceived, Event, StreamEnded, TrailersReceived
+
+from .services import Answer
 
 __all__ = [
     "GREETING",
+    "PATIENCE",
+    "ClosedByPeer",
     "FrameClient",
     "RawClient",
+    "answers",
     "frame",
     "frame_client",
     "framed",
@@ -24,6 +30,10 @@ __all__ = [
 ]
 
 PATIENCE = 10.0
+
+
+class ClosedByPeer(AssertionError):
+    """The connection was closed before what was waited for."""
 
 
 def framed(data: bytes, *, compressed: bool = False) -> bytes:
@@ -94,7 +104,7 @@ class RawClient:
     def send_raw(self, data: bytes) -> None:
         self.writer.write(self.h2.data_to_send() + data)
 
-    async def wait_for(self, kind: type[Event], stream_id: int | None = None) -> Any:
+    async def wait_for(self, kind: type[Event] | UnionType, stream_id: int | None = None) -> Any:
         """The first event of this kind that has come, or comes, on the stream."""
         async with asyncio.timeout(PATIENCE):
             while True:
@@ -105,7 +115,7 @@ class RawClient:
                     ):
                         return event
                 if self.closed:
-                    raise AssertionError(f"closed without {kind.__name__}: {self.events}")
+                    raise ClosedByPeer(f"closed without {kind}: {self.events}")
                 await self._read()
 
     async def wait_for_frame(self, kind: int, which: int = 0) -> bytes:
@@ -116,7 +126,7 @@ class RawClient:
                 if len(found) > which:
                     return found[which]
                 if self.closed:
-                    raise AssertionError(f"closed without frame {kind}: {self.received!r}")
+                    raise ClosedByPeer(f"closed without frame {kind}: {self.received!r}")
                 await self._read()
 
     def _without_goaway(self, data: bytes) -> bytes:
@@ -153,6 +163,19 @@ class RawClient:
             for event in self.events
             if isinstance(event, DataReceived) and event.stream_id == stream_id
         )
+
+
+async def answers(client: RawClient, stream_id: int) -> tuple[list[str], str]:
+    """The texts of all answers, and the status, once the stream has ended."""
+    await client.wait_for(StreamEnded, stream_id)
+    trailers = dict((await client.wait_for(TrailersReceived, stream_id)).headers)
+    data = client.data_of(stream_id)
+    texts = []
+    while data:
+        size = int.from_bytes(data[1:5], "big")
+        texts.append(Answer.parse(data[5 : 5 + size]).name)
+        data = data[5 + size :]
+    return texts, trailers["grpc-status"]
 
 
 @asynccontextmanager
@@ -194,7 +217,7 @@ class FrameClient:
                 if len(found) > which:
                     return found[which]
                 if not await self._read():
-                    raise AssertionError(f"closed without frame {kind}: {self.received!r}")
+                    raise ClosedByPeer(f"closed without frame {kind}: {self.received!r}")
 
     async def wait_closed(self) -> None:
         """Reads until the server closes the connection, in whatever way."""
