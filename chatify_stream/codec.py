@@ -21,6 +21,9 @@ TEXT_FIELD = 0x0A
 VARINT, FIXED64, LENGTH_DELIMITED, GROUP, GROUP_END, FIXED32 = range(6)
 DEEPEST_GROUP = 100
 
+LONGEST_VALUE, LONGEST_TAG = 10, 5
+"""Bytes of a varint: of a value, and of a tag or a size."""
+
 
 class ChatCodec(ProtoCodec):
     """The codec of a server or channel that serves Chat; other messages go to betterproto2."""
@@ -80,9 +83,9 @@ def decode_text(data: bytes) -> str:
     text = ""
     position, end = 0, len(data)
     while position < end:
-        tag, position = _varint(data, position)
+        tag, position = _varint(data, position, LONGEST_TAG)
         if tag == TEXT_FIELD:
-            size, position = _varint(data, position)
+            size, position = _varint(data, position, LONGEST_TAG)
             if size > end - position:
                 raise ValueError("it ends in the middle of a text")
             text = data[position : position + size].decode()
@@ -92,9 +95,9 @@ def decode_text(data: bytes) -> str:
     return text
 
 
-def _varint(data: bytes, position: int) -> tuple[int, int]:
+def _varint(data: bytes, position: int, longest: int) -> tuple[int, int]:
     value = 0
-    for index, byte in enumerate(data[position : position + 10]):
+    for index, byte in enumerate(data[position : position + longest]):
         value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
             return value & 0xFFFFFFFFFFFFFFFF, position + index + 1
@@ -108,11 +111,11 @@ def _skip(data: bytes, position: int, tag: int, depth: int) -> int:
     if number >= 2**29 or (number == 0 and depth == 0):
         raise ValueError(f"it has a field with the number {number}")
     if kind == VARINT:
-        return _varint(data, position)[1]
+        return _varint(data, position, LONGEST_VALUE)[1]
     if kind == GROUP:
         return _skip_group(data, position, number, depth + 1)
     if kind == LENGTH_DELIMITED:
-        size, position = _varint(data, position)
+        size, position = _varint(data, position, LONGEST_TAG)
     elif kind in (FIXED64, FIXED32):
         size = 8 if kind == FIXED64 else 4
     else:
@@ -126,7 +129,7 @@ def _skip_group(data: bytes, position: int, number: int, depth: int) -> int:
     if depth > DEEPEST_GROUP:
         raise ValueError("its groups are too deep")
     while True:
-        tag, position = _varint(data, position)
+        tag, position = _varint(data, position, LONGEST_TAG)
         if tag & 7 == GROUP_END:
             if tag >> 3 != number:
                 raise ValueError("the groups in it do not match")

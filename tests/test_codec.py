@@ -85,6 +85,13 @@ messages = st.one_of(
 @example(b"\x0a\x81\x00a")
 @example(b"\xff" * 10 + b"\x01")
 @example(b"\x0a" + b"\xff" * 9 + b"\x01")
+@example(b"\x0a" + b"\x80" * 4 + b"\x00")  # sizes and tags have at most five bytes, ...
+@example(b"\x0a" + b"\x80" * 5 + b"\x00")
+@example(b"\x12" + b"\x80" * 5 + b"\x00")
+@example(b"\x8a" + b"\x80" * 4 + b"\x00\x01a")
+@example(b"\x93" + b"\x80" * 4 + b"\x00\x14")
+@example(b"\x08" + b"\x80" * 9 + b"\x00")  # ... values ten
+@example(b"\x08" + b"\x80" * 10 + b"\x00")
 def test_decoding(data: bytes) -> None:
     """Whatever the bytes: the same text, or refused by both."""
     assert ours(data) == oracle(data)
