@@ -1,6 +1,8 @@
 """What all streams of one HTTP/2 connection share: h2, and the way out.
 
 h2 4.4 answers one stream too many by ending the connection; here that stream alone is refused.
+It keeps every setting that a peer makes up, 65,536 of them in 50 MB, and as large a table of sent
+headers as the peer likes; here what a peer can make a connection keep is bounded.
 """
 
 from __future__ import annotations
@@ -35,14 +37,31 @@ def h2_config(*, client_side: bool) -> H2Configuration:
     )
 
 
+KNOWN_SETTINGS = frozenset(SettingCodes)
+
+LARGEST_TABLE = 4096
+"""Bytes of the headers that are kept to be sent again in one byte; HTTP/2's default."""
+
+
 class _H2Connection(H2Connection):
-    """h2, but for its answer to one stream too many, which is ours (`WireEvents`)."""
+    """h2, bounded; one stream too many is not for it to answer, but for `WireEvents`."""
+
+    MAX_CLOSED_STREAMS = 4096
+    """Streams that are gone and of which h2 knows how they ended; by default it takes 10 MB."""
 
     most_inbound_streams: int
 
     @property
     def open_inbound_streams(self) -> int:
         return min(super().open_inbound_streams, self.most_inbound_streams - 1)
+
+    def _receive_settings_frame(self, frame: Any) -> Any:
+        settings = {code: n for code, n in frame.settings.items() if code in KNOWN_SETTINGS}
+        size = settings.get(SettingCodes.HEADER_TABLE_SIZE)
+        if size is not None:  # the peer's is the largest that is allowed, not one that has to be
+            settings[SettingCodes.HEADER_TABLE_SIZE] = min(size, LARGEST_TABLE)
+        frame.settings = settings
+        return super()._receive_settings_frame(frame)
 
 
 class _Settings(Settings):

@@ -4,8 +4,8 @@ Private attributes that the subclasses of this package touch, beside the names i
 
 - `server.Server`: `_codec`, `_config`, `_h2_config`, `_mapping`, `_protocol_factory`, `_server`,
   `_status_details_codec`
-- `server.Stream`: `_codec`, `_content_type`, `_dispatch`, `_messages_received`, `_recv_type`,
-  `_send_initial_metadata_done`, `_send_message_done`, `_send_trailing_metadata_done`,
+- `server.Stream`: `_cardinality`, `_codec`, `_content_type`, `_dispatch`, `_messages_received`,
+  `_recv_type`, `_send_initial_metadata_done`, `_send_message_done`, `_send_trailing_metadata_done`,
   `_send_type`, `_stream`
 - `client.Channel`: `_authority`, `_calls_failed`, `_calls_started`, `_calls_succeeded`, `_codec`,
   `_config`, `_connected`, `_last_call_started`, `_loop`, `_scheme`, `_ssl`,
@@ -21,7 +21,7 @@ Private attributes that the subclasses of this package touch, beside the names i
 - `utils.Wrapper`: `_error`
 - `events._Dispatch`: `_listeners`
 - `h2.connection.H2Connection`: `_begin_new_stream`, `_inbound_flow_control_window_manager`,
-  `_stream_closed_by`
+  `_receive_settings_frame`, `_stream_closed_by`, `MAX_CLOSED_STREAMS`
 - `h2.settings.Settings`: `_settings`
 - `h2.stream.H2Stream`: `_expected_content_length`, `_inbound_window_manager`
 - `h2.stream.H2StreamStateMachine`: `client`, `headers_received`, `headers_sent`, `state`,

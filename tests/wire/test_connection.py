@@ -1,0 +1,93 @@
+"""Tests of wire/connection.py: what a peer can make a connection keep."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+from grpclib.config import Configuration
+from h2.connection import H2Connection
+from h2.settings import SettingCodes
+from hpack import Encoder
+
+from chatify_stream.wire.connection import LARGEST_TABLE, h2_config, h2_connection
+from chatify_stream.wire.limits import Limits
+
+from .raw import GREETING, frame, request_headers
+
+HEADERS, RST, SETTINGS = 1, 3, 4
+END_STREAM, END_HEADERS = 0x01, 0x04
+MOST_GONE = 4096
+
+
+def server_h2() -> H2Connection:
+    """A server's, with a peer that has said its greeting."""
+    config = Configuration().__for_test__()
+    h2 = h2_connection(h2_config(client_side=False), config, Limits())
+    h2.receive_data(GREETING)
+    h2.data_to_send()
+    return h2
+
+
+def settings(values: dict[int, int]) -> bytes:
+    body = [code.to_bytes(2, "big") + value.to_bytes(4, "big") for code, value in values.items()]
+    return frame(SETTINGS, 0, 0, b"".join(body))
+
+
+def test_settings_that_nobody_knows() -> None:
+    """They are ignored, and not kept."""
+    h2 = server_h2()
+    tracemalloc.start()
+    try:
+        for first in range(10, 60_000, 2000):
+            h2.receive_data(settings(dict.fromkeys(range(first, first + 2000), 1)))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 100_000
+
+
+def test_settings_that_are_known() -> None:
+    """They count, also among others."""
+    h2 = server_h2()
+    h2.receive_data(settings({4: 123, 0x1234: 5, 5: 20_000, 6: 9}))
+    assert h2.remote_settings.initial_window_size == 123
+    assert h2.max_outbound_frame_size == 20_000
+    assert h2.remote_settings.max_header_list_size == 9
+    assert h2.data_to_send() == frame(SETTINGS, 1, 0, b"")
+
+
+def test_a_large_table_of_headers() -> None:
+    """A peer that offers to keep any number of headers does not have us keep them too."""
+    h2 = server_h2()
+    h2.receive_data(settings({SettingCodes.HEADER_TABLE_SIZE: 2**32 - 1}))
+    encoder = Encoder()
+    tracemalloc.start()
+    try:
+        for stream_id in range(1, 201, 2):
+            block = encoder.encode(request_headers())
+            h2.receive_data(frame(HEADERS, END_HEADERS | END_STREAM, stream_id, block))
+            text = f"{stream_id}" * 1000
+            h2.send_headers(stream_id, [(":status", "200"), ("x", text)], end_stream=True)
+            h2.data_to_send()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 100_000
+
+
+def test_a_small_table_of_headers() -> None:
+    """A peer that keeps less than usual is not sent more."""
+    h2 = server_h2()
+    h2.receive_data(settings({SettingCodes.HEADER_TABLE_SIZE: 100}))
+    assert h2.encoder.header_table_size == 100 < LARGEST_TABLE
+
+
+def test_streams_that_are_gone() -> None:
+    """Of streams that ended long ago nothing is kept."""
+    h2 = server_h2()
+    headers = Encoder().encode([(name, value, True) for name, value in request_headers()])
+    for stream_id in range(1, 2 * MOST_GONE + 200, 2):
+        h2.receive_data(
+            frame(HEADERS, END_HEADERS, stream_id, headers) + frame(RST, 0, stream_id, bytes(4))
+        )
+    assert len(h2.streams) + len(h2._closed_streams) <= MOST_GONE + 1
