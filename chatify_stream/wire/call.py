@@ -94,9 +94,14 @@ class ServerStream(Stream[Any, Any]):
         self._compression = name if is_accepted(name, self._accept_encoding) else IDENTITY
 
     async def recv_message(self) -> Any:
-        """The next message, or None after the last one. Cancelled, it loses nothing."""
+        """The next message, or None after the last one. Cancelled, it loses nothing.
+
+        Raises `StatusError` for a message that cannot be read, and where there is none although
+        the method takes one.
+        """
         data = await self._stream.recv_frame()
         if data is None:
+            self._check_number()
             return None
         message = self._codec.decode(data, self._recv_type)
         (message,) = await self._dispatch.recv_message(message)
@@ -127,6 +132,8 @@ class ServerStream(Stream[Any, Any]):
             messages = self._decode_until_an_error(encoded, decode)
         self._messages_received += len(messages)
         self._stream.connection.messages_received += len(messages)
+        if not messages:
+            self._check_number()
         return messages
 
     def _decode_until_an_error(self, encoded: list[bytes], decode: Callable[[bytes], T]) -> list[T]:
@@ -142,6 +149,13 @@ class ServerStream(Stream[Any, Any]):
                 self._unreadable = error
                 break
         return messages
+
+    def _check_number(self) -> None:
+        """At the end of the requests: a unary one has to have come."""
+        if not self._cardinality.client_streaming and not self._messages_received:
+            raise StatusError(
+                Status.UNIMPLEMENTED, "the method takes one message, and the call has none"
+            )
 
     async def send_messages(self, messages: Iterable[Any]) -> None:
         """Sends messages that follow each other, as `send_message` would one after the other.

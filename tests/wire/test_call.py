@@ -148,6 +148,28 @@ async def test_a_unary_handler_without_an_answer(channel: Channel, service: Echo
     assert (caught.status, caught.message) == (Status.INTERNAL, "the handler sent no message")
 
 
+async def take_one(stream: ServerStream) -> None:
+    await stream.recv_message()
+
+
+async def take_all(stream: ServerStream) -> None:
+    await stream.recv_messages()
+
+
+@pytest.mark.parametrize("handler", [take_one, take_all])
+async def test_a_unary_call_without_a_message(
+    client: RawClient, service: Echo, handler: Handler, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is the client's fault: it is told so, and nothing is logged as ours."""
+    service.handler = handler
+    client.h2.send_headers(1, request_headers("/test.Echo/One"), end_stream=True)
+    client.flush()
+    headers = dict((await client.wait_for(ResponseReceived, 1)).headers)
+    assert headers["grpc-status"] == str(Status.UNIMPLEMENTED.value)
+    assert headers["grpc-message"] == "the method takes one message, and the call has none"
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
 async def test_a_handler_that_ends_early(client: RawClient, service: Echo, server: Server) -> None:
     """A handler may end before the client does: the status goes out, and the stream is reset."""
 
