@@ -9,6 +9,7 @@ is given up was reset with NO_ERROR instead of CANCEL.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ from .stream import CallStream, GivenUpError, MalformedError, StreamResetError
 from .wrapper import CallWrapper
 
 __all__ = ["ClientStream", "encode_timeout"]
+
+log = logging.getLogger(__name__)
 
 # https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors
 _STATUS_OF_RESET: dict[int, Status] = {
@@ -278,7 +281,13 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
 
     def _process_grpc_status(self, headers_map: dict[str, str]) -> tuple[Status, str | None, Any]:
         with _not_grpc():
-            return super()._process_grpc_status(headers_map)
+            try:
+                return super()._process_grpc_status(headers_map)
+            except ValueError as error:
+                # Details that are not base64: the status and its text still count.
+                log.warning("the details of a status cannot be read: %s", error)
+                del headers_map["grpc-status-details-bin"]
+                return super()._process_grpc_status(headers_map)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -101,10 +101,9 @@ class WireEvents(EventsProcessor):
     def end(self, stream_id: int) -> None:
         """The peer has ended a stream."""
         self.connection.streams_succeeded += 1
-        stream = cast("CallStream | None", self.streams.get(stream_id))
+        stream = self.streams.get(stream_id)
         if stream is not None:
-            stream.remote_ended = True
-            stream.inbox.eof()
+            stream.__ended__()
 
     def process_ping_ack_received(self, event: PingAckReceived) -> None:
         super().process_ping_ack_received(event)

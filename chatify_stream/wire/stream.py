@@ -29,6 +29,7 @@ from .compression import IDENTITY, compress_frames
 from .flag import Flag
 from .grpclib_internals import EventsProcessor, H2Stream, Headers
 from .inbox import Inbox
+from .response import readable
 from .states import send_headers
 
 __all__ = ["CallStream", "GivenUpError", "MalformedError", "StreamResetError", "error_name"]
@@ -62,7 +63,7 @@ class StreamResetError(StreamTerminatedError):
 
 
 class MalformedError(StreamTerminatedError):
-    """The peer sent header fields that HTTP/2 forbids, so this side has reset the stream."""
+    """The peer sent header fields that HTTP/2 or gRPC forbids; this side resets the stream."""
 
 
 class GivenUpError(StreamTerminatedError):
@@ -98,6 +99,13 @@ class CallStream(H2Stream):
         super().init_stream(stream_id, connection)
         self.inbox = Inbox(partial(connection.ack, stream_id), connection.limits.max_message_size)
         self.buffer = self.inbox  # type: ignore[assignment] # which has all that grpclib uses
+
+    async def recv_headers(self) -> Headers:
+        return _readable(await super().recv_headers())
+
+    async def recv_trailers(self) -> Headers:
+        """What the peer ended the stream with; nothing if it did so without trailers."""
+        return _readable(await super().recv_trailers())
 
     async def recv_frame(self) -> bytes | None:
         """The bytes of the next message; None after the last one.
@@ -249,6 +257,14 @@ class CallStream(H2Stream):
             raise StreamTerminatedError("the connection was lost")
         return release
 
+    def __ended__(self) -> None:
+        """The peer has ended the stream."""
+        self.remote_ended = True
+        self.inbox.eof()
+        if self.trailers is None:  # and none will come: nobody shall wait for them
+            self.trailers = []
+            self.trailers_received.set()
+
     def terminate(self, error: StreamTerminatedError) -> None:
         """The peer, or the loss of the connection, has ended the stream."""
         if self.remote_ended and self._h2_connection.config.client_side:
@@ -266,3 +282,10 @@ class CallStream(H2Stream):
         if self.wrapper is not None:
             # Soon, not now: the task that runs here is on its way out with its own exception.
             asyncio.get_running_loop().call_soon(self.wrapper.cancel, GivenUpError())
+
+
+def _readable(headers: Headers) -> Headers:
+    try:
+        return readable(headers)
+    except ValueError as error:
+        raise MalformedError(str(error)) from error

@@ -30,6 +30,8 @@ from .calling import RESPONSE, call, failure, scripted_server
 from .raw import framed, request_headers
 from .services import Answer, Ask, Echo
 
+ANSWER = framed(bytes(Answer(name="Ada")))
+
 
 class TestResets:
     @pytest.mark.parametrize(
@@ -176,6 +178,76 @@ class TestAnswers:
             error = await failure(channel)
         assert type(error) is UnavailableError
         assert str(error).endswith(r"ended the connection (ENHANCE_YOUR_CALM: too_many_pings \xff)")
+
+    @pytest.mark.parametrize("count", [0, 1, 2])
+    async def test_no_status(self, count: int) -> None:
+        """An answer that ends without trailers is the peer's mistake, and nobody waits for them."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            h2.send_headers(event.stream_id, RESPONSE, end_stream=not count)
+            if count:
+                h2.send_data(event.stream_id, ANSWER * count, end_stream=True)
+
+        received = []
+        async with scripted_server(behave) as channel:
+            with pytest.raises(PeerProtocolError, match="Missing grpc-status header"):
+                async with asyncio.timeout(10), call(channel) as stream:
+                    await stream.send_request(end=True)
+                    while (message := await stream.recv_message()) is not None:
+                        received.append(message.name)
+        assert received == ["Ada"] * count
+
+    @pytest.mark.parametrize("value", ["A", "AAA,AAAAA", "!!!!", "é"])
+    @pytest.mark.parametrize("where", ["headers", "trailers", "trailers alone"])
+    async def test_metadata_that_cannot_be_read(self, where: str, value: str) -> None:
+        """Binary metadata that is not base64 is the peer's mistake, which the error names."""
+        wrong = ("raw-bin", value.encode("latin-1"))
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            trailers = [("grpc-status", "0")]
+            if where == "trailers alone":
+                h2.send_headers(event.stream_id, [*RESPONSE, *trailers, wrong], end_stream=True)
+            elif where == "trailers":
+                h2.send_headers(event.stream_id, RESPONSE)
+                h2.send_headers(event.stream_id, [*trailers, wrong], end_stream=True)
+            else:
+                h2.send_headers(event.stream_id, [*RESPONSE, wrong])
+
+        async with scripted_server(behave) as channel:
+            with pytest.raises(PeerProtocolError, match="of raw-bin is not valid base64"):
+                async with call(channel) as stream:
+                    await stream.send_request(end=True)
+                    while await stream.recv_message() is not None:
+                        pass
+
+    async def test_binary_values_in_one_field(self) -> None:
+        """Values that share a field are taken apart, padded or not."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            h2.send_headers(event.stream_id, [*RESPONSE, ("raw-bin", "AA==,/w,AAA")])
+            trailers = [("grpc-status", "0"), ("raw-bin", "/w"), ("raw-bin", "AA")]
+            h2.send_headers(event.stream_id, trailers, end_stream=True)
+
+        async with scripted_server(behave) as channel, call(channel) as stream:
+            await stream.send_request(end=True)
+            assert await stream.recv_message() is None
+            await stream.recv_trailing_metadata()
+            assert stream.initial_metadata.getall("raw-bin") == [b"\0", b"\xff", b"\0\0"]
+            assert stream.trailing_metadata.getall("raw-bin") == [b"\xff", b"\0"]
+
+    @pytest.mark.parametrize("details", ["A", "é"])
+    async def test_details_that_cannot_be_read(self, details: str) -> None:
+        """The status and its text still count."""
+        status = [("grpc-status", "5"), ("grpc-message", "gone")]
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            fields = [*status, ("grpc-status-details-bin", details.encode("latin-1"))]
+            h2.send_headers(event.stream_id, [*RESPONSE, *fields], end_stream=True)
+
+        async with scripted_server(behave) as channel:
+            error = await failure(channel)
+        assert type(error) is StatusError
+        assert (error.status, error.message, error.details) == (Status.NOT_FOUND, "gone", None)
 
     async def test_http_1(self) -> None:
         """A server that speaks HTTP/1.1 is told apart from one that is not there."""
