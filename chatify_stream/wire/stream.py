@@ -7,7 +7,8 @@ What grpclib 0.4.9 does wrong, and this subclass does right:
   all others from being served;
 - two messages sent at once mixed their bytes;
 - a send that was cancelled in its middle left half a message on the wire;
-- a send on a stream that had been closed waited for ever.
+- a send on a stream that had been closed waited for ever, and so did a call that was not let open
+  its stream when the connection was lost.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from grpclib.const import Status
 from grpclib.exceptions import StreamTerminatedError
 from h2.connection import ConnectionState
 from h2.errors import ErrorCodes
-from h2.exceptions import StreamClosedError
+from h2.exceptions import StreamClosedError, TooManyStreamsError
 from h2.stream import StreamState
 
 from ..errors import StatusError
@@ -251,10 +252,26 @@ class CallStream(H2Stream):
         *,
         _processor: EventsProcessor,
     ) -> Callable[[], None]:
-        release = await super().send_request(headers, end_stream, _processor=_processor)
-        if self.connection.is_closing():  # lost while this call waited for its turn
-            release()
-            raise StreamTerminatedError("the connection was lost")
+        """Opens the call once the peer allows one more, and returns what releases its stream.
+
+        Raises `StreamTerminatedError` when the connection is lost before that.
+        """
+        connection, h2 = self.connection, self._h2_connection
+        while True:
+            await connection.write_ready.wait()
+            if connection.is_closing():
+                raise StreamTerminatedError("the connection was lost")
+            stream_id = h2.get_next_available_stream_id()
+            try:
+                h2.send_headers(stream_id, headers, end_stream=end_stream)
+                break
+            except TooManyStreamsError:
+                connection.stream_close_waiter.clear()
+                await connection.stream_close_waiter.wait()
+        self.init_stream(stream_id, connection)
+        release = _processor.register(self)
+        self._transport.write(h2.data_to_send())
+        connection.headers_send_process()
         return release
 
     def __ended__(self) -> None:

@@ -1,13 +1,16 @@
-"""Tests of wire/stream.py: messages are whole, reads lose nothing, and nobody starves."""
+"""Tests of wire/stream.py: messages are whole, reads lose nothing, and nobody waits in vain."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
+from grpclib.events import SendRequest, listen
 from h2.events import StreamEnded
 
-from chatify_stream.errors import CancelledCallError, StatusError
+from chatify_stream.errors import CancelledCallError, StatusError, UnavailableError
 from chatify_stream.wire import Cardinality, Channel, Limits, Server, ServerStream, Status
 from chatify_stream.wire.stream import FRAMES_IN_A_ROW
 
@@ -16,6 +19,55 @@ from .services import Answer, Ask, Echo
 
 ADA = bytes(Ask(service="Ada"))
 BOB = bytes(Ask(service="Bob"))
+
+
+class TestOpening:
+    """Two calls were given the same connection, whose server takes one of them at a time."""
+
+    async def test_in_turn(self, service: Echo) -> None:
+        """The second is opened when the first has ended."""
+        async with one_at_a_time(service) as (_, channel), asyncio.timeout(10):
+            assert await asyncio.gather(open_one(channel), open_one(channel)) == ["a", "a"]
+
+    async def test_the_connection_is_lost_meanwhile(self, service: Echo) -> None:
+        """The second is UNAVAILABLE when its turn cannot come any more."""
+
+        async def handler(stream: ServerStream) -> None:
+            await asyncio.Event().wait()
+
+        service.handler = handler
+        async with one_at_a_time(service) as (server, channel), asyncio.timeout(10):
+            calls = [asyncio.create_task(open_one(channel)) for _ in range(2)]
+            await service.started.wait()
+            for connection in server._connections:
+                connection.abort()
+            errors = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(error) for error in errors] == [UnavailableError, UnavailableError]
+
+
+@asynccontextmanager
+async def one_at_a_time(service: Echo) -> AsyncIterator[tuple[Server, Channel]]:
+    """A server that takes one call at a time, and a channel whose calls begin two at a time."""
+    barrier = asyncio.Barrier(2)
+
+    async def wait(event: SendRequest) -> None:
+        await barrier.wait()
+
+    server = Server([service], limits=Limits(max_concurrent_streams=1))
+    await server.start("127.0.0.1", 0)
+    async with Channel("127.0.0.1", server.port) as channel:
+        await channel.connect()
+        listen(channel, SendRequest, wait)
+        yield server, channel
+    server.close()
+    await server.wait_closed()
+
+
+async def open_one(channel: Channel) -> str:
+    request = channel.request("/test.Echo/Run", Cardinality.STREAM_STREAM, Ask, Answer)
+    async with request as stream:
+        await stream.send_message(Ask(service="a"), end=True)
+        return (await stream.recv_message()).name
 
 
 class TestSending:
