@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import os
 import random
-from pathlib import Path
 
 import pytest
-from grpclib.protocol import Stream as H2Stream
+from grpclib.protocol import Stream
 
 from chatify_stream import CallError, Channel, ChatClient, ChatServer, ServiceStub
 
-DESCRIPTORS = Path("/proc/self/fd")
+from .footprint import descriptors, held
 
 STREAMS = 500
 
@@ -43,21 +40,12 @@ async def use(channel: Channel, chance: random.Random) -> None:
             pass
 
 
-def streams() -> list[H2Stream]:
-    gc.collect()
-    return [each for each in gc.get_objects() if isinstance(each, H2Stream)]
-
-
-def descriptors() -> int:
-    return len(os.listdir(DESCRIPTORS))
-
-
 @pytest.mark.parametrize("seed", range(3))
 async def test_streams_at_random(seed: int) -> None:
     """500 streams opened, used and cancelled at random leave nothing behind."""
     chance = random.Random(seed)
-    earlier = streams()  # of other tests, whose failures pytest keeps
-    before = descriptors() if DESCRIPTORS.exists() else 0
+    earlier = held(Stream)  # of other tests, whose failures pytest keeps
+    before = descriptors()
     async with ChatServer() as server:
         await server.start("127.0.0.1", 0)
         channels = [Channel("127.0.0.1", server.port) for _ in range(5)]
@@ -92,9 +80,8 @@ async def test_streams_at_random(seed: int) -> None:
             await channel.wait_closed()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     await asyncio.sleep(0)
-    if DESCRIPTORS.exists():
-        assert descriptors() == before
-    assert [each for each in streams() if not any(each is other for other in earlier)] == []
+    assert descriptors() == before
+    assert [each for each in held(Stream) if not any(each is other for other in earlier)] == []
 
 
 async def test_the_stub_leaves_no_task() -> None:
