@@ -109,7 +109,7 @@ class LimitSettings(_Section):
         10.0, Seconds(none=True), "Seconds for the preface and SETTINGS of a new connection."
     )
     first_call_timeout: float | None = _setting(
-        10.0, Seconds(none=True), "Seconds for the first call of a new connection."
+        60.0, Seconds(none=True), "Seconds for the first call of a new connection."
     )
     keepalive_time: float | None = _setting(
         30.0, Seconds(none=True), "Seconds of silence after which a client is sent a PING."
@@ -118,7 +118,7 @@ class LimitSettings(_Section):
         10.0, Seconds(), "Seconds for the client to say anything after that PING."
     )
     write_timeout: float | None = _setting(
-        10.0, Seconds(none=True), "Seconds without progress for a client that does not read."
+        30.0, Seconds(none=True), "Seconds without progress for a client that does not read."
     )
     max_connection_age: float | None = _setting(
         None,
@@ -132,7 +132,9 @@ class LimitSettings(_Section):
         (100, 10.0), _RATE, "PING frames of one connection, with no messages between them."
     )
     resets: tuple[int, float] = _setting(
-        (1000, 100.0), _RATE, "Open streams that a client resets, or makes the server reset."
+        (1000, 100.0),
+        _RATE,
+        "Calls that a client resets within a second, or makes the server reset.",
     )
     settings: tuple[int, float] = _setting((100, 10.0), _RATE, "SETTINGS frames of one connection.")
     glitches: tuple[int, float] = _setting(

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -52,6 +52,8 @@ log = logging.getLogger(__name__)
 
 RESET = "RESET"
 SHUTTING_DOWN = "the server is shutting down"
+CLOSING = "the connection is being closed: calls are to be made on a new one"
+TOO_OLD = "the connection has reached its age: the call may be made on a new one"
 
 
 T = TypeVar("T")
@@ -252,7 +254,7 @@ class Services:
     calls: set[asyncio.Task[None]] = field(default_factory=set)
     """The tasks of all open calls, on all connections."""
     ended: Counter[str] = field(default_factory=Counter)
-    """How many calls have ended, by the name of the status sent; `RESET` for those without one."""
+    """How many calls have ended: by the name of the status sent, RESET without one, HTTP pages."""
 
 
 @dataclass(frozen=True)
@@ -268,21 +270,20 @@ class Calls(AbstractHandler):
     def __init__(self, services: Services) -> None:
         self._services = services
         self._tasks: dict[H2Stream, asyncio.Task[None]] = {}
-        self._refusing = False
+        self._refusal: str | None = None
+        self._ending: str | None = None
 
     def accept(
         self, stream: H2Stream, headers: Headers, release_stream: Callable[[], None]
     ) -> None:
-        task = asyncio.get_running_loop().create_task(
-            self._serve(stream, headers, is_refused=self._refusing)
-        )
+        task = asyncio.get_running_loop().create_task(self._serve(stream, headers, self._refusal))
         self._tasks[stream] = task
         self._services.calls.add(task)
         task.add_done_callback(partial(self._ended, stream, release_stream))
 
-    def refuse(self) -> None:
+    def refuse(self, reason: str) -> None:
         """From now on new calls are answered UNAVAILABLE."""
-        self._refusing = True
+        self._refusal = self._refusal or reason
 
     def cancel(self, stream: H2Stream) -> None:
         """The peer has reset the stream."""
@@ -295,14 +296,13 @@ class Calls(AbstractHandler):
         for stream, task in self._tasks.items():
             _cancel(stream, task)
 
-    def end(self) -> None:
-        """Ends every open call UNAVAILABLE, because the server shuts down."""
-        error = UnavailableError(Status.UNAVAILABLE, SHUTTING_DOWN)
-        for stream, task in self._tasks.items():
-            if stream.wrapper is None:
-                task.cancel()
-            else:
-                stream.wrapper.cancel(error)
+    def end(self, reason: str = SHUTTING_DOWN) -> None:
+        """Ends every open call UNAVAILABLE, and refuses new ones."""
+        self._ending = reason
+        self.refuse(reason)
+        for stream in self._tasks:
+            if stream.wrapper is not None:  # one that has not begun yet is refused when it does
+                stream.wrapper.cancel(UnavailableError(Status.UNAVAILABLE, reason))
 
     def _ended(
         self, stream: H2Stream, release: Callable[[], None], task: asyncio.Task[None]
@@ -317,20 +317,22 @@ class Calls(AbstractHandler):
             stream.reset_nowait(ErrorCodes.CANCEL if task.cancelled() else ErrorCodes.NO_ERROR)
         release()
 
-    async def _serve(self, h2_stream: H2Stream, headers: Headers, *, is_refused: bool) -> None:
+    async def _serve(self, h2_stream: H2Stream, headers: Headers, refusal: str | None) -> None:
         services = self._services
         found = find_page(headers, services.pages)
         if found is not None:
-            await _show(h2_stream, *found)
+            page, with_body = found
+            await _show(h2_stream, page, with_body)
+            services.ended[f"HTTP {page.status}"] += 1
             return
         subtype = services.codec.__content_subtype__
         try:
             request = read_request(headers, services.methods, subtype)
-            if is_refused:
-                raise RefusalError(Status.UNAVAILABLE, SHUTTING_DOWN)
-        except RefusalError as refusal:
-            await _refuse(h2_stream, refusal, subtype)
-            services.ended[refusal.status.name] += 1
+            if reason := refusal or self._ending:
+                raise RefusalError(Status.UNAVAILABLE, reason)
+        except RefusalError as error:
+            await _refuse(h2_stream, error, subtype)
+            services.ended[error.status.name] += 1
             return
         method = services.methods[request.method]
         stream = ServerStream(
@@ -435,7 +437,8 @@ async def _end(stream: ServerStream, outcome: _Outcome) -> None:
 async def _show(stream: H2Stream, page: Page, with_body: bool) -> None:
     await stream.send_headers(page.headers, end_stream=not with_body)
     if with_body:
-        await stream.send_data(page.body, end_stream=True)
+        with suppress(StatusError):  # the peer does not read it
+            await stream.send_data(page.body, end_stream=True)
 
 
 async def _refuse(stream: H2Stream, refusal: RefusalError, subtype: str) -> None:

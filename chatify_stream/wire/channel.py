@@ -30,6 +30,7 @@ from .client_protocol import ClientProtocol
 from .client_stream import ClientStream
 from .codec import ProtoCodec, StatusDetailsCodec
 from .compression import IDENTITY, check_encoding
+from .connection import DEFAULT_CONFIG
 from .connectivity import ChannelState
 from .dialing import Dialer
 from .grpclib_internals import (
@@ -115,7 +116,7 @@ class Channel(grpclib.client.Channel):
             codec=codec or ProtoCodec(),
             status_details_codec=status_details_codec or StatusDetailsCodec(),
             ssl=ssl,
-            config=config,
+            config=config or DEFAULT_CONFIG,
         )
         self._compression = check_encoding(compression)
 

@@ -36,8 +36,8 @@ from ..errors import (
 )
 from .compression import ENCODINGS, IDENTITY, frame
 from .connection import WireConnection
-from .grpclib_internals import GRPC_CONTENT_TYPE, USER_AGENT, CodecBase, encode_metadata
-from .stream import CallStream, GivenUpError, MalformedError, StreamResetError
+from .grpclib_internals import GRPC_CONTENT_TYPE, USER_AGENT, CodecBase, Headers, encode_metadata
+from .stream import CallStream, GivenUpError, GoingAwayError, MalformedError, StreamResetError
 from .wrapper import CallWrapper
 
 __all__ = ["ClientStream", "encode_timeout"]
@@ -134,12 +134,26 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
 
     async def _send_request(self, end: bool) -> None:
         """grpclib's, with compression, and a grpc-timeout that is not rounded down by a second."""
-        protocol = await self._channel.__connect__(wait_for_ready=self.wait_for_ready)
-        self._server = protocol.endpoint.name
-        self._connection = protocol.connection
-        if protocol.connection.is_closing():  # since it was made
-            raise StreamTerminatedError("the connection was lost")
-        stream = protocol.connection.create_stream(wrapper=self._wrapper)
+        while True:
+            protocol = await self._channel.__connect__(wait_for_ready=self.wait_for_ready)
+            self._server = protocol.endpoint.name
+            self._connection = protocol.connection
+            stream = protocol.connection.create_stream(wrapper=self._wrapper)
+            headers = await self._request_headers(protocol.endpoint.authority)
+            try:
+                self._release_stream = await stream.send_request(
+                    headers, end_stream=end, _processor=protocol.processor
+                )
+                break
+            except GoingAwayError:  # while it waited for its turn
+                continue
+        stream.encoding = self._compression
+        self._stream = stream
+        self.peer = stream.connection.get_peer()
+        self._send_request_done = True
+        self._end_done = end
+
+    async def _request_headers(self, authority: str) -> Headers:
         content_type = content_type_of(self._codec)
         (metadata,) = await self._dispatch.send_request(
             self._metadata,
@@ -151,7 +165,7 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
             (":method", "POST"),
             (":scheme", self._channel._scheme),
             (":path", self._method_name),
-            (":authority", protocol.endpoint.authority),
+            (":authority", authority),
             ("te", "trailers"),
             ("content-type", content_type),
             ("grpc-accept-encoding", ENCODINGS),
@@ -165,14 +179,7 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
             headers.extend(encode_metadata(metadata))
         except (TypeError, ValueError) as error:
             raise UsageError(str(error)) from error
-        self._release_stream = await stream.send_request(
-            headers, end_stream=end, _processor=protocol.processor
-        )
-        stream.encoding = self._compression
-        self._stream = stream
-        self.peer = stream.connection.get_peer()
-        self._send_request_done = True
-        self._end_done = end
+        return headers
 
     async def send_message(self, message: Any, *, end: bool = False) -> None:
         if self._recv_trailing_metadata_done:
@@ -216,7 +223,7 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
             await self.recv_initial_metadata()
         if self._stream.inbox.has_compressed:
             await asyncio.sleep(0)  # inflating takes time
-        data = self._frame_that_came()
+        data = self._frame_that_came() if self._stream.may_take() else None
         if data is None:
             with self._errors():
                 data = await self._recv_frame()
@@ -328,6 +335,9 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
             return PeerProtocolError(
                 Status.INTERNAL, f"the answer of {self._server} is wrong: {error}"
             )
+        if self._connection is not None and self._connection.peer_excess is not None:
+            reason = f"{self._server} sent more than is allowed ({self._connection.peer_excess})"
+            return UnavailableError(Status.UNAVAILABLE, reason)
         if self._connection is not None and self._connection.peer_error is not None:
             return PeerProtocolError(
                 Status.INTERNAL,

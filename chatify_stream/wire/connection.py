@@ -22,7 +22,7 @@ from .limits import Limits
 from .outbound import Outbound
 from .stream import CallStream
 
-__all__ = ["WireConnection", "h2_config", "h2_connection"]
+__all__ = ["DEFAULT_CONFIG", "WireConnection", "h2_config", "h2_connection"]
 
 
 def h2_config(*, client_side: bool) -> H2Configuration:
@@ -36,6 +36,14 @@ def h2_config(*, client_side: bool) -> H2Configuration:
         normalize_outbound_headers=False,
     )
 
+
+STREAM_WINDOW = 4 * 1024 * 1024
+CONNECTION_WINDOW = 4 * STREAM_WINDOW
+"""Bytes that may wait for readers. A stream that nobody reads does not hold up the others."""
+
+DEFAULT_CONFIG = Configuration(
+    http2_stream_window_size=STREAM_WINDOW, http2_connection_window_size=CONNECTION_WINDOW
+)
 
 KNOWN_SETTINGS = frozenset(SettingCodes)
 
@@ -108,6 +116,12 @@ class WireConnection(Connection):
     peer_error: str | None = None
     """How the peer broke HTTP/2, when it did."""
 
+    is_going_away = False
+    """The peer takes no new calls on this connection."""
+
+    peer_excess: str | None = None
+    """Of what the peer sent more than the limits allow, when it did."""
+
     goaway: str | None = None
     """Why the peer ended the connection, when it said so."""
 
@@ -119,8 +133,9 @@ class WireConnection(Connection):
         self.stream_close_waiter = Flag()  # type: ignore[assignment]
         self.outbound = outbound
         self.limits = limits
-        self.blocked: dict[int, CallStream] = {}
-        """The streams that wait for a larger window, by id."""
+        # Those that wait for a larger window, their own or the connection's, by id.
+        self._own_blocked: dict[int, CallStream] = {}
+        self._all_blocked: dict[int, CallStream] = {}
 
     def create_stream(
         self, *, stream_id: int | None = None, wrapper: Wrapper | None = None
@@ -148,9 +163,23 @@ class WireConnection(Connection):
                 self.outbound.write(window_update(stream_id, increment))
 
     def window_updated(self, stream_id: int) -> None:
-        """Wakes the streams that a larger window, of one stream or of all (0), may help."""
-        if stream_id == 0:
-            for stream in self.blocked.values():
+        """Wakes a stream that a larger window, its own or that of all (0), may help.
+
+        Of those that wait for the window of all, one at a time: it may have room for no more.
+        """
+        if stream_id:
+            if (stream := self._own_blocked.get(stream_id)) is not None:
                 stream.window_updated.set()
-        elif stream_id in self.blocked:
-            self.blocked[stream_id].window_updated.set()
+        elif self._all_blocked:
+            next(iter(self._all_blocked.values())).window_updated.set()
+
+    def wait_for_window(self, stream: CallStream, *, is_own: bool) -> None:
+        """Until `waited_for_window` the stream is woken when its own, or any, window grows."""
+        (self._own_blocked if is_own else self._all_blocked)[stream.id] = stream
+
+    def waited_for_window(self, stream: CallStream) -> None:
+        self._own_blocked.pop(stream.id, None)
+        self._all_blocked.pop(stream.id, None)
+        if self._all_blocked and self._connection.outbound_flow_control_window > 0:
+            # Once this one has taken what it needs; if nothing is left, that one waits on.
+            asyncio.get_running_loop().call_soon(self.window_updated, 0)

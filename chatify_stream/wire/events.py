@@ -80,12 +80,18 @@ class WireEvents(EventsProcessor):
                 self._reset(stream_id, ErrorCodes.PROTOCOL_ERROR)
                 return
             self._sound_headers = headers
-        if len(self.streams) >= self.connection.limits.max_concurrent_streams:
+        limit = self.connection.limits.max_concurrent_streams
+        if len(self.streams) >= limit and not self._has_room(limit):
             self._reset(stream_id, ErrorCodes.REFUSED_STREAM)
             return
         self._on_call()
         stream = self.connection.create_stream(stream_id=stream_id)
         self.handler.accept(stream, headers, self.register(stream))
+
+    def _has_room(self, limit: int) -> bool:
+        """Handlers that are still on their way out do not count, within reason."""
+        is_open = sum(stream.closable for stream in self.streams.values())
+        return is_open < limit and len(self.streams) < 2 * limit
 
     def process_response_received(self, event: ResponseReceived) -> None:
         if not self._is_malformed(event.stream_id, response_fault(cast(Headers, event.headers))):

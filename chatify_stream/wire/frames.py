@@ -19,6 +19,7 @@ tests/wire/test_frames.py feeds the same frames, cut at random places, to this a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -55,6 +56,10 @@ __all__ = ["FrameReader"]
 LARGEST_WINDOW = 2**31 - 1
 OURS = (DATA, HEADERS, WINDOW_UPDATE, PING, RST_STREAM, SETTINGS, GOAWAY)
 STREAMS_TO_FORGET = 16
+
+RAPID = 1.0
+"""Seconds: a call that is reset earlier counts, for it may have cost its peer nothing."""
+
 HEADER_BLOCK = (HEADERS, PUSH_PROMISE, CONTINUATION)
 RECEIVING = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
 USABLE = (*RECEIVING, StreamState.HALF_CLOSED_REMOTE)
@@ -79,6 +84,7 @@ class FrameReader:
         on_window: Callable[[int], None],
         on_late_data: Callable[[int, int], None],
         on_ping: Callable[[bytes], None],
+        clock: Callable[[], float] = time.monotonic,
         on_goaway: Callable[[int, int, bytes], bool],
     ) -> None:
         """`streams`: by id, those whose `buffer` (an `Inbox`) takes data.
@@ -106,6 +112,7 @@ class FrameReader:
         self._on_late_data = on_late_data
         self._on_ping = on_ping
         self._on_goaway = on_goaway
+        self._clock = clock
         self._rest = b""
         self._preface_left = 0 if h2.config.client_side else PREFACE_SIZE
         self._is_greeted = False
@@ -178,7 +185,13 @@ class FrameReader:
             if size > self._max_header_block_size:
                 raise FloodError(f"headers of more than {self._max_header_block_size} bytes")
             self._header_block = None if flags & END_HEADERS else size
-        is_open = stream_id in self._streams or stream_id > self._h2.highest_inbound_stream_id
+        stream = self._streams.get(stream_id)
+        if kind == RST_STREAM and stream is not None:
+            # Who has tried a call for a while may give it up; a server may end any (8.1).
+            if not self._h2.config.client_side and self._clock() < stream.created + RAPID:
+                self._budget.spend("resets")
+            return
+        is_open = stream is not None or stream_id > self._h2.highest_inbound_stream_id
         self._budget.frame(kind, flags, body, is_open=is_open)
 
     def _is_closed(self) -> bool:

@@ -55,7 +55,7 @@ class Limits:
     handshake_timeout: float | None = 10.0
     """For TLS, and then for the preface and SETTINGS."""
 
-    first_call_timeout: float | None = 10.0
+    first_call_timeout: float | None = 60.0
     """For the first call of a connection; without one it is closed as in a drain."""
 
     keepalive_time: float | None = 30.0
@@ -64,7 +64,7 @@ class Limits:
     keepalive_timeout: float = 10.0
     """For the peer to say anything after that PING; a dead one is cut off."""
 
-    write_timeout: float | None = 10.0
+    write_timeout: float | None = 30.0
     """For a peer that does not read: a call for which nothing can be sent ends RESOURCE_EXHAUSTED.
 
     When nothing can be sent to any of its calls, its connection is cut off.
@@ -80,7 +80,7 @@ class Limits:
     """PING frames with no messages between them."""
 
     resets: Rate = Rate(1000, 100.0)
-    """Open streams that the peer resets, or makes this side reset."""
+    """Calls that the peer resets within a second, and streams that it makes this side reset."""
 
     settings: Rate = Rate(100, 10.0)
     """SETTINGS frames."""

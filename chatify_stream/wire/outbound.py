@@ -13,7 +13,12 @@ peer is not read from while too many of them wait.
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
 
 from .kinds import DATA, frame_header
 
@@ -29,11 +34,17 @@ MOST_GATHERED = 64 * 1024
 class Outbound:
     """Gathers what is written to one connection."""
 
-    def __init__(self, transport: asyncio.Transport, max_control_backlog: int) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, max_control_backlog: int, write_timeout: float | None
+    ) -> None:
         """`max_control_backlog`: bytes that are not messages and wait for the peer to read.
 
         From a quarter of it on the peer is not read from; past it the connection is cut off.
+        `write_timeout`: seconds that a peer may read nothing when the connection is closed.
         """
+        self._write_timeout = write_timeout
+        self.is_backlog_full = False
+        """The connection was cut off because too many answers waited."""
         self._transport = transport
         self._max_control_backlog = max_control_backlog
         self._control_backlog = 0
@@ -102,12 +113,13 @@ class Outbound:
             self._transport.write(data)
 
     def close(self) -> None:
-        """Closes when what was gathered has left; a peer that does not read is cut off."""
+        """Closes when what was gathered has left; a peer that reads nothing of it is cut off."""
         if self._is_lingering or self._is_lost:
             return
         self.flush()
         self._transport.close()
-        self._abort_later()
+        if self._write_timeout is not None and self.unsent:
+            self._abort_later(self._write_timeout)
 
     def close_noisy(self) -> None:
         """As `close`, for a peer that goes on sending.
@@ -119,7 +131,7 @@ class Outbound:
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._is_lingering = True
             self._transport.write_eof()
-            self._abort_later()
+            self._abort_later(LAST_WORDS, whatever=True)
         else:
             self.close()
 
@@ -154,6 +166,24 @@ class Outbound:
             return 0
         return self._size + self._transport.get_write_buffer_size()
 
+    @property
+    def unread(self) -> int:
+        """As `unsent`, with what the system holds for the peer.
+
+        It takes that in large steps, so `unsent` says little about whether a slow peer reads.
+        """
+        return self.unsent + self._in_the_system()
+
+    def _in_the_system(self) -> int:
+        sock = self._transport.get_extra_info("socket")
+        if sys.platform == "win32" or sock is None or self._is_lost:
+            return 0
+        try:
+            answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+        except OSError:
+            return 0
+        return int.from_bytes(answer, sys.byteorder)
+
     def is_closing(self) -> bool:
         return self._is_lingering or self._transport.is_closing()
 
@@ -179,13 +209,21 @@ class Outbound:
         self._data_stream = 0
         self.data_frames += 1
 
-    def _abort_later(self) -> None:
-        if self._abortion is None:
-            self._abortion = self._loop.call_later(LAST_WORDS, self._transport.abort)
+    def _abort_later(self, timeout: float, *, whatever: bool = False) -> None:
+        """Cuts the peer off in so many seconds, unless it has read something until then."""
+
+        def abort(unread: int) -> None:
+            if not whatever and self.unread < unread:
+                self._abort_later(timeout)
+            else:
+                self._transport.abort()
+
+        self._abortion = self._loop.call_later(timeout, abort, self.unread)
 
     def _count_control(self, size: int) -> None:
         self._control_backlog += size
         if self._control_backlog > self._max_control_backlog:
+            self.is_backlog_full = True
             self.abort()
         elif self._control_backlog > self._max_control_backlog // 4:
             self._transport.pause_reading()

@@ -90,14 +90,17 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         self._is_open = False
         self._is_draining = False
         self._is_last_call_in = False
-        self.is_going_away = False
-        """The peer takes no new calls on this connection."""
         self._address: str | None = None
-        self._traffic_at_ping = (-1, -1)
+        self._traffic_at_ping = (-1, -1, -1)
         self._timer: asyncio.TimerHandle | None = None
         self.bytes_received = 0
         self.ended_by: str | None = None
         """Why this side ended the connection, when a limit or the peer's fault was the reason."""
+
+    @property
+    def is_going_away(self) -> bool:
+        """The peer takes no new calls on this connection."""
+        return self.connection.is_going_away
 
     @property
     def is_idle(self) -> bool:
@@ -132,7 +135,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
             transport.abort()
             return
         limits = self._limits
-        outbound = Outbound(transport, limits.max_control_backlog)
+        outbound = Outbound(transport, limits.max_control_backlog, limits.write_timeout)
         h2 = h2_connection(self.h2_config, self.config, limits)
         self.connection = WireConnection(h2, outbound, self.config, limits)
         budget = FrameBudget(limits, self._loop.time)
@@ -163,7 +166,8 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
             on_goaway=self._goaway_received,
         )
         self.connection.flush()
-        self.connection.initialize()
+        if self.h2_config.client_side:  # grpclib's own keepalive; a server's is in `liveness`
+            self.connection.initialize()
         self._watch()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -190,9 +194,12 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         """Ends the connection, and tells the peer what it did."""
         # On a client's side its calls say so, too.
         level = logging.DEBUG if self.h2_config.client_side else logging.INFO
-        log.log(level, "a connection is closed because the peer broke HTTP/2: %s", error)
+        log.log(level, "%s broke HTTP/2, its connection is closed: %s", self._address, error)
         self.ended_by = str(error) if isinstance(error, FloodError) else "protocol_error"
-        self.connection.peer_error = str(error)
+        if isinstance(error, FloodError):
+            self.connection.peer_excess = str(error)
+        else:
+            self.connection.peer_error = str(error)
         self._say_goaway(error.error_code, str(error))
         self.connection.outbound.close_noisy()
         self.processor.close("the peer broke HTTP/2")
@@ -216,7 +223,8 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         grpc-go sends one with nearly every message, to measure the connection.
         """
         outbound = self.connection.outbound
-        traffic = (self._reader.data_frames, outbound.data_frames)
+        calls = self.connection.streams_started
+        traffic = (self._reader.data_frames, outbound.data_frames, calls)
         if traffic == self._traffic_at_ping:
             self._budget.spend("pings")
         self._traffic_at_ping = traffic
@@ -230,7 +238,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         super().pause_writing()
         outbound = self.connection.outbound
         outbound.block()
-        self._liveness.blocked(self._loop.time(), outbound.unsent)
+        self._liveness.blocked(self._loop.time(), outbound.unread)
         self._watch()
 
     def resume_writing(self) -> None:
@@ -252,16 +260,17 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         outbound = self.connection.outbound
         if outbound.is_closing():
             return
-        verdict = self._liveness.verdict(self._loop.time(), outbound.unsent)
+        verdict = self._liveness.verdict(self._loop.time(), outbound.unread)
         if verdict is Verdict.PING:
             outbound.write(ping(KEEPALIVE_PING))
         elif verdict in (Verdict.DRAIN_IDLE, Verdict.DRAIN_OLD):
+            self.ended_by = verdict.value
             self.drain(verdict.value)
         elif verdict is Verdict.END_OLD:
             self._on_too_old()
             self.close_when_idle()
         elif verdict is not Verdict.KEEP:
-            log.info("a connection is cut off: %s", verdict.value)
+            log.info("the connection of %s is cut off: %s", self._address, verdict.value)
             self.ended_by = verdict.name.lower()
             self.abort()
             return
@@ -272,6 +281,8 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
             return
         self._is_open = False
         self.connection.outbound.lost()
+        if self.connection.outbound.is_backlog_full:
+            self.ended_by = "max_control_backlog"
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
@@ -315,7 +326,8 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
             text = reason[:MOST_OF_A_REASON].decode("ascii", "backslashreplace")
             self.connection.goaway = f"{name}: {text}" if text else name
             return False
-        self.is_going_away = True
+        self.connection.is_going_away = True
+        self.connection.stream_close_waiter.set()  # for those who wait to open a call on it
         if self.h2_config.client_side:  # a client's GOAWAY is about pushes, which there are none of
             for stream_id, stream in list(self.processor.streams.items()):
                 if stream_id > last_stream_id:

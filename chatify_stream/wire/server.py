@@ -15,9 +15,9 @@ from typing import Any, cast
 import grpclib.server
 
 from ..errors import ListenError, UsageError
-from .call import Calls, Services
+from .call import CLOSING, SHUTTING_DOWN, TOO_OLD, Calls, Services
 from .codec import ProtoCodec, StatusDetailsCodec
-from .connection import h2_config
+from .connection import DEFAULT_CONFIG, h2_config
 from .connections import LAST_WORDS, Connections
 from .grpclib_internals import CodecBase, Configuration, StatusDetailsCodecBase
 from .limits import Limits
@@ -58,7 +58,7 @@ class Server(grpclib.server.Server):
             handlers,
             codec=codec or ProtoCodec(),
             status_details_codec=status_details_codec or StatusDetailsCodec(),
-            config=config,
+            config=config or DEFAULT_CONFIG,
         )
         self._h2_config = h2_config(client_side=False)
         self._services = Services(
@@ -232,8 +232,8 @@ class Server(grpclib.server.Server):
             read_buffer=self._read_buffer,
             on_open=self._connection_opened,
             on_close=self._connection_closed,
-            on_last_call=calls.refuse,
-            on_too_old=calls.end,
+            on_last_call=lambda: calls.refuse(CLOSING if self._accepting else SHUTTING_DOWN),
+            on_too_old=lambda: calls.end(TOO_OLD),
         )
 
     def _connection_opened(self, connection: WireProtocol, address: str | None) -> bool:

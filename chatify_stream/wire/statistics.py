@@ -68,7 +68,10 @@ class ServerStatistics:
     calls_opened: int
 
     calls_ended: Mapping[str, int]
-    """By the name of the status that this side gave them; RESET for those without one."""
+    """By the name of the status that this side gave them; RESET for those without one.
+
+    Plain pages are there by their status, such as `HTTP 200`.
+    """
 
     messages_received: int
     messages_sent: int

@@ -33,9 +33,19 @@ from .inbox import Inbox
 from .response import readable
 from .states import send_headers
 
-__all__ = ["CallStream", "GivenUpError", "MalformedError", "StreamResetError", "error_name"]
+__all__ = [
+    "CallStream",
+    "GivenUpError",
+    "GoingAwayError",
+    "MalformedError",
+    "StreamResetError",
+    "error_name",
+]
 
 SENDING = (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
+
+MOST_AT_ONCE = 64 * 1024
+"""Bytes that are sent without a look at how much the transport holds already."""
 
 FRAMES_IN_A_ROW = 128
 """After how many messages a reader or sender lets others run.
@@ -67,6 +77,10 @@ class MalformedError(StreamTerminatedError):
     """The peer sent header fields that HTTP/2 or gRPC forbids; this side resets the stream."""
 
 
+class GoingAwayError(StreamTerminatedError):
+    """The call has to be opened on another connection."""
+
+
 class GivenUpError(StreamTerminatedError):
     """This side has reset the stream."""
 
@@ -93,6 +107,8 @@ class CallStream(H2Stream):
         self.headers_received = Flag()  # type: ignore[assignment]
         self.trailers_received = Flag()  # type: ignore[assignment]
         self._sending = asyncio.Lock()
+        self._senders = 0
+        """Those who send, or wait to."""
         self._frames_in_a_row = 0
         self._sends_in_a_row = 0
 
@@ -107,6 +123,11 @@ class CallStream(H2Stream):
     async def recv_trailers(self) -> Headers:
         """What the peer ended the stream with; nothing if it did so without trailers."""
         return _readable(await super().recv_trailers())
+
+    def may_take(self) -> bool:
+        """A message may be taken without `recv_frame`; False when it is time to let others run."""
+        self._frames_in_a_row += 1
+        return self._frames_in_a_row <= FRAMES_IN_A_ROW
 
     async def recv_frame(self) -> bytes | None:
         """The bytes of the next message; None after the last one.
@@ -144,13 +165,20 @@ class CallStream(H2Stream):
         if self.encoding != IDENTITY:
             data = compress_frames(data, self.encoding)
             self._sends_in_a_row = FRAMES_IN_A_ROW  # that took time, which others may need
-        if self._sends_in_a_row >= FRAMES_IN_A_ROW:
-            self._sends_in_a_row = 0
-            await asyncio.sleep(0)
-        self._sends_in_a_row += 1
-        if not end_stream and not self._sending.locked() and self._send_now(data):
+        elif not end_stream and self.send_data_in_turn(data):
             return
+        self._senders += 1
+        try:
+            await self._send_in_order(data, end_stream)
+        finally:
+            self._senders -= 1
+
+    async def _send_in_order(self, data: bytes, end_stream: bool) -> None:
         async with self._sending:
+            if self._sends_in_a_row >= FRAMES_IN_A_ROW:
+                self._sends_in_a_row = 0
+                await asyncio.sleep(0)
+            self._sends_in_a_row += 1
             sent = 0
             try:
                 while True:
@@ -161,6 +189,7 @@ class CallStream(H2Stream):
                     if (is_last and end_stream) or not self._send_now(chunk):
                         self._h2_connection.send_data(self.id, chunk, end_stream and is_last)
                         self._transport.write(self._h2_connection.data_to_send())
+                        self.connection.outbound.data_frames += 1
                     if is_last:
                         return
             except BaseException as error:
@@ -171,7 +200,7 @@ class CallStream(H2Stream):
 
     def send_data_nowait(self, data: bytes) -> bool:
         """As `send_data`, if that would not have to wait; False when nothing has been sent."""
-        if self.encoding != IDENTITY or self._sending.locked():
+        if self.encoding != IDENTITY or self._senders:
             return False
         return not data or self._send_now(data)
 
@@ -195,7 +224,7 @@ class CallStream(H2Stream):
             or stream.state_machine.state not in SENDING
             or size > stream.outbound_flow_control_window
             or size > h2.outbound_flow_control_window
-            or size > h2.max_outbound_frame_size
+            or size > MOST_AT_ONCE
             or not connection.write_ready.is_set()
             or connection.is_closing()
             or h2.state_machine.state is ConnectionState.CLOSED
@@ -203,12 +232,18 @@ class CallStream(H2Stream):
             return False
         stream.outbound_flow_control_window -= size
         h2.outbound_flow_control_window -= size
-        connection.outbound.write_data(self.id, data, h2.max_outbound_frame_size)
+        most = h2.max_outbound_frame_size
+        if size <= most:
+            connection.outbound.write_data(self.id, data, most)
+        else:
+            for start in range(0, size, most):
+                connection.outbound.write_data(self.id, data[start : start + most], most)
         connection.data_send_process()
         return True
 
     async def _writable(self, size: int) -> int:
         """Waits until at least one of `size` bytes can be sent; says how many, in one frame."""
+        deadline: float | None = None
         while True:
             await self.connection.write_ready.wait()
             if self._transport.is_closing():
@@ -218,18 +253,28 @@ class CallStream(H2Stream):
             window = self._h2_connection.local_flow_control_window(self.id)
             if window > 0:
                 return min(size, window, self._h2_connection.max_outbound_frame_size)
+            if deadline is None and (limit := self.connection.limits.write_timeout) is not None:
+                deadline = asyncio.get_running_loop().time() + limit
             self.window_updated.clear()
-            self.connection.blocked[self.id] = self
-            limit = self.connection.limits.write_timeout
+            is_own = self.window <= 0
+            self.connection.wait_for_window(self, is_own=is_own)
             try:
-                async with asyncio.timeout(limit):
+                # The window of the connection may be taken by calls that others do not read.
+                async with asyncio.timeout_at(deadline if is_own else None):
                     await self.window_updated.wait()
             except TimeoutError:
+                limit = self.connection.limits.write_timeout
                 raise StatusError(
                     Status.RESOURCE_EXHAUSTED, f"nothing was read for {limit:g} s"
                 ) from None
             finally:
-                del self.connection.blocked[self.id]
+                self.connection.waited_for_window(self)
+
+    @property
+    def window(self) -> int:
+        """Bytes that the peer takes on this stream; the connection may take fewer."""
+        stream = self._h2_connection.streams.get(self.id)
+        return 0 if stream is None else stream.outbound_flow_control_window
 
     async def send_headers(self, headers: Headers, end_stream: bool = False) -> None:
         await self.connection.write_ready.wait()
@@ -254,13 +299,16 @@ class CallStream(H2Stream):
     ) -> Callable[[], None]:
         """Opens the call once the peer allows one more, and returns what releases its stream.
 
-        Raises `StreamTerminatedError` when the connection is lost before that.
+        Raises `StreamTerminatedError` when the connection is lost before that, and
+        `GoingAwayError` when the peer takes no more calls on it.
         """
         connection, h2 = self.connection, self._h2_connection
         while True:
             await connection.write_ready.wait()
             if connection.is_closing():
                 raise StreamTerminatedError("the connection was lost")
+            if connection.is_going_away:
+                raise GoingAwayError
             stream_id = h2.get_next_available_stream_id()
             try:
                 h2.send_headers(stream_id, headers, end_stream=end_stream)
@@ -281,6 +329,11 @@ class CallStream(H2Stream):
         if self.trailers is None:  # and none will come: nobody shall wait for them
             self.trailers = []
             self.trailers_received.set()
+
+    def reset_nowait(self, error_code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
+        """grpclib's, which forgets to send it while the peer does not read."""
+        self._h2_connection.reset_stream(self.id, error_code=error_code)
+        self._transport.write(self._h2_connection.data_to_send())
 
     def terminate(self, error: StreamTerminatedError) -> None:
         """The peer, or the loss of the connection, has ended the stream."""

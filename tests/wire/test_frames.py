@@ -48,6 +48,7 @@ class Buffer:
 @dataclass
 class Call:
     buffer: Buffer
+    created: float = 0.0
 
 
 def server_h2() -> H2Connection:

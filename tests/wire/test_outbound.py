@@ -54,12 +54,12 @@ class Transport:
         return 7
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return name
+        return None if name == "socket" else name
 
 
 def make() -> tuple[Outbound, Transport]:
     transport = Transport()
-    return Outbound(transport, MAX_BACKLOG), transport
+    return Outbound(transport, MAX_BACKLOG, 30.0), transport
 
 
 def frames_of(data: bytes) -> list[tuple[int, bytes]]:
