@@ -251,6 +251,7 @@ class Services:
     status_details_codec: StatusDetailsCodecBase | None
     dispatch: DispatchServerEvents
     pages: Pages
+    max_header_list_size: int
     calls: set[asyncio.Task[None]] = field(default_factory=set)
     """The tasks of all open calls, on all connections."""
     ended: Counter[str] = field(default_factory=Counter)
@@ -327,7 +328,9 @@ class Calls(AbstractHandler):
             return
         subtype = services.codec.__content_subtype__
         try:
-            request = read_request(headers, services.methods, subtype)
+            request = read_request(
+                headers, services.methods, subtype, services.max_header_list_size
+            )
             if reason := refusal or self._ending:
                 raise RefusalError(Status.UNAVAILABLE, reason)
         except RefusalError as error:

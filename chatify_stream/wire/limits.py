@@ -41,7 +41,10 @@ class Limits:
     """Of a message that is received; past it the call ends RESOURCE_EXHAUSTED."""
 
     max_header_list_size: int = 16 * 1024
-    """Of the headers of a call, encoded and decoded (RFC 9113, 6.5.2)."""
+    """Of the headers of a call (RFC 9113, 6.5.2); past it the call ends RESOURCE_EXHAUSTED.
+
+    Of four times as much its connection is ended, which has to decode them all.
+    """
 
     max_concurrent_streams: int = 1000
     """On one connection; one more is REFUSED_STREAM."""
@@ -93,6 +96,11 @@ class Limits:
 
     From a quarter of it on the peer is not read from; past it the connection is cut off.
     """
+
+    @property
+    def most_headers(self) -> int:
+        """Of one header block, encoded or decoded, whatever is done with it."""
+        return 4 * self.max_header_list_size
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

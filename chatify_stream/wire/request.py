@@ -56,8 +56,20 @@ class RefusalError(Exception):
         self.headers = headers or []
 
 
-def read_request(headers: Headers, methods: Container[str], content_subtype: str) -> Request:
-    """Raises `RefusalError` for a call that cannot be answered."""
+def read_request(
+    headers: Headers, methods: Container[str], content_subtype: str, max_size: int
+) -> Request:
+    """Raises `RefusalError` for a call that cannot be answered.
+
+    `max_size`: bytes of all headers, as RFC 9113 counts them (6.5.2).
+    """
+    size = sum([len(name) + len(value) + 32 for name, value in headers])
+    if size > max_size:
+        raise RefusalError(
+            Status.RESOURCE_EXHAUSTED,
+            f"the headers of the call have {size} bytes; at most {max_size} are taken",
+            http_status=431,
+        )
     fields = dict(headers)
 
     if fields.get(":method") != "POST":

@@ -61,14 +61,15 @@ class Server(grpclib.server.Server):
             config=config or DEFAULT_CONFIG,
         )
         self._h2_config = h2_config(client_side=False)
+        self._limits = limits or Limits()
         self._services = Services(
             self._mapping,
             self._codec,
             self._status_details_codec,
             self.__dispatch__,
             pages or {},
+            self._limits.max_header_list_size,
         )
-        self._limits = limits or Limits()
         self._connections = Connections(
             self._limits.max_connections, self._limits.max_connections_per_address
         )

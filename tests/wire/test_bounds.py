@@ -181,12 +181,12 @@ async def test_a_header_block_that_is_too_large(frames: int) -> None:
     """Headers are refused by their size as they are sent, in however many frames."""
     async with scene(Limits(max_header_list_size=4000)) as here:
         async with frame_client(here.server.port) as attacker:
-            part = bytes(8000 // frames)
+            part = bytes(16384 if frames == 1 else 5000)
             attacker.send(frame(HEADERS, 0, 1, part))
             attacker.send(frame(CONTINUATION, 0, 1, part) * (frames - 1))
             assert said(await attacker.wait_for(GOAWAY)) == (
                 ErrorCodes.ENHANCE_YOUR_CALM,
-                "headers of more than 4000 bytes",
+                "headers of more than 16000 bytes",
             )
             await attacker.wait_closed()
 
@@ -202,8 +202,21 @@ async def test_a_header_list_that_is_too_large() -> None:
             attacker.send(frame(HEADERS, END_HEADERS, 1, first + again * 900))
             code, reason = said(await attacker.wait_for(GOAWAY))
             assert code == ErrorCodes.ENHANCE_YOUR_CALM
-            assert "A header list larger than 4000" in reason
+            assert "A header list larger than 16000" in reason
             await attacker.wait_closed()
+
+
+async def test_a_call_with_large_headers() -> None:
+    """Headers over the limit, but not by far, cost their call alone."""
+    async with scene(Limits(max_header_list_size=4000)) as here:
+        async with frame_client(here.server.port) as client:
+            client.send(headers(1))
+            client.send(headers(3, x="y" * 5000))
+            answer = dict(Decoder().decode(await client.wait_for(HEADERS, 3)))
+            assert (answer[":status"], answer["grpc-status"]) == ("431", "8")
+            assert "at most 4000 are taken" in answer["grpc-message"]
+            client.send(frame(DATA, END_STREAM, 1, ADA))
+            assert await client.wait_for(DATA, 1) == ANSWER
 
 
 async def test_streams() -> None:

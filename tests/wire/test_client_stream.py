@@ -437,7 +437,7 @@ class TestUse:
 def test_timeouts_are_never_shortened(seconds: float) -> None:
     """The server waits at least as long as the client, and not a part in ten thousand longer."""
     request = read_request(
-        request_headers(grpc_timeout=encode_timeout(seconds)), {"/test.Echo/Echo"}, "proto"
+        request_headers(grpc_timeout=encode_timeout(seconds)), {"/test.Echo/Echo"}, "proto", 2**20
     )
     assert request.deadline is not None
     # Reading it takes a moment, which the deadline already lacks.

@@ -18,13 +18,13 @@ METHODS = {"/test.Echo/Echo"}
 
 def refusal(headers: list[tuple[str, str]]) -> RefusalError:
     with pytest.raises(RefusalError) as caught:
-        read_request(headers, METHODS, "proto")
+        read_request(headers, METHODS, "proto", 2**20)
     return caught.value
 
 
 def test_a_plain_call() -> None:
     """A call with nothing but what gRPC asks for has no deadline and no metadata."""
-    request = read_request(request_headers(), METHODS, "proto")
+    request = read_request(request_headers(), METHODS, "proto", 2**20)
     assert request.method == "/test.Echo/Echo"
     assert request.deadline is None
     assert request.user_agent is None
@@ -42,7 +42,7 @@ def test_the_method_is_post(method: str | None) -> None:
 )
 def test_good_content_types(content_type: str) -> None:
     """application/grpc is taken with and without its subtype."""
-    request = read_request(request_headers(content_type=content_type), METHODS, "proto")
+    request = read_request(request_headers(content_type=content_type), METHODS, "proto", 2**20)
     assert request.content_type == content_type
 
 
@@ -76,7 +76,7 @@ def test_unknown_methods(path: str | None) -> None:
 )
 def test_good_timeouts(timeout: str, seconds: float) -> None:
     """grpc-timeout sets the deadline, in each of its units."""
-    request = read_request(request_headers(grpc_timeout=timeout), METHODS, "proto")
+    request = read_request(request_headers(grpc_timeout=timeout), METHODS, "proto", 2**20)
     assert request.deadline is not None
     remaining = request.deadline.time_remaining()
     assert max(0, seconds - 5) <= remaining <= seconds
@@ -100,7 +100,7 @@ def test_metadata() -> None:
         ("room", "two"),
         ("raw-bin", base64.b64encode(b"\x00\xff").decode()),
     ]
-    request = read_request(headers, METHODS, "proto")
+    request = read_request(headers, METHODS, "proto", 2**20)
     assert list(request.metadata.items()) == [
         ("room", "one"),
         ("room", "two"),
@@ -112,7 +112,7 @@ def test_metadata() -> None:
 def test_binary_values_in_one_header() -> None:
     """Values joined by commas, as a proxy may do, are taken apart."""
     headers = [*request_headers(), ("raw-bin", "AA==,/w")]
-    metadata = read_request(headers, METHODS, "proto").metadata
+    metadata = read_request(headers, METHODS, "proto", 2**20).metadata
     assert metadata.getall("raw-bin") == [b"\x00", b"\xff"]
 
 
