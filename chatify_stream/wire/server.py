@@ -99,7 +99,7 @@ class Server(grpclib.server.Server):
         return len(self._connections)
 
     def statistics(self) -> ServerStatistics:
-        """What the server has done so far."""
+        """What the server has done so far, on all connections, those that are closed included."""
         connections, services = self._connections, self._services
         totals = replace(self._closed)
         for connection in connections:
@@ -119,7 +119,7 @@ class Server(grpclib.server.Server):
         )
 
     def connection_statistics(self) -> list[ConnectionStatistics]:
-        """Those of each connection that is open."""
+        """What each connection that is open has done so far, in the order in which they came."""
         return [connection.statistics() for connection in self._connections]
 
     @property

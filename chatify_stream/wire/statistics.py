@@ -41,7 +41,9 @@ class ConnectionStatistics:
     messages_received: int
     messages_sent: int
     bytes_received: int
+
     bytes_sent: int
+    """Those that were handed to the transport, which may still wait in it; without TLS's own."""
 
     bytes_unsent: int
     """Which wait for the peer to read."""
@@ -76,12 +78,14 @@ class ServerStatistics:
     messages_received: int
     messages_sent: int
     bytes_received: int
+
     bytes_sent: int
+    """As each connection counts them."""
 
 
 @dataclass
 class Totals:
-    """Of connections that are closed."""
+    """Sums over connections: those that were added, open or closed."""
 
     streams_opened: int = 0
     messages_received: int = 0
