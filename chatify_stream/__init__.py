@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ._version import __version__
 from .client import Backoff, Channel, ChannelState, ChatClient, ServiceStub
+from .codec import frame_text
 from .errors import (
     CallError,
     CancelledCallError,
@@ -52,4 +53,5 @@ __all__ = [
     "UnavailableError",
     "UsageError",
     "__version__",
+    "frame_text",
 ]

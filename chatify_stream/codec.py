@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .errors import UsageError
 from .messages.service.v1 import ChatReq, ChatRsp
 from .wire import ProtoCodec, frame
 
@@ -69,8 +70,14 @@ _HEADS = tuple(frame(b"\x0a%c" % size + bytes(size))[:-size] for size in range(1
 
 
 def frame_text(text: str) -> bytes:
-    """As `encode_text`, and as it goes on the wire."""
-    data = text.encode()
+    """A ChatReq or ChatRsp with this text, as it goes on the wire: encoded, behind its prefix.
+
+    Raises `UnicodeEncodeError`, and `UsageError` for what is no text.
+    """
+    try:
+        data = text.encode()
+    except AttributeError:
+        raise UsageError(f"a text is a str, not {type(text).__name__}") from None
     size = len(data)
     return _HEADS[size - 1] + data if 0 < size < 0x80 else frame(encode_text(text))
 

@@ -157,6 +157,13 @@ def test_frame_text(text: str) -> None:
     assert frame_text(text) == frame(encode_text(text))
 
 
+@pytest.mark.parametrize("text", [b"Ada", None, 5])
+def test_frame_what_is_no_text(text: object) -> None:
+    """What is no text is refused with its type."""
+    with pytest.raises(UsageError, match=f"a text is a str, not {type(text).__name__}"):
+        frame_text(text)
+
+
 @pytest.mark.parametrize("size", [0, 1, 126, 127, 128, 129, 16383, 16384])
 def test_frame_text_at_the_bounds(size: int) -> None:
     """Where the length takes another byte, too."""

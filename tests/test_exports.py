@@ -35,6 +35,7 @@ PUBLIC = [
     "UnavailableError",
     "UsageError",
     "__version__",
+    "frame_text",
 ]
 SUBPACKAGES = ["cli", "client", "config", "gateway", "server", "wire"]
 GENERATED = "chatify_stream.messages"

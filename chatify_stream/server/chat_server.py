@@ -11,7 +11,14 @@ from ..address import check_method_path
 from ..codec import ChatCodec
 from ..errors import UsageError
 from ..template import DEFAULT_TEMPLATE, reply_template
-from ..wire import Limits, MethodHandler, Page, Server, ServerStatistics
+from ..wire import (
+    ConnectionStatistics,
+    Limits,
+    MethodHandler,
+    Page,
+    Server,
+    ServerStatistics,
+)
 from .chat_service import CHAT_PATHS, ChatService, Handler, Reply, replying
 from .health import HealthService, ServingStatus
 
@@ -162,8 +169,12 @@ class ChatServer:
         return self._started().port
 
     def statistics(self) -> ServerStatistics:
-        """What the server has done so far, as numbers."""
+        """What the server has done so far, on all connections, those that are closed included."""
         return self._started().statistics()
+
+    def connection_statistics(self) -> list[ConnectionStatistics]:
+        """What each connection that is open has done so far, in the order in which they came."""
+        return self._started().connection_statistics()
 
     @property
     def open_calls(self) -> int:

@@ -37,14 +37,14 @@ def replying(reply: Reply) -> Handler:
                     text = reply(name)
                     if not isinstance(text, str):
                         if replies:  # no reply waits for another one
-                            await session.send_framed(replies)
+                            await session.send_framed(b"".join(replies), len(replies))
                             replies.clear()
                         text = await _awaited(text)
                     replies.append(frame_text(text))
             except Exception:
-                await session.send_framed(replies)
+                await session.send_framed(b"".join(replies), len(replies))
                 raise
-            await session.send_framed(replies)
+            await session.send_framed(b"".join(replies), len(replies))
 
     return handler
 

@@ -9,7 +9,7 @@ from typing import cast
 from ..codec import decode_text
 from ..errors import UsageError
 from ..messages.service.v1 import ChatReq, ChatRsp
-from ..wire import Deadline, MetadataLike, ServerStream
+from ..wire import Deadline, MetadataLike, ServerStream, StreamStatistics
 
 __all__ = ["Peer", "Session"]
 
@@ -84,10 +84,6 @@ class Session:
         """The `name` of the next requests, as many as have come; none once there are no more."""
         return await self._stream.recv_decoded(decode_text)
 
-    async def send_framed(self, frames: list[bytes]) -> None:
-        """Sends replies that are encoded already, as `frame_text` does it."""
-        await self._stream.send_framed(b"".join(frames), len(frames))
-
     async def send(self, reply: str | ChatRsp) -> None:
         """Sends one reply; a text is sent as the `message` of a `ChatRsp`.
 
@@ -100,9 +96,36 @@ class Session:
             raise UsageError(f"a reply is a str or a ChatRsp, not {type(reply).__name__}")
         await self._stream.send_message(reply)
 
+    async def send_framed(self, frames: bytes, count: int = 1) -> None:
+        """Sends `count` replies that `frame_text` has encoded, one behind the other.
+
+        What goes to many clients is encoded once so. As `send` otherwise.
+        """
+        await self._stream.send_framed(_framed(frames), count)
+
+    def send_framed_nowait(self, frames: bytes, count: int = 1) -> bool:
+        """As `send_framed`, if that would not have to wait; False when nothing has been sent.
+
+        So it is before the response headers were sent, while another task sends, when the client
+        reads too slowly or has left, and on a call whose replies are compressed.
+        """
+        return self._stream.send_framed_nowait(_framed(frames), count)
+
+    def statistics(self) -> StreamStatistics:
+        """What has come and gone on this stream so far."""
+        return self._stream.statistics()
+
     async def send_initial_metadata(self, metadata: MetadataLike | None = None) -> None:
         """Sends the response headers now, with `metadata`; otherwise the first reply does."""
         await self._stream.send_initial_metadata(metadata=metadata)
+
+
+def _framed(frames: bytes) -> bytes:
+    if not isinstance(frames, bytes):  # found later, it would break the whole connection
+        raise UsageError(
+            f"framed replies are bytes, as frame_text makes them, not {type(frames).__name__}"
+        )
+    return frames
 
 
 def _peer(address: object) -> Peer:

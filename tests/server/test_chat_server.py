@@ -74,6 +74,9 @@ class TestAssembly:
             _ = server.port
         with pytest.raises(UsageError, match="was not started"):
             await server.wait_closed()
+        for numbers in (server.statistics, server.connection_statistics):
+            with pytest.raises(UsageError, match="was not started"):
+                numbers()
         assert server.open_calls == 0
         await server.close()
         await server.drain()
@@ -85,6 +88,18 @@ class TestAssembly:
         await server.close()
         await server.close()
         await server.drain()
+
+    async def test_statistics(self) -> None:
+        """The server tells what it has done, in all and on each open connection."""
+        async with serving() as server:
+            async with client(server) as chat:
+                await chat.send("Ada")
+                await chat.receive()
+                (connection,) = server.connection_statistics()
+                assert (connection.streams, connection.messages_received) == (1, 1)
+                await chat.close_and_recv()
+            assert server.statistics().calls_ended == {"OK": 1}
+            assert server.statistics().messages_sent == 1
 
     async def test_broken_descriptor_sets(self) -> None:
         """What is not a descriptor set is refused at the start."""

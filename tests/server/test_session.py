@@ -14,6 +14,8 @@ from chatify_stream import (
     Session,
     Status,
     StatusError,
+    UsageError,
+    frame_text,
 )
 
 from .talking import answers, client, serving
@@ -73,6 +75,44 @@ class TestSessions:
                     await chat.send(name)
                     assert await chat.close_and_recv() == ChatRsp(message=name * 100)
         assert seen == [asked, asked, "gzip"]
+
+    async def test_framed_replies(self) -> None:
+        """Replies that are encoded already are sent whole and in order, and are counted."""
+        sent: list[bool] = []
+        numbers: list[tuple[int, int, int]] = []
+
+        async def handler(session: Session) -> None:
+            framed = frame_text("世界") + frame_text("") + frame_text("x" * 1000)
+            sent.append(session.send_framed_nowait(framed, 3))
+            await session.send_framed(framed, 3)
+            await session.receive()
+            sent.append(session.send_framed_nowait(framed, 3))
+            got = session.statistics()
+            numbers.append((got.messages_received, got.messages_sent, got.bytes_waiting))
+
+        async with serving(handler=handler) as server:
+            assert await answers(server, "Ada") == ["世界", "", "x" * 1000] * 2
+        assert sent == [False, True]
+        assert numbers == [(1, 6, 0)]
+
+    @pytest.mark.parametrize("frames", ["Ada", [b"Ada"], None])
+    async def test_what_is_not_framed(self, frames: object) -> None:
+        """What is not bytes is refused before it can harm the connection."""
+        refused: list[str] = []
+
+        async def handler(session: Session) -> None:
+            await session.send_initial_metadata()
+            with pytest.raises(UsageError) as caught:
+                await session.send_framed(frames)
+            refused.append(str(caught.value))
+            with pytest.raises(UsageError) as caught:
+                session.send_framed_nowait(frames)
+            refused.append(str(caught.value))
+
+        async with serving(handler=handler) as server:
+            assert await answers(server) == []
+        name = type(frames).__name__
+        assert refused == [f"framed replies are bytes, as frame_text makes them, not {name}"] * 2
 
     async def test_no_deadline(self) -> None:
         """A client that set no deadline gives none."""
