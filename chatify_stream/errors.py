@@ -83,24 +83,59 @@ class ClosedError(UsageError):
 
 
 class ListenError(ChatifyError):
-    """The server cannot listen on the address it was given."""
+    """The server cannot listen where it was told to.
 
-    def __init__(self, host: str, port: int, reason: str) -> None:
-        super().__init__(host, port, reason)
-        self.host = host
-        self.port = port
+    `where` is `HOST:PORT`, or a path or a socket as `repr` writes it; `reason` says what is wrong.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(where, reason)
+        self.where = where
         self.reason = reason
 
     @classmethod
-    def because(cls, host: str, port: int, error: Exception) -> ListenError:
-        """The error for what the operating system said."""
-        return cls(host, port, _why_not_listen(error))
+    def on_address(cls, host: str, port: int, error: Exception) -> ListenError:
+        """The error for what the operating system said of a host and port."""
+        return cls(str(Address(host, port)), _why_not_on_address(error))
+
+    @classmethod
+    def on_path(cls, path: str, error: Exception) -> ListenError:
+        """The same of the path of a Unix socket."""
+        return cls(repr(path), _why_not_on_path(error))
+
+    @classmethod
+    def on_socket(cls, sock: object, error: Exception) -> ListenError:
+        """The same of a socket that is there already."""
+        return cls(repr(sock), _why_not_on_socket(error))
 
     def __str__(self) -> str:
-        return f"cannot listen on {Address(self.host, self.port)}: {self.reason}"
+        return f"cannot listen on {self.where}: {self.reason}"
 
 
-def _why_not_listen(error: Exception) -> str:
+def _why_not_on_path(error: Exception) -> str:
+    if not isinstance(error, OSError):
+        return str(error)
+    known = {
+        errno.ENOENT: "there is no such folder, or it takes no sockets",
+        errno.ENOTDIR: "a part of the path is a file, not a folder",
+        errno.EADDRINUSE: "something that is no socket is there; remove it, or take another path",
+        errno.EACCES: "not permitted to make a socket there",
+    }
+    # "AF_UNIX path too long" is Python's own, and has no number.
+    return known.get(error.errno or 0, error.strerror or str(error))
+
+
+def _why_not_on_socket(error: Exception) -> str:
+    known = {
+        errno.EBADF: "it is closed",
+        errno.EINVAL: "it is connected, or bound to no address; pass one that is bound",
+    }
+    if isinstance(error, OSError):
+        return known.get(error.errno or 0, error.strerror or str(error))
+    return "it is no stream socket; pass one of the type SOCK_STREAM"
+
+
+def _why_not_on_address(error: Exception) -> str:
     if isinstance(error, OverflowError):
         return "a port is a number from 0 to 65535"
     if not isinstance(error, OSError):

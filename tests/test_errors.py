@@ -120,8 +120,7 @@ def test_class_by_status(status: Status) -> None:
             ConfigError([ConfigProblem("--port", "no"), ConfigProblem("--host", "no")]),
             "--port: no\n--host: no",
         ),
-        (ListenError("localhost", 80, "why"), "cannot listen on localhost:80: why"),
-        (ListenError("::1", 80, "why"), "cannot listen on [::1]:80: why"),
+        (ListenError("localhost:80", "why"), "cannot listen on localhost:80: why"),
     ],
 )
 def test_str(error: ChatifyError, text: str) -> None:
@@ -153,9 +152,18 @@ def test_config_error_keeps_problems() -> None:
 )
 def test_listen_error(error: Any, reason: str) -> None:
     """What the operating system said becomes a reason."""
-    listen_error = ListenError.because("localhost", 80, error)
-    assert (listen_error.host, listen_error.port) == ("localhost", 80)
-    assert listen_error.reason == reason
+    listen_error = ListenError.on_address("::1", 80, error)
+    assert (listen_error.where, listen_error.reason) == ("[::1]:80", reason)
+
+
+def test_listen_error_elsewhere() -> None:
+    """A path or a socket is named, and what the system has no words for here is told as it is."""
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert str(ListenError.on_path("/a b", full)) == (
+        "cannot listen on '/a b': No space left on device"
+    )
+    assert ListenError.on_path("x", ValueError("why")).reason == "why"
+    assert str(ListenError.on_socket(5, full)) == "cannot listen on 5: No space left on device"
 
 
 def test_call_error_is_one_class() -> None:

@@ -31,7 +31,7 @@ class GatewayServer:
         try:
             sockets = await asyncio.to_thread(_bind, host, port)
         except (OSError, OverflowError, ValueError) as error:
-            raise ListenError.because(host, port, error) from error
+            raise ListenError.on_address(host, port, error) from error
         self.port = sockets[0].getsockname()[1]
         # h11 and asyncio's own loop: the pure ones. Logging is ours to set up, not uvicorn's.
         config = uvicorn.Config(

@@ -118,7 +118,8 @@ class ChatServer:
         """Starts to accept connections, on a free port when `port` is 0.
 
         `host` None stands for all interfaces. Further options are those of
-        `grpclib.server.Server.start`, such as `sock` or `reuse_port`. Raises `ListenError`.
+        `grpclib.server.Server.start`, such as `reuse_port`; with `sock` or `path` it listens there,
+        and not on `host` and `port`. Raises `ListenError`, which says where and why.
         """
         if self._server is not None:
             raise UsageError("the server was started already")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl as ssl_module
 from collections import Counter
@@ -143,8 +144,18 @@ class Server(grpclib.server.Server):
     ) -> None:
         """As grpclib's; and port 0 is one port also when `host` has several addresses.
 
-        Raises `ListenError`, which says why, when it cannot listen.
+        It listens on `host` and `port`, on a Unix socket at `path`, or on `sock`, a stream socket
+        that is bound already. Raises `UsageError` unless it is exactly one of them, and
+        `ListenError`, which says why, when it cannot listen.
         """
+        if (host is not None or port is not None) + (path is not None) + (sock is not None) != 1:
+            raise UsageError("a server listens on a host and port, on a path, or on a socket")
+        if path is not None:
+            path = os.fsdecode(path)
+            if not path or "\0" in path[1:]:  # at its start it stands for Linux's abstract names
+                raise ListenError(repr(path), "that is no path; pass one such as '/run/chat.sock'")
+        if sock is not None and not isinstance(sock, socket.socket):
+            raise ListenError(repr(sock), "it is no socket; pass a socket.socket")
 
         async def listen(port: int | None) -> None:
             loop = asyncio.get_running_loop()
@@ -160,8 +171,6 @@ class Server(grpclib.server.Server):
             options |= {"reuse_address": reuse_address, "reuse_port": reuse_port}
             self._server = await loop.create_server(self._protocol_factory, host, port, **options)
 
-        if path is not None and (host is not None or port is not None):
-            raise ValueError("a server listens on a path, or on a host and port, not on both")
         if self._server is not None:
             raise RuntimeError("the server was started already")
         try:
@@ -177,7 +186,11 @@ class Server(grpclib.server.Server):
                     return
                 await listen(0)
         except (OSError, OverflowError, ValueError) as error:
-            raise ListenError.because(host or "*", port or 0, error) from error
+            if path is not None:
+                raise ListenError.on_path(path, error) from error
+            if sock is not None:
+                raise ListenError.on_socket(sock, error) from error
+            raise ListenError.on_address(host or "*", port or 0, error) from error
 
     def close(self) -> None:
         """Stops listening and ends every open call with UNAVAILABLE; `wait_closed` waits for it.

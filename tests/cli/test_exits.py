@@ -26,7 +26,7 @@ ERRORS = [
     (ChatifyError("no"), 1, "no"),
     (UsageError("no"), 2, "no"),
     (ClosedError("no"), 2, "no"),
-    (ListenError("::1", 80, "no"), 2, "cannot listen on [::1]:80: no"),
+    (ListenError("[::1]:80", "no"), 2, "cannot listen on [::1]:80: no"),
     (ConfigError([PROBLEM]), 2, "--port: no"),
     (
         ConfigError([PROBLEM, PROBLEM, PROBLEM]),

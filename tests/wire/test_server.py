@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
+from typing import Any
 
 import pytest
 from h2.config import H2Configuration
@@ -59,6 +61,73 @@ class TestListening:
         """An address that cannot be listened on is refused with the reason."""
         with pytest.raises(ListenError, match=reason):
             await Server([Echo()]).start(host, port)
+
+    @pytest.mark.parametrize(
+        ("name", "reason"),
+        [
+            ("nowhere/chat.sock", "there is no such folder, or it takes no sockets"),
+            ("file/chat.sock", "a part of the path is a file, not a folder"),
+            ("file", "something that is no socket is there; remove it, or take another path"),
+            ("x" * 200, "AF_UNIX path too long"),
+            ("a\0b", "that is no path; pass one such as '/run/chat.sock'"),
+        ],
+    )
+    async def test_bad_paths(self, name: str, reason: str, tmp_path: Path) -> None:
+        """A path that cannot be listened on is named, with the reason."""
+        (tmp_path / "file").touch()
+        path = str(tmp_path / name)
+        with pytest.raises(ListenError) as caught:
+            await Server([Echo()]).start(path=path)
+        assert str(caught.value) == f"cannot listen on {path!r}: {reason}"
+
+    async def test_a_path(self, tmp_path: Path) -> None:
+        """A path may be written as a `Path`, and be that of a socket that nobody uses any more."""
+        path = tmp_path / "chat.sock"
+        for _ in range(2):
+            server = Server([Echo()])
+            await server.start(path=path)
+            assert (server.addresses, path.is_socket()) == ([], True)
+            server.close()
+            await server.wait_closed()
+
+    async def test_an_empty_path(self) -> None:
+        """An empty path, which the system would take for "any", is refused."""
+        with pytest.raises(ListenError, match="on '': that is no path"):
+            await Server([Echo()]).start(path="")
+
+    async def test_bad_sockets(self) -> None:
+        """A socket that cannot be listened on is named, with the reason."""
+
+        async def refusal(sock: Any) -> str:
+            with pytest.raises(ListenError) as caught:
+                await Server([Echo()]).start(sock=sock)
+            start = f"cannot listen on {caught.value.where}: "
+            assert start.startswith("cannot listen on <socket.socket ") or sock == 5
+            return str(caught.value).removeprefix(start)
+
+        with socket.socket(type=socket.SOCK_DGRAM) as datagram:
+            reason = await refusal(datagram)
+        assert reason == "it is no stream socket; pass one of the type SOCK_STREAM"
+        assert await refusal(datagram) == reason  # which is closed by now
+        with socket.create_server(("127.0.0.1", 0)) as bound:
+            with socket.create_connection(bound.getsockname()) as connected:
+                assert (await refusal(connected)).startswith("it is connected")
+        assert await refusal(bound) == "it is closed"
+        assert await refusal(5) == "it is no socket; pass a socket.socket"
+
+    @pytest.mark.parametrize(
+        "where",
+        [
+            {},
+            {"port": 0, "path": "chat.sock"},
+            {"path": "chat.sock", "sock": object()},
+            {"host": "127.0.0.1", "sock": object()},
+        ],
+    )
+    async def test_one_place(self, where: dict[str, Any]) -> None:
+        """A server listens in one place, and says so when it is told none or two."""
+        with pytest.raises(UsageError, match="a host and port, on a path, or on a socket"):
+            await Server([Echo()]).start(**where)
 
     async def test_before_the_start(self) -> None:
         """A server that was not started says so."""
