@@ -1,12 +1,13 @@
 """Every name of grpclib and h2 that is not their documented API and that wire uses.
 
-Private attributes that the subclasses of this package touch, beside the names imported below:
+Attributes that this package touches, beside the names imported below: the private ones, and all of
+grpclib's `protocol` and `utils`, which are private as a whole.
 
 - `server.Server`: `_codec`, `_config`, `_h2_config`, `_mapping`, `_protocol_factory`, `_server`,
   `_status_details_codec`
 - `server.Stream`: `_cardinality`, `_codec`, `_content_type`, `_dispatch`, `_messages_received`,
-  `_recv_type`, `_send_initial_metadata_done`, `_send_message_done`, `_send_trailing_metadata_done`,
-  `_send_type`, `_stream`
+  `_messages_sent`, `_recv_type`, `_send_initial_metadata_done`, `_send_message_done`,
+  `_send_trailing_metadata_done`, `_send_type`, `_stream`
 - `client.Channel`: `_authority`, `_calls_failed`, `_calls_started`, `_calls_succeeded`, `_codec`,
   `_config`, `_connected`, `_last_call_started`, `_loop`, `_scheme`, `_ssl`,
   `_status_details_codec`
@@ -14,11 +15,22 @@ Private attributes that the subclasses of this package touch, beside the names i
   `_end_done`, `_messages_received`, `_messages_sent`, `_metadata`, `_method_name`,
   `_process_grpc_status`, `_raise_for_content_type`, `_raise_for_grpc_status`, `_raise_for_status`,
   `_recv_initial_metadata_done`, `_recv_trailing_metadata_done`, `_recv_type`,
-  `_release_stream`, `_send_message_done`, `_send_request_done`, `_stream`, `_trailers_only`,
-  `_wrapper`, `_wrapper_ctx`
-- `protocol.Connection`: `_connection`, `_transport`
-- `protocol.Stream`: `_transport`, `_h2_connection`
-- `utils.Wrapper`: `_error`
+  `_release_stream`, `_send_message_done`, `_send_request_done`, `_send_type`,
+  `_stream`, `_trailers_only`, `_wrapper`, `_wrapper_ctx`
+- `protocol.AbstractHandler`: `accept`, `cancel`, `close`
+- `protocol.Connection`: `_connection`, `_transport`, `ack`, `create_stream`, `flush`, `is_closing`,
+  `stream_close_waiter`, `write_ready`
+- `protocol.EventsProcessor`: `connection`, `handler`, `process`, `process_ping_ack_received`,
+  `process_request_received`, `process_response_received`, `process_stream_ended`,
+  `process_stream_reset`, `process_trailers_received`, `processors`, `register`, `streams`
+- `protocol.H2Protocol`: `config`, `connection`, `connection_lost`, `connection_made`,
+  `data_received`, `h2_config`, `handler`, `pause_writing`, `processor`, `resume_writing`
+- `protocol.Stream`: `_h2_connection`, `_transport`, `buffer`, `closable`, `connection`, `end`,
+  `headers_received`, `id`, `init_stream`, `recv_headers`, `recv_trailers`, `reset_nowait`,
+  `send_data`, `send_headers`, `send_request`, `trailers`, `trailers_received`, `window_updated`,
+  `wrapper`
+- `utils.DeadlineWrapper`: `cancel`
+- `utils.Wrapper`: `_error`, `cancel`, `cancelled`
 - `events._Dispatch`: `_listeners`
 - `h2.connection.H2Connection`: `_begin_new_stream`, `_inbound_flow_control_window_manager`,
   `_receive_settings_frame`, `_stream_closed_by`, `MAX_CLOSED_STREAMS`

@@ -1,12 +1,16 @@
 """The names of grpclib and h2 that wire uses and that are not their documented API.
 
-A release that takes one away fails here, by name.
+A release that takes one away fails here, by name; so does wire when it uses one that is not listed.
 """
 
 from __future__ import annotations
 
+import ast
+import importlib
 import inspect
+import pkgutil
 import re
+from collections.abc import Iterator
 
 import grpclib.client
 import grpclib.events
@@ -20,7 +24,15 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 
+from chatify_stream import wire
 from chatify_stream.wire import Channel, Server, grpclib_internals
+
+MODULES = [
+    importlib.import_module(f"chatify_stream.wire.{info.name}")
+    for info in pkgutil.iter_modules(wire.__path__)
+    if info.name != "grpclib_internals"
+]
+TREES = [ast.parse(inspect.getsource(module)) for module in MODULES]
 
 
 def documented() -> list[tuple[str, str]]:
@@ -60,6 +72,81 @@ def test_the_list_is_read() -> None:
 def test_private_attributes(owner: str, name: str) -> None:
     """grpclib's class still has the attribute."""
     assert re.search(rf"\b{name}\b", source_of(owner)), f"{owner} has no {name} any more"
+
+
+def attributes(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Whose attribute, as it is written, and its name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield ast.unparse(node.value), node.attr
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "getattr":
+            owner, name, *_ = node.args
+            if isinstance(name, ast.Constant):
+                yield ast.unparse(owner), name.value
+
+
+def defined(tree: ast.AST) -> set[str]:
+    """Names of functions and classes, and of attributes that an object gives itself."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Attribute):
+            is_given = isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self"
+            found |= {node.attr} if is_given else set()
+    return found
+
+
+def inherited() -> set[tuple[str, str]]:
+    """What the subclasses of wire share with grpclib's and h2's classes: owner and attribute."""
+    found = set()
+    for module, tree in zip(MODULES, TREES, strict=True):
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            own = {name for owner, name in attributes(node) if owner in ("self", "cls", "super()")}
+            own |= {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
+            own |= {each.name for each in node.body if isinstance(each, ast.AsyncFunctionDef)}
+            for base in getattr(module, node.name).__mro__:
+                if base.__module__.split(".")[0] not in ("grpclib", "h2"):
+                    continue
+                source = inspect.getsource(base)
+                is_private = base.__module__ in ("grpclib.protocol", "grpclib.utils")
+                owner = f"{base.__module__}.{base.__name__}".removeprefix("grpclib.")
+                found |= {
+                    (owner, name)
+                    for name in own
+                    if (is_private or name.startswith("_")) and not name.startswith("__")
+                    if re.search(rf"^ {{4}}{name}\b|\bdef {name}\b|\bself\.{name}\b", source, re.M)
+                }
+    return found
+
+
+def test_what_subclasses_use_is_listed() -> None:
+    """Every private attribute that a class of wire has in common with its base is in the list."""
+    used = inherited()
+    assert ("server.Stream", "_messages_sent") in used
+    assert ("protocol.EventsProcessor", "processors") in used
+    assert sorted(used - set(documented())) == []
+
+
+def test_what_is_used_of_others_is_listed() -> None:
+    """Every private attribute of another object is defined in wire, or is in the list."""
+    used = {
+        name
+        for tree in TREES
+        for owner, name in attributes(tree)
+        if owner not in ("self", "cls") and re.match("_[^_]", name)
+    }
+    assert "_inbound_window_manager" in used
+    known = {name for _, name in documented()}.union(*map(defined, TREES))
+    assert sorted(used - known) == []
+
+
+def test_what_is_listed_is_used() -> None:
+    """The list has no name that wire has done without."""
+    sources = "\n".join(map(inspect.getsource, MODULES))
+    assert [each for each in documented() if not re.search(rf"\b{each[1]}\b", sources)] == []
 
 
 @pytest.mark.parametrize("name", grpclib_internals.__all__)
