@@ -101,7 +101,7 @@ class Session:
 
         What goes to many clients is encoded once so. As `send` otherwise.
         """
-        await self._stream.send_framed(_framed(frames), count)
+        await self._stream.send_framed(frames, count)
 
     def send_framed_nowait(self, frames: bytes, count: int = 1) -> bool:
         """As `send_framed`, if that would not have to wait; False when nothing has been sent.
@@ -109,7 +109,7 @@ class Session:
         So it is before the response headers were sent, while another task sends, when the client
         reads too slowly or has left, and on a call whose replies are compressed.
         """
-        return self._stream.send_framed_nowait(_framed(frames), count)
+        return self._stream.send_framed_nowait(frames, count)
 
     def statistics(self) -> StreamStatistics:
         """What has come and gone on this stream so far."""
@@ -118,14 +118,6 @@ class Session:
     async def send_initial_metadata(self, metadata: MetadataLike | None = None) -> None:
         """Sends the response headers now, with `metadata`; otherwise the first reply does."""
         await self._stream.send_initial_metadata(metadata=metadata)
-
-
-def _framed(frames: bytes) -> bytes:
-    if not isinstance(frames, bytes):  # found later, it would break the whole connection
-        raise UsageError(
-            f"framed replies are bytes, as frame_text makes them, not {type(frames).__name__}"
-        )
-    return frames
 
 
 def _peer(address: object) -> Peer:

@@ -171,11 +171,12 @@ class ServerStream(Stream[Any, Any]):
     async def send_framed(self, frames: bytes, count: int = 1) -> None:
         """Sends `count` messages that are encoded, each with the prefix that `frame` gives it.
 
-        What goes to many clients is encoded once so.
+        What goes to many clients is encoded once so. Raises `UsageError` for what is not bytes.
         """
+        _check_frames(frames)
         if not self._send_initial_metadata_done:
             await self.send_initial_metadata()
-        if count:
+        if frames:
             with _noticing_departure():
                 await self._stream.send_data(frames)
             self._messages_went(count)
@@ -183,9 +184,11 @@ class ServerStream(Stream[Any, Any]):
     def send_framed_nowait(self, frames: bytes, count: int = 1) -> bool:
         """As `send_framed`, if the client takes it at once; False when nothing has been sent.
 
-        So it is before the response headers were sent, while somebody else waits to send, and
-        when the client reads too slowly; `send_framed` waits.
+        So it is before the response headers were sent, while somebody else waits to send, when
+        the client reads too slowly, for more than 64 KiB at once, and always when replies are
+        compressed; `send_framed` waits.
         """
+        _check_frames(frames)
         sent = self._send_initial_metadata_done and self._stream.send_data_nowait(frames)
         if sent:
             self._messages_went(count)
@@ -197,6 +200,7 @@ class ServerStream(Stream[Any, Any]):
         self._stream.connection.messages_sent += count
 
     def statistics(self) -> StreamStatistics:
+        """What has come and gone on this stream so far."""
         return StreamStatistics(
             self._messages_received, self._messages_sent, self._stream.inbox.bytes_waiting
         )
@@ -232,6 +236,13 @@ class ServerStream(Stream[Any, Any]):
     def is_ended(self) -> bool:
         """Nothing more can be sent: the trailers are, or the stream is gone."""
         return self._send_trailing_metadata_done or not self._stream.closable
+
+
+def _check_frames(frames: bytes) -> None:
+    if not isinstance(frames, bytes):  # found later, it would break the whole connection
+        raise UsageError(
+            f"framed messages are bytes, as frame() makes them, not {type(frames).__name__}"
+        )
 
 
 @contextmanager

@@ -108,6 +108,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         return not self.processor.streams
 
     def statistics(self) -> ConnectionStatistics:
+        """What has come and gone on this connection so far."""
         connection, outbound = self.connection, self.connection.outbound
         return ConnectionStatistics(
             peer=self._address,

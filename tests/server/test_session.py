@@ -112,7 +112,7 @@ class TestSessions:
         async with serving(handler=handler) as server:
             assert await answers(server) == []
         name = type(frames).__name__
-        assert refused == [f"framed replies are bytes, as frame_text makes them, not {name}"] * 2
+        assert refused == [f"framed messages are bytes, as frame() makes them, not {name}"] * 2
 
     async def test_no_deadline(self) -> None:
         """A client that set no deadline gives none."""
