@@ -324,6 +324,9 @@ class CallStream(H2Stream):
 
     def __ended__(self) -> None:
         """The peer has ended the stream."""
+        if self.headers is None and self._h2_connection.config.client_side:
+            self.terminate(MalformedError("it ended before it began"))
+            return
         self.remote_ended = True
         self.inbox.eof()
         if self.trailers is None:  # and none will come: nobody shall wait for them

@@ -24,12 +24,16 @@ from chatify_stream.errors import (
 )
 from chatify_stream.wire import Cardinality, Channel, Server, Status
 from chatify_stream.wire.client_stream import encode_timeout
+from chatify_stream.wire.kinds import PREFACE_SIZE
 from chatify_stream.wire.request import read_request
 
 from .calling import RESPONSE, call, failure, scripted_server
-from .raw import framed, request_headers
+from .peers import accepting
+from .raw import frame, framed, frames_in, request_headers
 from .services import Answer, Ask, Echo
 
+DATA, HEADERS, SETTINGS = 0, 1, 4
+END_STREAM = 0x01
 ANSWER = framed(bytes(Answer(name="Ada")))
 
 
@@ -196,6 +200,26 @@ class TestAnswers:
                     while (message := await stream.recv_message()) is not None:
                         received.append(message.name)
         assert received == ["Ada"] * count
+
+    async def test_no_headers(self) -> None:
+        """An answer that is nothing but its end is the peer's mistake: nobody waits for more."""
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(frame(SETTINGS, 0, 0, b""))
+            received = await reader.readexactly(PREFACE_SIZE)
+            while HEADERS not in [kind for kind, _ in frames_in(received[PREFACE_SIZE:])]:
+                received += await reader.read(65536)
+            writer.write(frame(DATA, END_STREAM, 1, b""))
+            await reader.read()
+
+        async with (
+            accepting(serve) as address,
+            Channel(target=address) as channel,
+            asyncio.timeout(10),
+        ):
+            error = await failure(channel)
+        assert type(error) is PeerProtocolError
+        assert str(error).endswith("is wrong: it ended before it began")
 
     @pytest.mark.parametrize("value", ["A", "AAA,AAAAA", "!!!!", "é"])
     @pytest.mark.parametrize("where", ["headers", "trailers", "trailers alone"])
