@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -451,8 +451,11 @@ async def _end(stream: ServerStream, outcome: _Outcome) -> None:
 async def _show(stream: H2Stream, page: Page, with_body: bool) -> None:
     await stream.send_headers(page.headers, end_stream=not with_body)
     if with_body:
-        with suppress(StatusError):  # the peer does not read it
+        try:
             await stream.send_data(page.body, end_stream=True)
+        except StatusError as error:
+            log.debug("a page is not shown: %s", error.message)
+            stream.reset_nowait(ErrorCodes.ENHANCE_YOUR_CALM)
 
 
 async def _refuse(stream: H2Stream, refusal: RefusalError, subtype: str) -> None:

@@ -173,6 +173,10 @@ class WireConnection(Connection):
         elif self._all_blocked:
             next(iter(self._all_blocked.values())).window_updated.set()
 
+    def is_blocked(self, stream_id: int) -> bool:
+        """A message on the stream waits for a larger window."""
+        return stream_id in self._own_blocked or stream_id in self._all_blocked
+
     def wait_for_window(self, stream: CallStream, *, is_own: bool) -> None:
         """Until `waited_for_window` the stream is woken when its own, or any, window grows."""
         (self._own_blocked if is_own else self._all_blocked)[stream.id] = stream

@@ -38,6 +38,8 @@ class ServerAnswers:
         self.goaways: list[int] = []
         self._data: dict[int, bytearray] = defaultdict(bytearray)
         self._answered: set[int] = set()
+        self.pages: set[int] = set()
+        """The streams that were answered with plain HTTP, and no status of gRPC."""
         self._decoder = Decoder()
         self._decoder.max_allowed_table_size = 2**32
         block = b""
@@ -52,7 +54,7 @@ class ServerAnswers:
             elif kind == DATA:
                 if stream_id not in self._answered or self._is_over(stream_id):
                     raise FaultError(f"DATA out of place on stream {stream_id}")
-                if flags & END_STREAM:
+                if flags & END_STREAM and stream_id not in self.pages:
                     raise FaultError(f"stream {stream_id} ended without trailers")
                 self._data[stream_id] += body
             elif kind == RST_STREAM:
@@ -80,10 +82,12 @@ class ServerAnswers:
             raise FaultError(f"headers after the end of stream {stream_id}: {fields}")
         if (b":status" in names) is (stream_id in self._answered):
             raise FaultError(f"headers out of place on stream {stream_id}: {fields}")
-        if ends is not (b"grpc-status" in names):
+        if names.get(b"content-type", b"").startswith(b"text/plain"):
+            self.pages.add(stream_id)
+        elif ends is not (b"grpc-status" in names):
             raise FaultError(f"the status is out of place on stream {stream_id}: {fields}")
         self._answered.add(stream_id)
-        if ends:
+        if b"grpc-status" in names:
             self.statuses[stream_id] = int(names[b"grpc-status"])
 
     def _is_over(self, stream_id: int) -> bool:

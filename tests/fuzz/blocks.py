@@ -23,7 +23,9 @@ __all__ = [
 Fields = list[tuple[bytes, bytes]]
 
 CHAT_PATHS = (b"/service.v1.Service/Chat", b"/service.v1.Service/ChatStream", b"/Service/Chat")
+PAGE = b"/healthz"
 OTHER_PATHS = (
+    PAGE,
     b"/grpc.health.v1.Health/Check",
     b"/grpc.health.v1.Health/List",
     b"/grpc.health.v1.Health/Watch",
@@ -109,7 +111,9 @@ def block(fields: Sequence[tuple[bytes, bytes]], chance: Random) -> bytes:
 
 
 def request_fields(path: bytes = CHAT_PATHS[0], encoding: bytes = b"") -> Fields:
-    """What opens a call."""
+    """What opens a call, or asks for a page."""
+    if path == PAGE:
+        return [(b":method", b"GET"), (b":scheme", b"http"), (b":path", path)]
     fields = [
         (b":method", b"POST"),
         (b":scheme", b"http"),

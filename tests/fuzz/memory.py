@@ -36,7 +36,7 @@ class End(asyncio.Transport):
     def __init__(
         self,
         loop: MemoryLoop,
-        protocol: asyncio.Protocol,
+        protocol: asyncio.BufferedProtocol,
         to_far_end: Callable[[bytes], object] | None = None,
         on_closed: Callable[[], object] = lambda: None,
     ) -> None:
@@ -114,9 +114,16 @@ class End(asyncio.Transport):
         while self._unheard and self._is_reading and not self._is_closing:
             data = self._unheard.pop(0)
             if data:
-                self.protocol.data_received(data)
+                self._receive(data)
             elif not self.protocol.eof_received():
                 self.close()
+
+    def _receive(self, data: bytes) -> None:
+        while data:
+            buffer = self.protocol.get_buffer(-1)
+            size = min(len(buffer), len(data))
+            buffer[:size], data = data[:size], data[size:]
+            self.protocol.buffer_updated(size)
 
     # The far end.
 
@@ -196,7 +203,7 @@ class MemoryLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._virtual = _Clock()
         super().__init__(self._virtual)
-        self._listening: dict[int, Callable[[], asyncio.Protocol]] = {}
+        self._listening: dict[int, Callable[[], asyncio.BufferedProtocol]] = {}
         self._answering: dict[int, Callable[[End], object]] = {}
 
     def time(self) -> float:
@@ -208,7 +215,7 @@ class MemoryLoop(asyncio.SelectorEventLoop):
         return await self._virtual.idle
 
     async def create_server(  # type: ignore[override]
-        self, factory: Callable[[], asyncio.Protocol], host: Any, port: int, **options: Any
+        self, factory: Callable[[], asyncio.BufferedProtocol], host: Any, port: int, **options: Any
     ) -> _Listener:
         self._listening[port] = factory
         return _Listener(lambda: self._listening.pop(port))
@@ -222,8 +229,8 @@ class MemoryLoop(asyncio.SelectorEventLoop):
         self._answering[port] = connected
 
     async def create_connection(  # type: ignore[override]
-        self, factory: Callable[[], asyncio.Protocol], host: Any, port: int, **options: Any
-    ) -> tuple[asyncio.Transport, asyncio.Protocol]:
+        self, factory: Callable[[], asyncio.BufferedProtocol], host: Any, port: int, **options: Any
+    ) -> tuple[asyncio.Transport, asyncio.BufferedProtocol]:
         connected = self._answering.pop(port, None)
         if connected is not None:
             end = End(self, factory())

@@ -76,7 +76,7 @@ class ServerSide:
         for port, limits in LIMITS.items():
             handler = one_by_one if port == WIDE else None
             self._servers[port] = ChatServer(reflection=True, handler=handler, limits=limits)
-            await self._servers[port].start("memory", port)
+            await self._servers[port].start("127.0.0.1", port)
             listen(self._servers[port]._server, RecvRequest, self._called)
 
     async def _called(self, event: RecvRequest) -> None:
@@ -89,7 +89,7 @@ class ServerSide:
     async def check_bystander(self, story: Story) -> None:
         """One who calls is served before, while and after another one sends anything."""
         for port in LIMITS:
-            async with Channel("memory", port) as channel:
+            async with Channel("127.0.0.1", port) as channel:
                 async with ChatClient(channel) as chat:
                     await chat.send("Ada")
                     end = self._loop.connect(port)
@@ -124,9 +124,10 @@ class ServerSide:
             await self._loop.idle()
         end.go_on_reading()
         await self._loop.idle()
-        await self._half_close(end, story)
-        if port != NARROW:
-            self._check_expected(end, story)
+        if chance.random() < 0.8:  # the others see what becomes of calls that nobody ends
+            await self._half_close(end, story)
+            if port != NARROW:
+                self._check_expected(end, story)
         await self._leave(end, port, chance)
         await self._nothing_is_left(port, end)
         answers = ServerAnswers(bytes(end.received))
@@ -142,7 +143,7 @@ class ServerSide:
         waiting = [
             stream_id
             for stream_id, stream in processor.streams.items()
-            if stream.remote_ended and stream_id not in connection.blocked
+            if stream.remote_ended and not connection.is_blocked(stream_id)
         ]
         if len(waiting) > self._watching:
             raise FaultError(f"the calls {waiting} hang")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-from h2.events import DataReceived, ResponseReceived, StreamEnded
+import logging
 
-from chatify_stream.wire import Page, Server
+import pytest
+from h2.errors import ErrorCodes
+from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset
+from h2.settings import SettingCodes
+
+from chatify_stream.wire import Limits, Page, Server
 from chatify_stream.wire.page import find_page
 
 from .raw import RawClient, raw_client, request_headers
@@ -68,3 +72,18 @@ async def test_a_client_that_does_not_end_its_request() -> None:
         assert server.open_calls == 0
     server.close()
     await server.wait_closed()
+
+
+async def test_a_client_that_does_not_read(caplog: pytest.LogCaptureFixture) -> None:
+    """The page is given up, and that is nothing to log."""
+    server = Server([Echo()], pages=PAGES, limits=Limits(write_timeout=0.05))
+    await server.start("127.0.0.1", 0)
+    async with raw_client(server.port) as client:
+        client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        client.h2.send_headers(1, request_headers("/ok", __method="GET"), end_stream=True)
+        client.flush()
+        reset = await client.wait_for(StreamReset, 1)
+        assert reset.error_code == ErrorCodes.ENHANCE_YOUR_CALM
+    server.close()
+    await server.wait_closed()
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
