@@ -36,7 +36,14 @@ from ..errors import (
 )
 from .compression import ENCODINGS, IDENTITY, frame
 from .connection import WireConnection
-from .grpclib_internals import GRPC_CONTENT_TYPE, USER_AGENT, CodecBase, Headers, encode_metadata
+from .grpclib_internals import (
+    GRPC_CONTENT_TYPE,
+    USER_AGENT,
+    CodecBase,
+    Headers,
+    Metadata,
+    encode_metadata,
+)
 from .stream import CallStream, GivenUpError, GoingAwayError, MalformedError, StreamResetError
 from .wrapper import CallWrapper
 
@@ -134,12 +141,19 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
 
     async def _send_request(self, end: bool) -> None:
         """grpclib's, with compression, and a grpc-timeout that is not rounded down by a second."""
+        content_type = content_type_of(self._codec)
+        (metadata,) = await self._dispatch.send_request(
+            self._metadata,
+            method_name=self._method_name,
+            deadline=self._deadline,
+            content_type=content_type,
+        )
         while True:
             protocol = await self._channel.__connect__(wait_for_ready=self.wait_for_ready)
             self._server = protocol.endpoint.name
             self._connection = protocol.connection
             stream = protocol.connection.create_stream(wrapper=self._wrapper)
-            headers = await self._request_headers(protocol.endpoint.authority)
+            headers = self._request_headers(protocol.endpoint.authority, content_type, metadata)
             try:
                 self._release_stream = await stream.send_request(
                     headers, end_stream=end, _processor=protocol.processor
@@ -153,14 +167,7 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
         self._send_request_done = True
         self._end_done = end
 
-    async def _request_headers(self, authority: str) -> Headers:
-        content_type = content_type_of(self._codec)
-        (metadata,) = await self._dispatch.send_request(
-            self._metadata,
-            method_name=self._method_name,
-            deadline=self._deadline,
-            content_type=content_type,
-        )
+    def _request_headers(self, authority: str, content_type: str, metadata: Metadata) -> Headers:
         headers = [
             (":method", "POST"),
             (":scheme", self._channel._scheme),

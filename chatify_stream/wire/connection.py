@@ -8,6 +8,7 @@ headers as the peer likes; here what a peer can make a connection keep is bounde
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any, cast
 
 from h2.config import H2Configuration
@@ -133,6 +134,8 @@ class WireConnection(Connection):
         self.stream_close_waiter = Flag()  # type: ignore[assignment]
         self.outbound = outbound
         self.limits = limits
+        self.window_grew_at = -math.inf
+        """When the peer has last taken something from all streams, by the loop's clock."""
         # Those that wait for a larger window, their own or the connection's, by id.
         self._own_blocked: dict[int, CallStream] = {}
         self._all_blocked: dict[int, CallStream] = {}
@@ -170,7 +173,9 @@ class WireConnection(Connection):
         if stream_id:
             if (stream := self._own_blocked.get(stream_id)) is not None:
                 stream.window_updated.set()
-        elif self._all_blocked:
+            return
+        self.window_grew_at = asyncio.get_running_loop().time()
+        if self._all_blocked:
             next(iter(self._all_blocked.values())).window_updated.set()
 
     def is_blocked(self, stream_id: int) -> bool:

@@ -243,7 +243,8 @@ class CallStream(H2Stream):
 
     async def _writable(self, size: int) -> int:
         """Waits until at least one of `size` bytes can be sent; says how many, in one frame."""
-        deadline: float | None = None
+        clock, limit = asyncio.get_running_loop().time, self.connection.limits.write_timeout
+        began: float | None = None
         while True:
             await self.connection.write_ready.wait()
             if self._transport.is_closing():
@@ -253,20 +254,19 @@ class CallStream(H2Stream):
             window = self._h2_connection.local_flow_control_window(self.id)
             if window > 0:
                 return min(size, window, self._h2_connection.max_outbound_frame_size)
-            if deadline is None and (limit := self.connection.limits.write_timeout) is not None:
-                deadline = asyncio.get_running_loop().time() + limit
-            self.window_updated.clear()
+            began = clock() if began is None else began
             is_own = self.window <= 0
+            # The window of the connection may have grown, and been taken by other calls.
+            since = began if is_own else max(began, self.connection.window_grew_at)
+            if limit is not None and clock() >= since + limit:
+                raise StatusError(Status.RESOURCE_EXHAUSTED, f"nothing was read for {limit:g} s")
+            self.window_updated.clear()
             self.connection.wait_for_window(self, is_own=is_own)
             try:
-                # The window of the connection may be taken by calls that others do not read.
-                async with asyncio.timeout_at(deadline if is_own else None):
+                async with asyncio.timeout_at(None if limit is None else since + limit):
                     await self.window_updated.wait()
             except TimeoutError:
-                limit = self.connection.limits.write_timeout
-                raise StatusError(
-                    Status.RESOURCE_EXHAUSTED, f"nothing was read for {limit:g} s"
-                ) from None
+                pass
             finally:
                 self.connection.waited_for_window(self)
 
