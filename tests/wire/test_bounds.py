@@ -18,7 +18,7 @@ import pytest
 from h2.errors import ErrorCodes
 from hpack import Decoder, Encoder
 
-from chatify_stream.wire import Limits, Rate, Server, ServerStream
+from chatify_stream.wire import Limits, Rate, Server, ServerStream, frames
 
 from .raw import (
     GREETING,
@@ -27,6 +27,7 @@ from .raw import (
     frame,
     frame_client,
     framed,
+    numbered_frames_in,
     raw_client,
     request_headers,
 )
@@ -176,14 +177,44 @@ async def test_pings_beside_messages_are_free() -> None:
         await client.wait_for(PING, which=99)
 
 
-@pytest.mark.parametrize("frames", [1, 4])
-async def test_a_header_block_that_is_too_large(frames: int) -> None:
+async def test_pings_beside_calls_are_free() -> None:
+    """A peer may send a PING with every call, also where no message comes or goes."""
+    async with scene(STRICT) as here, frame_client(here.server.port) as client:
+        for stream_id in range(1, 201, 2):
+            client.send(headers(stream_id, END_STREAM | END_HEADERS, "/test.Echo/None"))
+            client.send(frame(PING, 0, 0, bytes(8)))
+        await client.wait_for(PING, which=99)
+
+
+async def test_resets_of_calls_that_were_tried_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has waited for its calls for a while may give up any number of them."""
+    monkeypatch.setattr(frames, "RAPID", 0.0)
+    async with scene(STRICT) as here, frame_client(here.server.port) as client:
+        client.send(rapid_reset(100))
+        client.send(headers(201), frame(DATA, END_STREAM, 201, ADA))
+        assert await client.wait_for(DATA, 201) == ANSWER
+
+
+async def test_a_call_in_the_place_of_another() -> None:
+    """Who has as many calls as allowed may reset one and open the next in the same packet."""
+    async with scene(Limits(max_concurrent_streams=5)) as here:
+        async with frame_client(here.server.port) as client:
+            client.send(*(headers(stream_id) for stream_id in range(1, 11, 2)))
+            client.send(frame(PING, 0, 0, bytes(8)))
+            await client.wait_for(PING)
+            client.send(frame(RST, 0, 1, bytes(4)), headers(11))
+            client.send(frame(DATA, END_STREAM, 11, ADA))
+            assert await client.wait_for(DATA, 11) == ANSWER
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+async def test_a_header_block_that_is_too_large(parts: int) -> None:
     """Headers are refused by their size as they are sent, in however many frames."""
     async with scene(Limits(max_header_list_size=4000)) as here:
         async with frame_client(here.server.port) as attacker:
-            part = bytes(16384 if frames == 1 else 5000)
+            part = bytes(16384 if parts == 1 else 5000)
             attacker.send(frame(HEADERS, 0, 1, part))
-            attacker.send(frame(CONTINUATION, 0, 1, part) * (frames - 1))
+            attacker.send(frame(CONTINUATION, 0, 1, part) * (parts - 1))
             assert said(await attacker.wait_for(GOAWAY)) == (
                 ErrorCodes.ENHANCE_YOUR_CALM,
                 "headers of more than 16000 bytes",
@@ -321,6 +352,48 @@ async def test_a_call_that_reads_nothing(whole_messages: float) -> None:
         else:
             reset = await slow.wait_for(RST, 1)
             assert int.from_bytes(reset, "big") == ErrorCodes.ENHANCE_YOUR_CALM
+
+
+@pytest.mark.parametrize("stream_id", [0, 1])
+async def test_windows_that_help_nothing(stream_id: int) -> None:
+    """A window that lets nothing of a call be sent, its own or that of all, gives it no time."""
+
+    async def handler(stream: ServerStream) -> None:
+        while True:
+            await stream.send_message(Answer(name="x" * 1000))
+
+    async with scene(Limits(write_timeout=0.1)) as here, frame_client(here.server.port) as slow:
+        here.service.handler = handler
+        slow.send(headers(1, path="/test.Echo/Run"))
+        await here.service.started.wait()
+        while sum(len(body) for kind, _, body in numbered_frames_in(slow.received) if not kind) < (
+            65535
+        ):
+            await slow._read()
+        # From now on the window of the call is far below zero.
+        slow.send(frame(SETTINGS, 0, 0, (4).to_bytes(2, "big") + bytes(4)))
+        async with asyncio.timeout(5):
+            while not here.service.ended.is_set():
+                slow.send(frame(UPDATE, 0, stream_id, (1).to_bytes(4, "big")))
+                await asyncio.sleep(0.01)
+
+
+async def test_calls_that_wait_for_the_window_of_all() -> None:
+    """As many as it has room for go on when it grows, one after the other."""
+    size = 10_000
+
+    async def handler(stream: ServerStream) -> None:
+        await stream.send_message(Answer(name="x" * size))
+
+    async with scene(Limits()) as here, frame_client(here.server.port) as client:
+        here.service.handler = handler
+        calls = range(1, 41, 2)
+        client.send(*(headers(stream_id, path="/test.Echo/Run") for stream_id in calls))
+        client.send(frame(PING, 0, 0, bytes(8)))
+        await client.wait_for(PING)
+        client.send(frame(UPDATE, 0, 0, (len(calls) * 2 * size).to_bytes(4, "big")))
+        for stream_id in calls:
+            await client.wait_for(HEADERS, stream_id, which=1)
 
 
 async def send_until_cut_off(attacker: FrameClient, data: bytes) -> None:

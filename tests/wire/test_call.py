@@ -9,6 +9,7 @@ import pytest
 from grpclib.exceptions import GRPCError
 from h2.errors import ErrorCodes
 from h2.events import ResponseReceived, StreamEnded, StreamReset, TrailersReceived
+from hpack import Decoder, Encoder
 
 from chatify_stream.errors import (
     CallError,
@@ -19,10 +20,12 @@ from chatify_stream.errors import (
 from chatify_stream.messages.google.protobuf import Any
 from chatify_stream.wire import Cardinality, Channel, Server, ServerStream, Status, frame
 
-from .raw import RawClient, framed, request_headers
+from .raw import RawClient, answers, frame_client, framed, request_headers
+from .raw import frame as http2_frame
 from .services import Answer, Ask, Echo, Handler
 
 RUN = ("/test.Echo/Run", Cardinality.STREAM_STREAM, Ask, Answer)
+HEADERS, PING, END_HEADERS = 1, 6, 0x04
 ADA = framed(bytes(Ask(service="Ada")))
 
 
@@ -263,6 +266,21 @@ async def test_calls_while_the_server_closes(server: Server, channel: Channel) -
     assert caught.value.message == "the server is shutting down"
 
 
+async def test_a_call_that_begins_as_the_server_closes(server: Server) -> None:
+    """A call that came in the turn of `close` gets its status, although its task had not begun."""
+    async with frame_client(server.port) as client:
+        client.send(http2_frame(PING, 0, 0, bytes(8)))
+        await client.wait_for(PING)
+        (connection,) = server._connections
+        fields = Encoder().encode(request_headers())
+        connection.data_received(http2_frame(HEADERS, END_HEADERS, 1, fields))
+        server.close()
+        answer = dict(Decoder().decode(await client.wait_for(HEADERS, 1)))
+        assert answer["grpc-status"] == str(Status.UNAVAILABLE.value)
+        assert answer["grpc-message"] == "the server is shutting down"
+        await client.wait_closed()
+
+
 class TestBatches:
     async def test_what_is_decoded_until_an_error(self, channel: Channel, service: Echo) -> None:
         """Messages before one that cannot be read are given out first, then its error, always."""
@@ -326,6 +344,37 @@ class TestBatches:
         await client.wait_for(StreamEnded, 1)
         assert sent == [True, True, True, False, False, False, False]
         assert client.data_of(1) == framed * 4
+
+    async def test_nothing_overtakes(self, client: RawClient, service: Echo) -> None:
+        """What is sent without waiting is not sent before what waits already."""
+
+        def message(text: str) -> bytes:
+            return frame(bytes(Answer(name=text)))
+
+        async def send(stream: ServerStream, text: str) -> None:
+            await stream.send_framed(message(text))
+
+        overtook: list[bool] = []
+
+        async def handler(stream: ServerStream) -> None:
+            await stream.send_initial_metadata()
+            first = asyncio.create_task(send(stream, "a" * 70_000))  # more than the window
+            await asyncio.sleep(0)
+            second = asyncio.create_task(send(stream, "b"))
+            await asyncio.sleep(0)
+            while not second.done():
+                overtook.append(stream.send_framed_nowait(message("c")))
+                await asyncio.sleep(0)
+            await first
+            await send(stream, "d")
+
+        service.handler = handler
+        client.h2.send_headers(1, request_headers("/test.Echo/Run"), end_stream=True)
+        client.flush()
+        texts, _ = await answers(client, 1)
+        assert [text[0] for text in texts] == ["a", "b", "d"]
+        assert overtook
+        assert not any(overtook)
 
 
 class TestCancellation:

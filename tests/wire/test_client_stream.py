@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,7 +23,15 @@ from chatify_stream.errors import (
     UnavailableError,
     UsageError,
 )
-from chatify_stream.wire import Cardinality, Channel, Server, Status
+from chatify_stream.wire import (
+    Cardinality,
+    Channel,
+    Limits,
+    Rate,
+    Server,
+    ServerStream,
+    Status,
+)
 from chatify_stream.wire.client_stream import encode_timeout
 from chatify_stream.wire.kinds import PREFACE_SIZE
 from chatify_stream.wire.request import read_request
@@ -80,6 +89,24 @@ class TestResets:
             await stream.recv_trailing_metadata()
             with pytest.raises(ClosedError):
                 await stream.send_message(Ask(service="too late"))
+
+    async def test_many_after_the_answer(self, service: Echo, server: Server) -> None:
+        """However many calls a server ends early, its connection is kept."""
+
+        async def handler(stream: ServerStream) -> None:
+            raise StatusError(Status.UNAUTHENTICATED, "no")
+
+        service.handler = handler
+        limits = Limits(resets=Rate(5, 1.0))
+        async with Channel("127.0.0.1", server.port, limits=limits) as channel:
+            for _ in range(50):
+                with pytest.raises(StatusError, match="no"):
+                    async with channel.request(
+                        "/test.Echo/Run", Cardinality.STREAM_STREAM, Ask, Answer
+                    ) as stream:
+                        await stream.send_request()
+                        await stream.recv_message()
+            assert channel._pool.connections.opened == 1
 
     async def test_a_message_at_once_with_the_reset(self) -> None:
         """A message that came in the same read as the reset is given to who waits for it."""
@@ -171,6 +198,33 @@ class TestAnswers:
             async with call(channel) as stream:
                 await stream.send_message(Ask(service="Ada"), end=True)
                 assert await stream.recv_message() is None
+
+    async def test_a_server_that_pings_with_each_call(self) -> None:
+        """A server may send a PING with every call, as grpc-go does, also without an answer."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            h2.ping(bytes(8))
+            trailers = [*RESPONSE, ("grpc-status", "5")]
+            h2.send_headers(event.stream_id, trailers, end_stream=True)
+
+        limits = Limits(pings=Rate(5, 1.0))
+        async with scripted_server(behave, partial(Channel, limits=limits)) as channel:
+            for _ in range(50):
+                assert (await failure(channel)).status is Status.NOT_FOUND
+            assert channel._pool.connections.opened == 1
+
+    async def test_a_server_that_sends_too_much(self) -> None:
+        """It is UNAVAILABLE, for another may be better, and the error says what was too much."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            for _ in range(20):
+                h2.ping(bytes(8))
+
+        limits = Limits(pings=Rate(5, 1.0))
+        async with scripted_server(behave, partial(Channel, limits=limits)) as channel:
+            error = await failure(channel)
+        assert type(error) is UnavailableError
+        assert "sent more than is allowed (too_many_pings)" in str(error)
 
     async def test_why_the_server_ended_the_connection(self) -> None:
         """The caller is told what the server's GOAWAY says."""

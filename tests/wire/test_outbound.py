@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import pytest
 from hyperframe.frame import Frame
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +28,7 @@ class Transport:
         self.ended = ""
         self.ended_writing = False
         self.is_reading = True
+        self.unsent = 7
 
     def write(self, data: bytes) -> None:
         self.writes.append(data)
@@ -51,7 +55,7 @@ class Transport:
         self.is_reading = True
 
     def get_write_buffer_size(self) -> int:
-        return 7
+        return self.unsent
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return None if name == "socket" else name
@@ -214,6 +218,47 @@ class TestBacklog:
         outbound, _ = make()
         outbound.write(b"123")
         assert outbound.unsent == 10
+
+
+class Timers:
+    """In the place of the loop: what is to be called later, which the test does."""
+
+    def __init__(self) -> None:
+        self.delays: list[float] = []
+
+    def call_later(self, delay: float, callback: Callable[..., None], *args: Any) -> None:
+        self.delays.append(delay)
+        self.fire = partial(callback, *args)
+
+
+class TestClosing:
+    def closing(self, monkeypatch: pytest.MonkeyPatch) -> tuple[Transport, Timers]:
+        """A connection that was closed while 1000 bytes waited for its peer."""
+        outbound, transport = make()
+        timers = Timers()
+        monkeypatch.setattr(outbound, "_loop", timers)
+        transport.unsent = 1000
+        outbound.close()
+        assert transport.ended == "closed"
+        return transport, timers
+
+    async def test_a_slow_reader(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who reads something in each write timeout has its time to read all."""
+        transport, timers = self.closing(monkeypatch)
+        for unsent in range(900, 0, -100):
+            transport.unsent = unsent
+            timers.fire()
+        assert transport.ended == "closed"
+        assert timers.delays == [30.0] * 10
+
+    async def test_who_stops_reading(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who reads nothing for a write timeout is cut off."""
+        transport, timers = self.closing(monkeypatch)
+        transport.unsent = 999
+        timers.fire()
+        assert transport.ended == "closed"
+        timers.fire()
+        assert transport.ended == "aborted"
 
 
 async def test_a_noisy_peer_is_read_from_to_the_end() -> None:

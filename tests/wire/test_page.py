@@ -8,12 +8,17 @@ import pytest
 from h2.errors import ErrorCodes
 from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset
 from h2.settings import SettingCodes
+from hpack import Encoder
 
 from chatify_stream.wire import Limits, Page, Server
 from chatify_stream.wire.page import find_page
 
-from .raw import RawClient, raw_client, request_headers
+from .raw import GREETING, RawClient, frame, frame_client, raw_client, request_headers
 from .services import Echo
+
+HEADERS, RST, SETTINGS = 1, 3, 4
+END_STREAM, END_HEADERS = 0x01, 0x04
+NO_WINDOW = frame(SETTINGS, 0, 0, (4).to_bytes(2, "big") + bytes(4))
 
 PAGES = {"/ok": lambda: Page("good\n"), "/sad": lambda: Page("schlecht 不好\n", 503)}
 
@@ -58,6 +63,21 @@ async def test_pages_beside_calls() -> None:
         assert headers[":status"] == "405"
     server.close()
     await server.wait_closed()
+
+
+async def test_a_client_that_does_not_read(caplog: pytest.LogCaptureFixture) -> None:
+    """The page of a client without a window is given up, which is no fault of the server."""
+    server = Server([Echo()], pages=PAGES, limits=Limits(write_timeout=0.05))
+    await server.start("127.0.0.1", 0)
+    async with frame_client(server.port, GREETING + NO_WINDOW) as client:
+        fields = Encoder().encode(request_headers("/ok", __method="GET"))
+        client.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, fields))
+        reset = await client.wait_for(RST, 1)
+        assert int.from_bytes(reset, "big") == ErrorCodes.NO_ERROR
+        assert server.open_calls == 0
+    server.close()
+    await server.wait_closed()
+    assert caplog.records == []
 
 
 async def test_a_client_that_does_not_end_its_request() -> None:

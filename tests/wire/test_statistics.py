@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from h2.events import StreamEnded
+from hpack import Decoder, Encoder
 
 from chatify_stream.errors import CallError, StatusError
-from chatify_stream.wire import Cardinality, Channel, Server, ServerStream, Status
+from chatify_stream.wire import (
+    Cardinality,
+    Channel,
+    Limits,
+    Page,
+    Rate,
+    Server,
+    ServerStream,
+    Status,
+)
 
 from .raw import RawClient, frame, frame_client, framed, raw_client, request_headers
 from .services import Answer, Ask, Echo
 
+HEADERS, SETTINGS, PING = 1, 4, 6
+ACK, END_HEADERS = 0x01, 0x04
 ADA = framed(bytes(Ask(service="Ada")))
 
 
@@ -100,6 +114,67 @@ async def test_why_connections_ended(server: Server) -> None:
             await client.wait_closed()
     await gone(server)
     assert server.statistics().connections_ended == {"too_many_pings": 1, "protocol_error": 2}
+
+
+@asynccontextmanager
+async def serving(limits: Limits) -> AsyncIterator[Server]:
+    server = Server([Echo()], limits=limits, pages={"/ok": lambda: Page("ok")})
+    await server.start("127.0.0.1", 0)
+    try:
+        yield server
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def test_pages() -> None:
+    """A page is counted among the calls that have ended, by its HTTP status."""
+    async with serving(Limits()) as server, raw_client(server.port) as client:
+        for stream_id in [1, 3]:
+            headers = request_headers("/ok", __method="GET")
+            client.h2.send_headers(stream_id, headers, end_stream=True)
+            client.flush()
+            await client.wait_for(StreamEnded, stream_id)
+        statistics = server.statistics()
+        assert (statistics.calls_opened, statistics.calls_ended) == (2, {"HTTP 200": 2})
+
+
+async def test_without_a_call() -> None:
+    """A connection that ends because nothing is called on it is counted so."""
+    async with serving(Limits(first_call_timeout=0.05)) as server:
+        async with frame_client(server.port) as client:
+            await client.wait_for(PING)
+            client.send(frame(PING, ACK, 0, b"draining"))
+            await client.wait_closed()
+        await gone(server)
+        assert server.statistics().connections_ended == {"no_calls": 1}
+
+
+async def test_of_age() -> None:
+    """An old connection is counted so, and its calls are told that it was old."""
+    limits = Limits(max_connection_age=0.05, max_connection_age_grace=0.05)
+    async with serving(limits) as server:
+        async with frame_client(server.port) as client:
+            fields = Encoder().encode(request_headers())
+            client.send(frame(HEADERS, END_HEADERS, 1, fields))
+            trailers = dict(Decoder().decode(await client.wait_for(HEADERS, 1)))
+            assert trailers["grpc-status"] == str(Status.UNAVAILABLE.value)
+            assert "has reached its age" in trailers["grpc-message"]
+            await client.wait_closed()
+        await gone(server)
+        assert server.statistics().connections_ended == {"max_age": 1}
+
+
+async def test_answers_that_nobody_reads() -> None:
+    """A connection for which too many answers wait is counted so."""
+    limits = Limits(pings=Rate(10**9, 1.0), max_control_backlog=20_000)
+    async with serving(limits) as server, frame_client(server.port) as client:
+        await client.wait_for(SETTINGS)
+        (connection,) = server._connections
+        connection.pause_writing()
+        client.send(frame(PING, 0, 0, bytes(8)) * 5000)
+        await gone(server)
+        assert server.statistics().connections_ended == {"max_control_backlog": 1}
 
 
 async def test_of_a_stream(client: RawClient, service: Echo) -> None:

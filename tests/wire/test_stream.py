@@ -14,6 +14,7 @@ from chatify_stream.errors import CancelledCallError, StatusError, UnavailableEr
 from chatify_stream.wire import Cardinality, Channel, Limits, Server, ServerStream, Status
 from chatify_stream.wire.stream import FRAMES_IN_A_ROW
 
+from .calling import call
 from .raw import framed, raw_client, request_headers
 from .services import Answer, Ask, Echo
 
@@ -43,6 +44,37 @@ class TestOpening:
                 connection.abort()
             errors = await asyncio.gather(*calls, return_exceptions=True)
         assert [type(error) for error in errors] == [UnavailableError, UnavailableError]
+
+
+async def test_the_server_goes_before_a_call_is_opened(server: Server, channel: Channel) -> None:
+    """A call that waits to be sent when a GOAWAY comes is opened on another connection."""
+    asked = asyncio.Event()
+
+    async def ask(event: SendRequest) -> None:
+        asked.set()
+
+    async def echo() -> str:
+        async with call(channel) as stream:
+            await stream.send_message(Ask(service="second"), end=True)
+            return (await stream.recv_message()).name
+
+    async with asyncio.timeout(10), call(channel) as first:
+        await first.send_message(Ask(service="first"))
+        await first.recv_message()
+        listen(channel, SendRequest, ask)
+        (connection,) = channel._pool.connections
+        connection.pause_writing()
+        second = asyncio.create_task(echo())
+        await asked.wait()
+        (other_side,) = server._connections
+        other_side.drain()
+        while not connection.is_going_away:
+            await asyncio.sleep(0)
+        connection.resume_writing()
+        assert await second == "second"
+        assert server.statistics().connections_opened == 2
+        await first.end()
+        assert await first.recv_message() is None
 
 
 @asynccontextmanager
@@ -174,6 +206,23 @@ class TestSending:
         assert max(steps) <= FRAMES_IN_A_ROW
 
 
+async def test_a_reset_for_a_peer_that_does_not_read(channel: Channel, service: Echo) -> None:
+    """A call that is cancelled while nothing else can be sent is reset all the same."""
+
+    async def handler(stream: ServerStream) -> None:
+        await asyncio.Event().wait()
+
+    service.handler = handler
+    request = channel.request("/test.Echo/Run", Cardinality.STREAM_STREAM, Ask, Answer)
+    async with asyncio.timeout(5), request as stream:
+        await stream.send_request()
+        await service.started.wait()
+        (connection,) = channel._pool.connections
+        connection.pause_writing()
+        await stream.cancel()
+        await service.ended.wait()
+
+
 async def fill(stream: object, message: Ask) -> None:
     while True:
         await stream.send_message(message)
@@ -206,6 +255,36 @@ class TestReading:
             client.flush()
             await client.wait_for(StreamEnded, 1)
         assert reads == ["Ada", "Bob"]
+
+    async def test_a_fast_client_lets_others_run(self, channel: Channel, service: Echo) -> None:
+        """While a client reads thousands of messages that have come, others get their turns."""
+        turns: list[int] = []
+        read = 0
+
+        async def handler(stream: ServerStream) -> None:
+            for _ in range(1000):
+                await stream.send_message(Answer(name="x"))
+
+        async def other() -> None:
+            while True:
+                turns.append(read)
+                await asyncio.sleep(0)
+
+        service.handler = handler
+        request = channel.request("/test.Echo/Run", Cardinality.STREAM_STREAM, Ask, Answer)
+        async with asyncio.timeout(10), request as stream:
+            await stream.send_request(end=True)
+            while not stream._stream.remote_ended:
+                await asyncio.sleep(0)
+            others = asyncio.create_task(other())
+            await asyncio.sleep(0)
+            while await stream.recv_message() is not None:
+                read += 1
+            turns.append(read)
+            others.cancel()
+        assert read == 1000
+        steps = [after - before for before, after in zip(turns, turns[1:], strict=False)]
+        assert max(steps) <= FRAMES_IN_A_ROW
 
     async def test_too_large_for_the_client(self, server: Server) -> None:
         """The client, too, refuses a message over its limit, by its prefix."""
