@@ -1,16 +1,23 @@
-"""Tests of wire/connection.py: what a peer can make a connection keep."""
+"""Tests of wire/connection.py: what a peer can make a connection keep, and do."""
 
 from __future__ import annotations
 
 import tracemalloc
+from unittest.mock import create_autospec
 
 from grpclib.config import Configuration
 from h2.connection import H2Connection
 from h2.settings import SettingCodes
 from hpack import Encoder
 
-from chatify_stream.wire.connection import LARGEST_TABLE, h2_config, h2_connection
+from chatify_stream.wire.connection import (
+    LARGEST_TABLE,
+    WireConnection,
+    h2_config,
+    h2_connection,
+)
 from chatify_stream.wire.limits import Limits
+from chatify_stream.wire.outbound import Outbound
 
 from .raw import GREETING, frame, request_headers
 
@@ -91,3 +98,21 @@ def test_streams_that_are_gone() -> None:
             frame(HEADERS, END_HEADERS, stream_id, headers) + frame(RST, 0, stream_id, bytes(4))
         )
     assert len(h2.streams) + len(h2._closed_streams) <= MOST_GONE + 1
+
+
+async def test_who_is_woken_by_a_window() -> None:
+    """The window of all wakes one of those that wait for it; a call's own wakes that call."""
+    outbound = create_autospec(Outbound, instance=True)
+    config = Configuration().__for_test__()
+    connection = WireConnection(server_h2(), outbound, config, Limits())
+    streams = [connection.create_stream(stream_id=number) for number in (1, 3, 5, 7)]
+    for stream in streams:
+        connection.wait_for_window(stream, is_own=stream.id > 3)
+
+    def woken() -> list[bool]:
+        return [stream.window_updated.is_set() for stream in streams]
+
+    connection.window_updated(0)
+    assert woken() == [True, False, False, False]
+    connection.window_updated(5)
+    assert woken() == [True, False, True, False]
