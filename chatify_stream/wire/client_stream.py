@@ -142,17 +142,19 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
     async def _send_request(self, end: bool) -> None:
         """grpclib's, with compression, and a grpc-timeout that is not rounded down by a second."""
         content_type = content_type_of(self._codec)
-        (metadata,) = await self._dispatch.send_request(
-            self._metadata,
-            method_name=self._method_name,
-            deadline=self._deadline,
-            content_type=content_type,
-        )
+        metadata: Metadata | None = None
         while True:
             protocol = await self._channel.__connect__(wait_for_ready=self.wait_for_ready)
             self._server = protocol.endpoint.name
             self._connection = protocol.connection
             stream = protocol.connection.create_stream(wrapper=self._wrapper)
+            if metadata is None:
+                (metadata,) = await self._dispatch.send_request(
+                    self._metadata,
+                    method_name=self._method_name,
+                    deadline=self._deadline,
+                    content_type=content_type,
+                )
             headers = self._request_headers(protocol.endpoint.authority, content_type, metadata)
             try:
                 self._release_stream = await stream.send_request(

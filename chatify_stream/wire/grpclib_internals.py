@@ -27,8 +27,8 @@ grpclib's `protocol` and `utils`, which are private as a whole.
   `data_received`, `h2_config`, `handler`, `pause_writing`, `processor`, `resume_writing`
 - `protocol.Stream`: `_h2_connection`, `_transport`, `buffer`, `closable`, `connection`, `end`,
   `headers`, `headers_received`, `id`, `init_stream`, `recv_headers`, `recv_trailers`,
-  `reset_nowait`, `send_data`, `send_headers`, `send_request`, `trailers`, `trailers_received`, `window_updated`,
-  `wrapper`
+  `reset_nowait`, `send_data`, `send_headers`, `send_request`, `trailers`, `trailers_received`,
+  `window_updated`, `wrapper`
 - `utils.DeadlineWrapper`: `cancel`
 - `utils.Wrapper`: `_error`, `cancel`, `cancelled`
 - `events._Dispatch`: `_listeners`

@@ -6,14 +6,13 @@ import logging
 
 import pytest
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset
+from h2.events import ResponseReceived, StreamEnded, StreamReset
 from h2.settings import SettingCodes
-from hpack import Encoder
 
 from chatify_stream.wire import Limits, Page, Server
 from chatify_stream.wire.page import find_page
 
-from .raw import GREETING, RawClient, frame, frame_client, raw_client, request_headers
+from .raw import RawClient, frame, raw_client, request_headers
 from .services import Echo
 
 HEADERS, RST, SETTINGS = 1, 3, 4
@@ -61,35 +60,6 @@ async def test_pages_beside_calls() -> None:
         assert (headers[":status"], headers["content-length"], body) == ("200", "5", b"")
         headers, _ = await get(client, 7, "GET", "/none")
         assert headers[":status"] == "405"
-    server.close()
-    await server.wait_closed()
-
-
-async def test_a_client_that_does_not_read(caplog: pytest.LogCaptureFixture) -> None:
-    """The page of a client without a window is given up, which is no fault of the server."""
-    server = Server([Echo()], pages=PAGES, limits=Limits(write_timeout=0.05))
-    await server.start("127.0.0.1", 0)
-    async with frame_client(server.port, GREETING + NO_WINDOW) as client:
-        fields = Encoder().encode(request_headers("/ok", __method="GET"))
-        client.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, fields))
-        reset = await client.wait_for(RST, 1)
-        assert int.from_bytes(reset, "big") == ErrorCodes.NO_ERROR
-        assert server.open_calls == 0
-    server.close()
-    await server.wait_closed()
-    assert caplog.records == []
-
-
-async def test_a_client_that_does_not_end_its_request() -> None:
-    """The page is sent all the same, and nothing of the stream is left."""
-    server = Server([Echo()], pages=PAGES)
-    await server.start("127.0.0.1", 0)
-    async with raw_client(server.port) as client:
-        client.h2.send_headers(1, request_headers("/ok", __method="GET"))
-        client.flush()
-        assert (await client.wait_for(DataReceived, 1)).data == b"good\n"
-        await get(client, 3, "GET", "/ok")
-        assert server.open_calls == 0
     server.close()
     await server.wait_closed()
 
