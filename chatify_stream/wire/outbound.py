@@ -16,9 +16,13 @@ import asyncio
 import sys
 from typing import Any
 
-if sys.platform != "win32":
+try:
     import fcntl
     import termios
+except ImportError:  # on Windows
+    CAN_ASK_THE_SYSTEM = False
+else:
+    CAN_ASK_THE_SYSTEM = True
 
 from .kinds import DATA, frame_header
 
@@ -176,7 +180,7 @@ class Outbound:
 
     def _in_the_system(self) -> int:
         sock = self._transport.get_extra_info("socket")
-        if sys.platform == "win32" or sock is None or self._is_lost:
+        if not CAN_ASK_THE_SYSTEM or sock is None or self._is_lost:
             return 0
         try:
             answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
