@@ -1,6 +1,7 @@
 """What all streams of one HTTP/2 connection share: h2, and the way out.
 
-h2 4.4 answers one stream too many by ending the connection; here that stream alone is refused.
+h2 4.4 answers one stream too many by ending the connection; here that stream alone is refused. So
+it does an interim answer on a stream that was just reset, which here is ignored.
 It keeps every setting that a peer makes up, 65,536 of them in 50 MB, and as large a table of sent
 headers as the peer likes; here what a peer can make a connection keep is bounded.
 """
@@ -13,10 +14,12 @@ from typing import Any, cast
 
 from h2.config import H2Configuration
 from h2.connection import ConnectionState, H2Connection
+from h2.exceptions import StreamClosedError
 from h2.settings import SettingCodes, Settings
+from h2.stream import StreamClosedBy
 
 from .flag import Flag
-from .grpclib_internals import Configuration, Connection, Wrapper
+from .grpclib_internals import Configuration, Connection, Wrapper, decode_headers
 from .header_blocks import RememberingDecoder, RememberingEncoder
 from .kinds import window_update
 from .limits import Limits
@@ -63,6 +66,13 @@ class _H2Connection(H2Connection):
     @property
     def open_inbound_streams(self) -> int:
         return min(super().open_inbound_streams, self.most_inbound_streams - 1)
+
+    def _receive_headers_frame(self, frame: Any) -> Any:
+        if self._stream_closed_by(frame.stream_id) is StreamClosedBy.SEND_RST_STREAM:
+            # h2 has no rule for a 1xx answer that crosses the reset of its stream.
+            decode_headers(self.decoder, frame.data)  # which may change the table
+            raise StreamClosedError(frame.stream_id)
+        return super()._receive_headers_frame(frame)
 
     def _receive_settings_frame(self, frame: Any) -> Any:
         settings = {code: n for code, n in frame.settings.items() if code in KNOWN_SETTINGS}

@@ -174,8 +174,6 @@ def server_story(target: str, chance: Random) -> Story:
             texts, failure = body.expected
             expected[stream_id] = ([], status) if is_short else (texts, failure or status)
         runs.append(run)
-    if has_hints:  # h2 takes those that cross a reset for an error of the connection
-        expected = {}
     return _story(target, _in_turn(runs, chance), expected, chance, b"")
 
 

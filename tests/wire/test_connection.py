@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from unittest.mock import create_autospec
 
+import pytest
 from grpclib.config import Configuration
 from h2.connection import H2Connection
 from h2.settings import SettingCodes
@@ -33,6 +34,23 @@ def server_h2() -> H2Connection:
     h2.receive_data(GREETING)
     h2.data_to_send()
     return h2
+
+
+@pytest.mark.parametrize("status", ["103", "200"])
+def test_an_answer_that_crosses_a_reset(status: str) -> None:
+    """It costs the connection nothing, and the table of headers is kept."""
+    config = Configuration().__for_test__()
+    h2 = h2_connection(h2_config(client_side=True), config, Limits())
+    h2.receive_data(settings({}))
+    h2.send_headers(1, request_headers())
+    h2.send_headers(3, request_headers())
+    h2.reset_stream(1)
+    encoder = Encoder()
+    block = encoder.encode([(":status", status), ("x", "y")])
+    assert h2.receive_data(frame(HEADERS, END_HEADERS, 1, block)) == []
+    block = encoder.encode([(":status", "200"), ("x", "y")])
+    (event,) = h2.receive_data(frame(HEADERS, END_HEADERS, 3, block))
+    assert event.headers == [(":status", "200"), ("x", "y")]
 
 
 def settings(values: dict[int, int]) -> bytes:
