@@ -455,7 +455,8 @@ async def _show(stream: H2Stream, page: Page, with_body: bool) -> None:
             await stream.send_data(page.body, end_stream=True)
         except StatusError as error:
             log.debug("a page is not shown: %s", error.message)
-            stream.reset_nowait(ErrorCodes.ENHANCE_YOUR_CALM)
+            if stream.closable:  # in the middle of the page it was reset already
+                stream.reset_nowait(ErrorCodes.ENHANCE_YOUR_CALM)
 
 
 async def _refuse(stream: H2Stream, refusal: RefusalError, subtype: str) -> None:

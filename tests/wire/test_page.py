@@ -6,13 +6,13 @@ import logging
 
 import pytest
 from h2.errors import ErrorCodes
-from h2.events import ResponseReceived, StreamEnded, StreamReset
-from h2.settings import SettingCodes
+from h2.events import ResponseReceived, StreamEnded
+from hpack import Encoder
 
 from chatify_stream.wire import Limits, Page, Server
 from chatify_stream.wire.page import find_page
 
-from .raw import RawClient, frame, raw_client, request_headers
+from .raw import RawClient, frame, frame_client, raw_client, request_headers
 from .services import Echo
 
 HEADERS, RST, SETTINGS = 1, 3, 4
@@ -64,16 +64,17 @@ async def test_pages_beside_calls() -> None:
     await server.wait_closed()
 
 
-async def test_a_client_that_does_not_read(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("window", [0, 1])
+async def test_a_client_that_does_not_read(window: int, caplog: pytest.LogCaptureFixture) -> None:
     """The page is given up, and that is nothing to log."""
     server = Server([Echo()], pages=PAGES, limits=Limits(write_timeout=0.05))
     await server.start("127.0.0.1", 0)
-    async with raw_client(server.port) as client:
-        client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
-        client.h2.send_headers(1, request_headers("/ok", __method="GET"), end_stream=True)
-        client.flush()
-        reset = await client.wait_for(StreamReset, 1)
-        assert reset.error_code == ErrorCodes.ENHANCE_YOUR_CALM
+    get = Encoder().encode(request_headers("/ok", __method="GET"))
+    async with frame_client(server.port) as client:
+        client.send(frame(SETTINGS, 0, 0, (4).to_bytes(2, "big") + window.to_bytes(4, "big")))
+        client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, get))
+        reset = await client.wait_for(RST, 1)
+        assert int.from_bytes(reset, "big") == ErrorCodes.ENHANCE_YOUR_CALM
     server.close()
     await server.wait_closed()
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
