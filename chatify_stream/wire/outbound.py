@@ -111,7 +111,7 @@ class Outbound:
             data = b"".join(self._parts)
             self._parts.clear()
             self._size = 0
-            if self._is_lost or self._transport.is_closing():
+            if self._is_lost or self.is_closing():
                 return  # uvloop raises, where asyncio forgets it
             self.bytes_sent += len(data)
             self._transport.write(data)

@@ -326,6 +326,11 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
             name = error_name(error_code)
             text = reason[:MOST_OF_A_REASON].decode("ascii", "backslashreplace")
             self.connection.goaway = f"{name}: {text}" if text else name
+            if not self.h2_config.client_side:  # what it still sends is not worth a reset
+                self._say_goaway(ErrorCodes.NO_ERROR)
+                self.connection.outbound.close_noisy()
+                self.processor.close("the peer ended the connection")
+                return True
             return False
         self.connection.is_going_away = True
         self.connection.stream_close_waiter.set()  # for those who wait to open a call on it

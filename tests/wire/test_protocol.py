@@ -23,7 +23,7 @@ from hyperframe.frame import (
 
 from chatify_stream.wire import Limits, Server, Status
 
-from .raw import RawClient, answers, frame, framed, raw_client, request_headers
+from .raw import RawClient, answers, frame, frame_client, framed, raw_client, request_headers
 from .services import Ask, Echo
 
 ADA = bytes(Ask(service="Ada"))
@@ -179,6 +179,17 @@ class TestStreams:
 
 
 class TestGoaway:
+    async def test_what_comes_after_an_angry_goaway(self, server: Server) -> None:
+        """It is read and dropped, so that the client sees an orderly end, and opens nothing."""
+        async with frame_client(server.port) as client:
+            await client.wait_for(0x04)
+            client.send(frame(0x07, 0, 0, bytes(4) + (255).to_bytes(4, "big")))
+            client.send(frame(0x06, 0, 0, b"12345678"), frame(0x01, 0x05, 1, b"\x82\x84\x86"))
+            while data := await client.reader.read(1000):  # raises if the connection is reset
+                client.received += data
+        assert server.open_calls == 0
+        assert server.statistics().calls_opened == 0
+
     async def test_a_client_that_goes_in_anger(self, service: Echo, client: RawClient) -> None:
         """A GOAWAY with an error ends the connection, and the handlers on it."""
         client.h2.send_headers(1, request_headers("/test.Echo/Run"))
