@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -49,6 +49,9 @@ from .wrapper import CallWrapper
 __all__ = ["Calls", "ServerStream", "Services"]
 
 log = logging.getLogger(__name__)
+
+TIME_TO_END = 0.5
+"""Seconds that a client has to end a request that is not gRPC, before it is answered."""
 
 RESET = "RESET"
 SHUTTING_DOWN = "the server is shutting down"
@@ -334,6 +337,7 @@ class Calls(AbstractHandler):
         found = find_page(headers, services.pages)
         if found is not None:
             page, with_body = found
+            await _wait_for_end(h2_stream)
             await _show(h2_stream, page, with_body)
             services.ended[f"HTTP {page.status}"] += 1
             return
@@ -345,6 +349,8 @@ class Calls(AbstractHandler):
             if reason := refusal or self._ending:
                 raise RefusalError(Status.UNAVAILABLE, reason)
         except RefusalError as error:
+            if error.http_status != 200:
+                await _wait_for_end(h2_stream)
             await _refuse(h2_stream, error, subtype)
             services.ended[error.status.name] += 1
             return
@@ -446,6 +452,13 @@ async def _end(stream: ServerStream, outcome: _Outcome) -> None:
         await stream.send_trailing_metadata(
             status=Status.INTERNAL, status_message="the handler set trailers that cannot be sent"
         )
+
+
+async def _wait_for_end(stream: H2Stream) -> None:
+    """What is not gRPC is answered when it is whole, within reason, as HTTP servers do it."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(TIME_TO_END):
+            await stream.trailers_received.wait()
 
 
 async def _show(stream: H2Stream, page: Page, with_body: bool) -> None:
