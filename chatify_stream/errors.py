@@ -5,6 +5,8 @@
     ├── UsageError                     you misused it: an argument, or the order of the calls
     │   └── ClosedError                it was closed on this side, or its call has ended
     ├── ListenError                    the server cannot listen on that address
+    ├── BrokerError                    the storage of the rooms is away, full or damaged
+    ├── RefusedError                   a message, or who sent it, is not let into a room
     └── CallError                      a call did not end OK: status, message, details, metadata
         ├── StatusError                the server, or a handler, answered with this status
         ├── CancelledCallError         the call was cancelled, on either side
@@ -30,6 +32,7 @@ from grpclib.exceptions import GRPCError
 from .address import Address
 
 __all__ = [
+    "BrokerError",
     "CallError",
     "CancelledCallError",
     "ChatifyError",
@@ -39,6 +42,8 @@ __all__ = [
     "DeadlineExceededError",
     "ListenError",
     "PeerProtocolError",
+    "RefusedError",
+    "Status",
     "StatusError",
     "UnavailableError",
     "UsageError",
@@ -150,6 +155,29 @@ def _why_not_on_address(error: Exception) -> str:
     if error.errno is None and str(error).startswith("could not bind on any address"):
         return known[errno.EADDRNOTAVAIL]  # asyncio of Python 3.13 has only this text for it
     return known.get(error.errno or 0, error.strerror or str(error))
+
+
+class BrokerError(ChatifyError):
+    """The broker cannot do what it was asked. `broker` is its URL, `reason` says what is wrong."""
+
+    def __init__(self, broker: str, reason: str) -> None:
+        super().__init__(broker, reason)
+        self.broker = broker
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the broker {self.broker}: {self.reason}"
+
+
+class RefusedError(ChatifyError):
+    """A message was not published, or a user not let in. `reason` is told to the client.
+
+    Raised in the hooks of a server; and by a client's `send` for a message that was refused.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class CallError(ChatifyError, GRPCError):

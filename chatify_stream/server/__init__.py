@@ -5,6 +5,14 @@ from __future__ import annotations
 from .chat_server import ChatServer, Service
 from .chat_service import CHAT_PATHS, Handler, Reply
 from .health import HealthService, ServingStatus
+from .rooms import (
+    RoomJoin,
+    RoomLeave,
+    RoomMessage,
+    RoomOptions,
+    Rooms,
+    RoomStatistics,
+)
 from .session import Peer, Session
 
 __all__ = [
@@ -14,6 +22,12 @@ __all__ = [
     "HealthService",
     "Peer",
     "Reply",
+    "RoomJoin",
+    "RoomLeave",
+    "RoomMessage",
+    "RoomOptions",
+    "RoomStatistics",
+    "Rooms",
     "Service",
     "ServingStatus",
     "Session",

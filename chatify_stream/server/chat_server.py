@@ -21,10 +21,14 @@ from ..wire import (
 )
 from .chat_service import CHAT_PATHS, ChatService, Handler, Reply, replying
 from .health import HealthService, ServingStatus
+from .rooms import Node, RoomOptions, Rooms
 
 __all__ = ["ChatServer", "Service"]
 
 CHAT_SERVICE = "service.v1.Service"
+
+
+_DEFAULT_ROOMS = RoomOptions()
 
 
 class Service(Protocol):
@@ -51,6 +55,10 @@ class ChatServer:
     `paths` are additional names under which Chat is served, each of the form `/Service/Method`.
 
     `limits` are what one client may cost, such as `Limits(max_message_size=65536)`.
+
+    `rooms` are for calls with the metadata `chat-room`, which `reply` and `handler` never see:
+    `RoomOptions(broker="sqlite:///chat.db")` keeps what is said in them, by default it is gone
+    with the server; None turns them off. `server.rooms` publishes and reads in them.
     """
 
     def __init__(
@@ -63,6 +71,7 @@ class ChatServer:
         reflection: bool = False,
         descriptor_sets: Sequence[bytes] = (),
         limits: Limits | None = None,
+        rooms: RoomOptions | None = _DEFAULT_ROOMS,
     ) -> None:
         if reply is not None and handler is not None:
             raise UsageError("pass reply= or handler=, not both")
@@ -84,7 +93,8 @@ class ChatServer:
                 check_method_path(path)
         except ValueError as error:
             raise UsageError(str(error)) from None
-        self._add(ChatService(handler, [*CHAT_PATHS, *paths]), [CHAT_SERVICE])
+        self._node = None if rooms is None else Node(rooms)
+        self._add(ChatService(handler, self._node, [*CHAT_PATHS, *paths]), [CHAT_SERVICE])
         self.add_service(self.health)
         for service in services:
             self.add_service(service)
@@ -119,7 +129,8 @@ class ChatServer:
 
         `host` None stands for all interfaces. Further options are those of
         `grpclib.server.Server.start`, such as `reuse_port`; with `sock` or `path` it listens there,
-        and not on `host` and `port`. Raises `ListenError`, which says where and why.
+        and not on `host` and `port`. Raises `ListenError`, which says where and why, and
+        `BrokerError` for rooms whose broker cannot be used.
         """
         if self._server is not None:
             raise UsageError("the server was started already")
@@ -129,10 +140,15 @@ class ChatServer:
             limits=self._limits,
             pages={"/healthz": self._health_page},
         )
-        if options.get("sock") is not None or options.get("path") is not None:
+        if options.get("sock") is None and options.get("path") is None:
+            options |= {"host": host, "port": port}
+        if self._node is not None:
+            await self._node.open()
+        try:
             await server.start(ssl=ssl, **options)
-        else:
-            await server.start(host, port, ssl=ssl, **options)
+        except BaseException:
+            await self._close_rooms()
+            raise
         self._server = server
         for name in ("", *self._service_names):
             self.health.set_status(name, ServingStatus.SERVING)
@@ -158,6 +174,14 @@ class ChatServer:
         for service in reflection_services(names, index):
             methods |= service.__mapping__()
         return methods
+
+    @property
+    def rooms(self) -> Rooms:
+        """The rooms, once the server is started. Raises `UsageError` when they are turned off."""
+        self._started()
+        if self._node is None:
+            raise UsageError("this server has no rooms: it was made with rooms=None")
+        return Rooms(self._node)
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -194,7 +218,10 @@ class ChatServer:
             raise UsageError(f"the grace has to be a number of seconds from 0, not {grace!r}")
         if self._server is not None:
             self.health.shut_down()
+            if self._node is not None:
+                self._node.drain(grace)
             await self._server.drain(grace)
+            await self._close_rooms()
 
     async def close(self) -> None:
         """Stops the server now: calls that are open end with UNAVAILABLE.
@@ -205,6 +232,11 @@ class ChatServer:
             self.health.shut_down()
             self._server.close()
             await self._server.wait_closed()
+            await self._close_rooms()
+
+    async def _close_rooms(self) -> None:
+        if self._node is not None:
+            await self._node.close()
 
     async def wait_closed(self) -> None:
         """Waits until the server is closed, by whoever."""

@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 
 from ..codec import frame_text
-from ..errors import UsageError
+from ..errors import Status, StatusError, UsageError
 from ..messages.service.v1 import ChatReq, ChatRsp
 from ..wire import Cardinality, MethodHandler, ServerStream
+from .rooms import Node, RoomSession, wants_room
 from .session import Session
 
 __all__ = ["CHAT_PATHS", "ChatService", "Handler", "Reply", "replying"]
@@ -58,14 +59,23 @@ async def _awaited(text: object) -> str:
 
 
 class ChatService:
-    """The Chat method, under each of `paths`."""
+    """The Chat method, under each of `paths`: direct sessions, and those of rooms."""
 
-    def __init__(self, handler: Handler, paths: Sequence[str] = CHAT_PATHS) -> None:
+    def __init__(
+        self, handler: Handler, node: Node | None, paths: Sequence[str] = CHAT_PATHS
+    ) -> None:
+        """`handler` serves direct sessions; `node` has the rooms, None when there are none."""
         self._handler = handler
+        self._node = node
         self._paths = tuple(paths)
 
     async def _chat(self, stream: ServerStream) -> None:
-        await self._handler(Session(stream))
+        if not wants_room(stream.metadata or {}):
+            await self._handler(Session(stream))
+        elif self._node is None:
+            raise StatusError(Status.UNIMPLEMENTED, "rooms are turned off on this server")
+        else:
+            await RoomSession(self._node, stream).serve()
 
     def __mapping__(self) -> dict[str, MethodHandler]:
         method = MethodHandler(self._chat, Cardinality.STREAM_STREAM, ChatReq, ChatRsp)

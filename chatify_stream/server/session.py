@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from ..codec import decode_text
+from ..codec import decode_name
 from ..errors import UsageError
 from ..messages.service.v1 import ChatReq, ChatRsp
 from ..wire import Deadline, MetadataLike, ServerStream, StreamStatistics
 
-__all__ = ["Peer", "Session"]
+__all__ = ["Peer", "Session", "peer_of"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Session:
 
     def __init__(self, stream: ServerStream) -> None:
         self._stream = stream
-        self.peer = _peer(stream.peer.addr())
+        self.peer = peer_of(stream)
         """Where the client connects from."""
         self.metadata: Mapping[str, str | bytes] = cast(
             "Mapping[str, str | bytes]", stream.metadata
@@ -82,7 +82,7 @@ class Session:
 
     async def receive_names(self) -> list[str]:
         """The `name` of the next requests, as many as have come; none once there are no more."""
-        return await self._stream.recv_decoded(decode_text)
+        return await self._stream.recv_decoded(decode_name)
 
     async def send(self, reply: str | ChatRsp) -> None:
         """Sends one reply; a text is sent as the `message` of a `ChatRsp`.
@@ -120,8 +120,9 @@ class Session:
         await self._stream.send_initial_metadata(metadata=metadata)
 
 
-def _peer(address: object) -> Peer:
-    match address:
+def peer_of(stream: ServerStream) -> Peer:
+    """Where the client of a stream connects from."""
+    match stream.peer.addr():
         case (str(host), int(port), *_):
             return Peer(host, port)
         case _:

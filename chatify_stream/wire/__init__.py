@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from grpclib.const import Cardinality, Status
 from grpclib.const import Handler as MethodHandler
+from grpclib.exceptions import StreamTerminatedError
 from grpclib.metadata import Deadline
 
 from .backoff import Backoff
@@ -49,6 +50,7 @@ __all__ = [
     "Status",
     "StatusDetailsCodec",
     "StreamStatistics",
+    "StreamTerminatedError",
     "check_encoding",
     "frame",
 ]

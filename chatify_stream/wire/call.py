@@ -197,6 +197,23 @@ class ServerStream(Stream[Any, Any]):
             self._messages_went(count)
         return sent
 
+    async def room_for(self, size: int) -> None:
+        """Waits until framed messages of `size` bytes are likely to leave whole, and at once.
+
+        Cancelled here, the call can still end with a status; in the middle of a message it cannot.
+        """
+        with _noticing_departure():
+            await self._stream.room_for(size)
+
+    def limit_messages(self, max_size: int) -> None:
+        """Takes no message of more bytes on this call; the call ends RESOURCE_EXHAUSTED by one."""
+        self._stream.inbox.limit(max_size)
+
+    def abort(self, error: CallError) -> None:
+        """Ends the call: whatever its handler waits for raises `error`, which ends it so."""
+        if self._stream.wrapper is not None:
+            self._stream.wrapper.cancel(error)
+
     def _messages_went(self, count: int) -> None:
         self._send_message_done = True
         self._messages_sent += count

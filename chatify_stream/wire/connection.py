@@ -146,9 +146,9 @@ class WireConnection(Connection):
         self.limits = limits
         self.window_grew_at = -math.inf
         """When the peer has last taken something from all streams, by the loop's clock."""
-        # Those that wait for a larger window, their own or the connection's, by id.
+        # Those that wait for a larger window, by id: their own, or the connection's and how large.
         self._own_blocked: dict[int, CallStream] = {}
-        self._all_blocked: dict[int, CallStream] = {}
+        self._all_blocked: dict[int, tuple[CallStream, int]] = {}
 
     def create_stream(
         self, *, stream_id: int | None = None, wrapper: Wrapper | None = None
@@ -185,16 +185,25 @@ class WireConnection(Connection):
                 stream.window_updated.set()
             return
         self.window_grew_at = asyncio.get_running_loop().time()
-        if self._all_blocked:
-            next(iter(self._all_blocked.values())).window_updated.set()
+        window = self._connection.outbound_flow_control_window
+        for stream, least in self._all_blocked.values():
+            if least <= window:
+                stream.window_updated.set()
+                break
 
     def is_blocked(self, stream_id: int) -> bool:
         """A message on the stream waits for a larger window."""
         return stream_id in self._own_blocked or stream_id in self._all_blocked
 
-    def wait_for_window(self, stream: CallStream, *, is_own: bool) -> None:
-        """Until `waited_for_window` the stream is woken when its own, or any, window grows."""
-        (self._own_blocked if is_own else self._all_blocked)[stream.id] = stream
+    def wait_for_window(self, stream: CallStream, least: int, *, is_own: bool) -> None:
+        """Until `waited_for_window` the stream is woken when there is a window of `least` bytes.
+
+        That is its own, which wakes it whenever it grows, or the connection's.
+        """
+        if is_own:
+            self._own_blocked[stream.id] = stream
+        else:
+            self._all_blocked[stream.id] = stream, least
 
     def waited_for_window(self, stream: CallStream) -> None:
         self._own_blocked.pop(stream.id, None)

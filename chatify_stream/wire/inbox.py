@@ -49,6 +49,19 @@ class Inbox:
         self._is_ended = False
         self._waiter: asyncio.Future[None] | None = None
 
+    def limit(self, max_size: int) -> None:
+        """Takes no larger messages from now on, and none of those that wait here already."""
+        self._max_size = max_size
+        large = next((i for i, each in enumerate(self._messages) if len(each) > max_size), None)
+        if large is not None:
+            refusal = self._refusal(0, len(self._messages[large]))
+            while len(self._messages) > large:
+                self._waiting -= PREFIX.size + len(self._messages.pop())
+            self._fail(refusal)
+        elif self._is_message_whole():  # or what is here of it says that it will be too large
+            self._cut(bytes(self._partial))
+        self._settle()
+
     def add(self, data: bytes, window: int) -> None:
         """Adds the data of a frame that took `window` bytes of the window."""
         self._taken += window

@@ -241,8 +241,18 @@ class CallStream(H2Stream):
         connection.data_send_process()
         return True
 
-    async def _writable(self, size: int) -> int:
-        """Waits until at least one of `size` bytes can be sent; says how many, in one frame."""
+    async def room_for(self, size: int) -> None:
+        """Waits until a message of `size` bytes is likely to leave whole, and at once.
+
+        Whoever is cancelled while waiting so has not cut a message. A peer is not waited for that
+        takes no more than this at a time. Raises as `send_data`.
+        """
+        # Peers give their window back when they have used up to a half of it.
+        most = self._h2_connection.remote_settings.initial_window_size // 2
+        await self._writable(size, max(1, min(size, most)))
+
+    async def _writable(self, size: int, least: int = 1) -> int:
+        """Waits until `least` of `size` bytes can be sent; says how many, in one frame."""
         clock, limit = asyncio.get_running_loop().time, self.connection.limits.write_timeout
         began: float | None = None
         while True:
@@ -252,16 +262,16 @@ class CallStream(H2Stream):
             if not self.closable:
                 raise StreamClosedError(self.id)
             window = self._h2_connection.local_flow_control_window(self.id)
-            if window > 0:
+            if window >= least:
                 return min(size, window, self._h2_connection.max_outbound_frame_size)
             began = clock() if began is None else began
-            is_own = self.window <= 0
+            is_own = self.window < least
             # The window of the connection may have grown, and been taken by other calls.
             since = began if is_own else max(began, self.connection.window_grew_at)
             if limit is not None and clock() >= since + limit:
                 raise StatusError(Status.RESOURCE_EXHAUSTED, f"nothing was read for {limit:g} s")
             self.window_updated.clear()
-            self.connection.wait_for_window(self, is_own=is_own)
+            self.connection.wait_for_window(self, least, is_own=is_own)
             try:
                 async with asyncio.timeout_at(None if limit is None else since + limit):
                     await self.window_updated.wait()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from hpack import Decoder
 
-from chatify_stream.codec import decode_text
+from chatify_stream.codec import decode_reply
 from chatify_stream.wire.kinds import (
     CONTINUATION,
     DATA,
@@ -71,7 +71,7 @@ class ServerAnswers:
             if len(data) < stop:
                 raise FaultError(f"a message is cut off on stream {stream_id}")
             message = zlib.decompress(data[5:stop], ANY_FORMAT) if data[0] else data[5:stop]
-            texts.append(decode_text(message))
+            texts.append(decode_reply(message).message)
             data = data[stop:]
         return texts
 

@@ -125,7 +125,7 @@ async def test_who_is_woken_by_a_window() -> None:
     connection = WireConnection(server_h2(), outbound, config, Limits())
     streams = [connection.create_stream(stream_id=number) for number in (1, 3, 5, 7)]
     for stream in streams:
-        connection.wait_for_window(stream, is_own=stream.id > 3)
+        connection.wait_for_window(stream, 1, is_own=stream.id > 3)
 
     def woken() -> list[bool]:
         return [stream.window_updated.is_set() for stream in streams]

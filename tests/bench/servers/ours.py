@@ -6,7 +6,7 @@ import asyncio
 import gc
 
 from chatify_stream import ChatReq, ChatRsp, ChatServer
-from chatify_stream.codec import decode_text, frame_text
+from chatify_stream.codec import decode_name, frame_text
 from chatify_stream.wire import Cardinality, MethodHandler, ServerStream
 
 from .arguments import FANOUT, GREETING, parse_tls, say_listening
@@ -45,7 +45,7 @@ class Fanout:
         self._members.add(member)
         delivering = asyncio.create_task(member.deliver())
         try:
-            while names := await stream.recv_decoded(decode_text):
+            while names := await stream.recv_decoded(decode_name):
                 frames = b"".join(map(frame_text, names))
                 for each in self._members:
                     each.put(frames)

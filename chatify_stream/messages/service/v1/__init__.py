@@ -3,7 +3,7 @@
 # plugin: python-betterproto2
 # This file has been @generated
 
-__all__ = ("ChatReq", "ChatRsp", "ServiceBase", "ServiceStub")
+__all__ = ("ChatReq", "ChatRsp", "ChatRspKind", "ServiceBase", "ServiceStub")
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
@@ -24,6 +24,28 @@ _COMPILER_VERSION = "0.10.1"
 betterproto2.check_compiler_version(_COMPILER_VERSION)
 
 
+class ChatRspKind(betterproto2.Enum):
+    MESSAGE = 0
+    """
+    A message of the room.
+    """
+
+    JOINED = 1
+    """
+    The user `sender` has joined the room.
+    """
+
+    LEFT = 2
+    """
+    The user `sender` has left the room.
+    """
+
+    REFUSED = 3
+    """
+    The message with this id was not published; `message` says why. Only its sender is told.
+    """
+
+
 @dataclass(eq=False, repr=False)
 class ChatReq(betterproto2.Message):
     """
@@ -33,6 +55,12 @@ class ChatReq(betterproto2.Message):
     name: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
     The name, or the content, of the message.
+    """
+
+    id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    In a room: what the client calls this message. Publishing the same id again, within five
+    minutes, does not publish twice. Up to 128 characters.
     """
 
 
@@ -49,6 +77,30 @@ class ChatRsp(betterproto2.Message):
     """
     The reply.
     """
+
+    sender: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    In a room: the user who sent it.
+    """
+
+    id: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    The id that its sender gave it. To the sender, this is the acknowledgement.
+    """
+
+    offset: "int" = betterproto2.field(4, betterproto2.TYPE_UINT64)
+    """
+    Its place in the room: 1, 2, 3 and so on within an epoch. 0 for what is no message of the room.
+    """
+
+    sent_at_ms: "int" = betterproto2.field(5, betterproto2.TYPE_INT64)
+    """
+    When the server took it, in milliseconds since 1970, UTC.
+    """
+
+    kind: "ChatRspKind" = betterproto2.field(
+        6, betterproto2.TYPE_ENUM, default_factory=lambda: ChatRspKind(0)
+    )
 
 
 default_message_pool.register_message("service.v1", "ChatRsp", ChatRsp)
@@ -68,7 +120,9 @@ class ServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "AsyncIterator[ChatRsp]":
         """
-        Each ChatReq is answered by exactly one ChatRsp, in order.
+        Without the metadata `chat-room` each ChatReq is answered by exactly one ChatRsp, in order.
+        With it the stream is a membership of that room: each ChatReq is published in it, and what is
+        published by anyone comes as ChatRsp, in the room's order.
         """
 
         async for response in self._stream_stream(
@@ -92,7 +146,9 @@ class ServiceBase(betterproto2_grpclib.ServiceBase):
         self, messages: "AsyncIterator[ChatReq]"
     ) -> "AsyncIterator[ChatRsp]":
         """
-        Each ChatReq is answered by exactly one ChatRsp, in order.
+        Without the metadata `chat-room` each ChatReq is answered by exactly one ChatRsp, in order.
+        With it the stream is a membership of that room: each ChatReq is published in it, and what is
+        published by anyone comes as ChatRsp, in the room's order.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)

@@ -1,4 +1,4 @@
-"""Tests of codec.py against google.protobuf, byte for byte."""
+"""Chat's messages as bytes, against google.protobuf, byte for byte."""
 
 from __future__ import annotations
 
@@ -9,33 +9,61 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chatify_stream import ChatReq, ChatRsp, Status, StatusError, UsageError
-from chatify_stream.codec import ChatCodec, decode_text, encode_text, frame_text
+from chatify_stream.codec import (
+    ChatCodec,
+    decode_name,
+    decode_reply,
+    decode_request,
+    encode_request,
+    encode_text,
+    frame_presence,
+    frame_publication,
+    frame_refusal,
+    frame_text,
+)
 from chatify_stream.messages.grpc.health.v1 import HealthCheckRequest
 from chatify_stream.server.descriptors import own_descriptor_set
 from chatify_stream.wire import frame
 
 
-def oracle_class() -> type:
+def oracle_class(name: str) -> type:
     pool = descriptor_pool.DescriptorPool()
     for file in descriptor_pb2.FileDescriptorSet.FromString(own_descriptor_set()).file:
         pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("service.v1.ChatReq"))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"service.v1.{name}"))
 
 
-ORACLE = oracle_class()
+REQUEST, REPLY = oracle_class("ChatReq"), oracle_class("ChatRsp")
 
 
-def oracle(data: bytes) -> str | None:
+def request_of(message: object) -> tuple[object, ...]:
+    return (message.name, message.id)
+
+
+def reply_of(message: object) -> tuple[object, ...]:
+    fields = (message.message, message.sender, message.id, message.offset, message.sent_at_ms)
+    return (*fields, int(message.kind))
+
+
+def oracle(data: bytes, kind: type = REQUEST) -> tuple[object, ...] | None:
     """What google.protobuf reads; None where it refuses."""
     try:
-        return ORACLE.FromString(data).name
+        message = kind.FromString(data)
     except DecodeError:
+        return None
+    return request_of(message) if kind is REQUEST else reply_of(message)
+
+
+def ours(data: bytes, kind: type = REQUEST) -> tuple[object, ...] | None:
+    try:
+        return decode_request(data) if kind is REQUEST else reply_of(decode_reply(data))
+    except ValueError:
         return None
 
 
-def ours(data: bytes) -> str | None:
+def name_of(data: bytes) -> str | None:
     try:
-        return decode_text(data)
+        return decode_name(data)
     except ValueError:
         return None
 
@@ -54,12 +82,20 @@ def delimited(tag: int, content: bytes) -> bytes:
 
 
 tags = st.one_of(
-    st.sampled_from([0x0A, 0x08, 0x09, 0x0B, 0x0C, 0x0D, 0x12, 0x13, 0x14, 0x00, 0x02, 0x0E, 0x0F]),
+    st.sampled_from(bytes.fromhex("0A08090B0C0D12131400020E0F1A182022282D3032")),
     st.integers(0, 2**33),
 )
 fields = st.one_of(
     st.text().map(lambda text: delimited(0x0A, text.encode())),
     st.binary(max_size=20).map(lambda content: delimited(0x0A, content)),
+    st.builds(
+        lambda tag, text: delimited(tag, text.encode()), st.sampled_from([0x12, 0x1A]), st.text()
+    ),
+    st.builds(
+        lambda tag, number: varint(tag) + varint(number),
+        st.sampled_from([0x20, 0x28, 0x30]),
+        st.integers(0, 2**64 - 1),
+    ),
     st.builds(delimited, tags, st.binary(max_size=20)),
     st.builds(lambda tag, rest: varint(tag) + rest, tags, st.binary(max_size=12)),
     st.binary(max_size=12),
@@ -93,19 +129,39 @@ messages = st.one_of(
 @example(b"\x08" + b"\x80" * 9 + b"\x00")  # ... values ten
 @example(b"\x08" + b"\x80" * 10 + b"\x00")
 def test_decoding(data: bytes) -> None:
-    """Whatever the bytes: the same text, or refused by both."""
-    assert ours(data) == oracle(data)
+    """Whatever the bytes: the same request, the same reply, or refused by both."""
+    request = oracle(data)
+    assert ours(data) == request
+    assert ours(data, REPLY) == oracle(data, REPLY)
+    assert name_of(data) == (None if request is None else request[0])
 
 
-@given(st.text())
-@example("x" * 127)
-@example("x" * 128)
-@example("世" * 10_000)
-def test_encoding(text: str) -> None:
-    """A text is encoded to the same bytes, and comes back."""
-    data = encode_text(text)
-    assert data == ORACLE(name=text).SerializeToString()
-    assert decode_text(data) == text
+@given(st.text(), st.text(max_size=200))
+@example("x" * 127, "y" * 127)
+@example("x" * 128, "y" * 128)
+@example("世" * 10_000, "")
+@example("", "id")
+def test_encoding(text: str, message_id: str) -> None:
+    """A request is encoded to the same bytes, and comes back."""
+    assert encode_text(text) == REQUEST(name=text).SerializeToString()
+    data = encode_request(text, message_id)
+    assert data == REQUEST(name=text, id=message_id).SerializeToString()
+    assert decode_request(data) == (text, message_id)
+    assert decode_name(data) == text
+
+
+@given(st.integers(1, 2**63 - 1), st.text(min_size=1), st.text(), st.text(), st.integers(1, 2**62))
+def test_what_rooms_send(offset: int, user: str, text: str, message_id: str, ms: int) -> None:
+    """Messages of rooms, joins, leaves and refusals are the bytes that protobuf makes of them."""
+    message = REPLY(message=text, sender=user, id=message_id, offset=offset, sent_at_ms=ms)
+    framed = frame_publication(offset, user, text, message_id, ms)
+    assert framed == frame(message.SerializeToString())
+    assert reply_of(decode_reply(framed[5:])) == reply_of(message)
+    for joined in (True, False):
+        presence = REPLY(sender=user, kind=1 if joined else 2)
+        assert frame_presence(user, joined) == frame(presence.SerializeToString())
+    refusal = REPLY(message=text, id=message_id, kind=3)
+    assert frame_refusal(message_id, text) == frame(refusal.SerializeToString())
 
 
 @pytest.mark.parametrize("depth", [1, 50, 98, 99, 100, 101, 102, 200])
@@ -116,7 +172,16 @@ def test_deep_groups(depth: int) -> None:
 
 
 class TestChatCodec:
-    @pytest.mark.parametrize("message", [ChatReq(name="世界"), ChatRsp(message=""), ChatReq()])
+    @pytest.mark.parametrize(
+        "message",
+        [
+            ChatReq(name="世界"),
+            ChatReq(name="a", id="7"),
+            ChatReq(),
+            ChatRsp(message=""),
+            ChatRsp(message="a", sender="b", id="c", offset=2**64 - 1, sent_at_ms=-5, kind=9),
+        ],
+    )
     def test_chat_messages(self, message: ChatReq | ChatRsp) -> None:
         """Chat messages are what betterproto2 makes of them."""
         data = ChatCodec().encode(message, type(message))
@@ -135,6 +200,7 @@ class TestChatCodec:
             (ChatRsp(message="a"), "of type ChatReq, not ChatRsp"),
             (ChatReq(name="\udcff"), "not valid Unicode"),
             (ChatReq(name=5), "cannot be encoded"),
+            (ChatReq(name="a", id=5), "cannot be encoded"),
         ],
     )
     def test_what_cannot_be_encoded(self, message: object, text: str) -> None:

@@ -1,0 +1,120 @@
+"""What a broker promises. It keeps the logs of the rooms, and knows who is in them.
+
+A broker knows nothing of sessions, servers or the wire. It tells one subscriber what happens, and
+every method of it is called, and calls, in one event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from ..chat import Draft, LogPage, Publication, Receipt
+from ..position import Position
+
+__all__ = ["Broker", "RoomInfo", "RoomPage", "Subscriber"]
+
+
+class Subscriber(Protocol):
+    """Who is told. Its methods do not wait, and do not call the broker."""
+
+    def begins_at(self, room: str, position: Position) -> None:
+        """What is published in the room after this position is told from now on.
+
+        Comes before `subscribe` returns; and again, with a new epoch, when the log of the room was
+        lost or reset.
+        """
+
+    def published(self, room: str, publications: Sequence[Publication]) -> None:
+        """The next messages of a room, in the order of their offsets, without a hole, each once."""
+
+    def presence_changed(self, room: str, user: str, joined: bool) -> None:
+        """The first session of a user has come to the room, or the last one has left it."""
+
+
+class RoomInfo(NamedTuple):
+    """One room, as `rooms` lists it."""
+
+    name: str
+    newest: Position
+    users: int
+
+
+class RoomPage(NamedTuple):
+    """A part of the list of rooms."""
+
+    rooms: list[RoomInfo]
+    """In the order of their names, by code points."""
+    has_more: bool
+
+
+class Broker(Protocol):
+    """The logs and the presence of all rooms.
+
+    Names, ids and texts have been checked by the caller. A method that cannot do what it is asked
+    because the storage is away, full or damaged raises `BrokerError`, in bounded time; the broker
+    works again by itself when the storage does.
+
+    Cancelling a method loses nothing: what had been asked for may have happened or not.
+    """
+
+    async def open(self, subscriber: Subscriber) -> None:
+        """Comes first, once. Raises `BrokerError` for storage that cannot be used, with why."""
+
+    async def close(self) -> None:
+        """Waits for what is under way, and gives everything back. May be called again."""
+
+    async def publish(self, room: str, drafts: Sequence[Draft]) -> list[Receipt]:
+        """Puts messages into the log of a room, each at once or not at all.
+
+        When it returns, they are in the log, as durable as the broker makes them: that is the
+        acknowledgement. They have got the next offsets, in their order; the calls of one task keep
+        their order too. Each published message is told to whoever is subscribed to the room.
+
+        A draft whose id its user has published in the room within the last five minutes is not
+        published again: its receipt has the first position, and says whether the text was the
+        same. That holds for two drafts of one call, too. A draft without id is always published.
+
+        Raises `BrokerError` when it is not known to be in the log: none, some or all of the drafts
+        may be; those that have ids can be published again.
+        """
+
+    async def read(
+        self,
+        room: str,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        limit: int,
+        newest: bool = False,
+    ) -> LogPage:
+        """At most `limit` of the messages that are kept, with `after` < offset < `before`.
+
+        They are the oldest of these, or with `newest` the newest; always in the order of their
+        offsets, contiguous, and within the room's retention. A room that nobody has used has an
+        empty log.
+        """
+
+    async def subscribe(self, room: str) -> None:
+        """From now on the subscriber is told what happens in the room. Asked for once a room."""
+
+    async def unsubscribe(self, room: str) -> None:
+        """Ends that; does nothing for a room that is not subscribed to."""
+
+    async def enter(self, room: str, user: str, session_id: str) -> None:
+        """The session is in the room until `leave`, or until this process is gone.
+
+        The entry of a process that died may stay for one time to live, 60 s.
+        """
+
+    async def leave(self, room: str, user: str, session_id: str) -> None:
+        """The session has left; does nothing for one that is not there."""
+
+    async def users(self, room: str) -> list[str]:
+        """Who is in the room, in the order of their names, each once. May be 60 s stale."""
+
+    async def rooms(self, *, prefix: str = "", after: str = "", limit: int) -> RoomPage:
+        """The rooms that keep messages or have users, of names that begin with `prefix`.
+
+        At most `limit`, in the order of their names, from behind the name `after`.
+        """

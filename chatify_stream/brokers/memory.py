@@ -1,0 +1,141 @@
+"""`memory://`: the logs in this process, and gone with it.
+
+A room that keeps nothing, and that nobody is in, is forgotten; its next use begins a new epoch.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+
+from ..chat import (
+    Draft,
+    Log,
+    LogPage,
+    Presence,
+    Receipt,
+    Retention,
+    RetentionRule,
+    retention_of,
+)
+from ..errors import BrokerError
+from ..position import Position, new_epoch
+from .base import RoomInfo, RoomPage, Subscriber
+
+__all__ = ["MemoryBroker"]
+
+SWEEP_MS = 60_000
+"""Milliseconds between two looks for rooms that keep nothing any more."""
+
+
+class MemoryBroker:
+    """A `Broker`. What is bounded is each room, by its retention, and not how many there are."""
+
+    def __init__(
+        self,
+        retention: Retention | None = None,
+        rules: Sequence[RetentionRule] = (),
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`rules` are for rooms of certain names; `clock` gives seconds since 1970."""
+        self._retention = retention or Retention()
+        self._rules = tuple(rules)
+        self._clock = clock
+        self._logs: dict[str, Log] = {}
+        self._presence = Presence()
+        self._subscribed: set[str] = set()
+        self._subscriber: Subscriber | None = None
+        self._swept_ms = 0
+
+    async def open(self, subscriber: Subscriber) -> None:
+        self._subscriber = subscriber
+
+    async def close(self) -> None:
+        self._subscriber = None
+        self._subscribed.clear()
+
+    async def publish(self, room: str, drafts: Sequence[Draft]) -> list[Receipt]:
+        subscriber = self._open_subscriber()
+        now_ms = self._now_ms()
+        receipts, added = self._log(room).publish(drafts, now_ms)
+        if added and room in self._subscribed:
+            subscriber.published(room, added)
+        self._sweep(now_ms)
+        return receipts
+
+    async def read(
+        self,
+        room: str,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        limit: int,
+        newest: bool = False,
+    ) -> LogPage:
+        self._open_subscriber()
+        log = self._log(room)
+        return log.read(self._now_ms(), after=after, before=before, limit=limit, newest=newest)
+
+    async def subscribe(self, room: str) -> None:
+        subscriber = self._open_subscriber()
+        self._subscribed.add(room)
+        subscriber.begins_at(room, self._log(room).newest)
+
+    async def unsubscribe(self, room: str) -> None:
+        self._subscribed.discard(room)
+        self._forget_if_empty(room)
+
+    async def enter(self, room: str, user: str, session_id: str) -> None:
+        subscriber = self._open_subscriber()
+        if self._presence.enter(room, user, session_id):
+            subscriber.presence_changed(room, user, True)
+
+    async def leave(self, room: str, user: str, session_id: str) -> None:
+        if self._presence.leave(room, user, session_id) and self._subscriber is not None:
+            self._subscriber.presence_changed(room, user, False)
+
+    async def users(self, room: str) -> list[str]:
+        return self._presence.users(room)
+
+    async def rooms(self, *, prefix: str = "", after: str = "", limit: int) -> RoomPage:
+        now_ms = self._now_ms()
+        for log in self._logs.values():
+            log.expire(now_ms)
+        kept = {name for name, log in self._logs.items() if log.has_messages}
+        names = sorted(n for n in kept | self._presence.rooms() if n.startswith(prefix))
+        names = names[bisect_right(names, after) :]
+        return RoomPage([self._info(name) for name in names[:limit]], len(names) > limit)
+
+    def _info(self, name: str) -> RoomInfo:
+        log = self._logs.get(name)
+        newest = Position("", 0) if log is None else log.newest
+        return RoomInfo(name, newest, self._presence.count(name))
+
+    def _log(self, room: str) -> Log:
+        log = self._logs.get(room)
+        if log is None:
+            retention = retention_of(room, self._retention, self._rules)
+            log = self._logs[room] = Log(new_epoch(), retention)
+        return log
+
+    def _open_subscriber(self) -> Subscriber:
+        if self._subscriber is None:
+            raise BrokerError("memory://", "it is closed")
+        return self._subscriber
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
+
+    def _forget_if_empty(self, room: str) -> None:
+        log = self._logs.get(room)
+        if log is not None and log.is_empty and room not in self._subscribed:
+            del self._logs[room]
+
+    def _sweep(self, now_ms: int) -> None:
+        if now_ms - self._swept_ms >= SWEEP_MS:
+            self._swept_ms = now_ms
+            for name, log in list(self._logs.items()):
+                log.expire(now_ms)
+                self._forget_if_empty(name)

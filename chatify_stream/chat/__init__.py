@@ -1,0 +1,48 @@
+"""The domain: rooms, their members and their logs. No I/O, no clock, no asyncio.
+
+Messages are carried as bytes that somebody else has encoded.
+"""
+
+from __future__ import annotations
+
+from .dedupe import WINDOW_MS, Dedupe
+from .ending import Ending, EndingReason
+from .hub import Hub
+from .log import Log
+from .member import Member, Sink
+from .names import LONGEST_NAME, check_id, check_name
+from .outbox import Chunk, Outbox
+from .presence import Presence
+from .publication import Draft, LogPage, Outcome, Publication, Receipt
+from .resume import can_resume
+from .retention import Retention, RetentionRule, retention_of
+from .room import CHUNK_SIZE, Room, chunks
+
+__all__ = [
+    "CHUNK_SIZE",
+    "LONGEST_NAME",
+    "WINDOW_MS",
+    "Chunk",
+    "Dedupe",
+    "Draft",
+    "Ending",
+    "EndingReason",
+    "Hub",
+    "Log",
+    "LogPage",
+    "Member",
+    "Outbox",
+    "Outcome",
+    "Presence",
+    "Publication",
+    "Receipt",
+    "Retention",
+    "RetentionRule",
+    "Room",
+    "Sink",
+    "can_resume",
+    "check_id",
+    "check_name",
+    "chunks",
+    "retention_of",
+]

@@ -1,0 +1,56 @@
+"""The ids that were published lately, so that none is published twice. No I/O."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from .publication import Draft, Outcome
+
+__all__ = ["WINDOW_MS", "Dedupe", "Known"]
+
+WINDOW_MS = 5 * 60 * 1000
+"""Milliseconds for which an id is remembered after it was first published."""
+
+
+class Known(NamedTuple):
+    """Where an id was first published, and what with."""
+
+    offset: int
+    sent_at_ms: int
+    fingerprint: object
+    """Of the text: equal for equal texts."""
+
+
+class Dedupe:
+    """The ids of one room. The key is the user and the id."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()  # the oldest first
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def find(self, draft: Draft) -> tuple[Outcome, Known] | None:
+        """Whether the draft has been published: as a duplicate, or in conflict with its text."""
+        if not draft.id:
+            return None
+        known = self._known.get((draft.user, draft.id))
+        if known is None:
+            return None
+        is_same = known.fingerprint == hash(draft.text)
+        return (Outcome.DUPLICATE if is_same else Outcome.CONFLICT), known
+
+    def add(self, draft: Draft, offset: int) -> None:
+        """The draft was published."""
+        if draft.id:
+            known = Known(offset, draft.sent_at_ms, hash(draft.text))
+            self._known[draft.user, draft.id] = known
+
+    def forget(self, now_ms: int) -> None:
+        """Forgets what is older than the window."""
+        while self._known:
+            key = next(iter(self._known))
+            if self._known[key].sent_at_ms > now_ms - WINDOW_MS:
+                break
+            del self._known[key]

@@ -1,0 +1,88 @@
+"""The log of one room in memory: what was published lately, bounded by number and age. No I/O.
+
+Rules: offsets are contiguous; the oldest go first; those that are too old are gone for whoever
+reads, whether or not they have been dropped yet.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+
+from ..position import Position
+from .dedupe import Dedupe
+from .publication import Draft, LogPage, Outcome, Publication, Receipt
+from .retention import Retention
+
+__all__ = ["Log"]
+
+
+class Log:
+    """What one room keeps."""
+
+    def __init__(self, epoch: str, retention: Retention) -> None:
+        self._retention = retention
+        self._publications: deque[Publication] = deque()
+        self._dedupe = Dedupe()
+        self.newest = Position(epoch, 0)
+        """The position of the newest message, kept or not."""
+
+    def publish(
+        self, drafts: Sequence[Draft], now_ms: int
+    ) -> tuple[list[Receipt], list[Publication]]:
+        """Appends what is new; the receipts of all, and what was appended."""
+        self.expire(now_ms)
+        receipts: list[Receipt] = []
+        added: list[Publication] = []
+        epoch, offset = self.newest
+        for draft in drafts:
+            found = self._dedupe.find(draft)
+            if found is not None:
+                outcome, known = found
+                receipts.append(Receipt(outcome, Position(epoch, known.offset), known.sent_at_ms))
+                continue
+            offset += 1
+            added.append(Publication(offset, *draft))
+            self._dedupe.add(draft, offset)
+            receipts.append(Receipt(Outcome.PUBLISHED, Position(epoch, offset), draft.sent_at_ms))
+        self.newest = Position(epoch, offset)
+        self._publications.extend(added)
+        self._drop_surplus()
+        return receipts, added
+
+    def read(
+        self, now_ms: int, *, after: int, before: int | None, limit: int, newest: bool
+    ) -> LogPage:
+        """What a broker's `read` gives."""
+        self.expire(now_ms)
+        oldest = self.newest.offset + 1 - len(self._publications)
+        first = max(after + 1, oldest)
+        last = self.newest.offset if before is None else min(before - 1, self.newest.offset)
+        if newest:
+            first = max(first, last + 1 - limit)
+        else:
+            last = min(last, first + limit - 1)
+        found = list(islice(self._publications, first - oldest, max(last + 1 - oldest, 0)))
+        return LogPage(self.newest, oldest, found)
+
+    def expire(self, now_ms: int) -> None:
+        """Drops what is too old."""
+        self._dedupe.forget(now_ms)
+        youngest = now_ms - self._retention.age * 1000
+        while self._publications and self._publications[0].sent_at_ms <= youngest:
+            self._publications.popleft()
+
+    @property
+    def has_messages(self) -> bool:
+        """It keeps messages."""
+        return bool(self._publications)
+
+    @property
+    def is_empty(self) -> bool:
+        """It keeps nothing: neither messages nor ids."""
+        return not self._publications and not self._dedupe
+
+    def _drop_surplus(self) -> None:
+        while len(self._publications) > self._retention.count:
+            self._publications.popleft()

@@ -1,0 +1,137 @@
+"""A session in a room: what it has been given, what waits for it, and why it ends. No I/O.
+
+States: *catching up*, until it has read what it missed (`Room.admit` ends that); *live*, when it
+gets what is published; *ended*, when it gets nothing more and holds nothing.
+
+Rules: a member gets messages in the order of their offsets, each once. What cannot be sent at once
+goes to its outbox, and all that follows behind it. A member whose outbox is full is ended, and its
+memory given back; no other member notices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ..position import Position
+from .ending import Ending, EndingReason
+from .outbox import Chunk, Outbox
+
+__all__ = ["Member", "Sink"]
+
+
+class Sink(Protocol):
+    """The way to one client."""
+
+    def send_nowait(self, frames: bytes, count: int) -> bool:
+        """Sends messages if the client takes them at once; False when nothing was sent."""
+
+    def wake(self, member: Member) -> None:
+        """Something waits in the member's outbox, which was empty."""
+
+    def end(self, ending: Ending) -> None:
+        """Ends the session: soon, not before this returns."""
+
+
+class Member:
+    """One session."""
+
+    __slots__ = (
+        "_limit",
+        "_sink",
+        "ending",
+        "epoch",
+        "is_live",
+        "notify",
+        "offset",
+        "outbox",
+        "own_offset",
+        "session_id",
+        "user",
+        "wants_presence",
+    )
+
+    def __init__(
+        self,
+        sink: Sink,
+        user: str,
+        session_id: str,
+        outbox_limit: int,
+        *,
+        wants_presence: bool = False,
+    ) -> None:
+        """`outbox_limit`: bytes that may wait for its client."""
+        self._sink = sink
+        self._limit = outbox_limit
+        self.user = user
+        self.session_id = session_id
+        self.wants_presence = wants_presence
+        self.epoch = ""
+        self.offset = 0
+        """Of the newest message that was sent to it, or that it had when it came."""
+        self.own_offset = 0
+        """Of the newest message that it has published."""
+        self.is_live = False
+        self.outbox: Outbox | None = None  # most members never need one
+        self.notify: Callable[[], None] | None = None
+        """Called when something was sent to it, or it was ended."""
+        self.ending: Ending | None = None
+        """Why it has ended, or is about to."""
+
+    @property
+    def position(self) -> Position:
+        """Where it may resume."""
+        return Position(self.epoch, self.offset)
+
+    @property
+    def has_own(self) -> bool:
+        """It has got all that it has published, and nothing waits for it."""
+        return not self.outbox and self.offset >= self.own_offset
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait for its client to read."""
+        return 0 if self.outbox is None else self.outbox.size
+
+    def deliver(self, chunk: Chunk) -> None:
+        """Sends a chunk, now or when the client reads."""
+        if self.ending is not None:
+            return
+        if not self.outbox and self._sink.send_nowait(chunk.frames, chunk.number):
+            self._went(chunk)
+            return
+        if self.outbox is None:
+            self.outbox = Outbox(self._limit)
+        was_empty = not self.outbox
+        if not self.outbox.put(chunk):
+            self.end(EndingReason.SLOW_READER(limit=self._limit))
+        elif was_empty:
+            self._sink.wake(self)
+
+    @property
+    def next_chunk(self) -> Chunk | None:
+        """What waits longest; it stays until `sent` says that it went."""
+        return None if self.outbox is None else self.outbox.first
+
+    def sent(self, chunk: Chunk) -> None:
+        """A chunk was sent, the first of the outbox or, while it catches up, from the log."""
+        if self.outbox and self.outbox.first is chunk:
+            self.outbox.pop()
+        self._went(chunk)
+
+    def end(self, ending: Ending) -> None:
+        """Ends it for this reason, unless it has ended before; gives back what it holds."""
+        if self.ending is None:
+            self.ending = ending
+            self.is_live = False
+            if self.outbox is not None:
+                self.outbox.clear()
+            self._sink.end(ending)
+            if self.notify is not None:
+                self.notify()
+
+    def _went(self, chunk: Chunk) -> None:
+        if chunk.offset:
+            self.offset = chunk.offset
+        if self.notify is not None:
+            self.notify()

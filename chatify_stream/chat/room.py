@@ -1,0 +1,117 @@
+"""A room on one node: its members, and what was published and not given to them yet. No I/O.
+
+Rules: messages come in the order of their offsets, without a hole. They are gathered, and given to
+all live members at once, so that the work and the writes are shared; each message is encoded once.
+A member is admitted only with nothing gathered and nothing missed, so it gets each message after
+its own position once. A log that was reset ends all members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from ..position import Position
+from .ending import EndingReason
+from .member import Member
+from .outbox import Chunk
+
+__all__ = ["CHUNK_SIZE", "Room", "chunks"]
+
+CHUNK_SIZE = 16 * 1024
+"""Bytes of messages that are sent as one; a larger message is a chunk of its own."""
+
+
+def chunks(frames: Sequence[bytes], last_offset: int) -> list[Chunk]:
+    """Encoded messages with contiguous offsets up to `last_offset`, as chunks."""
+    made: list[Chunk] = []
+    first = size = 0
+    offset = last_offset - len(frames)
+    for index, data in enumerate(frames):
+        if size and size + len(data) > CHUNK_SIZE:
+            made.append(Chunk(b"".join(frames[first:index]), index - first, offset + index))
+            first, size = index, 0
+        size += len(data)
+    if size:
+        made.append(Chunk(b"".join(frames[first:]), len(frames) - first, last_offset))
+    return made
+
+
+class Room:
+    """One room."""
+
+    __slots__ = ("_frames", "_members", "name", "offset", "position", "sessions")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.position: Position | None = None
+        """Where it began, or was reset to; None until it is known."""
+        self.offset = 0
+        """Of the newest message that has come."""
+        self.sessions = 0
+        """Those who hold it: members, and sessions that catch up."""
+        self._members: set[Member] = set()
+        self._frames: list[bytes] = []
+
+    @property
+    def epoch(self) -> str:
+        return "" if self.position is None else self.position.epoch
+
+    @property
+    def newest(self) -> Position:
+        """The position of the newest message."""
+        return Position(self.epoch, self.offset)
+
+    @property
+    def members(self) -> Collection[Member]:
+        """Those that are live, and those that have just ended."""
+        return self._members
+
+    def begin(self, position: Position) -> None:
+        """What follows is published after this position. Ends the members, if it had begun."""
+        self._frames.clear()
+        for member in self._members:
+            member.end(EndingReason.LOG_RESET())
+        self._members.clear()
+        self.position = position
+        self.offset = position.offset
+
+    def add(self, frames: Sequence[bytes]) -> bool:
+        """The next messages, encoded; True when they are the first that wait for `flush`."""
+        was_empty = not self._frames
+        self._frames += frames
+        self.offset += len(frames)
+        return was_empty
+
+    def flush(self) -> int:
+        """Gives the members what was gathered; says how many deliveries that were."""
+        frames = self._frames
+        if not frames:
+            return 0
+        self._frames = []
+        deliveries = len(frames) * len(self._members)
+        for chunk in chunks(frames, self.offset) if self._members else ():
+            for member in self._members:
+                member.deliver(chunk)
+        return deliveries
+
+    def admit(self, member: Member) -> bool:
+        """Makes a member live; False when there is more that it has to catch up with first."""
+        if member.epoch != self.epoch or member.offset != self.offset or member.ending:
+            return False
+        self.flush()
+        member.is_live = True
+        self._members.add(member)
+        return True
+
+    def dismiss(self, member: Member) -> None:
+        """The member has left."""
+        member.is_live = False
+        self._members.discard(member)
+
+    def tell(self, user: str, frames: bytes) -> None:
+        """Tells those who want to know, and are not that user, of a join or leave."""
+        self.flush()
+        chunk = Chunk(frames, 1, 0)
+        for member in self._members:
+            if member.wants_presence and member.user != user:
+                member.deliver(chunk)

@@ -1,0 +1,29 @@
+"""How Chat's messages become bytes, and how they are read."""
+
+from __future__ import annotations
+
+from .chat_codec import ChatCodec
+from .messages import (
+    decode_name,
+    decode_reply,
+    decode_request,
+    encode_request,
+    encode_text,
+    frame_presence,
+    frame_publication,
+    frame_refusal,
+    frame_text,
+)
+
+__all__ = [
+    "ChatCodec",
+    "decode_name",
+    "decode_reply",
+    "decode_request",
+    "encode_request",
+    "encode_text",
+    "frame_presence",
+    "frame_publication",
+    "frame_refusal",
+    "frame_text",
+]

@@ -1,0 +1,25 @@
+"""Rooms on a server: sessions, hooks, and what a program or an operator does with them."""
+
+from __future__ import annotations
+
+from .api import Rooms
+from .hooks import JoinHook, LeaveHook, MessageHook, RoomJoin, RoomLeave, RoomMessage
+from .joining import wants_room
+from .node import Node, RoomStatistics
+from .options import RoomOptions
+from .session import RoomSession
+
+__all__ = [
+    "JoinHook",
+    "LeaveHook",
+    "MessageHook",
+    "Node",
+    "RoomJoin",
+    "RoomLeave",
+    "RoomMessage",
+    "RoomOptions",
+    "RoomSession",
+    "RoomStatistics",
+    "Rooms",
+    "wants_room",
+]

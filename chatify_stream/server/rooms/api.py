@@ -1,0 +1,133 @@
+"""What the program in which a server runs does with its rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...brokers import RoomPage
+from ...chat import Draft, EndingReason, LogPage, Outcome, Receipt, check_id, check_name
+from ...errors import ClosedError, RefusedError, UsageError
+from ...position import Position
+from .node import Node, RoomStatistics
+
+__all__ = ["Rooms"]
+
+
+class Rooms:
+    """The rooms of a server that is started.
+
+    Methods raise `UsageError` for wrong arguments, and `BrokerError` when the broker cannot do
+    what it is asked. The hooks of the server are not asked: they are for what clients send.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def publish(self, room: str, user: str, text: str, *, id: str = "") -> Position:  # noqa: A002
+        """Publishes one message, as `user`; its position once it is in the room's log.
+
+        An id that the user has published in the room within five minutes is not published again:
+        the position is the first one. Raises `RefusedError` when that was with another text.
+        """
+        receipt = await self.publish_once(room, user, text, id)
+        if receipt.outcome is Outcome.CONFLICT:
+            raise RefusedError(
+                f"the id {id!r} was published with another text, at offset "
+                f"{receipt.position.offset}; a new message needs a new id"
+            )
+        return receipt.position
+
+    async def publish_once(self, room: str, user: str, text: str, message_id: str) -> Receipt:
+        """As `publish`, with what became of the message."""
+        _check(check_name, "room", room)
+        _check(check_name, "user", user)
+        _check(check_id, message_id)
+        limit = self._node.options.max_message_size
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError as error:
+            raise UsageError(f"the text is not valid Unicode: {error.reason}") from None
+        if size > limit:
+            raise UsageError(f"the text has {size} bytes; at most {limit} are taken in a room")
+        draft = Draft(user, text, message_id, self._node.now_ms())
+        (receipt,) = await self._open().broker.publish(room, [draft])
+        if receipt.outcome is Outcome.PUBLISHED:
+            self._node.messages_published += 1
+        return receipt
+
+    async def history(
+        self,
+        room: str,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> LogPage:
+        """At most `limit` messages that are kept, with `after` < offset < `before`.
+
+        They are the oldest of these, or with `newest` the newest; always the oldest first. With
+        them come the position of the newest message of the room, and the offset of the oldest.
+        """
+        _check(check_name, "room", room)
+        if limit < 1:
+            raise UsageError(f"the limit is a number of messages from 1, not {limit!r}")
+        return await self._open().broker.read(
+            room, after=after, before=before, limit=limit, newest=newest
+        )
+
+    async def presence(self, room: str) -> list[str]:
+        """The users who are in a room, in the order of their names. May be 60 s stale."""
+        _check(check_name, "room", room)
+        return await self._open().broker.users(room)
+
+    async def list(self, *, prefix: str = "", after: str = "", limit: int = 100) -> RoomPage:
+        """The rooms that have messages or users, in the order of their names.
+
+        Those whose names begin with `prefix`, at most `limit`, from behind the name `after`.
+        """
+        if limit < 1:
+            raise UsageError(f"the limit is a number of rooms from 1, not {limit!r}")
+        return await self._open().broker.rooms(prefix=prefix, after=after, limit=limit)
+
+    def disconnect(
+        self,
+        user: str,
+        room: str | None = None,
+        *,
+        reason: str = "by an operator",
+        reconnect: bool = False,
+    ) -> int:
+        """Ends the sessions of a user on this server, in one room or all; says how many.
+
+        The client is told the reason, and with `reconnect` that it may come back and resume.
+        """
+        kind = EndingReason.SENT_BACK if reconnect else EndingReason.SENT_AWAY
+        ending = kind(why=reason)
+        found = [
+            session
+            for session in self._open().sessions
+            if session.user == user and room in (None, session.room)
+        ]
+        for session in found:
+            session.end(ending)
+        return len(found)
+
+    def statistics(self) -> RoomStatistics:
+        """What the rooms have done so far."""
+        return self._node.statistics()
+
+    def _open(self) -> Node:
+        if self._node.is_closed:
+            raise ClosedError("the server is closed")
+        return self._node
+
+
+def _check(check: Callable[..., object], *values: str) -> None:
+    for value in values:
+        if not isinstance(value, str):
+            raise UsageError(f"{value!r} is no text")
+    try:
+        check(*values)
+    except ValueError as error:
+        raise UsageError(str(error)) from None

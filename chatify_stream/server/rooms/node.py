@@ -1,0 +1,143 @@
+"""The rooms of one server: its hub and its broker, joined, and the sessions that are open.
+
+Rules: what is published during one turn of the event loop is given to the members in the next one,
+together. Sessions that leave are taken out of the broker's presence by tasks that are awaited
+before the broker is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ...chat import Ending, EndingReason, Hub, Room
+from ...codec import frame_presence, frame_publication
+from ...errors import BrokerError
+from .options import RoomOptions
+from .subscriptions import Subscriptions
+
+__all__ = ["Node", "OpenSession", "RoomStatistics"]
+
+log = logging.getLogger(__name__)
+
+
+class OpenSession(Protocol):
+    """A session of a room, as whoever ends it sees it."""
+
+    room: str
+    user: str
+
+    def end(self, ending: Ending) -> None:
+        """Ends it soon, unless it has ended."""
+
+
+@dataclass(frozen=True)
+class RoomStatistics:
+    """Of the rooms of one server. Counters only grow; they begin with 0 when the server starts."""
+
+    rooms: int
+    """Those that somebody is in."""
+
+    sessions: int
+    """Those that are open."""
+
+    sessions_opened: int
+
+    sessions_ended: Mapping[str, int]
+    """By the name of the reason."""
+
+    messages_published: int
+    """By the sessions of this server, and by its program."""
+
+    deliveries: int
+    """Messages times the sessions that they were given to, resumes and history not counted."""
+
+    resumes: Mapping[bool, int]
+    """How many sessions asked to resume: those that could, and those that could not."""
+
+
+class Node:
+    """Everything that the sessions of one server share."""
+
+    def __init__(self, options: RoomOptions, *, clock: Callable[[], float] = time.time) -> None:
+        """`clock` gives seconds since 1970."""
+        self.options = options
+        self.hooks = options.hooks
+        self.broker = options.make_broker()
+        self.hub = Hub(_encode, frame_presence, self._flush_soon)
+        self.subscriptions = Subscriptions(self.hub, self.broker)
+        self.sessions: set[OpenSession] = set()
+        self.is_draining = False
+        self.is_closed = False
+        self.sessions_opened = 0
+        self.sessions_ended: Counter[str] = Counter()
+        self.messages_published = 0
+        self.resumes: Counter[bool] = Counter()
+        self._clock = clock
+        self._deliveries = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Raises `BrokerError`."""
+        await self.broker.open(self.hub)
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970, UTC."""
+        return int(self._clock() * 1000)
+
+    def spawn(self, task: Coroutine[Any, Any, None]) -> None:
+        """Runs something that has to be done before the node is closed."""
+        running = asyncio.get_running_loop().create_task(task)
+        self._tasks.add(running)
+        running.add_done_callback(self._done)
+
+    def statistics(self) -> RoomStatistics:
+        """What the rooms have done so far."""
+        return RoomStatistics(
+            rooms=len(self.hub),
+            sessions=len(self.sessions),
+            sessions_opened=self.sessions_opened,
+            sessions_ended=dict(self.sessions_ended),
+            messages_published=self.messages_published,
+            deliveries=self._deliveries,
+            resumes=dict(self.resumes),
+        )
+
+    def drain(self, grace: float) -> None:
+        """Ends all sessions, and new ones at once: not all together, but within half of `grace`."""
+        self.is_draining = True
+        loop, ending = asyncio.get_running_loop(), EndingReason.DRAINING()
+        for session in self.sessions:
+            loop.call_later(random.uniform(0, grace / 2), session.end, ending)  # noqa: S311
+
+    async def close(self) -> None:
+        """Waits for what is under way, and closes the broker. All sessions have ended."""
+        self.is_draining = self.is_closed = True
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+        await self.subscriptions.settle()
+        await self.broker.close()
+
+    def _flush_soon(self, room: Room) -> None:
+        asyncio.get_running_loop().call_soon(self._flush, room)
+
+    def _flush(self, room: Room) -> None:
+        self._deliveries += room.flush()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            if isinstance(error, BrokerError):
+                log.warning("%s", error)
+            else:
+                log.error("what follows a session failed", exc_info=error)
+
+
+def _encode(publication: Any) -> bytes:
+    return frame_publication(*publication)
