@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from ._version import __version__
 from .client import Backoff, Channel, ChannelState, ChatClient, ServiceStub
+from .chat import Retention, RetentionRule
 from .codec import frame_text
 from .errors import (
+    BrokerError,
     CallError,
     CancelledCallError,
     ChatifyError,
@@ -18,16 +20,29 @@ from .errors import (
     DeadlineExceededError,
     ListenError,
     PeerProtocolError,
+    RefusedError,
     StatusError,
     UnavailableError,
     UsageError,
 )
 from .messages.service.v1 import ChatReq, ChatRsp
-from .server import ChatServer, HealthService, ServingStatus, Session
+from .position import Position
+from .server import (
+    ChatServer,
+    HealthService,
+    RoomJoin,
+    RoomLeave,
+    RoomMessage,
+    RoomOptions,
+    Rooms,
+    ServingStatus,
+    Session,
+)
 from .wire import Limits, Rate, Status
 
 __all__ = [
     "Backoff",
+    "BrokerError",
     "CallError",
     "CancelledCallError",
     "Channel",
@@ -44,7 +59,16 @@ __all__ = [
     "Limits",
     "ListenError",
     "PeerProtocolError",
+    "Position",
     "Rate",
+    "RefusedError",
+    "Retention",
+    "RetentionRule",
+    "RoomJoin",
+    "RoomLeave",
+    "RoomMessage",
+    "RoomOptions",
+    "Rooms",
     "ServiceStub",
     "ServingStatus",
     "Session",

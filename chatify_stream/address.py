@@ -11,6 +11,7 @@ from typing import Any
 __all__ = [
     "DEFAULT_PORT",
     "Address",
+    "check_broker_url",
     "check_host",
     "check_method_path",
     "parse_address",
@@ -127,3 +128,20 @@ def check_method_path(path: str) -> None:
             f"{path!r} is not the path of a gRPC method; write /Service/Method, as in "
             "/service.v1.Service/Chat"
         )
+
+
+def check_broker_url(url: str) -> None:
+    """Raises `ValueError` for what is no URL of a broker; whether it works is not looked at."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in ("memory", "sqlite"):
+        raise ValueError(f'there is no broker {url!r}; there are "memory://" and "sqlite:///PATH"')
+    if scheme == "memory" and rest:
+        raise ValueError(f'it is "memory://", without {rest!r}')
+    if scheme == "sqlite":
+        if not rest.startswith("/"):
+            raise ValueError(
+                "three slashes go before the path: sqlite:///chat.db is in the current folder, "
+                "sqlite:////var/lib/chat.db is not"
+            )
+        if not rest[1:] or "\0" in rest:
+            raise ValueError("the path of the file is missing, as in sqlite:///chat.db")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .base import Broker, RoomInfo, RoomPage, Subscriber
 from .memory import MemoryBroker
-from .url import check_broker_url, make_broker
+from .url import make_broker
 
 __all__ = [
     "Broker",
@@ -12,6 +12,5 @@ __all__ = [
     "RoomInfo",
     "RoomPage",
     "Subscriber",
-    "check_broker_url",
     "make_broker",
 ]

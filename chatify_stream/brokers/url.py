@@ -4,31 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..address import check_broker_url
 from ..chat import Retention, RetentionRule
 from ..errors import UsageError
 from .base import Broker
 from .memory import MemoryBroker
 
-__all__ = ["check_broker_url", "make_broker"]
-
-KINDS = '"memory://" or "sqlite:///PATH"'
-
-
-def check_broker_url(url: str) -> None:
-    """Raises `ValueError` for what is no URL of a broker; whether it works is not looked at."""
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in ("memory", "sqlite"):
-        raise ValueError(f"there is no broker {url!r}; there are {KINDS}")
-    if scheme == "memory" and rest:
-        raise ValueError(f'it is "memory://", without {rest!r}')
-    if scheme == "sqlite":
-        if not rest.startswith("/"):
-            raise ValueError(
-                "a path follows three slashes: sqlite:///chat.db is in the current folder, "
-                "sqlite:////var/lib/chat.db is not"
-            )
-        if not rest[1:] or "\0" in rest:
-            raise ValueError("the path of the file is missing, as in sqlite:///chat.db")
+__all__ = ["make_broker"]
 
 
 def make_broker(

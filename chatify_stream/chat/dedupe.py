@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from hashlib import blake2b
 from typing import NamedTuple
 
 from .publication import Draft, Outcome
@@ -18,8 +19,8 @@ class Known(NamedTuple):
 
     offset: int
     sent_at_ms: int
-    fingerprint: object
-    """Of the text: equal for equal texts."""
+    fingerprint: int
+    """Of the text, 64 bits with a sign: equal for equal texts, in every process."""
 
 
 class Dedupe:
@@ -38,14 +39,24 @@ class Dedupe:
         known = self._known.get((draft.user, draft.id))
         if known is None:
             return None
-        is_same = known.fingerprint == hash(draft.text)
+        is_same = known.fingerprint == _fingerprint(draft.text)
         return (Outcome.DUPLICATE if is_same else Outcome.CONFLICT), known
 
-    def add(self, draft: Draft, offset: int) -> None:
-        """The draft was published."""
-        if draft.id:
-            known = Known(offset, draft.sent_at_ms, hash(draft.text))
-            self._known[draft.user, draft.id] = known
+    def add(self, draft: Draft, offset: int) -> Known | None:
+        """The draft was published; what is remembered of it, which is nothing without an id."""
+        if not draft.id:
+            return None
+        known = Known(offset, draft.sent_at_ms, _fingerprint(draft.text))
+        self.restore(draft.user, draft.id, known)
+        return known
+
+    def restore(self, user: str, message_id: str, known: Known) -> None:
+        """Remembers what `add` gave, of this process or an earlier one."""
+        self._known[user, message_id] = known
+
+    def take_back(self, user: str, message_id: str) -> None:
+        """What `add` was told has not happened."""
+        del self._known[user, message_id]
 
     def forget(self, now_ms: int) -> None:
         """Forgets what is older than the window."""
@@ -54,3 +65,7 @@ class Dedupe:
             if self._known[key].sent_at_ms > now_ms - WINDOW_MS:
                 break
             del self._known[key]
+
+
+def _fingerprint(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), signed=True)

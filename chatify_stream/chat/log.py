@@ -15,7 +15,30 @@ from .dedupe import Dedupe
 from .publication import Draft, LogPage, Outcome, Publication, Receipt
 from .retention import Retention
 
-__all__ = ["Log"]
+__all__ = ["Log", "append"]
+
+
+def append(
+    newest: Position, drafts: Sequence[Draft], dedupe: Dedupe
+) -> tuple[Position, list[Receipt], list[Publication]]:
+    """Gives what is new the next offsets in the log whose newest message is at `newest`.
+
+    The new `newest`, the receipts of all, and what is new, whose ids `dedupe` then knows.
+    """
+    receipts: list[Receipt] = []
+    added: list[Publication] = []
+    epoch, offset = newest
+    for draft in drafts:
+        found = dedupe.find(draft)
+        if found is not None:
+            outcome, known = found
+            receipts.append(Receipt(outcome, Position(epoch, known.offset), known.sent_at_ms))
+            continue
+        offset += 1
+        added.append(Publication(offset, *draft))
+        dedupe.add(draft, offset)
+        receipts.append(Receipt(Outcome.PUBLISHED, Position(epoch, offset), draft.sent_at_ms))
+    return Position(epoch, offset), receipts, added
 
 
 class Log:
@@ -33,20 +56,7 @@ class Log:
     ) -> tuple[list[Receipt], list[Publication]]:
         """Appends what is new; the receipts of all, and what was appended."""
         self.expire(now_ms)
-        receipts: list[Receipt] = []
-        added: list[Publication] = []
-        epoch, offset = self.newest
-        for draft in drafts:
-            found = self._dedupe.find(draft)
-            if found is not None:
-                outcome, known = found
-                receipts.append(Receipt(outcome, Position(epoch, known.offset), known.sent_at_ms))
-                continue
-            offset += 1
-            added.append(Publication(offset, *draft))
-            self._dedupe.add(draft, offset)
-            receipts.append(Receipt(Outcome.PUBLISHED, Position(epoch, offset), draft.sent_at_ms))
-        self.newest = Position(epoch, offset)
+        self.newest, receipts, added = append(self.newest, drafts, self._dedupe)
         self._publications.extend(added)
         self._drop_surplus()
         return receipts, added

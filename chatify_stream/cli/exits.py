@@ -2,7 +2,8 @@
 
 0    it did what was asked
 1    an error of the program itself
-2    wrong flags or configuration, or an address that cannot be listened on
+2    wrong flags or configuration, an address that cannot be listened on, or storage that cannot be
+     used
 3    the deadline passed
 4    the server cannot be reached, or the connection was lost
 5    the server answered with another error status, or not in gRPC
@@ -20,6 +21,7 @@ from typing import ParamSpec, TypeVar
 import click
 
 from ..errors import (
+    BrokerError,
     CallError,
     ChatifyError,
     ConfigError,
@@ -61,7 +63,7 @@ def exit_status(error: ChatifyError) -> int:
             return UNAVAILABLE
         case CallError():
             return CALL_FAILED
-        case ConfigError() | ListenError() | UsageError():
+        case BrokerError() | ConfigError() | ListenError() | UsageError():
             return WRONG_USE
         case _:
             return INTERNAL_ERROR

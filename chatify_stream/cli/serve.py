@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
-from ..config import LimitSettings, Settings
-from ..server import ChatServer
+from ..chat import Retention, RetentionRule
+from ..config import LimitSettings, RoomSettings, Settings
+from ..server import ChatServer, RoomOptions
 from ..template import reply_template
 from ..wire import Limits, Rate
 from .exits import reporting_errors
@@ -20,7 +21,7 @@ from .logs import configure_logging
 from .options import load_settings, settings_options
 from .stopping import serve_until_stopped
 
-__all__ = ["limits_of", "serve"]
+__all__ = ["limits_of", "rooms_of", "serve"]
 
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
@@ -28,13 +29,21 @@ log = logging.getLogger(__name__)
 
 
 @click.command()
-@settings_options("server", "limits.max_message_size", "log")
+@settings_options(
+    "server",
+    "limits.max_message_size",
+    "rooms.enabled",
+    "rooms.broker",
+    "rooms.service",
+    "rooms.port",
+    "log",
+)
 @reporting_errors
 def serve(config_file: Path | None, **flags: Any) -> None:
     """Run the chat server until Ctrl-C or SIGTERM.
 
-    Prints "listening on HOST:PORT" once it accepts connections. Limits other than the size of a
-    message have no flags; `chatify-stream config init` lists them.
+    Prints "listening on HOST:PORT" once it accepts connections. Most limits, and how much rooms
+    keep, have no flags; `chatify-stream config init` lists them.
     """
     settings = load_settings(config_file, flags).settings
     configure_logging(settings.log)
@@ -48,6 +57,25 @@ def limits_of(settings: LimitSettings) -> Limits:
         for name, value in dataclasses.asdict(settings).items()
     }
     return Limits(**values)
+
+
+def rooms_of(settings: RoomSettings) -> RoomOptions | None:
+    """The settings as the server takes them; None when rooms are turned off."""
+    if not settings.enabled:
+        return None
+    return RoomOptions(
+        broker=settings.broker,
+        retention=Retention(settings.retention_count, settings.retention_age),
+        retention_rules=[
+            RetentionRule(pattern, Retention(count, age))
+            for pattern, count, age in settings.retention
+        ],
+        max_message_size=settings.max_message_size,
+        max_outbox=settings.max_outbox,
+        service=settings.service,
+        service_host=settings.host,
+        service_port=settings.port,
+    )
 
 
 def _collect_garbage_less_often() -> None:
@@ -67,6 +95,7 @@ async def _serve(settings: Settings) -> None:
         paths=ours.paths,
         reflection=ours.reflection,
         limits=limits_of(settings.limits),
+        rooms=rooms_of(settings.rooms),
     )
     _collect_garbage_less_often()
     await serve_until_stopped(server, ours.host, ours.port, ours.grace)

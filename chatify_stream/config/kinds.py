@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 Number = TypeVar("Number", int, float)
 
-__all__ = ["Choice", "Integer", "Kind", "Rate", "Seconds", "Switch", "Text", "Texts"]
+__all__ = ["Choice", "Integer", "Kind", "Rate", "Retentions", "Seconds", "Switch", "Text", "Texts"]
 
 
 class Kind(Protocol):
@@ -68,22 +68,23 @@ class Integer:
 
 @dataclass(frozen=True)
 class Seconds:
-    """A time in seconds, up to a day."""
+    """A time in seconds, up to a day where nothing else is said."""
 
     zero: bool = False
     """0 is allowed."""
     none: bool = False
     """"none" is allowed, for no limit."""
+    most: int = 86400
 
     @property
     def allowed(self) -> str:
-        numbers = f"a number of seconds {'from 0' if self.zero else 'above 0'}, up to 86400"
+        numbers = f"a number of seconds {'from 0' if self.zero else 'above 0'}, up to {self.most}"
         return f'{numbers}, or "none"' if self.none else numbers
 
     def check(self, value: Any) -> float | None:
         if self.none and value in ("none", None):
             return None
-        return _check_number(value, 86400, zero=self.zero)
+        return _check_number(value, self.most, zero=self.zero)
 
     def from_text(self, text: str) -> float | str:
         return text if text == "none" else _number(float, text)
@@ -168,6 +169,50 @@ class Rate:
         if match is None:
             raise ValueError
         return _number(int, match[1]), _number(float, match[2])
+
+
+@dataclass(frozen=True)
+class Retentions:
+    """What rooms of certain names keep; held as tuples of pattern, number and seconds.
+
+    Semicolons part them where they are written as one text.
+    """
+
+    most_seconds: int
+
+    @property
+    def allowed(self) -> str:
+        rule = '"support-*: 1000 messages, 3600 s"'
+        return f"a list of rules such as {rule}, up to {self.most_seconds} s"
+
+    def check(self, value: Any) -> tuple[tuple[str, int, float], ...]:
+        if not isinstance(value, list | tuple):
+            raise ValueError
+        return tuple(map(self._check_rule, value))
+
+    def from_text(self, text: str) -> list[str]:
+        return [part.strip() for part in text.split(";")] if text.strip() else []
+
+    def to_toml(self, value: Sequence[tuple[str, int, float]]) -> str:
+        rules = (f"{name}: {count} messages, {_shortest(age)} s" for name, count, age in value)
+        return f"[{', '.join(map(_toml_string, rules))}]"
+
+    def _check_rule(self, value: Any) -> tuple[str, int, float]:
+        if isinstance(value, str):
+            _check_unicode(value)
+            match = re.fullmatch(r"\s*(.*\S)\s*:\s*(\S+)\s+messages\s*,\s*(\S+)\s+s\s*", value)
+            if match is None:
+                raise ValueError(f"{value!r} is no such rule")
+            value = match[1], _number(int, match[2]), _number(float, match[3])
+        if not isinstance(value, tuple) or len(value) != 3:
+            raise ValueError
+        pattern, count, age = value
+        if not isinstance(pattern, str) or not isinstance(count, int):
+            raise ValueError
+        if not re.fullmatch(r"\S(.*\S)?", pattern):
+            raise ValueError(f"{pattern!r} is no pattern")
+        count = int(_check_number(count, 2**31 - 1, zero=True))
+        return pattern, count, _check_number(age, self.most_seconds)
 
 
 @dataclass(frozen=True)

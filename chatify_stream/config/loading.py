@@ -130,13 +130,11 @@ def _from_environment(
             continue
         setting = by_variable.get(variable)
         if setting is None:
-            # Without the prefix, which makes every name look near.
-            rests = [name.removeprefix(PREFIX) for name in (*by_variable, CONFIG_VARIABLE)]
-            near = _near(variable.upper().removeprefix(PREFIX), rests)
+            near = _near_variables(variable, (*by_variable, CONFIG_VARIABLE))
             nearest = (
-                "`chatify-stream config init` lists them all"
-                if near is None
-                else f"did you mean {PREFIX}{near}?"
+                f"did you mean {' or '.join(near)}?"
+                if near
+                else "`chatify-stream config init` lists them all"
             )
             problems.append(ConfigProblem(variable, f"{text!r} is not a setting; {nearest}"))
         else:
@@ -145,6 +143,18 @@ def _from_environment(
 
 def _hint(near: str | None, words: Collection[str]) -> str:
     return f"there are {', '.join(words)}" if near is None else f"did you mean {near}?"
+
+
+def _near_variables(variable: str, known: Collection[str]) -> list[str]:
+    """Those with the same key in other sections, or else the one with the nearest name."""
+    # Without the prefix, which makes every name look near.
+    rest = variable.upper().removeprefix(PREFIX)
+    rests = [name.removeprefix(PREFIX) for name in known]
+    key = rest.partition("_")[2]
+    near = [each for each in rests if key and each.partition("_")[2] == key]
+    if rest in near or not near:
+        near = [each for each in [_near(rest, rests)] if each is not None]
+    return [PREFIX + each for each in near]
 
 
 def _near_setting(section: str, key: str, known: Mapping[str, Setting]) -> str | None:

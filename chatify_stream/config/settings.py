@@ -10,16 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..address import check_host, check_method_path, parse_target
+from ..address import check_broker_url, check_host, check_method_path, parse_target
 from ..errors import ConfigError, ConfigProblem
 from ..template import DEFAULT_TEMPLATE, reply_template
-from .kinds import Choice, Integer, Kind, Rate, Seconds, Switch, Text, Texts
+from .kinds import Choice, Integer, Kind, Rate, Retentions, Seconds, Switch, Text, Texts
 
 __all__ = [
     "ClientSettings",
     "GatewaySettings",
     "LimitSettings",
     "LogSettings",
+    "RoomSettings",
     "ServerSettings",
     "Setting",
     "Settings",
@@ -39,8 +40,12 @@ _TARGET = Text(
 )
 
 
-def _setting(default: Any, kind: Kind, doc: str) -> Any:
-    return dataclasses.field(default=default, metadata={"kind": kind, "doc": doc})
+_TEN_YEARS = 3650 * 86400
+
+
+def _setting(default: Any, kind: Kind, doc: str, *, flag: str | None = None) -> Any:
+    """`flag` is that of the setting where it does not follow from its name."""
+    return dataclasses.field(default=default, metadata={"kind": kind, "doc": doc, "flag": flag})
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,49 @@ class LimitSettings(_Section):
 
 
 @dataclass(frozen=True)
+class RoomSettings(_Section):
+    """The rooms of the chat server."""
+
+    enabled: bool = _setting(
+        True, Switch(), "Serve rooms, to calls with the metadata chat-room.", flag="--rooms"
+    )
+    broker: str = _setting(
+        "memory://",
+        Text('"memory://" or "sqlite:///PATH"', check_broker_url),
+        "Where the messages are: memory:// is gone with the server, sqlite:///PATH is a file.",
+        flag="--broker",
+    )
+    retention_count: int = _setting(
+        10_000, Integer(0, 2**31 - 1), "Messages that a room keeps, at most."
+    )
+    retention_age: float = _setting(
+        86_400.0, Seconds(most=_TEN_YEARS), "Seconds for which a room keeps a message, at most."
+    )
+    retention: tuple[tuple[str, int, float], ...] = _setting(
+        (),
+        Retentions(_TEN_YEARS),
+        "Other retentions for rooms of certain names; the first that matches counts.",
+    )
+    max_message_size: int = _setting(
+        64 * 1024, _BYTES, "The largest message taken in a room, in bytes."
+    )
+    max_outbox: int = _setting(
+        1024 * 1024, _BYTES, "Bytes that may wait for one client before its session is ended."
+    )
+    service: bool = _setting(
+        False, Switch(), "Serve chatify.rooms.v1.Rooms, for backends and operators."
+    )
+    port: int | None = _setting(
+        None,
+        Integer(0, 65535, none=True),
+        "The TCP port of that service, where it is not to be that of the server.",
+    )
+    host: str = _setting(
+        "127.0.0.1", _HOST, "Where that port listens; the service asks nobody who they are."
+    )
+
+
+@dataclass(frozen=True)
 class ClientSettings(_Section):
     """The client commands: `chatify-stream send`."""
 
@@ -203,6 +251,7 @@ class Settings:
 
     server: ServerSettings = dataclasses.field(default_factory=ServerSettings)
     limits: LimitSettings = dataclasses.field(default_factory=LimitSettings)
+    rooms: RoomSettings = dataclasses.field(default_factory=RoomSettings)
     client: ClientSettings = dataclasses.field(default_factory=ClientSettings)
     gateway: GatewaySettings = dataclasses.field(default_factory=GatewaySettings)
     log: LogSettings = dataclasses.field(default_factory=LogSettings)
@@ -211,6 +260,7 @@ class Settings:
 SECTIONS: dict[str, type[_Section]] = {
     "server": ServerSettings,
     "limits": LimitSettings,
+    "rooms": RoomSettings,
     "client": ClientSettings,
     "gateway": GatewaySettings,
     "log": LogSettings,
@@ -230,6 +280,7 @@ class Setting:
     kind: Kind
     doc: str
     default: Any
+    own_flag: str | None
 
     @property
     def name(self) -> str:
@@ -243,16 +294,18 @@ class Setting:
     @property
     def flag(self) -> str:
         """The flag that sets it, of commands that have it."""
-        words = f"{self.section}-{self.key}" if self.section == "log" else self.key
-        return "--" + words.replace("_", "-")
+        is_long = self.section in ("log", "rooms")
+        words = f"{self.section}-{self.key}" if is_long else self.key
+        return self.own_flag or "--" + words.replace("_", "-")
 
 
 def all_settings() -> Iterator[Setting]:
     """Every setting, section by section."""
     for section, cls in SECTIONS.items():
         for field in dataclasses.fields(cls):
+            about = field.metadata
             yield Setting(
-                section, field.name, field.metadata["kind"], field.metadata["doc"], field.default
+                section, field.name, about["kind"], about["doc"], field.default, about["flag"]
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl as ssl_module
 from collections.abc import Iterable, Sequence
 from types import TracebackType
@@ -21,11 +22,12 @@ from ..wire import (
 )
 from .chat_service import CHAT_PATHS, ChatService, Handler, Reply, replying
 from .health import HealthService, ServingStatus
-from .rooms import Node, RoomOptions, Rooms
+from .rooms import ROOMS_SERVICE, Node, RoomOptions, Rooms, RoomsService
 
 __all__ = ["ChatServer", "Service"]
 
 CHAT_SERVICE = "service.v1.Service"
+HEALTH_SERVICE = "grpc.health.v1.Health"
 
 
 _DEFAULT_ROOMS = RoomOptions()
@@ -83,6 +85,7 @@ class ChatServer:
         self._methods: dict[str, MethodHandler] = {}
         self._service_names: list[str] = []
         self._server: Server | None = None
+        self._rooms_server: Server | None = None
         self._limits = limits
         self._reflection = reflection
         self._descriptor_sets = tuple(descriptor_sets)
@@ -96,6 +99,8 @@ class ChatServer:
         self._node = None if rooms is None else Node(rooms)
         self._add(ChatService(handler, self._node, [*CHAT_PATHS, *paths]), [CHAT_SERVICE])
         self.add_service(self.health)
+        if rooms is not None and rooms.service and rooms.service_port is None:
+            self.add_service(RoomsService(self.rooms))
         for service in services:
             self.add_service(service)
 
@@ -134,17 +139,13 @@ class ChatServer:
         """
         if self._server is not None:
             raise UsageError("the server was started already")
-        server = Server(
-            [_Methods(self._methods | self._reflection_methods())],
-            codec=ChatCodec(),
-            limits=self._limits,
-            pages={"/healthz": self._health_page},
-        )
+        server = self._make_server(self._methods, self._service_names)
         if options.get("sock") is None and options.get("path") is None:
             options |= {"host": host, "port": port}
         if self._node is not None:
             await self._node.open()
         try:
+            await self._start_rooms_service(ssl)
             await server.start(ssl=ssl, **options)
         except BaseException:
             await self._close_rooms()
@@ -153,12 +154,30 @@ class ChatServer:
         for name in ("", *self._service_names):
             self.health.set_status(name, ServingStatus.SERVING)
 
+    async def _start_rooms_service(self, ssl: ssl_module.SSLContext | None) -> None:
+        """Starts the service of the rooms, where it has a port of its own."""
+        options = None if self._node is None else self._node.options
+        if options is not None and options.service and options.service_port is not None:
+            service = RoomsService(self.rooms)
+            methods = service.__mapping__() | self.health.__mapping__()
+            self._rooms_server = self._make_server(methods, [ROOMS_SERVICE, HEALTH_SERVICE])
+            await self._rooms_server.start(options.service_host, options.service_port, ssl=ssl)
+            self.health.set_status(ROOMS_SERVICE, ServingStatus.SERVING)
+
+    def _make_server(self, methods: dict[str, MethodHandler], names: Sequence[str]) -> Server:
+        return Server(
+            [_Methods(methods | self._reflection_methods(names))],
+            codec=ChatCodec(),
+            limits=self._limits,
+            pages={"/healthz": self._health_page},
+        )
+
     def _health_page(self) -> Page:
         """For load balancers that do not know gRPC."""
         status = self.health.status() or ServingStatus.UNKNOWN
         return Page(f"{status.name}\n", 200 if status is ServingStatus.SERVING else 503)
 
-    def _reflection_methods(self) -> dict[str, MethodHandler]:
+    def _reflection_methods(self, served: Sequence[str]) -> dict[str, MethodHandler]:
         if not self._reflection:
             return {}
         from .descriptors import DescriptorIndex, own_descriptor_set
@@ -166,7 +185,7 @@ class ChatServer:
 
         index = DescriptorIndex([own_descriptor_set(), *self._descriptor_sets])
         names = [
-            *self._service_names,
+            *served,
             "grpc.reflection.v1.ServerReflection",
             "grpc.reflection.v1alpha.ServerReflection",
         ]
@@ -177,11 +196,18 @@ class ChatServer:
 
     @property
     def rooms(self) -> Rooms:
-        """The rooms, once the server is started. Raises `UsageError` when they are turned off."""
-        self._started()
+        """The rooms, to be used once the server is started.
+
+        Raises `UsageError` when they are turned off.
+        """
         if self._node is None:
             raise UsageError("this server has no rooms: it was made with rooms=None")
         return Rooms(self._node)
+
+    @property
+    def rooms_port(self) -> int:
+        """The port of the service of the rooms, the server's own or another."""
+        return self.port if self._rooms_server is None else self._rooms_server.port
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -220,7 +246,7 @@ class ChatServer:
             self.health.shut_down()
             if self._node is not None:
                 self._node.drain(grace)
-            await self._server.drain(grace)
+            await asyncio.gather(*(server.drain(grace) for server in self._servers()))
             await self._close_rooms()
 
     async def close(self) -> None:
@@ -230,11 +256,18 @@ class ChatServer:
         """
         if self._server is not None:
             self.health.shut_down()
-            self._server.close()
-            await self._server.wait_closed()
+            for server in self._servers():
+                server.close()
+                await server.wait_closed()
             await self._close_rooms()
 
+    def _servers(self) -> list[Server]:
+        return [each for each in (self._server, self._rooms_server) if each is not None]
+
     async def _close_rooms(self) -> None:
+        if self._rooms_server is not None:
+            self._rooms_server.close()
+            await self._rooms_server.wait_closed()
         if self._node is not None:
             await self._node.close()
 

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chatify_stream.config.kinds import Choice, Integer, Kind, Rate, Seconds, Switch, Text, Texts
+from chatify_stream.config.kinds import (
+    Choice,
+    Integer,
+    Kind,
+    Rate,
+    Retentions,
+    Seconds,
+    Switch,
+    Text,
+    Texts,
+)
 
 
 def no_spaces(text: str) -> None:
@@ -30,6 +40,7 @@ TEXT = Text("a text without spaces", no_spaces)
 ANY_TEXT = Text("a text", anything)
 TEXTS = Texts("a list of texts", no_spaces)
 ANY_TEXTS = Texts("a list of texts", anything)
+RETENTIONS = Retentions(1000)
 CHOICE = Choice(("one", "two"))
 SWITCH = Switch()
 
@@ -44,6 +55,11 @@ SWITCH = Switch()
             'a rate such as "100, then 10/s"; both numbers above 0, up to 1000000, the first whole',
         ),
         (ABOVE_0, "a number of seconds above 0, up to 86400"),
+        (Seconds(most=99), "a number of seconds above 0, up to 99"),
+        (
+            RETENTIONS,
+            'a list of rules such as "support-*: 1000 messages, 3600 s", up to 1000 s',
+        ),
         (FROM_0, "a number of seconds from 0, up to 86400"),
         (NO_LIMIT, 'a number of seconds above 0, up to 86400, or "none"'),
         (
@@ -85,6 +101,14 @@ def test_allowed(kind: Kind, allowed: str) -> None:
         (TEXTS, [], ()),
         (TEXTS, ["a", "名"], ("a", "名")),
         (TEXTS, ("a", "b"), ("a", "b")),
+        (RETENTIONS, [], ()),
+        (RETENTIONS, ["a*: 0 messages, 1000 s"], (("a*", 0, 1000.0),)),
+        (
+            RETENTIONS,
+            ["世: 界 :5 messages , 0.5 s ", "b: 1 messages, 1 s"],
+            (("世: 界", 5, 0.5), ("b", 1, 1.0)),
+        ),
+        (RETENTIONS, (("a", 1, 2),), (("a", 1, 2.0),)),
         (CHOICE, "two", "two"),
         (SWITCH, True, True),
         (SWITCH, False, False),
@@ -117,6 +141,15 @@ OTHER_TYPES = [b"one", {}, object()]
         *((NO_LIMIT, bad) for bad in (0, -1, 86401, math.nan, math.inf, True, "None", "", "2")),
         *((TEXT, bad) for bad in ("a b", "a\udcff", 1, True, None, ["a"])),
         *((TEXTS, bad) for bad in (["a", "a b"], ["\udcff"], [1], ["a", None], "a", 1, True, None)),
+        *(
+            (RETENTIONS, [bad])
+            for bad in ("", "a", "a: 1, 2", "a: 1 messages", ": 1 messages, 1 s")
+        ),
+        *((RETENTIONS, [bad]) for bad in ("a: -1 messages, 1 s", "a: 1.5 messages, 1 s")),
+        *((RETENTIONS, [bad]) for bad in ("a: 1 messages, 0 s", "a: 1 messages, 1001 s")),
+        *((RETENTIONS, [bad]) for bad in ("\udcff: 1 messages, 1 s", "a\nb: 1 messages, 1 s")),
+        *((RETENTIONS, (bad,)) for bad in (("a", 1), ("a", True, 1), (1, 1, 1), (" a", 1, 1))),
+        *((RETENTIONS, bad) for bad in ("a: 1 messages, 1 s", None, 1, {}, [None], [b"a"])),
         *((CHOICE, bad) for bad in ("three", "", "One", "one ", 1, True, None, ["one"])),
         *((SWITCH, bad) for bad in (0, 1, 1.0, "true", "", None, [True])),
         *((kind, bad) for bad in OTHER_TYPES for kind in (INTEGER, ABOVE_0, NO_LIMIT, TEXT)),
@@ -137,6 +170,7 @@ def test_bad(kind: Kind, value: Any) -> None:
         (TEXTS, ["a", "a b"], "it has a space"),
         (TEXT, "a\udcff", "it is not UTF-8 text"),
         (TEXTS, ["a\udcff"], "it is not UTF-8 text"),
+        (RETENTIONS, ["a: 1"], "'a: 1' is no such rule"),
         (INTEGER, 0, ""),
         (CHOICE, "three", ""),
     ],
@@ -166,6 +200,8 @@ def test_reason(kind: Kind, value: Any, reason: str) -> None:
         (TEXTS, "  ", ()),
         (TEXTS, "a", ("a",)),
         (TEXTS, "a, b ,c", ("a", "b", "c")),
+        (RETENTIONS, "", ()),
+        (RETENTIONS, "a,*: 1 messages, 2 s; b: 3 messages, 4 s", (("a,*", 1, 2.0), ("b", 3, 4.0))),
         (CHOICE, "one", "one"),
         (SWITCH, "true", True),
         (SWITCH, "false", False),
@@ -219,6 +255,7 @@ def test_wrong_text(kind: Kind, text: str) -> None:
         (TEXT, "\x00\x1f\x7f", '"\\u0000\\u001f\\u007f"'),
         (TEXTS, (), "[]"),
         (TEXTS, ("a", "b"), '["a", "b"]'),
+        (RETENTIONS, (("a", 1, 2.0),), '["a: 1 messages, 2 s"]'),
         (CHOICE, "one", '"one"'),
         (SWITCH, True, "true"),
         (SWITCH, False, "false"),

@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatify_stream.config import Settings, all_settings, load, render_default, render_effective
-from chatify_stream.config.kinds import Choice, Integer, Kind, Rate, Seconds, Switch
+from chatify_stream.config.kinds import (
+    Choice,
+    Integer,
+    Kind,
+    Rate,
+    Retentions,
+    Seconds,
+    Switch,
+)
 
 
 @pytest.fixture(scope="module")
@@ -88,11 +96,18 @@ def values(name: str, kind: Kind) -> st.SearchStrategy[Any]:
             whole = st.integers(kind.least, kind.most)
             return whole | st.just("none") if kind.none else whole
         case Seconds():
-            numbers = st.floats(0, 86400, exclude_min=not kind.zero) | st.integers(1, 86400)
+            numbers = st.floats(0, kind.most, exclude_min=not kind.zero)
+            numbers |= st.integers(1, kind.most)
             return numbers | st.just("none") if kind.none else numbers
         case Rate():
             numbers = st.floats(0, 1_000_000, exclude_min=True)
             return st.builds("{}, then {}/s".format, st.integers(1, 1_000_000), numbers)
+        case Retentions():
+            numbers = st.integers(0, 2**31 - 1)
+            ages = st.floats(0, kind.most_seconds, exclude_min=True)
+            names = st.text(st.characters(codec="utf-8"), min_size=1).map(str.strip).filter(bool)
+            names = names.filter(lambda name: "\n" not in name)
+            return st.lists(st.builds("{}: {} messages, {} s".format, names, numbers, ages))
         case Choice():
             return st.sampled_from(kind.words)
         case Switch():
@@ -106,6 +121,8 @@ def values(name: str, kind: Kind) -> st.SearchStrategy[Any]:
             segment = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1)
             segment = segment.filter(lambda text: "/" not in text)
             return st.lists(st.builds("/{}/{}".format, segment, segment))
+        case "broker":
+            return st.sampled_from(["memory://", "sqlite:///聊天.db", "sqlite:////x/y.db"])
         case "reply":
             return templates()
     raise AssertionError(f"no values for {name}: add them here")

@@ -10,6 +10,7 @@ from chatify_stream.config import (
     GatewaySettings,
     LimitSettings,
     LogSettings,
+    RoomSettings,
     ServerSettings,
     Setting,
     Settings,
@@ -41,6 +42,16 @@ DEFAULTS: dict[str, Any] = {
     "limits.settings": (100, 10.0),
     "limits.glitches": (1000, 200.0),
     "limits.max_control_backlog": 262144,
+    "rooms.enabled": True,
+    "rooms.broker": "memory://",
+    "rooms.retention_count": 10_000,
+    "rooms.retention_age": 86400.0,
+    "rooms.retention": (),
+    "rooms.max_message_size": 65536,
+    "rooms.max_outbox": 1048576,
+    "rooms.service": False,
+    "rooms.port": None,
+    "rooms.host": "127.0.0.1",
     "client.target": "localhost:9000",
     "client.timeout": None,
     "client.connect_timeout": 10.0,
@@ -55,7 +66,14 @@ DEFAULTS: dict[str, Any] = {
     "log.format": "text",
 }
 NAMES = {field.default_factory: field.name for field in dataclasses.fields(Settings)}
-SECTIONS = [ServerSettings, LimitSettings, ClientSettings, GatewaySettings, LogSettings]
+SECTIONS = [
+    ServerSettings,
+    LimitSettings,
+    RoomSettings,
+    ClientSettings,
+    GatewaySettings,
+    LogSettings,
+]
 HOST = 'it has to be a host name or an IP address, such as "127.0.0.1" or "::"'
 
 
@@ -91,6 +109,9 @@ def test_setting(setting: Setting) -> None:
         ),
         ("gateway.port", "CHATIFY_STREAM_GATEWAY_PORT", "--port"),
         ("client.connect_timeout", "CHATIFY_STREAM_CLIENT_CONNECT_TIMEOUT", "--connect-timeout"),
+        ("rooms.enabled", "CHATIFY_STREAM_ROOMS_ENABLED", "--rooms"),
+        ("rooms.broker", "CHATIFY_STREAM_ROOMS_BROKER", "--broker"),
+        ("rooms.port", "CHATIFY_STREAM_ROOMS_PORT", "--rooms-port"),
         ("log.level", "CHATIFY_STREAM_LOG_LEVEL", "--log-level"),
         ("log.format", "CHATIFY_STREAM_LOG_FORMAT", "--log-format"),
     ],

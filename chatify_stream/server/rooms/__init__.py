@@ -7,9 +7,11 @@ from .hooks import JoinHook, LeaveHook, MessageHook, RoomJoin, RoomLeave, RoomMe
 from .joining import wants_room
 from .node import Node, RoomStatistics
 from .options import RoomOptions
+from .service import ROOMS_SERVICE, RoomsService
 from .session import RoomSession
 
 __all__ = [
+    "ROOMS_SERVICE",
     "JoinHook",
     "LeaveHook",
     "MessageHook",
@@ -21,5 +23,6 @@ __all__ = [
     "RoomSession",
     "RoomStatistics",
     "Rooms",
+    "RoomsService",
     "wants_room",
 ]

@@ -120,6 +120,8 @@ class Rooms:
     def _open(self) -> Node:
         if self._node.is_closed:
             raise ClosedError("the server is closed")
+        if not self._node.is_open:
+            raise UsageError("the server was not started: await start() first")
         return self._node
 
 

@@ -74,7 +74,7 @@ class Node:
         self.subscriptions = Subscriptions(self.hub, self.broker)
         self.sessions: set[OpenSession] = set()
         self.is_draining = False
-        self.is_closed = False
+        self.is_open = self.is_closed = False
         self.sessions_opened = 0
         self.sessions_ended: Counter[str] = Counter()
         self.messages_published = 0
@@ -86,6 +86,7 @@ class Node:
     async def open(self) -> None:
         """Raises `BrokerError`."""
         await self.broker.open(self.hub)
+        self.is_open = True
 
     def now_ms(self) -> int:
         """Milliseconds since 1970, UTC."""

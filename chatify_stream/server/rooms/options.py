@@ -44,10 +44,16 @@ class RoomOptions:
     """For each call of a hook."""
 
     service: bool = False
-    """Serve `chatify.rooms.v1.Rooms`, for backends and operators, on the server's own port.
+    """Serve `chatify.rooms.v1.Rooms`, for backends and operators.
 
     Whoever reaches it may read and write in every room, and disconnect every user.
     """
+
+    service_port: int | None = None
+    """Serve that on this port, 0 for a free one, and not on the server's own."""
+
+    service_host: str = "127.0.0.1"
+    """Where that port listens."""
 
     def __post_init__(self) -> None:
         for name in ("max_message_size", "max_outbox"):

@@ -1,0 +1,149 @@
+"""`chatify.rooms.v1.Rooms`: the rooms, for backends and operators.
+
+Protocol: proto/chatify/rooms/v1/rooms.proto.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ...chat import Outcome, Publication, can_resume
+from ...errors import BrokerError, Status, StatusError, UnavailableError, UsageError
+from ...messages.chatify.rooms import v1
+from ...position import LARGEST_OFFSET, Position
+from .api import Rooms
+
+__all__ = ["ROOMS_SERVICE", "RoomsService"]
+
+ROOMS_SERVICE = "chatify.rooms.v1.Rooms"
+
+DEFAULT_PAGE, LARGEST_PAGE = 100, 1000
+
+
+class RoomsService(v1.RoomsBase):
+    """Serves the rooms of one server. Wrong requests are INVALID_ARGUMENT, with what is wrong."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    async def publish(self, message: v1.PublishRequest) -> v1.PublishResponse:
+        with _answering():
+            receipt = await self._rooms.publish_once(
+                message.room, message.user, message.text, message.id
+            )
+        if receipt.outcome is Outcome.CONFLICT:
+            raise StatusError(
+                Status.ALREADY_EXISTS,
+                f"the id {message.id!r} was published with another text, at offset "
+                f"{receipt.position.offset}; a new message needs a new id",
+            )
+        return v1.PublishResponse(
+            position=_position(receipt.position),
+            duplicate=receipt.outcome is Outcome.DUPLICATE,
+        )
+
+    async def history(self, message: v1.HistoryRequest) -> v1.HistoryResponse:
+        limit = _page_size(message.limit)
+        before = message.before or None
+        if before is not None and not message.backwards:
+            raise _wrong("before is for backwards; forwards it is `after`")
+        if message.after is not None and message.backwards:
+            raise _wrong("after is for forwards; backwards it is `before`")
+        after = 0 if message.after is None else message.after.offset
+        if max(after, before or 0) > LARGEST_OFFSET:
+            raise _wrong(f"there is no offset above {LARGEST_OFFSET}")
+        with _answering():
+            page = await self._rooms.history(
+                message.room, after=after, before=before, limit=limit, newest=message.backwards
+            )
+        if message.after is not None and message.after.epoch:
+            asked = Position(message.after.epoch, after)
+            if not can_resume(asked, page.newest, page.oldest):
+                raise StatusError(
+                    Status.OUT_OF_RANGE,
+                    f"what follows {asked} is not kept: the log is at {page.newest}, and its "
+                    f"oldest message has the offset {page.oldest}",
+                )
+        publications = page.publications[::-1] if message.backwards else page.publications
+        return v1.HistoryResponse(
+            messages=list(map(_message, publications)),
+            newest=_position(page.newest),
+            oldest_offset=page.oldest,
+        )
+
+    async def presence(self, message: v1.PresenceRequest) -> v1.PresenceResponse:
+        with _answering():
+            users = await self._rooms.presence(message.room)
+        return v1.PresenceResponse(users=[] if message.count_only else users, count=len(users))
+
+    async def list_rooms(self, message: v1.ListRoomsRequest) -> v1.ListRoomsResponse:
+        after = _read_token(message.page_token)
+        with _answering():
+            page = await self._rooms.list(
+                prefix=message.prefix, after=after, limit=_page_size(message.page_size)
+            )
+        return v1.ListRoomsResponse(
+            rooms=[
+                v1.RoomInfo(name=room.name, newest=_position(room.newest), users=room.users)
+                for room in page.rooms
+            ],
+            next_page_token=_token(page.rooms[-1].name) if page.has_more else "",
+        )
+
+    async def disconnect(self, message: v1.DisconnectRequest) -> v1.DisconnectResponse:
+        if not message.user:
+            raise _wrong("the user is missing")
+        with _answering():
+            sessions = self._rooms.disconnect(
+                message.user,
+                message.room or None,
+                reason=message.reason or "by an operator",
+                reconnect=message.reconnect,
+            )
+        return v1.DisconnectResponse(sessions=sessions)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except UsageError as error:
+        raise _wrong(str(error)) from error
+    except BrokerError as error:
+        raise UnavailableError(Status.UNAVAILABLE, str(error)) from error
+
+
+def _wrong(why: str) -> StatusError:
+    return StatusError(Status.INVALID_ARGUMENT, why)
+
+
+def _page_size(asked: int) -> int:
+    return min(asked or DEFAULT_PAGE, LARGEST_PAGE)
+
+
+def _position(position: Position) -> v1.Position:
+    return v1.Position(epoch=position.epoch, offset=position.offset)
+
+
+def _message(publication: Publication) -> v1.Message:
+    return v1.Message(
+        offset=publication.offset,
+        user=publication.user,
+        text=publication.text,
+        id=publication.id,
+        sent_at_ms=publication.sent_at_ms,
+    )
+
+
+def _token(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode()
+
+
+def _read_token(token: str) -> str:
+    try:
+        return base64.b64decode(token, altchars="-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise _wrong(f"{token!r} is no page token; take the one of the page before") from None
