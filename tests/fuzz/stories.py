@@ -16,7 +16,7 @@ from hpack import Encoder
 
 from chatify_stream.wire.kinds import RST_STREAM, WINDOW_UPDATE
 
-from ..test_codec import ORACLE
+from ..codec.test_messages import REQUEST
 from ..wire.raw import framed
 from .blocks import (
     CHAT_PATHS,
@@ -106,7 +106,7 @@ def messages_body(chance: Random) -> Body:
     status = OK
     for message in messages:
         try:
-            texts.append(ORACLE.FromString(message).name)
+            texts.append(REQUEST.FromString(message).name)
         except DecodeError:
             status = INTERNAL
             break
