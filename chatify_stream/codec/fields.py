@@ -44,7 +44,9 @@ def known_fields(
             size, position = _varint(data, position, LONGEST_TAG)
             if size > end - position:
                 raise ValueError("it ends in the middle of a text")
-            yield tag, data[position : position + size].decode()
+            with memoryview(data) as view:  # large texts are copied once less so
+                text = str(view[position : position + size], "utf-8")
+            yield tag, text
             position += size
         elif tag in numbers:
             value, position = _varint(data, position, LONGEST_VALUE)

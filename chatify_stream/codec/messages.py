@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from ..errors import UsageError
 from ..messages.service.v1 import ChatRsp, ChatRspKind
-from ..wire import frame
+from ..wire import frame, frame_prefix
 from .fields import known_fields, varint_bytes
 
 __all__ = [
@@ -68,7 +68,12 @@ def frame_text(text: str) -> bytes:
     except AttributeError:
         raise UsageError(f"a text is a str, not {type(text).__name__}") from None
     size = len(data)
-    return _HEADS[size - 1] + data if 0 < size < 0x80 else frame(encode_text(text))
+    if 0 < size < 0x80:
+        return _HEADS[size - 1] + data
+    if not size:
+        return frame(b"")
+    head = b"%c%b" % (FIRST_TEXT, varint_bytes(size))
+    return b"%b%b%b" % (frame_prefix(len(head) + size), head, data)
 
 
 @lru_cache(maxsize=4096)

@@ -18,7 +18,7 @@ from .call import ServerStream
 from .channel import CONNECT_TIMEOUT, Channel
 from .client_stream import ClientStream
 from .codec import ProtoCodec, StatusDetailsCodec
-from .compression import check_encoding, frame
+from .compression import check_encoding, frame, frame_prefix
 from .connectivity import ChannelState
 from .grpclib_internals import MetadataLike
 from .limits import CHANNEL_LIMITS, MAX_MESSAGE_SIZE, Limits, Rate
@@ -53,4 +53,5 @@ __all__ = [
     "StreamTerminatedError",
     "check_encoding",
     "frame",
+    "frame_prefix",
 ]

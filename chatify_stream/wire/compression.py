@@ -23,6 +23,7 @@ __all__ = [
     "check_encoding",
     "compress_frames",
     "frame",
+    "frame_prefix",
     "inflate",
     "is_accepted",
 ]
@@ -45,7 +46,12 @@ LEVEL = 1
 
 def frame(data: bytes) -> bytes:
     """A message as it goes on the wire."""
-    return PREFIX.pack(0, len(data)) + data
+    return frame_prefix(len(data)) + data
+
+
+def frame_prefix(size: int) -> bytes:
+    """What goes before a message of so many bytes."""
+    return PREFIX.pack(0, size)
 
 
 def check_encoding(name: str) -> str:

@@ -59,7 +59,7 @@ class Inbox:
                 self._waiting -= PREFIX.size + len(self._messages.pop())
             self._fail(refusal)
         elif self._is_message_whole():  # or what is here of it says that it will be too large
-            self._cut(bytes(self._partial))
+            self._cut_partial()
         self._settle()
 
     def add(self, data: bytes, window: int) -> None:
@@ -69,7 +69,7 @@ class Inbox:
             if self._partial:
                 self._partial += data
                 if self._is_message_whole():
-                    self._cut(bytes(self._partial))
+                    self._cut_partial()
             else:
                 self._cut(data)
             if self._messages or self._error is not None:
@@ -194,6 +194,22 @@ class Inbox:
             return False
         flag, size = PREFIX.unpack_from(self._partial)
         return bool(flag > 1 or size > self._max_size or len(self._partial) >= PREFIX.size + size)
+
+    def _cut_partial(self) -> None:
+        """Cuts the part that is here, which begins with a message or with a wrong prefix.
+
+        As `_cut`, but a large message is copied once.
+        """
+        with memoryview(self._partial) as partial:
+            flag, size = PREFIX.unpack_from(partial)
+            stop = PREFIX.size + size
+            if flag or size > self._max_size or stop > len(partial):
+                rest = bytes(partial)
+            else:
+                self._messages.append(bytes(partial[PREFIX.size : stop]))
+                self._waiting += stop
+                rest = bytes(partial[stop:])
+        self._cut(rest)
 
     def _cut(self, data: bytes) -> None:
         """Cuts data that begins with a message into messages, and keeps the rest."""

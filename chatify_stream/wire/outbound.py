@@ -57,7 +57,7 @@ class Outbound:
         self.data_frames = 0
         """How many DATA frames were written."""
         self.bytes_sent = 0
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | memoryview] = []
         self._size = 0
         self._is_scheduled = False
         self._was_scheduled = False
@@ -78,7 +78,7 @@ class Outbound:
             if self._is_blocked:
                 self._count_control(len(data))
 
-    def write_data(self, stream_id: int, data: bytes, max_frame_size: int) -> None:
+    def write_data(self, stream_id: int, data: bytes | memoryview, max_frame_size: int) -> None:
         """Adds a part of a stream, which is no longer than a frame may be."""
         length = len(data)
         if self._data_stream == stream_id and self._data_length + length <= max_frame_size:
@@ -194,7 +194,7 @@ class Outbound:
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._transport.get_extra_info(name, default)
 
-    def _add(self, data: bytes) -> None:
+    def _add(self, data: bytes | memoryview) -> None:
         self._parts.append(data)
         self._size += len(data)
         if self._size >= MOST_GATHERED:

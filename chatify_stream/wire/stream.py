@@ -236,8 +236,9 @@ class CallStream(H2Stream):
         if size <= most:
             connection.outbound.write_data(self.id, data, most)
         else:
+            view = memoryview(data)  # which is copied when it leaves, and not before
             for start in range(0, size, most):
-                connection.outbound.write_data(self.id, data[start : start + most], most)
+                connection.outbound.write_data(self.id, view[start : start + most], most)
         connection.data_send_process()
         return True
 
