@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .chat_server import ChatServer, Service
-from .chat_service import CHAT_PATHS, Handler, Reply
+from .chat_service import CHAT_PATHS, Handler
 from .health import HealthService, ServingStatus
+from .replying import Reply
 from .rooms import (
     RoomJoin,
     RoomLeave,

@@ -20,8 +20,9 @@ from ..wire import (
     Server,
     ServerStatistics,
 )
-from .chat_service import CHAT_PATHS, ChatService, Handler, Reply, replying
+from .chat_service import CHAT_PATHS, ChatService, Handler
 from .health import HealthService, ServingStatus
+from .replying import Reply, replying
 from .rooms import ROOMS_SERVICE, Node, RoomOptions, Rooms, RoomsService
 
 __all__ = ["ChatServer", "Service"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -80,9 +80,14 @@ class Session:
             raise StopAsyncIteration
         return request
 
-    async def receive_names(self) -> list[str]:
-        """The `name` of the next requests, as many as have come; none once there are no more."""
-        return await self._stream.recv_decoded(decode_name)
+    async def receive_names(self, at_once: Callable[[list[str]], bool] | None = None) -> list[str]:
+        """The `name` of the next requests, as many as have come; none once there are no more.
+
+        Those that come while it waits are given to `at_once`, if it is there, within the read that
+        brought them. It must not wait or raise, and returns whether it has dealt with them; if
+        not, they are returned here.
+        """
+        return await self._stream.recv_decoded(decode_name, at_once)
 
     async def send(self, reply: str | ChatRsp) -> None:
         """Sends one reply; a text is sent as the `message` of a `ChatRsp`.
@@ -110,6 +115,10 @@ class Session:
         reads too slowly or has left, and on a call whose replies are compressed.
         """
         return self._stream.send_framed_nowait(frames, count)
+
+    def send_framed_in_turn(self, frames: bytes, count: int = 1) -> bool:
+        """As `send_framed_nowait`; and False when it is time to let other sessions run."""
+        return self._stream.send_framed_in_turn(frames, count)
 
     def statistics(self) -> StreamStatistics:
         """What has come and gone on this stream so far."""

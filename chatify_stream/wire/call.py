@@ -80,6 +80,8 @@ class ServerStream(Stream[Any, Any]):
         self.sent_status: Status | None = None
         """The status that the client was sent."""
         self._unreadable: StatusError | None = None
+        self._left: list[Any] = []
+        """Messages that were not dealt with at once."""
 
     @property
     def compression(self) -> str:
@@ -123,22 +125,55 @@ class ServerStream(Stream[Any, Any]):
         decode, kind = self._codec.decode, self._recv_type
         return await self.recv_decoded(lambda data: decode(data, kind))
 
-    async def recv_decoded(self, decode: Callable[[bytes], T]) -> list[T]:
+    async def recv_decoded(
+        self,
+        decode: Callable[[bytes], T],
+        at_once: Callable[[list[T]], bool] | None = None,
+    ) -> list[T]:
         """As `recv_messages`, with what `decode` makes of the bytes of each message.
 
         `decode` raises `StatusError` or `ValueError` for bytes that are no message.
+
+        Messages that come while it waits are given to `at_once` within the read that brought them,
+        if it is there and they are not compressed. It neither waits nor raises, and returns
+        whether it has dealt with them all; if not, they are returned here.
         """
         if self._unreadable is not None:
             raise self._unreadable
-        encoded = await self._stream.recv_frames()
+        inbox = self._stream.inbox
+        inbox.at_once = None if at_once is None else partial(self._deal, decode, at_once)
+        try:
+            encoded = await self._stream.recv_frames()
+        finally:
+            inbox.at_once = None
+        if self._left:
+            left, self._left = self._left, []
+            return left
+        if self._unreadable is not None:
+            raise self._unreadable
+        messages = self._decoded(encoded, decode)
+        if not messages:
+            self._check_number()
+        return messages
+
+    def _deal(self, decode: Callable[[bytes], T], at_once: Callable[[list[T]], bool]) -> bool:
+        try:
+            messages = self._decoded(self._stream.recv_frames_nowait(), decode)
+        except StatusError as error:
+            self._unreadable = error
+            return False
+        if at_once(messages):
+            return self._unreadable is None
+        self._left = messages
+        return False
+
+    def _decoded(self, encoded: list[bytes], decode: Callable[[bytes], T]) -> list[T]:
         try:
             messages = [decode(data) for data in encoded]
         except (StatusError, ValueError):
             messages = self._decode_until_an_error(encoded, decode)
         self._messages_received += len(messages)
         self._stream.connection.messages_received += len(messages)
-        if not messages:
-            self._check_number()
         return messages
 
     def _decode_until_an_error(self, encoded: list[bytes], decode: Callable[[bytes], T]) -> list[T]:
@@ -193,6 +228,13 @@ class ServerStream(Stream[Any, Any]):
         """
         _check_frames(frames)
         sent = self._send_initial_metadata_done and self._stream.send_data_nowait(frames)
+        if sent:
+            self._messages_went(count)
+        return sent
+
+    def send_framed_in_turn(self, frames: bytes, count: int = 1) -> bool:
+        """As `send_framed_nowait`; and False when it is time to let others run."""
+        sent = self._send_initial_metadata_done and self._stream.send_data_in_turn(frames)
         if sent:
             self._messages_went(count)
         return sent

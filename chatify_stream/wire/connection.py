@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from typing import Any, cast
 
 from h2.config import H2Configuration
@@ -144,6 +145,8 @@ class WireConnection(Connection):
         self.stream_close_waiter = Flag()  # type: ignore[assignment]
         self.outbound = outbound
         self.limits = limits
+        self.arrivals: list[Callable[[], bool]] = []
+        """What is to be done at the end of a read, about messages that it brought."""
         self.window_grew_at = -math.inf
         """When the peer has last taken something from all streams, by the loop's clock."""
         # Those that wait for a larger window, by id: their own, or the connection's and how large.
@@ -174,6 +177,14 @@ class WireConnection(Connection):
             increment = stream._inbound_window_manager.process_bytes(size)
             if increment:
                 self.outbound.write(window_update(stream_id, increment))
+
+    def end_of_read(self) -> None:
+        """Deals with what has arrived."""
+        if self.arrivals:
+            arrivals, self.arrivals[:] = list(self.arrivals), ()
+            is_done = [deal() for deal in arrivals]
+            if all(is_done):
+                self.outbound.flush_read()
 
     def window_updated(self, stream_id: int) -> None:
         """Wakes a stream that a larger window, its own or that of all (0), may help.

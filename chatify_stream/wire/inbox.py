@@ -33,9 +33,21 @@ class _Compressed(bytes):
 class Inbox:
     """Stands in the place of grpclib's `Buffer`; `add`, `eof` and `unacked_size` are its API."""
 
-    def __init__(self, acknowledge: Callable[[int], None], max_size: int) -> None:
-        """`acknowledge` gives the peer a part of its window back, in bytes."""
+    def __init__(
+        self,
+        acknowledge: Callable[[int], None],
+        max_size: int,
+        at_end_of_read: Callable[[Callable[[], bool]], None],
+    ) -> None:
+        """`acknowledge` gives the peer a part of its window back, in bytes.
+
+        What `at_end_of_read` is given is called then; it says whether nobody had to be woken.
+        """
         self._acknowledge = acknowledge
+        self._at_end_of_read = at_end_of_read
+        self.at_once: Callable[[], bool] | None = None
+        """Takes messages and deals with them; False when its reader has to be woken."""
+        self._is_deferred = False
         self._max_size = max_size
         self.encoding = IDENTITY
         """The peer's `grpc-encoding`; to be set before messages are taken, not before they come."""
@@ -115,12 +127,21 @@ class Inbox:
         return message
 
     async def batch(self, most: int) -> list[bytes]:
-        """The messages that have arrived, at least one and at most so many; none at the end."""
+        """The messages that have arrived, at least one and at most so many; none at the end.
+
+        None, too, when `at_once` has taken them and asked for its reader.
+        """
         while not self._messages:
             if not await self._arrival():
                 return []
+            if self.at_once is not None and not self._messages:
+                return []  # they were taken, and not dealt with
         if self.has_compressed:
             return self._inflate_batch(most)
+        return self.batch_nowait(most)
+
+    def batch_nowait(self, most: int) -> list[bytes]:
+        """The messages that have arrived, at most so many, when none of them is compressed."""
         if len(self._messages) <= most:
             messages = list(self._messages)
             self._messages.clear()
@@ -179,7 +200,25 @@ class Inbox:
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            if (
+                self.at_once is None
+                or self._is_ended
+                or self._error is not None
+                or self.has_compressed
+            ):
+                self._waiter.set_result(None)
+            elif not self._is_deferred:
+                self._is_deferred = True
+                self._at_end_of_read(self._deal)
+
+    def _deal(self) -> bool:
+        self._is_deferred = False
+        if self._waiter is None or self._waiter.done():
+            return False
+        if self.at_once is not None and self.at_once() and not self._messages:
+            return True
+        self._waiter.set_result(None)
+        return False
 
     def _settle(self) -> None:
         """Gives back the window that no waiting message holds."""

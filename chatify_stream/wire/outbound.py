@@ -61,6 +61,7 @@ class Outbound:
         self._size = 0
         self._is_scheduled = False
         self._was_scheduled = False
+        self._is_read_flushed = False
         self._is_lingering = False
         self._is_lost = False
         self._abortion: asyncio.TimerHandle | None = None
@@ -101,7 +102,16 @@ class Outbound:
 
     def __exit__(self, *exc_info: object) -> None:
         if not self._was_scheduled:
-            self._loop.call_soon(self._flush_turn)
+            if self._is_read_flushed and not self._parts:
+                self._is_scheduled = False
+            else:
+                self._loop.call_soon(self._flush_turn)
+        self._is_read_flushed = False
+
+    def flush_read(self) -> None:
+        """Sends at once what was written while data is received: no task has more to write."""
+        self._is_read_flushed = True
+        self.flush()
 
     def flush(self) -> None:
         """Sends what was gathered."""

@@ -188,6 +188,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         try:
             with outbound:
                 self._reader.feed(data)
+                self.connection.end_of_read()
         except H2ProtocolError as error:
             self._peer_failed(error)
 

@@ -47,6 +47,9 @@ SENDING = (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
 MOST_AT_ONCE = 64 * 1024
 """Bytes that are sent without a look at how much the transport holds already."""
 
+DEFAULT_WINDOW = 65535
+"""Of HTTP/2."""
+
 FRAMES_IN_A_ROW = 128
 """After how many messages a reader or sender lets others run.
 
@@ -114,7 +117,11 @@ class CallStream(H2Stream):
 
     def init_stream(self, stream_id: int, connection: Any) -> None:
         super().init_stream(stream_id, connection)
-        self.inbox = Inbox(partial(connection.ack, stream_id), connection.limits.max_message_size)
+        self.inbox = Inbox(
+            partial(connection.ack, stream_id),
+            connection.limits.max_message_size,
+            connection.arrivals.append,
+        )
         self.buffer = self.inbox  # type: ignore[assignment] # which has all that grpclib uses
 
     async def recv_headers(self) -> Headers:
@@ -143,13 +150,17 @@ class CallStream(H2Stream):
     async def recv_frames(self) -> list[bytes]:
         """The bytes of the next messages, as many as have come, within reason; none at the end.
 
-        As `recv_frame` otherwise.
+        None, too, when the inbox's `at_once` asked for its reader. As `recv_frame` otherwise.
         """
         if self._frames_in_a_row >= FRAMES_IN_A_ROW or self.inbox.has_compressed:
             await asyncio.sleep(0)
         frames = await self.inbox.batch(FRAMES_IN_A_ROW)
         self._frames_in_a_row = len(frames)
         return frames
+
+    def recv_frames_nowait(self) -> list[bytes]:
+        """The bytes of those that have come, within reason, when none of them is compressed."""
+        return self.inbox.batch_nowait(FRAMES_IN_A_ROW)
 
     async def send_data(self, data: bytes, end_stream: bool = False) -> None:
         """Sends one message with its prefix, or several that follow each other, whole.
@@ -248,8 +259,10 @@ class CallStream(H2Stream):
         Whoever is cancelled while waiting so has not cut a message. A peer is not waited for that
         takes no more than this at a time. Raises as `send_data`.
         """
-        # Peers give their window back when they have used up to a half of it.
-        most = self._h2_connection.remote_settings.initial_window_size // 2
+        # Peers give a window back when they have used up to a half of it; that of all calls has
+        # the default size unless it was made larger, which nobody says.
+        window = min(self._h2_connection.remote_settings.initial_window_size, DEFAULT_WINDOW)
+        most = window // 2
         await self._writable(size, max(1, min(size, most)))
 
     async def _writable(self, size: int, least: int = 1) -> int:
@@ -351,11 +364,12 @@ class CallStream(H2Stream):
 
     def terminate(self, error: StreamTerminatedError) -> None:
         """The peer, or the loss of the connection, has ended the stream."""
+        self.window_updated.set()  # who waits to send finds the stream closed
         if self.remote_ended and self._h2_connection.config.client_side:
             # RFC 9113, 8.1: the answer is whole, and a server may reset a request that it does
-            # not want to the end. It stays readable; who waits to send finds the stream closed.
-            self.window_updated.set()
-        elif self.wrapper is not None:
+            # not want to the end. It stays readable.
+            return
+        if self.wrapper is not None:
             self.wrapper.cancel(error)
 
     def __terminated__(self, reason: str) -> None:

@@ -199,7 +199,7 @@ class TestInbox:
     ) -> None:
         """Messages come out in order, compressed or not, and all of the window is given back."""
         given_back: list[int] = []
-        inbox = Inbox(given_back.append, LIMIT)
+        inbox = Inbox(given_back.append, LIMIT, [].append)
         inbox.encoding = "gzip"
         data = b"".join(
             framed(gzip.compress(message) if flag else message, compressed=flag)
@@ -224,7 +224,7 @@ class TestInbox:
     async def test_waiting_messages_hold_wire_bytes_alone(self) -> None:
         """What waits is not inflated, and a batch has little more than the largest size."""
         given_back: list[int] = []
-        inbox = Inbox(given_back.append, LIMIT)
+        inbox = Inbox(given_back.append, LIMIT, [].append)
         inbox.encoding = "gzip"
         data = framed(gzip.compress(bytes(LIMIT - 1)), compressed=True)
         inbox.add(data * 100, len(data) * 100)
@@ -239,7 +239,7 @@ class TestInbox:
     async def test_an_error_stands_in_its_place(self, late: bytes) -> None:
         """Messages before a wrong one are given out, nothing after it, and no window is kept."""
         given_back: list[int] = []
-        inbox = Inbox(given_back.append, LIMIT)
+        inbox = Inbox(given_back.append, LIMIT, [].append)
         inbox.encoding = "gzip"
         data = framed(b"good") + framed(b"bad", compressed=True) + late
         inbox.add(data, len(data))

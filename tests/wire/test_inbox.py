@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ class Peer:
 
 def make() -> tuple[Inbox, Peer]:
     peer = Peer()
-    return Inbox(peer.acknowledge, LIMIT), peer
+    return Inbox(peer.acknowledge, LIMIT, [].append), peer
 
 
 @given(st.lists(st.binary(max_size=300)), st.lists(st.integers(1, 50)), st.integers(1, 5))
@@ -163,3 +164,63 @@ async def test_a_cancelled_reader_takes_nothing() -> None:
     with pytest.raises(asyncio.CancelledError):
         await reading
     assert await inbox.next() == b"abc"
+
+
+class TestAtOnce:
+    def waiting(self, deal: Callable[[Inbox], bool]) -> tuple[Inbox, list[Callable[[], bool]]]:
+        """An inbox with a reader that leaves word, and what is to be done at the end of a read."""
+        arrivals: list[Callable[[], bool]] = []
+        inbox = Inbox(Peer().acknowledge, LIMIT, arrivals.append)
+        inbox.at_once = lambda: deal(inbox)
+        return inbox, arrivals
+
+    async def test_what_is_dealt_with(self) -> None:
+        """Messages of one read are dealt with together, and the reader goes on waiting."""
+        taken: list[list[bytes]] = []
+
+        def deal(inbox: Inbox) -> bool:
+            taken.append(inbox.batch_nowait(10))
+            return True
+
+        inbox, arrivals = self.waiting(deal)
+        reader = asyncio.create_task(inbox.batch(10))
+        await asyncio.sleep(0)
+        for text in (b"one", b"two"):
+            inbox.add(framed(text), len(framed(text)))
+        assert len(arrivals) == 1
+        assert arrivals.pop()()
+        assert taken == [[b"one", b"two"]]
+        inbox.add(framed(b"three"), 10)
+        assert arrivals.pop()()
+        assert taken[1:] == [[b"three"]]
+        assert not reader.done()
+        inbox.eof()
+        assert await reader == []
+
+    async def test_what_is_not(self) -> None:
+        """The reader is woken, with nothing when all was taken, with the rest when not."""
+        for at_most, rest in ((10, []), (1, [b"two"])):
+            inbox, arrivals = self.waiting(lambda box, most=at_most: not box.batch_nowait(most))
+            reader = asyncio.create_task(inbox.batch(10))
+            await asyncio.sleep(0)
+            data = framed(b"one") + framed(b"two")
+            inbox.add(data, len(data))
+            assert not arrivals.pop()()
+            assert await reader == rest
+
+    async def test_an_end_in_the_same_read(self) -> None:
+        """A reader is woken for the end of the stream, and takes what came before it."""
+        inbox, arrivals = self.waiting(lambda box: pytest.fail("the reader was there for it"))
+        reader = asyncio.create_task(inbox.batch(10))
+        await asyncio.sleep(0)
+        inbox.add(framed(b"one"), 8)
+        inbox.eof()
+        assert not arrivals.pop()()
+        assert await reader == [b"one"]
+
+    async def test_nobody_waits(self) -> None:
+        """Messages that nobody waits for are kept for who comes."""
+        inbox, arrivals = self.waiting(lambda box: pytest.fail("nobody has waited"))
+        inbox.add(framed(b"one"), 8)
+        assert arrivals == []
+        assert await inbox.batch(10) == [b"one"]

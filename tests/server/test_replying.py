@@ -1,0 +1,164 @@
+"""The handler of a reply function: what is answered at once, and what is not, look the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+
+import pytest
+
+from chatify_stream import CallError, ChatClient, Status
+
+from .talking import client, serving
+
+
+class Replies:
+    """A reply function that answers as each text says, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.tasks: set[bool] = set()
+
+    def __call__(self, name: str) -> str | Awaitable[str]:
+        self.asked.append(name)
+        kind = name[0]
+        if kind == "!":
+            raise RuntimeError("on purpose")
+        if kind == "~":
+            return self._later(name)
+        if kind == "#":
+            return 5  # type: ignore[return-value]
+        return f"<{name}>"
+
+    async def _later(self, name: str) -> str:
+        await asyncio.sleep(0)
+        return f"<{name}>"
+
+
+async def talk(chat: ChatClient, bursts: list[list[str]]) -> list[str]:
+    """Sends bursts of texts, each when the one before is answered as far as it will be."""
+    answers: list[str] = []
+    for burst in bursts:
+        async with asyncio.TaskGroup() as group:
+            for text in burst:
+                group.create_task(chat.send(text))
+        for _ in burst:
+            reply = await chat.receive()
+            if reply is None:
+                return answers
+            answers.append(reply.message)
+    await chat.half_close()
+    assert await chat.receive() is None
+    return answers
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_any_mixture(seed: int) -> None:
+    """Texts, and replies that are awaited, come in order, each request asked about once."""
+    chance = Random(seed)
+    bursts = [
+        [
+            chance.choice("==~") + str(chance.randrange(100))
+            for _ in range(chance.choice((1, 1, 3, 200)))
+        ]
+        for _ in range(10)
+    ]
+    replies = Replies()
+    async with serving(reply=replies) as server, client(server) as chat:
+        answers = await talk(chat, bursts)
+    expected = [text for burst in bursts for text in burst]
+    assert replies.asked == expected
+    assert answers == [f"<{text}>" for text in expected]
+
+
+@pytest.mark.parametrize("wrong", ["!", "#"])
+@pytest.mark.parametrize("before", [[], ["=1"], ["=1", "~2", "=3"]])
+async def test_a_reply_that_fails(wrong: str, before: list[str]) -> None:
+    """What was answered before it arrives; the call ends INTERNAL, and nothing after it is asked."""
+    replies = Replies()
+    async with serving(reply=replies) as server:
+        chat = client(server)
+        with pytest.raises(CallError) as caught:
+            async with chat:
+                assert await talk_once(chat, "=first") == "<=first>"
+                for text in [*before, wrong, "=late"]:
+                    asyncio.ensure_future(chat.send(text)).add_done_callback(forget)
+                for text in before:
+                    reply = await chat.receive()
+                    assert reply is not None
+                    assert reply.message == f"<{text}>"
+                await chat.receive()
+    assert caught.value.status is Status.INTERNAL
+    assert replies.asked == ["=first", *before, wrong]
+
+
+async def test_a_message_that_is_none() -> None:
+    """Requests before bytes that are no message are answered; then the call ends INTERNAL."""
+    replies = Replies()
+    async with serving(reply=replies) as server:
+        chat = client(server)
+        with pytest.raises(CallError, match="not a valid ChatReq") as caught:
+            async with chat:
+                assert await talk_once(chat, "=first") == "<=first>"
+                stream = chat._stream  # type: ignore[attr-defined]
+                good, bad = b"\x00\x00\x00\x00\x04\x0a\x02=1", b"\x00\x00\x00\x00\x02\x0a\x05"
+                await stream._stream.send_data(good + bad)
+                reply = await chat.receive()
+                assert reply is not None
+                assert reply.message == "<=1>"
+                await chat.receive()
+    assert caught.value.status is Status.INTERNAL
+    assert replies.asked == ["=first", "=1"]
+
+
+async def test_no_task_is_woken() -> None:
+    """A request that comes while the handler waits is answered within the read that brought it."""
+    in_task: list[bool] = []
+
+    def reply(name: str) -> str:
+        in_task.append(asyncio.current_task() is not None)
+        return name
+
+    async with serving(reply=reply) as server, client(server) as chat:
+        for text in ("1", "2", "3"):
+            assert await talk_once(chat, text) == text
+    assert in_task[1:] == [False, False]
+
+
+async def test_a_client_that_does_not_read() -> None:
+    """Its requests are answered as it reads, all of them and in order."""
+    count, text = 3000, "x" * 3000
+    async with serving() as server, client(server) as chat:
+        assert await talk_once(chat, "first") == "Hello first"
+
+        async def send() -> None:
+            for number in range(count):
+                await chat.send(f"{number} {text}")
+
+        sending = asyncio.create_task(send())
+        await until(lambda: server.statistics().messages_received > 1000)
+        for number in range(count):
+            reply = await chat.receive()
+            assert reply is not None
+            assert reply.message == f"Hello {number} {text}"
+        await sending
+
+
+async def talk_once(chat: ChatClient, text: str) -> str:
+    await chat.send(text)
+    reply = await chat.receive()
+    assert reply is not None
+    return reply.message
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def forget(task: asyncio.Future[None]) -> None:
+    """A message that the ended call did not take."""
+    if not task.cancelled():
+        task.exception()
