@@ -19,12 +19,15 @@ from chatify_stream import (
     ChatClient,
     Limits,
     Rate,
+    Retention,
+    RetentionRule,
+    RoomOptions,
     Status,
     StatusError,
     UnavailableError,
 )
-from chatify_stream.cli.serve import limits_of
-from chatify_stream.config import LimitSettings, Setting, all_settings, kinds
+from chatify_stream.cli.serve import limits_of, rooms_of
+from chatify_stream.config import LimitSettings, RoomSettings, Setting, all_settings, kinds
 from chatify_stream.messages.grpc.health.v1 import (
     HealthCheckRequest,
     HealthCheckResponseServingStatus,
@@ -383,3 +386,76 @@ class TestLimits:
             expected = Rate(*value) if isinstance(value, tuple) else value
             defaults = limits_of(LimitSettings())
             assert limits == dataclasses.replace(defaults, **{setting.key: expected})
+
+
+class TestRooms:
+    def test_defaults(self) -> None:
+        """The settings have the defaults that a server in a program has."""
+        assert rooms_of(RoomSettings()) == dataclasses.replace(RoomOptions(), retention_rules=[])
+
+    def test_each(self) -> None:
+        """Whatever a setting says is what the server gets."""
+        options = rooms_of(
+            RoomSettings(
+                broker="sqlite:///x.db",
+                retention_count=1,
+                retention_age=2.0,
+                retention=(("a*", 3, 4.0), ("b", 0, 5.0)),
+                max_message_size=6,
+                max_outbox=7,
+                service=True,
+                port=8,
+                host="::1",
+            )
+        )
+        assert options == RoomOptions(
+            broker="sqlite:///x.db",
+            retention=Retention(1, 2.0),
+            retention_rules=[
+                RetentionRule("a*", Retention(3, 4.0)),
+                RetentionRule("b", Retention(0, 5.0)),
+            ],
+            max_message_size=6,
+            max_outbox=7,
+            service=True,
+            service_port=8,
+            service_host="::1",
+        )
+
+    def test_off(self) -> None:
+        """Rooms can be turned off."""
+        assert rooms_of(RoomSettings(enabled=False)) is None
+
+    async def test_off_by_flag(self) -> None:
+        """`--no-rooms` refuses calls of rooms."""
+        with ServerProcess("serve", "--no-rooms") as server:
+            async with Channel("127.0.0.1", server.port) as channel:
+                chat = ChatClient(channel, metadata={"chat-room": "lobby"})
+                with pytest.raises(StatusError, match="rooms are turned off") as caught:
+                    async with chat:
+                        await chat.receive()
+                assert caught.value.status is Status.UNIMPLEMENTED
+
+    @pytest.mark.parametrize(
+        ("url", "text"),
+        [
+            ("redis", 'there is no broker \'redis\'; there are "memory://" and "sqlite:///PATH"'),
+            ("sqlite://chat.db", "three slashes go before the path"),
+            ("sqlite:///", "the path of the file is missing"),
+            ("memory://x", "without 'x'"),
+        ],
+    )
+    def test_a_broker_that_is_none(self, url: str, text: str) -> None:
+        """What is no URL of a broker is told, with those there are."""
+        ran = run("serve", "--broker", url)
+        assert ran.status == 2
+        assert text in ran.stderr
+        assert "--broker: rooms.broker" in ran.stderr
+
+    def test_a_broker_that_cannot_be_used(self, tmp_path: Path) -> None:
+        """A file that cannot be made is one line and status 2."""
+        ran = run("serve", "--port", "0", "--broker", f"sqlite:///{tmp_path}/no/such/chat.db")
+        assert ran.status == 2
+        assert ran.stdout == ""
+        assert ran.stderr.count("\n") == 1
+        assert "no/such" in ran.stderr
