@@ -72,7 +72,7 @@ def _lost(record: Record, log: Sequence[Delivery]) -> Iterator[str]:
 
 def _wrongly_delivered(record: Record, log: Sequence[Delivery]) -> Iterator[str]:
     who = f"{record.room}: {record.user}"
-    expected = record.delivered[0].offset if record.delivered else len(log) + 1
+    expected = record.delivered[0].offset if record.delivered else 1
     for delivery in record.delivered:
         if delivery.offset != expected:
             yield f"{who} got offset {delivery.offset} in the place of {expected}"
