@@ -31,12 +31,19 @@ def check_name(what: str, name: str) -> str:
 
 
 def check_id(message_id: str) -> str:
-    """The id of a message, as it is; it may be empty. Raises `ValueError`."""
+    """The id of a message, as it is; it may be empty. Raises `ValueError`.
+
+    It has up to 128 characters, none of which is half of a surrogate pair.
+    """
     if len(message_id) > LONGEST_NAME:
         raise ValueError(
             f"the id of the message has {len(message_id)} characters; "
             f"at most {LONGEST_NAME} are allowed"
         )
+    try:
+        message_id.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the id of the message is not valid Unicode: {error.reason}") from None
     return message_id
 
 

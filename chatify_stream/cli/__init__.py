@@ -10,6 +10,7 @@ import click
 from .._version import __version__
 from .config import config
 from .gateway import gateway
+from .rooms import rooms
 from .send import send
 from .serve import serve
 
@@ -26,5 +27,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (serve, send, gateway, config):
+for command in (serve, send, rooms, gateway, config):
     main.add_command(command)

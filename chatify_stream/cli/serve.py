@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from ..address import Address
 from ..chat import Retention, RetentionRule
 from ..config import LimitSettings, RoomSettings, Settings
 from ..server import ChatServer, RoomOptions
@@ -98,5 +99,12 @@ async def _serve(settings: Settings) -> None:
         rooms=rooms_of(settings.rooms),
     )
     _collect_garbage_less_often()
-    await serve_until_stopped(server, ours.host, ours.port, ours.grace)
+    rooms = settings.rooms
+
+    def also() -> list[str]:
+        if not (rooms.enabled and rooms.service and rooms.port is not None):
+            return []
+        return [f"the rooms service on {Address(rooms.host, server.rooms_port)}"]
+
+    await serve_until_stopped(server, ours.host, ours.port, ours.grace, also)
     log.info("stopped")

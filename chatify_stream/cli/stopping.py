@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
@@ -71,11 +72,16 @@ class Stoppable(Protocol):
     async def close(self) -> None: ...
 
 
-async def serve_until_stopped(server: Stoppable, host: str, port: int, grace: float) -> None:
-    """Starts the server, says on standard output where it listens, and stops it on a signal."""
+async def serve_until_stopped(
+    server: Stoppable, host: str, port: int, grace: float, also: Callable[[], list[str]] = list
+) -> None:
+    """Starts the server, says on standard output where it listens, and stops it on a signal.
+
+    `also` gives further lines to say then.
+    """
     with StopSignals() as signals:
         await server.start(host, port)
-        click.echo(f"listening on {Address(host, server.port)}")
+        click.echo("\n".join([f"listening on {Address(host, server.port)}", *also()]))
         await run_until_stopped(signals, server, grace)
 
 

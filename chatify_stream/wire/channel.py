@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import grpclib.client
 from grpclib.const import Cardinality
@@ -193,7 +193,7 @@ class Channel(grpclib.client.Channel):
             if not self._loop.is_closed():
                 self.close()
 
-    async def __aenter__(self) -> Channel:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

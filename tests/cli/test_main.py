@@ -13,11 +13,18 @@ from chatify_stream.config import all_settings
 
 from .commands import run, run_without
 
-COMMANDS = ["serve", "send", "gateway", "config"]
-HELP = [[], *([name] for name in COMMANDS), *(["config", it] for it in ("show", "check", "init"))]
+COMMANDS = ["serve", "send", "rooms", "gateway", "config"]
+ROOMS = ["list", "history", "presence", "publish", "disconnect"]
+HELP = [
+    [],
+    *([name] for name in COMMANDS),
+    *(["rooms", name] for name in ROOMS),
+    *(["config", name] for name in ("show", "check", "init")),
+]
 SECTIONS = {
     "serve": {"server", "log"},
     "send": {"client", "log"},
+    **{f"rooms {name}": {"client", "log"} for name in ROOMS},
     "gateway": {"gateway", "log"},
     "config show": {"server", "log"},
 }

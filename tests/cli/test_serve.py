@@ -436,6 +436,13 @@ class TestRooms:
                         await chat.receive()
                 assert caught.value.status is Status.UNIMPLEMENTED
 
+    def test_the_port_of_the_service(self) -> None:
+        """A service of the rooms with a port of its own says which it took."""
+        with ServerProcess("serve", "--rooms-service", "--rooms-port", "0") as server:
+            line = server.read_line()
+            assert line is not None
+            assert re.fullmatch(r"the rooms service on 127\.0\.0\.1:[1-9][0-9]*", line)
+
     @pytest.mark.parametrize(
         ("url", "text"),
         [

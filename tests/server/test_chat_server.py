@@ -175,3 +175,12 @@ class TestStopping:
             with pytest.raises(UsageError, match=f"a number of seconds from 0, not {grace}"):
                 await server.drain(grace)
             assert await answers(server, "Ada") == ["Hello Ada"]
+
+
+async def test_a_second_try_to_start() -> None:
+    """A server that could not listen can be started elsewhere, with its rooms."""
+    async with serving() as other, ChatServer() as server:
+        with pytest.raises(ListenError):
+            await server.start("127.0.0.1", other.port)
+        await server.start("127.0.0.1", 0)
+        assert (await server.rooms.publish("lobby", "Ada", "hello")).offset == 1

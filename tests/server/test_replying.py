@@ -75,7 +75,7 @@ async def test_any_mixture(seed: int) -> None:
 @pytest.mark.parametrize("wrong", ["!", "#"])
 @pytest.mark.parametrize("before", [[], ["=1"], ["=1", "~2", "=3"]])
 async def test_a_reply_that_fails(wrong: str, before: list[str]) -> None:
-    """What was answered before it arrives; the call ends INTERNAL, and nothing after it is asked."""
+    """What was answered before it arrives; the call ends INTERNAL, and no later one is asked."""
     replies = Replies()
     async with serving(reply=replies) as server:
         chat = client(server)

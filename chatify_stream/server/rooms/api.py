@@ -10,7 +10,14 @@ from ...errors import ClosedError, RefusedError, UsageError
 from ...position import Position
 from .node import Node, RoomStatistics
 
-__all__ = ["Rooms"]
+__all__ = ["LONGEST_REASON", "Rooms", "TooLargeError"]
+
+LONGEST_REASON = 256
+"""Characters; it goes into trailers, for which clients have little room."""
+
+
+class TooLargeError(UsageError):
+    """The text has more bytes than rooms take."""
 
 
 class Rooms:
@@ -43,12 +50,9 @@ class Rooms:
         _check(check_name, "user", user)
         _check(check_id, message_id)
         limit = self._node.options.max_message_size
-        try:
-            size = len(text.encode())
-        except UnicodeEncodeError as error:
-            raise UsageError(f"the text is not valid Unicode: {error.reason}") from None
+        size = _size("text", text)
         if size > limit:
-            raise UsageError(f"the text has {size} bytes; at most {limit} are taken in a room")
+            raise TooLargeError(f"the text has {size} bytes; at most {limit} are taken in a room")
         draft = Draft(user, text, message_id, self._node.now_ms())
         (receipt,) = await self._open().broker.publish(room, [draft])
         if receipt.outcome is Outcome.PUBLISHED:
@@ -102,6 +106,14 @@ class Rooms:
 
         The client is told the reason, and with `reconnect` that it may come back and resume.
         """
+        _check(check_name, "user", user)
+        if room is not None:
+            _check(check_name, "room", room)
+        _size("reason", reason)
+        if len(reason) > LONGEST_REASON:
+            raise UsageError(
+                f"the reason has {len(reason)} characters; at most {LONGEST_REASON} are allowed"
+            )
         kind = EndingReason.SENT_BACK if reconnect else EndingReason.SENT_AWAY
         ending = kind(why=reason)
         found = [
@@ -133,3 +145,13 @@ def _check(check: Callable[..., object], *values: str) -> None:
         check(*values)
     except ValueError as error:
         raise UsageError(str(error)) from None
+
+
+def _size(what: str, text: str) -> int:
+    """In bytes."""
+    if not isinstance(text, str):
+        raise UsageError(f"the {what} is a str, not {text!r}")
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the {what} is not valid Unicode: {error.reason}") from None

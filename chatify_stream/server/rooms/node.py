@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ...chat import Ending, EndingReason, Hub, Room
+from ...chat import Ending, EndingReason, Hub, Publication, Room
 from ...codec import frame_presence, frame_publication
 from ...errors import BrokerError
 from .options import RoomOptions
@@ -70,7 +70,7 @@ class Node:
         self.options = options
         self.hooks = options.hooks
         self.broker = options.make_broker()
-        self.hub = Hub(_encode, frame_presence, self._flush_soon)
+        self.hub = Hub(_encode, frame_presence, _flush_soon)
         self.subscriptions = Subscriptions(self.hub, self.broker)
         self.sessions: set[OpenSession] = set()
         self.is_draining = False
@@ -80,12 +80,19 @@ class Node:
         self.messages_published = 0
         self.resumes: Counter[bool] = Counter()
         self._clock = clock
-        self._deliveries = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Raises `BrokerError`."""
-        await self.broker.open(self.hub)
+        """Raises `BrokerError`. After `close` it opens a new broker, as its URL says."""
+        if self.is_closed:
+            self.broker = self.options.make_broker()
+            self.subscriptions = Subscriptions(self.hub, self.broker)
+            self.is_draining = self.is_closed = False
+        try:
+            await self.broker.open(self.hub)
+        except BaseException:
+            self.is_closed = True
+            raise
         self.is_open = True
 
     def now_ms(self) -> int:
@@ -106,7 +113,7 @@ class Node:
             sessions_opened=self.sessions_opened,
             sessions_ended=dict(self.sessions_ended),
             messages_published=self.messages_published,
-            deliveries=self._deliveries,
+            deliveries=self.hub.deliveries,
             resumes=dict(self.resumes),
         )
 
@@ -125,12 +132,6 @@ class Node:
         await self.subscriptions.settle()
         await self.broker.close()
 
-    def _flush_soon(self, room: Room) -> None:
-        asyncio.get_running_loop().call_soon(self._flush, room)
-
-    def _flush(self, room: Room) -> None:
-        self._deliveries += room.flush()
-
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -140,5 +141,9 @@ class Node:
                 log.error("what follows a session failed", exc_info=error)
 
 
-def _encode(publication: Any) -> bytes:
+def _encode(publication: Publication) -> bytes:
     return frame_publication(*publication)
+
+
+def _flush_soon(room: Room) -> None:
+    asyncio.get_running_loop().call_soon(room.flush)

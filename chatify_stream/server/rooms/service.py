@@ -1,20 +1,29 @@
 """`chatify.rooms.v1.Rooms`: the rooms, for backends and operators.
 
 Protocol: proto/chatify/rooms/v1/rooms.proto.
+
+Rules: what a request is refused for never repeats what has no bound in the request, because it
+goes into the trailers. No page is larger than clients take; who is present comes all at once.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ...chat import Outcome, Publication, can_resume
-from ...errors import BrokerError, Status, StatusError, UnavailableError, UsageError
+from ...errors import (
+    BrokerError,
+    ClosedError,
+    Status,
+    StatusError,
+    UnavailableError,
+    UsageError,
+)
 from ...messages.chatify.rooms import v1
 from ...position import LARGEST_OFFSET, Position
-from .api import Rooms
+from .api import Rooms, TooLargeError
 
 __all__ = ["ROOMS_SERVICE", "RoomsService"]
 
@@ -22,9 +31,19 @@ ROOMS_SERVICE = "chatify.rooms.v1.Rooms"
 
 DEFAULT_PAGE, LARGEST_PAGE = 100, 1000
 
+MOST_TEXT = 1024 * 1024
+"""Bytes of text on one page, unless its first message alone has more.
+
+Clients take messages of 4 MiB; the names and ids of 1000 messages are at most one.
+"""
+
 
 class RoomsService(v1.RoomsBase):
-    """Serves the rooms of one server. Wrong requests are INVALID_ARGUMENT, with what is wrong."""
+    """Serves the rooms of one server.
+
+    Wrong requests are INVALID_ARGUMENT, and a text that is too large RESOURCE_EXHAUSTED, with what
+    is wrong; UNAVAILABLE is what the broker cannot do now.
+    """
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
@@ -46,30 +65,32 @@ class RoomsService(v1.RoomsBase):
         )
 
     async def history(self, message: v1.HistoryRequest) -> v1.HistoryResponse:
-        limit = _page_size(message.limit)
-        before = message.before or None
+        before, after = message.before or None, message.after or v1.Position()
         if before is not None and not message.backwards:
-            raise _wrong("before is for backwards; forwards it is `after`")
+            raise _wrong("before goes with backwards; forwards there is after")
         if message.after is not None and message.backwards:
-            raise _wrong("after is for forwards; backwards it is `before`")
-        after = 0 if message.after is None else message.after.offset
-        if max(after, before or 0) > LARGEST_OFFSET:
-            raise _wrong(f"there is no offset above {LARGEST_OFFSET}")
+            raise _wrong("after does not go with backwards; there is before")
+        if max(after.offset, message.before) > LARGEST_OFFSET:
+            raise _wrong(f"no offset is larger than {LARGEST_OFFSET}")
         with _answering():
             page = await self._rooms.history(
-                message.room, after=after, before=before, limit=limit, newest=message.backwards
+                message.room,
+                after=after.offset,
+                before=before,
+                limit=_page_size(message.limit),
+                newest=message.backwards,
             )
-        if message.after is not None and message.after.epoch:
-            asked = Position(message.after.epoch, after)
-            if not can_resume(asked, page.newest, page.oldest):
-                raise StatusError(
-                    Status.OUT_OF_RANGE,
-                    f"what follows {asked} is not kept: the log is at {page.newest}, and its "
-                    f"oldest message has the offset {page.oldest}",
-                )
+        if after.epoch and not can_resume(
+            Position(after.epoch, after.offset), page.newest, page.oldest
+        ):
+            raise StatusError(
+                Status.OUT_OF_RANGE,
+                f"what follows that position is not kept, or never was: the newest message of the "
+                f"room is at {page.newest}, and the oldest has the offset {page.oldest}",
+            )
         publications = page.publications[::-1] if message.backwards else page.publications
         return v1.HistoryResponse(
-            messages=list(map(_message, publications)),
+            messages=list(map(_message, _within_bounds(publications))),
             newest=_position(page.newest),
             oldest_offset=page.oldest,
         )
@@ -94,14 +115,10 @@ class RoomsService(v1.RoomsBase):
         )
 
     async def disconnect(self, message: v1.DisconnectRequest) -> v1.DisconnectResponse:
-        if not message.user:
-            raise _wrong("the user is missing")
+        reason = {"reason": message.reason} if message.reason else {}
         with _answering():
             sessions = self._rooms.disconnect(
-                message.user,
-                message.room or None,
-                reason=message.reason or "by an operator",
-                reconnect=message.reconnect,
+                message.user, message.room or None, reconnect=message.reconnect, **reason
             )
         return v1.DisconnectResponse(sessions=sessions)
 
@@ -110,10 +127,12 @@ class RoomsService(v1.RoomsBase):
 def _answering() -> Iterator[None]:
     try:
         yield
+    except TooLargeError as error:
+        raise StatusError(Status.RESOURCE_EXHAUSTED, str(error)) from error
+    except (BrokerError, ClosedError) as error:
+        raise UnavailableError(Status.UNAVAILABLE, str(error)) from error
     except UsageError as error:
         raise _wrong(str(error)) from error
-    except BrokerError as error:
-        raise UnavailableError(Status.UNAVAILABLE, str(error)) from error
 
 
 def _wrong(why: str) -> StatusError:
@@ -122,6 +141,16 @@ def _wrong(why: str) -> StatusError:
 
 def _page_size(asked: int) -> int:
     return min(asked or DEFAULT_PAGE, LARGEST_PAGE)
+
+
+def _within_bounds(publications: Sequence[Publication]) -> Iterator[Publication]:
+    """The first of them, so many as an answer may hold."""
+    size = 0
+    for index, publication in enumerate(publications):
+        size += len(publication.text.encode())
+        if index and size > MOST_TEXT:
+            return
+        yield publication
 
 
 def _position(position: Position) -> v1.Position:
@@ -145,5 +174,5 @@ def _token(name: str) -> str:
 def _read_token(token: str) -> str:
     try:
         return base64.b64decode(token, altchars="-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        raise _wrong(f"{token!r} is no page token; take the one of the page before") from None
+    except ValueError:
+        raise _wrong("that is no page token; take next_page_token of the page before") from None

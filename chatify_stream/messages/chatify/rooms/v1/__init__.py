@@ -50,7 +50,7 @@ class DisconnectRequest(betterproto2.Message):
 
     reason: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
-    Said to the client.
+    Said to the client. Up to 256 characters.
     """
 
     reconnect: "bool" = betterproto2.field(4, betterproto2.TYPE_BOOL)
@@ -85,12 +85,15 @@ class HistoryRequest(betterproto2.Message):
         2, betterproto2.TYPE_MESSAGE, optional=True
     )
     """
-    Messages from after this place, the oldest first; from the oldest there is when it is missing.
+    Messages from after this place, the oldest first. With an epoch it is all that follows, or
+    OUT_OF_RANGE; without, and when it is missing, it is from the oldest that is kept.
     """
 
     limit: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)
     """
-    At most so many; 100 when it is 0, and never more than 1000.
+    At most so many; 100 when it is 0, and never more than 1000; fewer when their texts are more
+    than a mebibyte. There are more while the last offset is below newest.offset, or backwards
+    above oldest_offset.
     """
 
     backwards: "bool" = betterproto2.field(4, betterproto2.TYPE_BOOL)

@@ -1,0 +1,1 @@
+"""`chatify-stream chat`, in pieces and as a process."""
