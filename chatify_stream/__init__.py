@@ -1,14 +1,29 @@
 """Chatify Stream: a real-time chat stream server in pure Python.
 
-`ChatServer` serves `service.v1.Service/Chat`, `ChatClient` and the generated `ServiceStub` call
-it; every error raised by intent is a `ChatifyError`.
+`ChatServer` serves `service.v1.Service/Chat`, direct and in rooms; `ChatClient` and the generated
+`ServiceStub` call it; every error raised by intent is a `ChatifyError`.
 """
 
 from __future__ import annotations
 
 from ._version import __version__
-from .client import Backoff, Channel, ChannelState, ChatClient, ServiceStub
 from .chat import Retention, RetentionRule
+from .client import (
+    Backoff,
+    Channel,
+    ChannelState,
+    ChatClient,
+    Connected,
+    DirectChat,
+    Event,
+    Gap,
+    Joined,
+    Left,
+    Message,
+    Reconnecting,
+    RoomChat,
+    ServiceStub,
+)
 from .codec import frame_text
 from .errors import (
     BrokerError,
@@ -54,16 +69,25 @@ __all__ = [
     "ChatifyError",
     "ClosedError",
     "ConfigError",
+    "Connected",
     "DeadlineExceededError",
+    "DirectChat",
+    "Event",
+    "Gap",
     "HealthService",
+    "Joined",
+    "Left",
     "Limits",
     "ListenError",
+    "Message",
     "PeerProtocolError",
     "Position",
     "Rate",
+    "Reconnecting",
     "RefusedError",
     "Retention",
     "RetentionRule",
+    "RoomChat",
     "RoomJoin",
     "RoomLeave",
     "RoomMessage",

@@ -1,10 +1,13 @@
-"""The client: ChatClient, the stub, and the channel under both."""
+"""The clients: ChatClient in its two forms, the stub, and the channel under all of them."""
 
 from __future__ import annotations
 
 from ..wire import Backoff, Balancing, ChannelState, Status
 from .channel import Channel
 from .chat_client import CHAT_PATH, ChatClient
+from .direct_chat import DirectChat
+from .events import Connected, Event, Gap, Joined, Left, Message, Reconnecting
+from .room_chat import RoomChat
 from .stub import ServiceStub
 
 __all__ = [
@@ -14,6 +17,15 @@ __all__ = [
     "Channel",
     "ChannelState",
     "ChatClient",
+    "Connected",
+    "DirectChat",
+    "Event",
+    "Gap",
+    "Joined",
+    "Left",
+    "Message",
+    "Reconnecting",
+    "RoomChat",
     "ServiceStub",
     "Status",
 ]

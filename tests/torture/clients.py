@@ -30,8 +30,6 @@ class Talker:
         self._messages = messages
         self._on_ack = on_ack
         self.record = record
-        self.is_done = asyncio.Event()
-        """All that it has to send is acknowledged."""
 
     async def run(self) -> None:
         """Talks, and listens until it has the last message of its room."""
@@ -68,4 +66,3 @@ class Talker:
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
                 group.create_task(send_some())
-        self.is_done.set()

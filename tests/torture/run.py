@@ -117,7 +117,7 @@ async def torture(
                 say(f"kill {kill + 1} after {acknowledged:,} acknowledgements")
                 await asyncio.sleep(chance.uniform(0, 0.5))
                 await server.start()
-            await _until(lambda: all(talker.is_done.is_set() for talker in talkers), progress)
+            await _until(lambda: acknowledged >= clients * (messages // clients), progress)
             say(f"all {acknowledged:,} messages are acknowledged")
             for room in {talker.record.room for talker in talkers}:
                 async with ChatClient(server.target, room=room, user="the end") as chat:
