@@ -10,6 +10,7 @@ import chatify_stream
 
 PUBLIC = [
     "Backoff",
+    "BrokerError",
     "CallError",
     "CancelledCallError",
     "Channel",
@@ -21,12 +22,30 @@ PUBLIC = [
     "ChatifyError",
     "ClosedError",
     "ConfigError",
+    "Connected",
     "DeadlineExceededError",
+    "DirectChat",
+    "Event",
+    "Gap",
     "HealthService",
+    "Joined",
+    "Left",
     "Limits",
     "ListenError",
+    "Message",
     "PeerProtocolError",
+    "Position",
     "Rate",
+    "Reconnecting",
+    "RefusedError",
+    "Retention",
+    "RetentionRule",
+    "RoomChat",
+    "RoomJoin",
+    "RoomLeave",
+    "RoomMessage",
+    "RoomOptions",
+    "Rooms",
     "ServiceStub",
     "ServingStatus",
     "Session",
@@ -37,7 +56,18 @@ PUBLIC = [
     "__version__",
     "frame_text",
 ]
-SUBPACKAGES = ["cli", "client", "config", "gateway", "server", "wire"]
+SUBPACKAGES = [
+    "brokers",
+    "chat",
+    "cli",
+    "client",
+    "codec",
+    "config",
+    "gateway",
+    "server",
+    "testing",
+    "wire",
+]
 GENERATED = "chatify_stream.messages"
 WITHOUT_EXPORTS = {"chatify_stream.__main__", "chatify_stream._version"}
 
