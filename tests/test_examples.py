@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chatify_stream import ChatClient, Status, StatusError
+from chatify_stream import ChatClient, Message, RefusedError, Status, StatusError
 
 from .e2e.processes import ListeningProcess, Process, ServerProcess
 from .ports import free_port
@@ -99,6 +99,51 @@ def test_fastapi_app() -> None:
             assert server.exit_code is None, server.stderr()
         response = httpx.get(f"http://127.0.0.1:{http}/names", timeout=30)
         assert response.json() == {"names": ["Ada"], "chat_port": chat}
+
+
+def test_room_bot() -> None:
+    """The bot answers a question in its room, and nothing else, also after a restart."""
+
+    async def ask(target: str) -> None:
+        async with ChatClient(target, room="lobby", user="Ada") as ada:
+            await ada.send("good morning")
+            await ada.send("what time is it?")
+            async for event in ada:
+                if isinstance(event, Message) and not event.is_own:
+                    assert event.sender == "clock"
+                    assert re.fullmatch(r"it is [0-9]{2}:[0-9]{2} UTC", event.text)
+                    break
+
+    with ServerProcess("serve") as server:
+        argv = [sys.executable, EXAMPLES / "room_bot.py", server.address]
+        with Process(*argv) as bot:
+            line = bot.read_line()
+            assert line is not None
+            assert line.startswith("in lobby, after ")
+            asyncio.run(ask(server.address))
+
+
+def test_moderated_rooms(tmp_path: Path) -> None:
+    """The rules of the example hold, and what was said is there after a restart."""
+
+    async def talk(target: str) -> None:
+        with pytest.raises(StatusError, match="staff-only is for the staff") as caught:
+            async with ChatClient(target, room="staff-only", user="ada"):
+                pass
+        assert caught.value.status is Status.PERMISSION_DENIED
+        async with ChatClient(target, room="lobby", user="ada") as ada:
+            await ada.send("darn")
+            with pytest.raises(RefusedError, match="501 characters are too many"):
+                await ada.send("x" * 501)
+
+    async def look(target: str) -> None:
+        async with ChatClient(target, room="lobby", user="grace") as grace:
+            assert [message.text for message in await grace.history()] == ["****"]
+
+    argv = [sys.executable, EXAMPLES / "moderated_rooms.py", "0", str(tmp_path / "chat.db")]
+    for do in (talk, look):
+        with ListeningProcess(*argv) as server:
+            asyncio.run(do(server.address))
 
 
 def test_every_example_has_a_test() -> None:
