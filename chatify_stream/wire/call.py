@@ -413,6 +413,7 @@ class Calls(AbstractHandler):
             await _refuse(h2_stream, error, subtype)
             services.ended[error.status.name] += 1
             return
+        del headers  # which would be kept as long as the call
         method = services.methods[request.method]
         stream = ServerStream(
             h2_stream,

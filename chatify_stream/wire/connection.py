@@ -19,6 +19,7 @@ from h2.exceptions import StreamClosedError
 from h2.settings import SettingCodes, Settings
 from h2.stream import StreamClosedBy
 
+from .bound_later import BoundLater
 from .flag import Flag
 from .grpclib_internals import Configuration, Connection, Wrapper, decode_headers
 from .header_blocks import RememberingDecoder, RememberingEncoder
@@ -64,6 +65,10 @@ class _H2Connection(H2Connection):
 
     most_inbound_streams: int
 
+    def __init__(self, config: H2Configuration) -> None:
+        super().__init__(config=config)
+        self._frame_dispatch_table = cast(Any, BoundLater(self, self._frame_dispatch_table))
+
     @property
     def open_inbound_streams(self) -> int:
         return min(super().open_inbound_streams, self.most_inbound_streams - 1)
@@ -91,9 +96,13 @@ class _Settings(Settings):
         super().__init__(client, initial_values)
         self._settings = cast(Any, {key: _Values(each) for key, each in self._settings.items()})
 
+    def __setitem__(self, key: SettingCodes | int, value: int) -> None:
+        cast(Any, self._settings).setdefault(key, _Values([None]))
+        super().__setitem__(key, value)
 
-class _Values(list[int]):
-    def popleft(self) -> int:
+
+class _Values(list[int | None]):
+    def popleft(self) -> int | None:
         return self.pop(0)
 
 

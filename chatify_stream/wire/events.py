@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
 from h2.errors import ErrorCodes
 from h2.events import (
@@ -19,10 +19,12 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 
+from .bound_later import BoundLater
 from .connection import WireConnection
 from .fields import request_fault, response_fault, trailers_fault
 from .flood import FrameBudget
 from .grpclib_internals import AbstractHandler, EventsProcessor, H2Stream, Headers
+from .header_blocks import RememberedHeaders
 from .stream import CallStream, MalformedError, StreamResetError
 
 __all__ = ["WireEvents"]
@@ -46,6 +48,7 @@ class WireEvents(EventsProcessor):
         on_ping_ack: Callable[[bytes], None],
     ) -> None:
         super().__init__(handler, connection)
+        self.processors = cast(Any, BoundLater(self, cast(Any, self.processors)))
         self._budget = budget
         self._on_call = on_call
         self._on_release = on_release
@@ -79,7 +82,8 @@ class WireEvents(EventsProcessor):
                 log.debug("a request is malformed: %s", fault)
                 self._reset(stream_id, ErrorCodes.PROTOCOL_ERROR)
                 return
-            self._sound_headers = headers
+            if isinstance(headers, RememberedHeaders):
+                self._sound_headers = headers
         limit = self.connection.limits.max_concurrent_streams
         if len(self.streams) >= limit and not self._has_room(limit):
             self._reset(stream_id, ErrorCodes.REFUSED_STREAM)

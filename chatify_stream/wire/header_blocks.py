@@ -9,13 +9,13 @@ tests/wire/test_header_blocks.py compares with hpack alone.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from hpack import Decoder, Encoder, HeaderTuple
 
 from .grpclib_internals import Headers, decode_headers
 
-__all__ = ["RememberingDecoder", "RememberingEncoder"]
+__all__ = ["RememberedHeaders", "RememberingDecoder", "RememberingEncoder"]
 
 MOST_BLOCKS = 32
 """How many blocks are remembered; a peer that sends more kinds than that is no gRPC client."""
@@ -29,11 +29,23 @@ def _is_made_of_references(block: bytes) -> bool:
     return bool(block) and min(block) >= REFERENCE and LONG_REFERENCE not in block
 
 
+class _Entries(list[tuple[bytes, bytes]]):
+    """In the place of hpack's deque, which takes 760 bytes when it is empty; there are few."""
+
+    def appendleft(self, entry: tuple[bytes, bytes]) -> None:
+        self.insert(0, entry)
+
+
+class RememberedHeaders(list[tuple[str, str]]):
+    """Fields that the decoder gives again, the very same list, for the same block."""
+
+
 class RememberingDecoder(Decoder):
     """hpack's decoder; `decode_text` is the one that remembers."""
 
     def __init__(self, max_header_list_size: int) -> None:
         super().__init__(max_header_list_size)
+        self.header_table.dynamic_entries = cast(Any, _Entries())
         self._known: dict[bytes, Headers] = {}
 
     def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
@@ -53,7 +65,7 @@ class RememberingDecoder(Decoder):
                 for name, value in decode_headers(self, block)
             ]
             if _is_made_of_references(block) and len(self._known) < MOST_BLOCKS:
-                self._known[block] = headers
+                headers = self._known[block] = RememberedHeaders(headers)
         return headers
 
 
@@ -62,6 +74,7 @@ class RememberingEncoder(Encoder):
 
     def __init__(self) -> None:
         super().__init__()
+        self.header_table.dynamic_entries = cast(Any, _Entries())
         self._known: dict[tuple[tuple[str, str], ...], bytes] = {}
 
     def encode(self, headers: Any, huffman: bool = True) -> bytes:

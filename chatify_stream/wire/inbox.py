@@ -26,6 +26,10 @@ from .compression import IDENTITY, PREFIX, inflate
 __all__ = ["Inbox"]
 
 
+_NONE: deque[bytes] = deque()
+"""No messages: an empty deque of its own would take 760 bytes of each stream."""
+
+
 class _Compressed(bytes):
     """A message that has to be inflated."""
 
@@ -53,7 +57,7 @@ class Inbox:
         """The peer's `grpc-encoding`; to be set before messages are taken, not before they come."""
         self.has_compressed = False
         """A compressed message has come: taking messages takes time, which others may need."""
-        self._messages: deque[bytes] = deque()
+        self._messages = _NONE
         self._waiting = 0  # the bytes of those messages, prefixes included
         self._partial = bytearray()
         self._taken = 0  # what the window lacks, padding included
@@ -63,7 +67,7 @@ class Inbox:
 
     def limit(self, max_size: int) -> None:
         """Takes no larger messages from now on, and none of those that wait here already."""
-        self._max_size = max_size
+        max_size = self._max_size = min(max_size, self._max_size)
         large = next((i for i, each in enumerate(self._messages) if len(each) > max_size), None)
         if large is not None:
             refusal = self._refusal(0, len(self._messages[large]))
@@ -144,7 +148,7 @@ class Inbox:
         """The messages that have arrived, at most so many, when none of them is compressed."""
         if len(self._messages) <= most:
             messages = list(self._messages)
-            self._messages.clear()
+            self._messages = _NONE
             self._waiting = 0
         else:
             messages = [self._messages.popleft() for _ in range(most)]
@@ -178,7 +182,7 @@ class Inbox:
                 return inflate(message, self.encoding, self._max_size)
             return message
         except StatusError as error:
-            self._messages.clear()
+            self._messages = _NONE
             self._waiting = 0
             self._fail(error)
             raise
@@ -245,14 +249,14 @@ class Inbox:
             if flag or size > self._max_size or stop > len(partial):
                 rest = bytes(partial)
             else:
-                self._messages.append(bytes(partial[PREFIX.size : stop]))
+                self._own_messages().append(bytes(partial[PREFIX.size : stop]))
                 self._waiting += stop
                 rest = bytes(partial[stop:])
         self._cut(rest)
 
     def _cut(self, data: bytes) -> None:
         """Cuts data that begins with a message into messages, and keeps the rest."""
-        messages = self._messages
+        messages = self._own_messages() if len(data) >= PREFIX.size else self._messages
         prefix_size, max_size = PREFIX.size, self._max_size
         position, end = 0, len(data)
         while end - position >= prefix_size:
@@ -272,6 +276,11 @@ class Inbox:
             position = stop
         self._waiting += position
         self._partial = bytearray() if self._error else bytearray(data[position:])
+
+    def _own_messages(self) -> deque[bytes]:
+        if self._messages is _NONE:
+            self._messages = deque()
+        return self._messages
 
     def _refusal(self, flag: int, size: int) -> StatusError:
         """The error for a message with a wrong prefix."""
