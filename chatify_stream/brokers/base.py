@@ -62,21 +62,26 @@ class Broker(Protocol):
         """Comes first, once. Raises `BrokerError` for storage that cannot be used, with why."""
 
     async def close(self) -> None:
-        """Waits for what is under way, and gives everything back. May be called again."""
+        """Waits for what is under way, and gives everything back. May be called again.
+
+        Before `open`, and from here on, `unsubscribe` and `leave` do nothing, and the other methods
+        raise `BrokerError`.
+        """
 
     async def publish(self, room: str, drafts: Sequence[Draft]) -> list[Receipt]:
-        """Puts messages into the log of a room, each at once or not at all.
+        """Puts messages into the log of a room, all of them together or none.
 
         When it returns, they are in the log, as durable as the broker makes them: that is the
-        acknowledgement. They have got the next offsets, in their order; the calls of one task keep
-        their order too. Each published message is told to whoever is subscribed to the room.
+        acknowledgement. They have got the next offsets, in their order, and nothing is between
+        them; the calls of one task keep their order too. Each published message is told to whoever
+        is subscribed to the room.
 
         A draft whose id its user has published in the room within the last five minutes is not
         published again: its receipt has the first position, and says whether the text was the
         same. That holds for two drafts of one call, too. A draft without id is always published.
 
-        Raises `BrokerError` when it is not known to be in the log: none, some or all of the drafts
-        may be; those that have ids can be published again.
+        Raises `BrokerError` when they are not known to be in the log. They may be all the same;
+        those that have ids can be published again.
         """
 
     async def read(

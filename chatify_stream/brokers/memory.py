@@ -97,9 +97,11 @@ class MemoryBroker:
             self._subscriber.presence_changed(room, user, False)
 
     async def users(self, room: str) -> list[str]:
+        self._open_subscriber()
         return self._presence.users(room)
 
     async def rooms(self, *, prefix: str = "", after: str = "", limit: int) -> RoomPage:
+        self._open_subscriber()
         now_ms = self._now_ms()
         for log in self._logs.values():
             log.expire(now_ms)
@@ -116,13 +118,14 @@ class MemoryBroker:
     def _log(self, room: str) -> Log:
         log = self._logs.get(room)
         if log is None:
+            self._sweep(self._now_ms())  # or those that are only read would stay
             retention = retention_of(room, self._retention, self._rules)
             log = self._logs[room] = Log(new_epoch(), retention)
         return log
 
     def _open_subscriber(self) -> Subscriber:
         if self._subscriber is None:
-            raise BrokerError("memory://", "it is closed")
+            raise BrokerError("memory://", "it is not open")
         return self._subscriber
 
     def _now_ms(self) -> int:

@@ -5,10 +5,10 @@ Messages are carried as bytes that somebody else has encoded.
 
 from __future__ import annotations
 
-from .dedupe import WINDOW_MS, Dedupe
+from .dedupe import WINDOW_MS, Dedupe, Known
 from .ending import Ending, EndingReason
 from .hub import Hub
-from .log import Log
+from .log import Log, append
 from .member import Member, Sink
 from .names import LONGEST_NAME, check_id, check_name
 from .outbox import Chunk, Outbox
@@ -28,6 +28,7 @@ __all__ = [
     "Ending",
     "EndingReason",
     "Hub",
+    "Known",
     "Log",
     "LogPage",
     "Member",
@@ -40,6 +41,7 @@ __all__ = [
     "RetentionRule",
     "Room",
     "Sink",
+    "append",
     "can_resume",
     "check_id",
     "check_name",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -42,21 +43,28 @@ class Dedupe:
         is_same = known.fingerprint == _fingerprint(draft.text)
         return (Outcome.DUPLICATE if is_same else Outcome.CONFLICT), known
 
-    def add(self, draft: Draft, offset: int) -> Known | None:
-        """The draft was published; what is remembered of it, which is nothing without an id."""
-        if not draft.id:
-            return None
-        known = Known(offset, draft.sent_at_ms, _fingerprint(draft.text))
-        self.restore(draft.user, draft.id, known)
-        return known
+    def __contains__(self, key: tuple[str, str]) -> bool:
+        """Whether anything is known of a user and an id."""
+        return key in self._known
+
+    def __getitem__(self, key: tuple[str, str]) -> Known:
+        """What is known of a user and an id. Raises `KeyError`."""
+        return self._known[key]
+
+    def add(self, draft: Draft, offset: int) -> None:
+        """The draft was published."""
+        if draft.id:
+            known = Known(offset, draft.sent_at_ms, _fingerprint(draft.text))
+            self.restore(draft.user, draft.id, known)
 
     def restore(self, user: str, message_id: str, known: Known) -> None:
-        """Remembers what `add` gave, of this process or an earlier one."""
+        """Remembers what another process did."""
         self._known[user, message_id] = known
 
-    def take_back(self, user: str, message_id: str) -> None:
-        """What `add` was told has not happened."""
-        del self._known[user, message_id]
+    def take_back(self, keys: Iterable[tuple[str, str]]) -> None:
+        """They were not published after all, as far as they are known."""
+        for key in keys:
+            self._known.pop(key, None)
 
     def forget(self, now_ms: int) -> None:
         """Forgets what is older than the window."""
@@ -68,4 +76,5 @@ class Dedupe:
 
 
 def _fingerprint(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), signed=True)
+    encoded = text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(encoded, digest_size=8).digest(), "big", signed=True)

@@ -21,10 +21,12 @@ class Retention:
     """Seconds."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.count, int) or isinstance(self.count, bool) or self.count < 0:
-            raise UsageError(f"a room keeps a whole number of messages, not {self.count!r}")
-        if not isinstance(self.age, int | float) or isinstance(self.age, bool) or not self.age > 0:
-            raise UsageError(f"a room keeps messages for a number of seconds, not {self.age!r}")
+        count: object = self.count
+        age: object = self.age
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            raise UsageError(f"a room keeps a whole number of messages, not {count!r}")
+        if not isinstance(age, int | float) or isinstance(age, bool) or not age > 0:
+            raise UsageError(f"a room keeps messages for a number of seconds, not {age!r}")
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,12 @@ class RetentionRule:
     retention: Retention
 
     def __post_init__(self) -> None:
-        if not isinstance(self.pattern, str) or not self.pattern:
-            raise UsageError(f"a pattern is a text such as 'support-*', not {self.pattern!r}")
-        if not isinstance(self.retention, Retention):
-            raise UsageError(f"a rule has a Retention, not {self.retention!r}")
+        pattern: object = self.pattern
+        retention: object = self.retention
+        if not isinstance(pattern, str) or not pattern:
+            raise UsageError(f"a pattern is a text such as 'support-*', not {pattern!r}")
+        if not isinstance(retention, Retention):
+            raise UsageError(f"a rule has a Retention, not {retention!r}")
 
 
 def retention_of(room: str, default: Retention, rules: Sequence[RetentionRule]) -> Retention:

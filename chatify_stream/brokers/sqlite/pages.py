@@ -1,0 +1,108 @@
+"""Reading the messages of a room: each is checked, and that none is missing.
+
+A chunk of messages is read in one step, as JSON: after each step Python's lock has to be got again,
+and with a busy event loop that takes milliseconds. A chunk is so small that its JSON keeps the lock
+but shortly.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from ...chat import LogPage, Publication, Retention
+from ...position import Position
+from .catalog import Room
+from .failures import DamagedError
+from .rows import RoomRow, seal
+
+__all__ = ["first_kept", "read_message", "read_messages", "read_page"]
+
+CHUNK = 128
+"""Messages."""
+
+_ROOM = """
+SELECT number, name, epoch, newest, oldest, latest_ms, seal FROM rooms WHERE number = ?
+"""
+
+_MESSAGES = """
+SELECT json_group_array(json_array(offset, user, text, id, sent_at_ms, seal)) FROM (
+    SELECT * FROM messages WHERE room = ? AND offset BETWEEN ? AND ? ORDER BY offset
+)
+"""
+
+
+def read_messages(
+    connection: sqlite3.Connection, room: RoomRow, first: int, last: int
+) -> Iterator[Publication]:
+    """The messages from one offset to another, which the room has. Raises `DamagedError`."""
+    for start in range(first, last + 1, CHUNK):
+        end = min(start + CHUNK - 1, last)
+        (chunk,) = connection.execute(_MESSAGES, (room.number, start, end)).fetchone()
+        rows = json.loads(chunk)
+        if [row[0] for row in rows] != list(range(start, end + 1)):
+            raise DamagedError(f"messages of the room {room.name!r} are missing")
+        for *fields, expected in rows:
+            if seal((room.number, *fields)) != expected:
+                raise DamagedError(f"message {fields[0]} of the room {room.name!r} was changed")
+            yield Publication(*fields)
+
+
+def read_message(connection: sqlite3.Connection, room: RoomRow, offset: int) -> Publication:
+    """The message at this offset, which the room has. Raises `DamagedError`."""
+    [message] = read_messages(connection, room, offset, offset)
+    return message
+
+
+def first_kept(
+    connection: sqlite3.Connection, room: RoomRow, retention: Retention, now_ms: int
+) -> int:
+    """The offset of the oldest message that the retention keeps; behind the newest for none.
+
+    Taken for sorted by time, as they are unless a clock was set back; some of those between may
+    then be kept too long, or not long enough. Raises `DamagedError`.
+    """
+    oldest = max(room.oldest, room.newest + 1 - retention.count)
+    youngest = now_ms - retention.age * 1000
+    if oldest > room.newest or room.latest_ms <= youngest:
+        return room.newest + 1
+
+    def sent_at_ms(offset: int) -> int:
+        return read_message(connection, room, offset).sent_at_ms
+
+    if sent_at_ms(oldest) > youngest:
+        return oldest
+    others = range(oldest + 1, room.newest)
+    return oldest + 1 + bisect_right(others, youngest, key=sent_at_ms)
+
+
+def read_page(
+    connection: sqlite3.Connection,
+    *,
+    room: Room,
+    now_ms: int,
+    after: int,
+    before: int | None,
+    limit: int,
+    newest: bool,
+) -> LogPage:
+    """What a broker's `read` gives. Raises `DamagedError` and `sqlite3.Error`."""
+    connection.execute("BEGIN")
+    try:
+        found = connection.execute(_ROOM, (room.row.number,)).fetchone()
+        # A room without messages may have been removed just now.
+        row = room.row if found is None else RoomRow.checked(found)
+        oldest = first_kept(connection, row, room.retention, now_ms)
+        first = max(after + 1, oldest)
+        last = row.newest if before is None else min(before - 1, row.newest)
+        if newest:
+            first = max(first, last + 1 - limit)
+        else:
+            last = min(last, first + limit - 1)
+        publications = list(read_messages(connection, row, first, last))
+        return LogPage(Position(row.epoch, row.newest), oldest, publications)
+    finally:
+        if connection.in_transaction:
+            connection.execute("COMMIT")

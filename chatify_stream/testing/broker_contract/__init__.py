@@ -1,0 +1,38 @@
+"""What every broker has to do, as tests. An embedder's own broker, too:
+
+    class TestOurBroker(BrokerContract):
+        async def make_broker(self, **options):
+            return OurBroker("https://...", **options)
+
+The methods are asynchronous; with pytest-asyncio in its `auto` mode, or together with
+`unittest.IsolatedAsyncioTestCase`, they run as they are. `pytest.register_assert_rewrite` makes
+their failures tell more.
+"""
+
+from __future__ import annotations
+
+from .closing import Closing
+from .durability import Durability
+from .listing import Listing
+from .presence import Presence
+from .publishing import Publishing
+from .reading import Reading
+from .repeating import Repeating
+from .retention import Retaining
+from .subscribing import Subscribing
+
+__all__ = ["BrokerContract"]
+
+
+class BrokerContract(
+    Publishing,
+    Repeating,
+    Subscribing,
+    Reading,
+    Retaining,
+    Presence,
+    Listing,
+    Closing,
+    Durability,
+):
+    """All of it. `make_broker` has to be given, and `durable` if it is."""

@@ -1,0 +1,41 @@
+"""Tests of chat/presence.py."""
+
+from __future__ import annotations
+
+from chatify_stream.chat import Presence
+
+
+def test_first_and_last() -> None:
+    """Only the first session of a user comes, and only the last one goes."""
+    presence = Presence()
+    assert presence.enter("lobby", "ada", "1")
+    assert not presence.enter("lobby", "ada", "2")
+    assert not presence.leave("lobby", "ada", "1")
+    assert presence.users("lobby") == ["ada"]
+    assert presence.leave("lobby", "ada", "2")
+    assert presence.users("lobby") == []
+
+
+def test_leaving_what_is_not_there() -> None:
+    """Leaving again, or without having come, changes nothing."""
+    presence = Presence()
+    assert not presence.leave("lobby", "ada", "1")
+    presence.enter("lobby", "ada", "1")
+    assert not presence.leave("lobby", "ada", "2")
+    assert not presence.leave("lobby", "bob", "1")
+    assert not presence.leave("attic", "ada", "1")
+    assert presence.users("lobby") == ["ada"]
+    assert presence.leave("lobby", "ada", "1")
+    assert not presence.leave("lobby", "ada", "1")
+
+
+def test_rooms() -> None:
+    """Rooms are apart, and are there while somebody is in them."""
+    presence = Presence()
+    for room, user in (("lobby", "bob"), ("lobby", "ada"), ("attic", "ada")):
+        presence.enter(room, user, "1")
+    assert presence.rooms() == {"lobby", "attic"}
+    assert presence.users("lobby") == ["ada", "bob"]
+    assert (presence.count("lobby"), presence.count("attic"), presence.count("cellar")) == (2, 1, 0)
+    presence.leave("attic", "ada", "1")
+    assert presence.rooms() == {"lobby"}
