@@ -15,13 +15,16 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from tests.e2e.processes import ProcessFailed
+
 from .cases import CASES, SCALING, SCALING_KEY, Case
 from .measure import HAS_PROC, Bench, Figures, is_busy, raise_file_limit, two_cores
 from .peers import build_binaries, grpc_go_version, make_certificate, pairs
 from .results import Results
-from .table import scaling_table, speed_table, target_table
+from .table import own_table, scaling_table, speed_table, target_table
 
 KEYS = [*(case.key for case in CASES), SCALING_KEY]
+COMPARED = {case.key for case in CASES if case.who != "our server"}
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -42,8 +45,9 @@ def parse_arguments() -> argparse.Namespace:
     if arguments.chart is not None:
         if not arguments.chart.parent.is_dir():
             parser.error(f"--chart: there is no folder {arguments.chart.parent}")
-        if arguments.only == [SCALING_KEY]:
-            parser.error(f"--chart shows how peers compare: {SCALING_KEY} has none")
+        if COMPARED.isdisjoint(arguments.only):
+            keys = ", ".join(arguments.only)
+            parser.error(f"--chart shows how peers compare: {keys} has none")
     if shutil.which("go") is None:
         parser.error("Go is not installed: the load client and a peer are built with it")
     return arguments
@@ -53,11 +57,7 @@ def main() -> None:
     arguments = parse_arguments()
     if arguments.chart is not None:
         from .chart import draw  # fails now, not at the end, where matplotlib is missing
-    raise_file_limit()
-    cases = [case for case in (*CASES, *SCALING) if case.key in arguments.only]
-    if not HAS_PROC:
-        print("memory and scaling are left out: they need Linux' /proc", file=sys.stderr)
-        cases = [case for case in cases if not case.needs_proc]
+    cases = possible([case for case in (*CASES, *SCALING) if case.key in arguments.only])
     if is_busy():
         print(
             "this machine is busy with something else: the figures will say little", file=sys.stderr
@@ -66,12 +66,28 @@ def main() -> None:
         bench = Bench(arguments.seconds, two_cores(), *make_certificate(Path(folder)))
         results = run(bench, cases, arguments.rounds)
     print(about(bench, arguments.rounds))
-    for table in (speed_table(results), target_table(results), scaling_table(results)):
-        if table:
+    for make_table in (speed_table, own_table, target_table, scaling_table):
+        if table := make_table(results):
             print(f"\n{table}")
     if arguments.chart is not None:
         draw(results, arguments.chart)
         print(f"\nThe chart is {arguments.chart}.")
+
+
+def possible(cases: list[Case]) -> list[Case]:
+    """The cases that this system can measure; the others are named."""
+    most_connections = raise_file_limit()
+    found = []
+    for case in cases:
+        if case.needs_proc and not HAS_PROC:
+            problem = "it needs Linux' /proc"
+        elif case.connections > most_connections:
+            problem = f"it needs {case.connections:,} open files (ulimit -n)"
+        else:
+            found.append(case)
+            continue
+        print(f"{case.title}: left out: {problem}", file=sys.stderr)
+    return found
 
 
 def run(bench: Bench, cases: list[Case], rounds: int) -> Results:
@@ -81,7 +97,10 @@ def run(bench: Bench, cases: list[Case], rounds: int) -> Results:
     for turn in range(1, rounds + 1):
         for case in cases:
             for name, pair in pairs(case.who, binaries).items():
-                figures = bench.measure(case, pair)
+                try:
+                    figures = bench.measure(case, pair)
+                except (ProcessFailed, RuntimeError) as error:
+                    sys.exit(f"{case.title}: {name}: {error}")
                 results[case].setdefault(name, []).append(figures)
                 figure = f"{figures[case.figure]:,.1f} {case.unit}"
                 print(f"round {turn}: {case.title}: {name}: {figure}", file=sys.stderr)

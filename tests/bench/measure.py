@@ -6,10 +6,12 @@ Every measurement has a server of its own, so that none meets what another has l
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +35,9 @@ SECONDS = 300
 BUSY = 0.5
 """How many programs are ready to run on a machine that is not idle, on the average."""
 
+OTHER_FILES = 100
+"""Files that a server or client may have open beside its connections, at most."""
+
 HAS_PROC = Path("/proc/self/smaps_rollup").exists()
 
 
@@ -44,15 +49,20 @@ def two_cores() -> tuple[int, int] | None:
     return (allowed[0], allowed[1]) if len(allowed) > 1 else None
 
 
-def raise_file_limit() -> None:
-    """Lets servers have as many connections as the system allows; they inherit it."""
+def raise_file_limit() -> float:
+    """Lets servers have as many connections as the system allows, and says how many.
+
+    They inherit it.
+    """
     if sys.platform == "win32":
-        return
+        return math.inf
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # macOS refuses what it calls unlimited
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return math.inf if files == resource.RLIM_INFINITY else files - OTHER_FILES
 
 
 def is_busy() -> bool:
@@ -70,21 +80,31 @@ class Bench:
     key: Path
 
     def measure(self, case: Case, pair: Pair) -> Figures:
-        """Raises `RuntimeError`, with what the load client says, when there is no figure."""
+        """Raises `RuntimeError`, with what the load client says, when there is no figure.
+
+        And `ProcessFailed`, with what the server says, when that does not start.
+        """
         files = ("--certificate", str(self.certificate), "--key", str(self.key))
-        server = (*pair.server, *files) if case.tls else pair.server
-        with ListeningProcess(*self._pinned(0, server)) as process:
-            times = ("--seconds", f"{self.seconds}", "--warmup", f"{self.seconds * WARMUP}")
-            load = [*pair.load, *case.load, "--addr", process.address, *times]
-            if case.tls:
-                load += files[:2]
-            if case.needs_proc:
-                load += ["--pid", f"{process.pid}"]
-            ran = subprocess.run(
-                self._pinned(1, load), capture_output=True, encoding="utf-8", timeout=SECONDS
-            )
-            if ran.returncode != 0:
-                raise RuntimeError(f"{' '.join(load)}\n{ran.stderr}{process.stderr()}")
+        with tempfile.TemporaryDirectory() as folder:
+            flags = [flag.format(folder=folder) for flag in case.server]
+            server = (*pair.server, *flags, *(files if case.tls else ()))
+            with ListeningProcess(*self._pinned(0, server)) as process:
+                return self._loaded(case, process, pair.load, files[:2] if case.tls else ())
+
+    def _loaded(
+        self, case: Case, server: ListeningProcess, client: Sequence[str], trust: Sequence[str]
+    ) -> Figures:
+        """What the client measures of a server that runs."""
+        seconds = self.seconds * case.longer
+        times = ("--seconds", f"{seconds}", "--warmup", f"{self.seconds * WARMUP}")
+        load = [*client, *case.load, "--addr", server.address, *times, *trust]
+        if case.needs_proc:
+            load += ["--pid", f"{server.pid}"]
+        ran = subprocess.run(
+            self._pinned(1, load), capture_output=True, encoding="utf-8", timeout=SECONDS
+        )
+        if ran.returncode != 0:
+            raise RuntimeError(f"{' '.join(load)}\n{ran.stderr}{server.stderr()}")
         figures: Figures = json.loads(ran.stdout)
         return figures
 

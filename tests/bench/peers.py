@@ -43,7 +43,7 @@ PYTHON_CLIENTS = {
     GRPCIO: "grpcio_asyncio",
 }
 
-Who = Literal["servers", "clients", "our server"]
+Who = Literal["servers", "servers with rooms", "clients", "our server"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ def pairs(who: Who, binaries: Path) -> dict[str, Pair]:
     servers = {name: _python("servers", it) for name, it in PYTHON_SERVERS.items()}
     if who == "our server":
         return {OURS: Pair(servers[OURS], go_load)}
+    if who == "servers with rooms":
+        del servers[GRPCIO_SYNC]
     return {name: Pair(it, go_load) for name, it in (servers | {GRPC_GO: go_server}).items()}
 
 

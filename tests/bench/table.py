@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .cases import SCALING_KEY, Case, Target
+from .cases import SCALING_KEY, Case
 from .peers import NAMES, OURS
-from .results import Results, compared, median, medians
+from .results import Results, alone, beside, compared, median, medians, reached
 
-__all__ = ["scaling_table", "speed_table", "target_table"]
+__all__ = ["own_table", "scaling_table", "speed_table", "target_table"]
 
 Row = Sequence[str]
 
@@ -18,9 +18,22 @@ def speed_table(results: Results) -> str:
     rows = []
     for case in compared(results):
         figures = medians(results, case)
-        unit = f"{case.unit}, less is better" if case.less_is_better else case.unit
-        rows.append([case.title, unit, *(_cell(name, figures) for name in NAMES)])
+        rows.append([case.title, _unit(case), *(_cell(name, figures) for name in NAMES)])
     return _markdown(["", "unit", *NAMES], rows)
+
+
+def own_table(results: Results) -> str:
+    """The figures that only our server has, some beside another. Empty where there are none."""
+    rows = []
+    for case in alone(results):
+        found = beside(results, case)
+        against = ["", ""] if found is None else [_number(found[1]), found[0].title]
+        rows.append([case.title, _unit(case), _number(medians(results, case)[OURS]), *against])
+    return _markdown(["", "unit", OURS, "times", "that of"], rows)
+
+
+def _unit(case: Case) -> str:
+    return f"{case.unit}, less is better" if case.less_is_better else case.unit
 
 
 def _cell(name: str, figures: Mapping[str, float]) -> str:
@@ -33,19 +46,17 @@ def _cell(name: str, figures: Mapping[str, float]) -> str:
 def target_table(results: Results) -> str:
     """What we want to reach, and whether we do. Empty where nothing is wanted."""
     rows = []
-    for case in compared(results):
-        figures = medians(results, case)
-        rows += [[case.title, *_judged(case, target, figures)] for target in case.targets]
+    for case in (*compared(results), *alone(results)):
+        for target in case.targets:
+            found = reached(results, case, target)
+            if found is None:
+                continue
+            value, unit = found
+            limit = "at most" if case.less_is_better else "at least"
+            is_met = value <= target.bound if case.less_is_better else value >= target.bound
+            wanted = f"{limit} {target.bound:g} {unit}"
+            rows.append([case.title, wanted, _number(value), "met" if is_met else "MISSED"])
     return _markdown(["", "wanted", "is", ""], rows)
-
-
-def _judged(case: Case, target: Target, figures: Mapping[str, float]) -> Row:
-    value, unit = figures[OURS], case.unit
-    if target.against is not None:
-        value, unit = value / figures[target.against], f"× {target.against}"
-    limit = "at most" if case.less_is_better else "at least"
-    is_met = value <= target.bound if case.less_is_better else value >= target.bound
-    return [f"{limit} {target.bound:g} {unit}", _number(value), "met" if is_met else "MISSED"]
 
 
 def scaling_table(results: Results) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 CHAT = "/service.v1.Service/Chat"
 FANOUT = "/bench.Fanout/Chat"
+ROOMS = "/bench.Rooms/Chat"
 GREETING = "welcome"
 
 
@@ -26,15 +27,23 @@ class TLS:
         return context
 
 
-def parse_tls() -> TLS | None:
-    """What the command line asks for: None is without TLS."""
+@dataclass(frozen=True)
+class Arguments:
+    """What the command line asks for."""
+
+    tls: TLS | None
+    broker: str
+    """Where the logs of the rooms are; only our server has such."""
+
+
+def parse_arguments() -> Arguments:
     parser = argparse.ArgumentParser()
     parser.add_argument("--certificate", type=Path)
     parser.add_argument("--key", type=Path)
-    arguments = parser.parse_args()
-    if arguments.certificate is None:
-        return None
-    return TLS(arguments.certificate, arguments.key)
+    parser.add_argument("--broker", default="memory://")
+    parsed = parser.parse_args()
+    tls = None if parsed.certificate is None else TLS(parsed.certificate, parsed.key)
+    return Arguments(tls, parsed.broker)
 
 
 def say_listening(port: int) -> None:

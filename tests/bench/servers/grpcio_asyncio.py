@@ -10,7 +10,8 @@ import grpc
 
 from tests.e2e.chat_messages import ChatReq, ChatRsp
 
-from .arguments import CHAT, FANOUT, GREETING, parse_tls, say_listening
+from .arguments import CHAT, FANOUT, GREETING, ROOMS, parse_arguments, say_listening
+from .asyncio_rooms import Rooms
 from .grpcio_methods import credentials, method_handlers
 
 Outbox = asyncio.Queue[Any]
@@ -50,10 +51,28 @@ class Fanout:
         own.put_nowait(None)
 
 
+class Chatrooms:
+    def __init__(self) -> None:
+        self._rooms = Rooms(ChatRsp)
+
+    async def chat(
+        self, requests: AsyncIterator[ChatReq], context: grpc.aio.ServicerContext
+    ) -> None:
+        metadata = dict(context.invocation_metadata())
+
+        async def begin() -> None:
+            await context.send_initial_metadata(())
+
+        await self._rooms.serve(
+            metadata["chat-room"], metadata["chat-user"], requests, begin, context.write
+        )
+
+
 async def main() -> None:
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers(method_handlers({CHAT: echo, FANOUT: Fanout().chat}))
-    if tls := parse_tls():
+    methods = {CHAT: echo, FANOUT: Fanout().chat, ROOMS: Chatrooms().chat}
+    server.add_generic_rpc_handlers(method_handlers(methods))
+    if tls := parse_arguments().tls:
         port = server.add_secure_port("127.0.0.1:0", credentials(tls))
     else:
         port = server.add_insecure_port("127.0.0.1:0")

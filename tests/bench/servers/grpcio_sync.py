@@ -12,7 +12,7 @@ import grpc
 
 from tests.e2e.chat_messages import ChatReq, ChatRsp
 
-from .arguments import CHAT, FANOUT, GREETING, parse_tls, say_listening
+from .arguments import CHAT, FANOUT, GREETING, parse_arguments, say_listening
 from .grpcio_methods import credentials, method_handlers
 
 MOST_CALLS = 6000
@@ -59,7 +59,7 @@ class Fanout:
 def main() -> None:
     server = grpc.server(ThreadPoolExecutor(MOST_CALLS))
     server.add_generic_rpc_handlers(method_handlers({CHAT: echo, FANOUT: Fanout().chat}))
-    if tls := parse_tls():
+    if tls := parse_arguments().tls:
         port = server.add_secure_port("127.0.0.1:0", credentials(tls))
     else:
         port = server.add_insecure_port("127.0.0.1:0")

@@ -1,15 +1,19 @@
-"""Our server: ChatServer as `serve` runs it, and a fan-out that encodes each message once."""
+"""Our server: ChatServer as `serve` runs it, and a fan-out that encodes each message once.
+
+The rooms are ChatServer's own, under one more name.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 
-from chatify_stream import ChatReq, ChatRsp, ChatServer
+from chatify_stream import ChatifyError, ChatReq, ChatRsp, ChatServer, RoomOptions
 from chatify_stream.codec import decode_name, frame_text
 from chatify_stream.wire import Cardinality, MethodHandler, ServerStream
 
-from .arguments import FANOUT, GREETING, parse_tls, say_listening
+from .arguments import FANOUT, GREETING, ROOMS, parse_arguments, say_listening
 
 
 class Member:
@@ -59,15 +63,20 @@ class Fanout:
 
 
 async def main() -> None:
-    tls = parse_tls()
+    arguments = parse_arguments()
+    tls = arguments.tls
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000)
-    async with ChatServer(services=[Fanout()]) as server:
+    rooms = RoomOptions(broker=arguments.broker)
+    async with ChatServer(services=[Fanout()], paths=[ROOMS], rooms=rooms) as server:
         await server.start("127.0.0.1", 0, ssl=tls.context() if tls else None)
         say_listening(server.port)
         await server.wait_closed()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except ChatifyError as error:
+        sys.exit(f"{error}")

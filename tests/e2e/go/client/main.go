@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip"
+	"google.golang.org/grpc/metadata"
 
 	pb "chatify.example/e2e/api/service/v1"
 )
@@ -40,6 +41,7 @@ type options struct {
 	streams     int
 	connections int
 	compressor  string
+	metadata    []string
 	names       []string
 }
 
@@ -83,6 +85,7 @@ func parseOptions(name string, args []string) options {
 	flags.IntVar(&opts.streams, "streams", 200, "streams open at once, for parallel")
 	flags.IntVar(&opts.connections, "connections", 1, "connections the streams share")
 	flags.StringVar(&opts.compressor, "compressor", "", "compress the messages: gzip")
+	flags.Func("metadata", "KEY=VALUE to send with the call; may be given again", opts.addMetadata)
 	_ = flags.Parse(args) // ExitOnError: Parse does not return an error.
 	opts.interval = time.Duration(*interval) * time.Millisecond
 	opts.timeout = time.Duration(*timeout) * time.Millisecond
@@ -106,6 +109,15 @@ func numbered(count int) []string {
 	return names
 }
 
+func (opts *options) addMetadata(text string) error {
+	key, value, found := strings.Cut(text, "=")
+	if !found {
+		return fmt.Errorf("%q is not KEY=VALUE", text)
+	}
+	opts.metadata = append(opts.metadata, key, value)
+	return nil
+}
+
 // run makes the connections ready before the deadline of the call starts to count.
 func run(call mode, opts options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -122,7 +134,7 @@ func run(call mode, opts options) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, opts.timeout)
 	defer cancel()
-	return call(ctx, conns, opts)
+	return call(metadata.AppendToOutgoingContext(ctx, opts.metadata...), conns, opts)
 }
 
 func dial(ctx context.Context, opts options) (*grpc.ClientConn, error) {

@@ -129,7 +129,7 @@ func calls(l *load, over *alarm) (tally, error) {
 }
 
 func (l *load) call(conn *grpc.ClientConn, text string) error {
-	stream, err := l.open(conn, false)
+	stream, err := l.open(conn, echoes)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,13 @@
 //	fanout    one member of a group publishes, and every member reads all that was published
 //	idle      the streams are open, and nothing is sent
 //
+// and those in which every stream is a member of a room
+//
+//	rooms     one member of each room publishes, and every member reads all that was published
+//	publish   every member, alone in its room, publishes once its own message before came back
+//	steady    one member publishes at a steady rate: how long until the others have read it
+//	members   the members are there, and nothing is published
+//
 // Connections and streams stand, and have been used once, before the warm-up; what is measured
 // goes from the first message after it to the last reply. Every reply is checked.
 package main
@@ -17,8 +24,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -27,28 +32,24 @@ import (
 	"time"
 )
 
-type options struct {
-	addr        string
-	certificate string
-	connections int
-	streams     int
-	size        int
-	window      int
-	seconds     float64
-	warmup      float64
-	timeout     float64
-	pid         int
+// A mode keeps the server busy until the time is over, and waits for all that is due.
+type mode struct {
+	run   func(l *load, over *alarm) (tally, error)
+	opens kind
+	// prepare comes before the warm-up.
+	prepare func(l *load) error
 }
 
-// A mode keeps the server busy until the time is over, and waits for all that is due.
-type mode func(l *load, over *alarm) (tally, error)
-
 var modes = map[string]mode{
-	"flood":    flood,
-	"pingpong": pingpong,
-	"calls":    calls,
-	"fanout":   fanout,
-	"idle":     nil,
+	"flood":    {run: flood, opens: echoes},
+	"pingpong": {run: pingpong, opens: echoes},
+	"calls":    {run: calls, opens: nothing},
+	"fanout":   {run: fanout, opens: group},
+	"idle":     {opens: echoes},
+	"rooms":    {run: publishAndRead, opens: rooms},
+	"publish":  {run: publishInTurn, opens: rooms},
+	"steady":   {run: steady, opens: rooms, prepare: stall},
+	"members":  {opens: rooms},
 }
 
 func main() {
@@ -58,7 +59,7 @@ func main() {
 		os.Exit(2)
 	}
 	opts := parseOptions(os.Args[1], os.Args[2:])
-	figures, err := measure(os.Args[1], opts)
+	figures, err := measure(modes[os.Args[1]], opts)
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(figures)
 	}
@@ -67,31 +68,8 @@ func main() {
 	}
 }
 
-func parseOptions(name string, args []string) options {
-	var opts options
-	flags := flag.NewFlagSet(name, flag.ExitOnError)
-	flags.StringVar(&opts.addr, "addr", "", "HOST:PORT of the server")
-	flags.StringVar(&opts.certificate, "certificate", "", "use TLS, and trust this PEM file")
-	flags.IntVar(&opts.connections, "connections", 1, "connections")
-	flags.IntVar(&opts.streams, "streams", 1, "streams, or calls at once, on each connection")
-	flags.IntVar(&opts.size, "size", 15, "bytes of a message's text")
-	flags.IntVar(&opts.window, "window", 16384, "messages that a sender may have on their way")
-	flags.Float64Var(&opts.seconds, "seconds", 1, "how long to send")
-	flags.Float64Var(&opts.warmup, "warmup", 0.3, "how long to send beforehand, in seconds")
-	flags.Float64Var(&opts.timeout, "timeout", 120, "give up after this many seconds")
-	flags.IntVar(&opts.pid, "pid", 0, "process id of the server, to measure it too (Linux)")
-	_ = flags.Parse(args) // ExitOnError: Parse does not return an error.
-	if opts.addr == "" {
-		fail(name, errors.New("--addr HOST:PORT is needed"))
-	}
-	if min(opts.connections, opts.streams, opts.size, opts.window) < 1 {
-		fail(name, errors.New("connections, streams, size and window are at least 1"))
-	}
-	return opts
-}
-
 // measure gives the figures by their names; those of the server's process only with --pid.
-func measure(name string, opts options) (map[string]float64, error) {
+func measure(mode mode, opts options) (map[string]float64, error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	// Not a deadline of the calls: each would have a timer for it in the server.
@@ -100,13 +78,13 @@ func measure(name string, opts options) (map[string]float64, error) {
 	})
 	defer timeout.Stop()
 
-	if err := visit(ctx, cancel, name, opts); err != nil {
+	if err := visit(ctx, cancel, mode, opts); err != nil {
 		return nil, fmt.Errorf("the first call: %w", err)
 	}
 	server := process{opts.pid}
 	figures := map[string]float64{}
 	before := server.memory()
-	l, err := connect(ctx, cancel, name, opts)
+	l, err := connect(ctx, cancel, mode, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -115,12 +93,17 @@ func measure(name string, opts options) (map[string]float64, error) {
 		grown := server.memory() - before
 		figures["server_kb_per_stream"] = float64(grown) / 1024 / float64(len(l.streams))
 	}
-	if run := modes[name]; run != nil {
-		if _, err := run(l, alarmIn(opts.warmup)); err != nil {
+	if mode.prepare != nil {
+		if err := mode.prepare(l); err != nil {
+			return nil, fmt.Errorf("the preparation: %w", err)
+		}
+	}
+	if mode.run != nil {
+		if _, err := mode.run(l, alarmIn(opts.warmup)); err != nil {
 			return nil, fmt.Errorf("the warm-up: %w", err)
 		}
 		start, busy := time.Now(), server.cpuTime()
-		done, err := run(l, alarmIn(opts.seconds))
+		done, err := mode.run(l, alarmIn(opts.seconds))
 		if err != nil {
 			return nil, err
 		}

@@ -52,10 +52,8 @@ func main() {
 	}
 	server := grpc.NewServer(options...)
 	pb.RegisterServiceServer(server, echo{})
-	// The same method, served under another name.
-	fanoutDesc := pb.Service_ServiceDesc
-	fanoutDesc.ServiceName = "bench.Fanout"
-	server.RegisterService(&fanoutDesc, &fanout{members: map[*member]struct{}{}})
+	serve(server, "bench.Fanout", &fanout{members: map[*member]struct{}{}})
+	serve(server, "bench.Rooms", &rooms{byName: map[string]*room{}})
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -63,4 +61,11 @@ func main() {
 	}
 	fmt.Printf("listening on %s\n", listener.Addr())
 	log.Fatal(server.Serve(listener))
+}
+
+// serve serves the same method under another service's name.
+func serve(server *grpc.Server, name string, service pb.ServiceServer) {
+	desc := pb.Service_ServiceDesc
+	desc.ServiceName = name
+	server.RegisterService(&desc, service)
 }

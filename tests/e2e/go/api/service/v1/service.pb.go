@@ -21,11 +21,70 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type ChatRsp_Kind int32
+
+const (
+	// A message of the room.
+	ChatRsp_MESSAGE ChatRsp_Kind = 0
+	// The user `sender` has joined the room.
+	ChatRsp_JOINED ChatRsp_Kind = 1
+	// The user `sender` has left the room.
+	ChatRsp_LEFT ChatRsp_Kind = 2
+	// The message with this id was not published; `message` says why. Only its sender is told.
+	ChatRsp_REFUSED ChatRsp_Kind = 3
+)
+
+// Enum value maps for ChatRsp_Kind.
+var (
+	ChatRsp_Kind_name = map[int32]string{
+		0: "MESSAGE",
+		1: "JOINED",
+		2: "LEFT",
+		3: "REFUSED",
+	}
+	ChatRsp_Kind_value = map[string]int32{
+		"MESSAGE": 0,
+		"JOINED":  1,
+		"LEFT":    2,
+		"REFUSED": 3,
+	}
+)
+
+func (x ChatRsp_Kind) Enum() *ChatRsp_Kind {
+	p := new(ChatRsp_Kind)
+	*p = x
+	return p
+}
+
+func (x ChatRsp_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ChatRsp_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_service_v1_service_proto_enumTypes[0].Descriptor()
+}
+
+func (ChatRsp_Kind) Type() protoreflect.EnumType {
+	return &file_service_v1_service_proto_enumTypes[0]
+}
+
+func (x ChatRsp_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ChatRsp_Kind.Descriptor instead.
+func (ChatRsp_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_service_v1_service_proto_rawDescGZIP(), []int{1, 0}
+}
+
 // Field 1 is frozen: clients built from the first version are in use.
 type ChatReq struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name, or the content, of the message.
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// In a room: what the client calls this message. Publishing the same id again, within five
+	// minutes, does not publish twice. Up to 128 characters.
+	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -67,11 +126,27 @@ func (x *ChatReq) GetName() string {
 	return ""
 }
 
+func (x *ChatReq) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 // Field 1 is frozen: clients built from the first version are in use.
 type ChatRsp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The reply.
-	Message       string `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	Message string `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	// In a room: the user who sent it.
+	Sender string `protobuf:"bytes,2,opt,name=sender,proto3" json:"sender,omitempty"`
+	// The id that its sender gave it. To the sender, this is the acknowledgement.
+	Id string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	// Its place in the room: 1, 2, 3 and so on within an epoch. 0 for what is no message of the room.
+	Offset uint64 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
+	// When the server took it, in milliseconds since 1970, UTC.
+	SentAtMs      int64        `protobuf:"varint,5,opt,name=sent_at_ms,json=sentAtMs,proto3" json:"sent_at_ms,omitempty"`
+	Kind          ChatRsp_Kind `protobuf:"varint,6,opt,name=kind,proto3,enum=service.v1.ChatRsp_Kind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -113,16 +188,64 @@ func (x *ChatRsp) GetMessage() string {
 	return ""
 }
 
+func (x *ChatRsp) GetSender() string {
+	if x != nil {
+		return x.Sender
+	}
+	return ""
+}
+
+func (x *ChatRsp) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ChatRsp) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ChatRsp) GetSentAtMs() int64 {
+	if x != nil {
+		return x.SentAtMs
+	}
+	return 0
+}
+
+func (x *ChatRsp) GetKind() ChatRsp_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChatRsp_MESSAGE
+}
+
 var File_service_v1_service_proto protoreflect.FileDescriptor
 
 const file_service_v1_service_proto_rawDesc = "" +
 	"\n" +
 	"\x18service/v1/service.proto\x12\n" +
-	"service.v1\"\x1d\n" +
+	"service.v1\"-\n" +
 	"\aChatReq\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"#\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\"\xe7\x01\n" +
 	"\aChatRsp\x12\x18\n" +
-	"\amessage\x18\x01 \x01(\tR\amessage2?\n" +
+	"\amessage\x18\x01 \x01(\tR\amessage\x12\x16\n" +
+	"\x06sender\x18\x02 \x01(\tR\x06sender\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x04R\x06offset\x12\x1c\n" +
+	"\n" +
+	"sent_at_ms\x18\x05 \x01(\x03R\bsentAtMs\x12,\n" +
+	"\x04kind\x18\x06 \x01(\x0e2\x18.service.v1.ChatRsp.KindR\x04kind\"6\n" +
+	"\x04Kind\x12\v\n" +
+	"\aMESSAGE\x10\x00\x12\n" +
+	"\n" +
+	"\x06JOINED\x10\x01\x12\b\n" +
+	"\x04LEFT\x10\x02\x12\v\n" +
+	"\aREFUSED\x10\x032?\n" +
 	"\aService\x124\n" +
 	"\x04Chat\x12\x13.service.v1.ChatReq\x1a\x13.service.v1.ChatRsp(\x010\x01B\x13Z\x11api/service/v1;v1b\x06proto3"
 
@@ -138,19 +261,22 @@ func file_service_v1_service_proto_rawDescGZIP() []byte {
 	return file_service_v1_service_proto_rawDescData
 }
 
+var file_service_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_service_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_service_v1_service_proto_goTypes = []any{
-	(*ChatReq)(nil), // 0: service.v1.ChatReq
-	(*ChatRsp)(nil), // 1: service.v1.ChatRsp
+	(ChatRsp_Kind)(0), // 0: service.v1.ChatRsp.Kind
+	(*ChatReq)(nil),   // 1: service.v1.ChatReq
+	(*ChatRsp)(nil),   // 2: service.v1.ChatRsp
 }
 var file_service_v1_service_proto_depIdxs = []int32{
-	0, // 0: service.v1.Service.Chat:input_type -> service.v1.ChatReq
-	1, // 1: service.v1.Service.Chat:output_type -> service.v1.ChatRsp
-	1, // [1:2] is the sub-list for method output_type
-	0, // [0:1] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	0, // 0: service.v1.ChatRsp.kind:type_name -> service.v1.ChatRsp.Kind
+	1, // 1: service.v1.Service.Chat:input_type -> service.v1.ChatReq
+	2, // 2: service.v1.Service.Chat:output_type -> service.v1.ChatRsp
+	2, // [2:3] is the sub-list for method output_type
+	1, // [1:2] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_service_v1_service_proto_init() }
@@ -163,13 +289,14 @@ func file_service_v1_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_service_v1_service_proto_rawDesc), len(file_service_v1_service_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_service_v1_service_proto_goTypes,
 		DependencyIndexes: file_service_v1_service_proto_depIdxs,
+		EnumInfos:         file_service_v1_service_proto_enumTypes,
 		MessageInfos:      file_service_v1_service_proto_msgTypes,
 	}.Build()
 	File_service_v1_service_proto = out.File

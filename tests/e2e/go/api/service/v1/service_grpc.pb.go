@@ -28,7 +28,9 @@ const (
 //
 // A stream of messages in both directions.
 type ServiceClient interface {
-	// Each ChatReq is answered by exactly one ChatRsp, in order.
+	// Without the metadata `chat-room` each ChatReq is answered by exactly one ChatRsp, in order.
+	// With it the stream is a membership of that room: each ChatReq is published in it, and what is
+	// published by anyone comes as ChatRsp, in the room's order.
 	Chat(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ChatReq, ChatRsp], error)
 }
 
@@ -59,7 +61,9 @@ type Service_ChatClient = grpc.BidiStreamingClient[ChatReq, ChatRsp]
 //
 // A stream of messages in both directions.
 type ServiceServer interface {
-	// Each ChatReq is answered by exactly one ChatRsp, in order.
+	// Without the metadata `chat-room` each ChatReq is answered by exactly one ChatRsp, in order.
+	// With it the stream is a membership of that room: each ChatReq is published in it, and what is
+	// published by anyone comes as ChatRsp, in the room's order.
 	Chat(grpc.BidiStreamingServer[ChatReq, ChatRsp]) error
 	mustEmbedUnimplementedServiceServer()
 }

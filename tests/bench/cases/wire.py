@@ -1,46 +1,13 @@
-"""What is measured, and how fast we want to be."""
+"""The transport: messages that are echoed, or go to a group that does nothing with them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ..peers import GRPC_GO, GRPCIO, GRPCLIB
+from .case import Case, Target
 
-from .peers import GRPC_GO, GRPCIO, GRPCLIB, Who
+__all__ = ["WIRE_CASES"]
 
-__all__ = ["CASES", "SCALING", "SCALING_KEY", "Case", "Target"]
-
-
-@dataclass(frozen=True)
-class Target:
-    """A bound for our figure: so many times `against`'s, or an absolute one.
-
-    A lower bound, but where less is better an upper one.
-    """
-
-    bound: float
-    against: str | None = None
-
-
-@dataclass(frozen=True)
-class Case:
-    key: str
-    title: str
-    unit: str
-    load: tuple[str, ...]
-    """Mode and flags of the load client."""
-    figure: str = "per_second"
-    """Which of the figures that the load client prints."""
-    targets: tuple[Target, ...] = ()
-    less_is_better: bool = False
-    who: Who = "servers"
-    tls: bool = False
-
-    @property
-    def needs_proc(self) -> bool:
-        """The process of the server is watched, for which the load client has to have /proc."""
-        return self.figure.startswith("server_")
-
-
-CASES = (
+WIRE_CASES = (
     Case(
         *("flood", "flood, 1 stream", "msg/s"),
         ("flood",),
@@ -117,23 +84,3 @@ CASES = (
         who="clients",
     ),
 )
-
-SCALING_KEY = "scaling"
-MOST_STREAMS = 1000
-"""How many streams a connection may have, with our server as with many others."""
-
-
-def _scaling(streams: int) -> Case:
-    connections = -(-streams // MOST_STREAMS)
-    flags = ("--connections", f"{connections}", "--streams", f"{streams // connections}")
-    return Case(
-        *(SCALING_KEY, f"streams: {streams:,}", "µs a message"),
-        ("pingpong", *flags),
-        "server_us_per_message",
-        less_is_better=True,
-        who="our server",
-    )
-
-
-SCALING = tuple(_scaling(streams) for streams in (1, 10, 100, 1000, 5000))
-"""One message underway on each stream: the server's time for each, and the memory of a stream."""
