@@ -226,11 +226,15 @@ class ServerStream(Stream[Any, Any]):
         the client reads too slowly, for more than 64 KiB at once, and always when replies are
         compressed; `send_framed` waits.
         """
-        _check_frames(frames)
-        sent = self._send_initial_metadata_done and self._stream.send_data_nowait(frames)
-        if sent:
-            self._messages_went(count)
-        return sent
+        if type(frames) is not bytes:
+            _check_frames(frames)
+        stream = self._stream
+        if not self._send_initial_metadata_done or not stream.send_data_nowait(frames):
+            return False
+        self._send_message_done = True  # as `_messages_went`, in the path of each delivery
+        self._messages_sent += count
+        stream.connection.messages_sent += count
+        return True
 
     def send_framed_in_turn(self, frames: bytes, count: int = 1) -> bool:
         """As `send_framed_nowait`; and False when it is time to let others run."""

@@ -64,6 +64,8 @@ class Outbound:
         self._is_read_flushed = False
         self._is_lingering = False
         self._is_lost = False
+        self.is_over = False
+        """It is being closed: what is written from now on is lost."""
         self._abortion: asyncio.TimerHandle | None = None
         # The DATA frame that is open: its stream, the place of its header, and its length.
         self._data_stream = 0
@@ -131,6 +133,7 @@ class Outbound:
         if self._is_lingering or self._is_lost:
             return
         self.flush()
+        self.is_over = True
         self._transport.close()
         if self._write_timeout is not None and self.unsent:
             self._abort_later(self._write_timeout)
@@ -143,7 +146,7 @@ class Outbound:
         """
         self.flush()
         if self._transport.can_write_eof() and not self._transport.is_closing():
-            self._is_lingering = True
+            self._is_lingering = self.is_over = True
             self._transport.write_eof()
             self._abort_later(LAST_WORDS, whatever=True)
         else:
@@ -154,11 +157,12 @@ class Outbound:
         self._parts.clear()
         self._size = 0
         self._data_stream = 0
+        self.is_over = True
         self._transport.abort()
 
     def lost(self) -> None:
         """The connection is gone; asyncio's transport for TLS cannot be asked any more."""
-        self._is_lost = True
+        self._is_lost = self.is_over = True
         if self._abortion is not None:
             self._abortion.cancel()
 

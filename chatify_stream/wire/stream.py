@@ -237,7 +237,7 @@ class CallStream(H2Stream):
             or size > h2.outbound_flow_control_window
             or size > MOST_AT_ONCE
             or not connection.write_ready.is_set()
-            or connection.is_closing()
+            or connection.outbound.is_over
             or h2.state_machine.state is ConnectionState.CLOSED
         ):
             return False
@@ -250,7 +250,8 @@ class CallStream(H2Stream):
             view = memoryview(data)  # which is copied when it leaves, and not before
             for start in range(0, size, most):
                 connection.outbound.write_data(self.id, view[start : start + most], most)
-        connection.data_send_process()
+        if h2.config.client_side:  # whose keepalive wants to know
+            connection.data_send_process()
         return True
 
     async def room_for(self, size: int) -> None:
