@@ -8,6 +8,7 @@ import sys
 import click
 
 from .._version import __version__
+from .chat import chat
 from .config import config
 from .gateway import gateway
 from .rooms import rooms
@@ -27,5 +28,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (serve, send, rooms, gateway, config):
+for command in (serve, send, chat, rooms, gateway, config):
     main.add_command(command)

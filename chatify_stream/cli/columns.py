@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from .chat.safe_text import safe, safe_field
+from .safe_text import safe, safe_field
 
 __all__ = ["Row", "aligned", "tab_separated"]
 

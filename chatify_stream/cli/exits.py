@@ -30,6 +30,7 @@ from ..errors import (
     UnavailableError,
     UsageError,
 )
+from .safe_text import safe
 
 __all__ = ["CALL_FAILED", "CommandError", "exit_status", "reporting_errors"]
 
@@ -45,12 +46,15 @@ T = TypeVar("T")
 
 
 class CommandError(click.ClickException):
-    """Ends the command with a line on standard error and an exit status."""
+    """Ends the command with a line on standard error and an exit status.
+
+    The line is made safe for a terminal: it may have words of the server in it.
+    """
 
     exit_code: int  # type: ignore[misc] # which click has as a constant of the class
 
     def __init__(self, message: str, status: int = WRONG_USE) -> None:
-        super().__init__(message)
+        super().__init__(safe(message))
         self.exit_code = status
 
 

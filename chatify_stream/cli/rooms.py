@@ -13,12 +13,12 @@ from typing import Any
 import click
 
 from ..position import LARGEST_OFFSET, Position
-from .chat.safe_text import safe, safe_json
 from .columns import Row, aligned, tab_separated
 from .exits import CommandError, reporting_errors
 from .logs import configure_logging
 from .options import load_settings, settings_options
 from .rooms_calls import RoomEntry, RoomsCalls, Said, calling_rooms
+from .safe_text import safe, safe_json
 from .stdin import stdin_lines
 
 __all__ = ["rooms"]

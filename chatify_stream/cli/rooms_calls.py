@@ -16,8 +16,8 @@ from ..errors import CallError, PeerProtocolError, Status
 from ..messages.chatify.rooms import v1
 from ..position import Position
 from ..wire import Cardinality
-from .chat.safe_text import safe
 from .exits import CALL_FAILED, CommandError, exit_status
+from .safe_text import safe
 
 __all__ = ["RoomEntry", "RoomsCalls", "Said", "calling_rooms"]
 

@@ -77,6 +77,21 @@ def test_interrupted(runner: CliRunner) -> None:
     assert (result.exit_code, result.output) == (130, "")
 
 
+def test_words_of_a_server(runner: CliRunner) -> None:
+    """What a server says of an error does not reach the terminal but as text."""
+
+    @click.command()
+    @reporting_errors
+    def command() -> None:
+        raise StatusError(Status.PERMISSION_DENIED, "no\x1b[2J\nError: x")
+
+    result = runner.invoke(command)
+    assert (result.exit_code, result.stderr) == (
+        5,
+        "Error: PERMISSION_DENIED: no\\x1b[2J\\x0aError: x\n",
+    )
+
+
 def test_program_errors_are_not_hidden(runner: CliRunner) -> None:
     """Any other exception is a fault of the program, and keeps its traceback."""
 

@@ -13,7 +13,7 @@ from chatify_stream.config import all_settings
 
 from .commands import run, run_without
 
-COMMANDS = ["serve", "send", "rooms", "gateway", "config"]
+COMMANDS = ["serve", "send", "chat", "rooms", "gateway", "config"]
 ROOMS = ["list", "history", "presence", "publish", "disconnect"]
 HELP = [
     [],
@@ -24,6 +24,7 @@ HELP = [
 SECTIONS = {
     "serve": {"server", "log"},
     "send": {"client", "log"},
+    "chat": {"client", "log"},
     **{f"rooms {name}": {"client", "log"} for name in ROOMS},
     "gateway": {"gateway", "log"},
     "config show": {"server", "log"},

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -41,21 +41,9 @@ class _Screen(pyte.HistoryScreen):
 class Terminal:
     """`chatify-stream ARGS` in a terminal; a context manager, after which it is gone."""
 
-    def __init__(
-        self,
-        *args: str,
-        columns: int = 80,
-        lines: int = 24,
-        env: Mapping[str, str | None] | None = None,
-    ) -> None:
-        """`env` is added to the environment of the tests, None takes a variable away."""
+    def __init__(self, *args: str, columns: int = 80, lines: int = 24) -> None:
         self._argv = [sys.executable, "-m", "chatify_stream", *args]
         self._size = (columns, lines)
-        wanted = {"TERM": "xterm-256color", "NO_COLOR": None, **(env or {})}
-        self._env = {**os.environ, **{key: value for key, value in wanted.items() if value}}
-        for key, value in wanted.items():
-            if value is None:
-                self._env.pop(key, None)
         self.output = bytearray()
         """All that it wrote."""
         self._changed = threading.Condition()
@@ -73,7 +61,6 @@ class Terminal:
                 stdin=slave,
                 stdout=slave,
                 stderr=slave,
-                env=self._env,
                 start_new_session=True,
             )
         finally:

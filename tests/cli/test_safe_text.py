@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatify_stream.cli.chat.safe_text import safe, safe_field, safe_json, safe_lines
+from chatify_stream.cli.safe_text import safe, safe_field, safe_json, safe_lines
 
 DIRECTION = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 

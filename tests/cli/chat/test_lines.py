@@ -1,0 +1,122 @@
+"""What happens in a room, as lines for people."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+
+import pytest
+
+from chatify_stream.cli.chat.lines import Line, Lines, notice, problem
+from chatify_stream.cli.chat.palette import color_of
+from chatify_stream.client import Connected, Event, Gap, Joined, Left, Message, Reconnecting
+from chatify_stream.errors import UsageError
+from chatify_stream.position import Position
+
+TODAY = date(2026, 3, 1)
+NOON = datetime(2026, 3, 1, 12, 3, tzinfo=UTC)
+NOW = datetime(2026, 3, 1, 20, 5)
+DIM = "class:dim"
+
+
+@pytest.fixture(autouse=True)
+def in_shanghai(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A time zone that is not that of the server."""
+    monkeypatch.setitem(os.environ, "TZ", "Asia/Shanghai")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def message(text: str, sender: str = "ada", sent_at: datetime = NOON, own: bool = False) -> Message:
+    return Message(Position("e", 1), sender, text, "id", sent_at, own)
+
+
+def lines(*events: Event) -> list[Line]:
+    return list(Lines(TODAY).of(events, NOW))
+
+
+def test_message() -> None:
+    """A message has the local time, and its sender in their colour."""
+    assert lines(message("hello")) == [Line("20:03", "ada", color_of("ada"), ["hello"], "")]
+
+
+def test_own_message() -> None:
+    """One's own name is bold."""
+    assert lines(message("hello", own=True))[0].name_style == f"{color_of('ada')} bold"
+
+
+def test_hostile_message() -> None:
+    """What others wrote, their names too, is made safe; only line ends make lines."""
+    [line] = lines(message("a\x1b[2J\nb\r\n\tc\x07", sender="e\u202evil"))
+    assert line.name == r"e\u202evil"
+    assert line.texts == [r"a\x1b[2J", "b", r"    c\x07"]
+
+
+def test_presence() -> None:
+    """Joins and leaves are dimmed, at the time when they were heard of."""
+    assert lines(Joined("ada"), Left("e\u202evil")) == [
+        Line("20:05", "", "", ["ada has joined"], DIM),
+        Line("20:05", "", "", [r"e\u202evil has left"], DIM),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expected", "newest", "text"),
+    [
+        (
+            Position("e", 3),
+            Position("e", 3),
+            "1 message was missed, which the room does not keep any more",
+        ),
+        (
+            Position("e", 3),
+            Position("e", 9),
+            "7 messages were missed, which the room does not keep any more",
+        ),
+        (Position("e", 3), Position("f", 9), "the room has begun anew: what was in it is lost"),
+    ],
+)
+def test_gap(expected: Position, newest: Position, text: str) -> None:
+    """A gap says how much was missed, or that all was lost."""
+    assert lines(Gap(expected, newest)) == [Line("", "", "", [text], DIM)]
+
+
+def test_quiet() -> None:
+    """What becomes of the connection is no line."""
+    error = UsageError("away")
+    assert lines(Connected("s", Position("e", 1), True), Reconnecting(1, 0.5, error)) == []
+
+
+def test_days() -> None:
+    """A day is said once, ahead of its first message, unless it is today at the start."""
+    before = datetime(2026, 2, 27, 17, 0, tzinfo=UTC)  # which is the 28th there
+    said = lines(
+        message("a"),
+        message("b", sent_at=before),
+        message("c", sent_at=before),
+        message("d"),
+    )
+    assert [line.texts[0] for line in said] == [
+        "a",
+        "Saturday, 28 February 2026",
+        "b",
+        "c",
+        "Sunday, 1 March 2026",
+        "d",
+    ]
+
+
+def test_no_such_time() -> None:
+    """A time that is none here is shown as the server has it."""
+    [_, line] = lines(message("a", sent_at=datetime.max.replace(tzinfo=UTC)))
+    assert line.time == "23:59"
+
+
+def test_notice_and_problem() -> None:
+    """What the program says is made safe, too: there are words of others in it."""
+    assert notice("in \x1b") == Line("", "", "", [r"in \x1b"], DIM)
+    assert problem("no\n\x1b") == Line("", "", "", ["no", r"\x1b"], "class:problem")
