@@ -6,8 +6,9 @@
      used
 3    the deadline passed
 4    the server cannot be reached, or the connection was lost
-5    the server answered with another error status, or not in gRPC
+5    the server answered with another error status, or not in gRPC, or refused a message
 130  interrupted
+143  terminated, while in a room
 """
 
 from __future__ import annotations
