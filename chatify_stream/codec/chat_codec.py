@@ -12,7 +12,7 @@ __all__ = ["ChatCodec"]
 
 
 class ChatCodec(ProtoCodec):
-    """Reads and writes Chat's messages strictly and fast; other messages go to betterproto2."""
+    """Reads and writes Chat's messages faster; all others as `ProtoCodec` does."""
 
     def encode(self, message: Any, message_type: Any) -> bytes:
         if message_type is ChatReq and type(message) is ChatReq:

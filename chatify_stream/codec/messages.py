@@ -1,9 +1,8 @@
 """ChatReq and ChatRsp as bytes: strictly as protobuf says, and fast.
 
-betterproto2 reads a message that ends in the middle of a field, or has a field in another wire
-type, as if nothing was wrong. These functions agree with google.protobuf on every input, which
-tests/codec/test_messages.py proves: what it refuses they refuse, unknown fields are skipped, and
-of a field that comes twice the last counts.
+Most messages are a short text or two, which are read here; the others, and what is no message, go
+to `decode_message`. These functions agree with google.protobuf on every input, which
+tests/codec/test_messages.py proves.
 """
 
 from __future__ import annotations
@@ -11,9 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ..errors import UsageError
-from ..messages.service.v1 import ChatRsp, ChatRspKind
-from ..wire import frame, frame_prefix
-from .fields import known_fields, varint_bytes
+from ..messages.service.v1 import ChatReq, ChatRsp, ChatRspKind
+from ..wire import decode_message, frame, frame_prefix, varint_bytes
 
 __all__ = [
     "decode_name",
@@ -27,14 +25,11 @@ __all__ = [
     "frame_text",
 ]
 
-FIRST_TEXT, SECOND_TEXT, THIRD_TEXT = 0x0A, 0x12, 0x1A
-"""The tags of fields 1 to 3 as texts: `name` and `id` of ChatReq; of ChatRsp, which follow."""
+FIRST_TEXT, SECOND_TEXT = 0x0A, 0x12
+"""The tags of fields 1 and 2 as texts: `name` and `id` of ChatReq."""
 
-MESSAGE, SENDER, ID, OFFSET, SENT_AT_MS, KIND = 0x0A, 0x12, 0x1A, 0x20, 0x28, 0x30
-
-REQUEST_TEXTS = frozenset((FIRST_TEXT, SECOND_TEXT))
-REPLY_TEXTS = frozenset((MESSAGE, SENDER, ID))
-REPLY_NUMBERS = frozenset((OFFSET, SENT_AT_MS, KIND))
+MESSAGE, SENDER, ID = 0x0A, 0x12, 0x1A
+"""The tags of the texts of ChatRsp."""
 
 
 def encode_text(text: str) -> bytes:
@@ -127,38 +122,12 @@ def decode_request(data: bytes) -> tuple[str, str]:
             return data[2:].decode(), ""
         if end + 2 <= size and data[end] == SECOND_TEXT and data[end + 1] == size - end - 2 < 0x80:
             return data[2:end].decode(), data[end + 2 :].decode()
-    name = message_id = ""
-    for tag, value in known_fields(data, REQUEST_TEXTS):
-        if tag == FIRST_TEXT:
-            name = str(value)
-        else:
-            message_id = str(value)
-    return name, message_id
-
-
-_REPLY_NAMES = {
-    MESSAGE: "message",
-    SENDER: "sender",
-    ID: "id",
-    OFFSET: "offset",
-    SENT_AT_MS: "sent_at_ms",
-    KIND: "kind",
-}
+    request = decode_message(data, ChatReq)
+    return request.name, request.id
 
 
 def decode_reply(data: bytes) -> ChatRsp:
     """A ChatRsp. Raises `ValueError` for what is no such message."""
     if len(data) > 1 and data[0] == MESSAGE and data[1] == len(data) - 2 < 0x80:
         return ChatRsp(message=data[2:].decode())
-    reply = ChatRsp()
-    for tag, value in known_fields(data, REPLY_TEXTS, REPLY_NUMBERS):
-        if tag == SENT_AT_MS:
-            value = _signed(int(value), 64)
-        elif tag == KIND:
-            value = ChatRspKind(_signed(int(value) & 0xFFFFFFFF, 32))
-        setattr(reply, _REPLY_NAMES[tag], value)
-    return reply
-
-
-def _signed(number: int, bits: int) -> int:
-    return number - (1 << bits) if number >> (bits - 1) else number
+    return decode_message(data, ChatRsp)

@@ -11,7 +11,7 @@ from typing import Any
 import betterproto2
 
 from ..messages.grpc.reflection import v1, v1alpha
-from ..wire import ProtoCodec, Status
+from ..wire import Status
 from .descriptors import DescriptorIndex
 
 __all__ = ["reflection_services"]
@@ -53,11 +53,6 @@ class _Answers:
         self._index = index
 
     def answer(self, request: Any) -> Any:
-        """Raises `StatusError` for a request that is no valid message."""
-        try:
-            bytes(request)  # it goes back as it came
-        except Exception as error:  # betterproto2 reads fields of any wire type
-            raise ProtoCodec.not_valid(type(request), error) from error
         api = self._api
         asked: Any
         kind, asked = betterproto2.which_one_of(request, "message_request")

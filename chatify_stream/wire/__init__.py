@@ -22,7 +22,9 @@ from .compression import check_encoding, frame, frame_prefix
 from .connectivity import ChannelState
 from .grpclib_internals import MetadataLike
 from .limits import CHANNEL_LIMITS, MAX_MESSAGE_SIZE, Limits, Rate
+from .message_reading import decode_message
 from .page import Page
+from .protobuf_fields import varint_bytes
 from .server import Server
 from .statistics import ConnectionStatistics, ServerStatistics, StreamStatistics
 
@@ -52,6 +54,8 @@ __all__ = [
     "StreamStatistics",
     "StreamTerminatedError",
     "check_encoding",
+    "decode_message",
     "frame",
     "frame_prefix",
+    "varint_bytes",
 ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import betterproto2
 from grpclib.const import Status
 
 from ..errors import StatusError, UsageError
 from .grpclib_internals import CodecBase, StatusDetailsCodecBase
+from .message_reading import decode_message
 
 __all__ = ["ProtoCodec", "StatusDetailsCodec"]
 
@@ -39,9 +41,15 @@ class ProtoCodec(CodecBase):
         return data
 
     def decode(self, data: bytes, message_type: Any) -> Any:
+        """A class of betterproto2's is read by `decode_message`, any other by itself."""
+        if issubclass(message_type, betterproto2.Message):
+            try:
+                return decode_message(data, message_type)
+            except ValueError as error:
+                raise self.not_valid(message_type, error) from error
         try:
             return message_type.FromString(data)
-        except Exception as error:  # betterproto2 has no error class of its own
+        except Exception as error:  # of an error class that only it knows
             raise self.not_valid(message_type, error) from error
 
     @staticmethod
@@ -68,7 +76,7 @@ class StatusDetailsCodec(StatusDetailsCodecBase):
         from ..messages.google.rpc import Status as StatusMessage
 
         try:
-            return list(StatusMessage.parse(data).details)
-        except Exception:  # betterproto2 has no error class of its own
+            return list(decode_message(data, StatusMessage).details)
+        except ValueError:
             log.warning("the details of a %s status cannot be read", status.name, exc_info=True)
             return None

@@ -189,7 +189,7 @@ class TestChatCodec:
         assert ChatCodec().decode(data, type(message)) == message
 
     def test_other_messages(self) -> None:
-        """Other messages go to betterproto2."""
+        """Other messages are read and written as by ProtoCodec."""
         message = HealthCheckRequest(service="a")
         data = ChatCodec().encode(message, HealthCheckRequest)
         assert ChatCodec().decode(data, HealthCheckRequest) == message

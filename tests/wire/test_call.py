@@ -13,19 +13,20 @@ from hpack import Decoder, Encoder
 
 from chatify_stream.errors import (
     CallError,
+    CancelledCallError,
     DeadlineExceededError,
     StatusError,
     UnavailableError,
 )
 from chatify_stream.messages.google.protobuf import Any
-from chatify_stream.wire import Cardinality, Channel, Server, ServerStream, Status, frame
+from chatify_stream.wire import Cardinality, Channel, Limits, Server, ServerStream, Status, frame
 
 from .raw import RawClient, answers, frame_client, framed, request_headers
 from .raw import frame as http2_frame
 from .services import Answer, Ask, Echo, Handler
 
 RUN = ("/test.Echo/Run", Cardinality.STREAM_STREAM, Ask, Answer)
-HEADERS, PING, END_HEADERS = 1, 6, 0x04
+HEADERS, PING, WINDOW_UPDATE, END_HEADERS = 1, 6, 8, 0x04
 ADA = framed(bytes(Ask(service="Ada")))
 
 
@@ -375,6 +376,184 @@ class TestBatches:
         assert [text[0] for text in texts] == ["a", "b", "d"]
         assert overtook
         assert not any(overtook)
+
+
+class TestRoom:
+    """Waiting for room for a message, so that it is not cut."""
+
+    SENT = 60_000
+    LEFT = 65_535 - SENT
+
+    @pytest.mark.parametrize(
+        ("size", "needed"),
+        [(LEFT, 0), (10_000, 10_000 - LEFT), (32_767, 32_767 - LEFT), (200_000, 32_767 - LEFT)],
+    )
+    @pytest.mark.parametrize("short", ["stream", "connection", "both"])
+    async def test_how_much(
+        self, server: Server, service: Echo, size: int, needed: int, short: str
+    ) -> None:
+        """It is there for the message, or as much as such a peer takes of a large one."""
+        steps: list[str] = []
+
+        async def handler(stream: ServerStream) -> None:
+            await stream.send_framed(frame(b"x" * (self.SENT - 5)))
+            steps.append("sent")
+            await stream.room_for(size)
+            steps.append("room")
+
+        service.handler = handler
+        async with frame_client(server.port) as client:
+            if short == "stream":
+                client.send(update(0, 1_000_000))
+            client.send(headers(1))
+            if short == "connection":
+                client.send(update(1, 1_000_000))
+            await service.started.wait()
+            while not steps:
+                await asyncio.sleep(0)
+
+            async def grant(increment: int) -> None:
+                if increment:
+                    both = short == "both"
+                    client.send(update(1, increment) if both or short == "stream" else b"")
+                    client.send(update(0, increment) if both or short == "connection" else b"")
+                client.send(http2_frame(PING, 0, 0, bytes(8)))
+                self.pings += 1
+                await client.wait_for(PING, which=self.pings - 1)
+
+            self.pings = 0
+            if needed:
+                await grant(needed - 1)
+                assert steps == ["sent"]
+                await grant(1)
+            await asyncio.wait_for(service.ended.wait(), 10)
+        assert steps == ["sent", "room"]
+
+    async def test_a_client_that_never_reads(self, service: Echo) -> None:
+        """It is waited for as long as the limits allow, and can still be told."""
+
+        async def handler(stream: ServerStream) -> None:
+            await stream.send_framed(frame(b"x" * 60_000))
+            await stream.room_for(10_000)
+
+        service.handler = handler
+        server = Server([service], limits=Limits(write_timeout=0.1))
+        await server.start("127.0.0.1", 0)
+        async with frame_client(server.port) as client:
+            client.send(headers(1))
+            await client.wait_for(HEADERS, 1, which=1)
+            decoder = Decoder()
+            decoder.decode(await client.wait_for(HEADERS, 1))
+            answer = dict(decoder.decode(await client.wait_for(HEADERS, 1, which=1)))
+        assert answer["grpc-status"] == str(Status.RESOURCE_EXHAUSTED.value)
+        assert answer["grpc-message"] == "nothing was read for 0.1 s"
+        server.close()
+        await server.wait_closed()
+
+    async def test_a_client_that_leaves(self, client: RawClient, service: Echo) -> None:
+        """Whoever waits apart from the handler learns of it at once."""
+        waiting: list[asyncio.Task[None]] = []
+
+        async def handler(stream: ServerStream) -> None:
+            await stream.send_framed(frame(b"x" * 60_000))
+            waiting.append(asyncio.create_task(stream.room_for(10_000)))
+            started.set()
+            await asyncio.Event().wait()
+
+        started = asyncio.Event()
+        service.handler = handler
+        client.h2.send_headers(1, request_headers("/test.Echo/Run"))
+        client.flush()
+        await started.wait()
+        client.h2.reset_stream(1, ErrorCodes.CANCEL)
+        client.flush()
+        with pytest.raises(CancelledCallError, match="the client has left the call"):
+            await asyncio.wait_for(waiting[0], 10)
+
+
+class TestLimit:
+    async def test_of_one_call(self, channel: Channel, service: Echo) -> None:
+        """Messages over it end that call, after those before them; other calls take more."""
+        seen: list[int] = []
+
+        async def handler(stream: ServerStream) -> None:
+            stream.limit_messages(20)
+            async for message in stream:
+                seen.append(len(message.service))
+
+        service.handler = handler
+        with pytest.raises(StatusError) as caught:
+            async with channel.request(*RUN) as stream:
+                for size in (10, 18, 19, 5):
+                    await stream.send_message(Ask(service="x" * size))
+                await stream.recv_message()
+        assert caught.value.status is Status.RESOURCE_EXHAUSTED
+        assert caught.value.message == "the message has 21 bytes; at most 20 are taken"
+        assert seen == [10, 18]
+        echo = channel.request("/test.Echo/Echo", Cardinality.STREAM_STREAM, Ask, Answer)
+        async with echo as stream:
+            await stream.send_message(Ask(service="x" * 1000), end=True)
+            assert [message.name async for message in stream] == ["x" * 1000]
+
+
+class TestAbortion:
+    """A handler that is ended by somebody else."""
+
+    ERROR = StatusError(Status.ABORTED, "enough", metadata={"retry": "no"})
+
+    async def test_while_it_waits(self, channel: Channel, service: Echo) -> None:
+        """What it waits for is cancelled, once, and the call ends with the error."""
+        felt: list[str] = []
+
+        async def handler(stream: ServerStream) -> None:
+            asyncio.get_running_loop().call_soon(stream.abort, self.ERROR)
+            asyncio.get_running_loop().call_soon(stream.abort, self.ERROR)
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                felt.append("cancelled")
+                await asyncio.sleep(0)
+                felt.append("cleaned up")
+                raise
+
+        service.handler = handler
+        caught = await failure(channel)
+        assert (caught.status, caught.message) == (Status.ABORTED, "enough")
+        assert caught.metadata == {"retry": "no"}
+        assert felt == ["cancelled", "cleaned up"]
+
+    async def test_by_itself(self, channel: Channel, service: Echo) -> None:
+        """One that aborts its own call goes on to its end, and the call ends with the error."""
+
+        async def handler(stream: ServerStream) -> None:
+            stream.abort(self.ERROR)
+            await asyncio.sleep(0)
+
+        service.handler = handler
+        assert (await failure(channel)).message == "enough"
+
+    async def test_once_it_has_ended(self, channel: Channel, service: Echo) -> None:
+        """Then there is nothing to be ended any more."""
+        streams: list[ServerStream] = []
+
+        async def handler(stream: ServerStream) -> None:
+            streams.append(stream)
+
+        service.handler = handler
+        async with channel.request(*RUN) as stream:
+            await stream.send_request(end=True)
+            assert await stream.recv_message() is None
+            streams[0].abort(self.ERROR)
+            await stream.recv_trailing_metadata()
+
+
+def update(stream_id: int, increment: int) -> bytes:
+    return http2_frame(WINDOW_UPDATE, 0, stream_id, increment.to_bytes(4, "big"))
+
+
+def headers(stream_id: int) -> bytes:
+    fields = [(name, value, True) for name, value in request_headers("/test.Echo/Run")]
+    return http2_frame(HEADERS, END_HEADERS, stream_id, Encoder().encode(fields))
 
 
 class TestCancellation:

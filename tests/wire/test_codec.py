@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from grpc_health.v1 import health_pb2
 
 from chatify_stream.errors import StatusError, UsageError
 from chatify_stream.messages.google.protobuf import Any
 from chatify_stream.messages.google.rpc import Status as StatusMessage
+from chatify_stream.messages.grpc.health.v1 import HealthCheckRequest
 from chatify_stream.messages.service.v1 import ChatReq, ChatRsp
 from chatify_stream.wire import ProtoCodec, Status, StatusDetailsCodec
 
@@ -34,12 +36,22 @@ class TestProtoCodec:
         with pytest.raises(UsageError, match=text):
             ProtoCodec().encode(message, ChatReq)
 
-    @pytest.mark.parametrize("data", [b"\x0a", b"\xff" * 12, b"\x0a\x01\xff"])
-    def test_what_cannot_be_decoded(self, data: bytes) -> None:
-        """Bytes that are not such a message are INTERNAL."""
-        with pytest.raises(StatusError, match="not a valid ChatReq") as caught:
-            ProtoCodec().decode(data, ChatReq)
+    @pytest.mark.parametrize("data", [b"\x0a", b"\xff" * 12, b"\x0a\x01\xff", b"\x0a\x05ab"])
+    @pytest.mark.parametrize(
+        "message_type", [ChatReq, HealthCheckRequest, health_pb2.HealthCheckRequest]
+    )
+    def test_what_cannot_be_decoded(self, data: bytes, message_type: type) -> None:
+        """Bytes that are not such a message, of either library, are INTERNAL, with why."""
+        name = message_type.__name__
+        with pytest.raises(StatusError, match=f"not a valid {name}: .") as caught:
+            ProtoCodec().decode(data, message_type)
         assert caught.value.status is Status.INTERNAL
+
+    def test_messages_of_protobuf(self) -> None:
+        """A class of google.protobuf reads and writes itself."""
+        message = health_pb2.HealthCheckRequest(service="a")
+        data = ProtoCodec().encode(message, health_pb2.HealthCheckRequest)
+        assert ProtoCodec().decode(data, health_pb2.HealthCheckRequest) == message
 
 
 class TestStatusDetailsCodec:
@@ -52,6 +64,7 @@ class TestStatusDetailsCodec:
         assert (message.code, message.message) == (Status.NOT_FOUND.value, "nothing")
         assert codec.decode(Status.NOT_FOUND, "nothing", data) == details
 
-    def test_details_that_cannot_be_read(self) -> None:
+    @pytest.mark.parametrize("data", [b"\x1a", b"\x1a\x05\x0a\x01a", b"\x1a\x03\x0a\x01\xff"])
+    def test_details_that_cannot_be_read(self, data: bytes) -> None:
         """Broken details are left out: the status and its text still count."""
-        assert StatusDetailsCodec().decode(Status.NOT_FOUND, "nothing", b"\x1a") is None
+        assert StatusDetailsCodec().decode(Status.NOT_FOUND, "nothing", data) is None

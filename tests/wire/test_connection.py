@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tracemalloc
 from unittest.mock import create_autospec
 
@@ -134,3 +135,31 @@ async def test_who_is_woken_by_a_window() -> None:
     assert woken() == [True, False, False, False]
     connection.window_updated(5)
     assert woken() == [True, False, True, False]
+
+
+async def test_who_needs_how_much() -> None:
+    """Of those that wait for the window of all, the first is woken that has enough in it."""
+    outbound = create_autospec(Outbound, instance=True)
+    config = Configuration().__for_test__()
+    h2 = server_h2()
+    connection = WireConnection(h2, outbound, config, Limits())
+    streams = [connection.create_stream(stream_id=number) for number in (1, 3, 5)]
+    for stream, least in zip(streams, (100, 50, 10), strict=True):
+        connection.wait_for_window(stream, least, is_own=False)
+
+    def woken(window: int) -> list[int]:
+        h2.outbound_flow_control_window = window
+        for stream in streams:
+            stream.window_updated.clear()
+        connection.window_updated(0)
+        return [stream.id for stream in streams if stream.window_updated.is_set()]
+
+    assert woken(0) == woken(9) == []
+    assert woken(10) == woken(49) == [5]
+    assert woken(50) == [3]
+    assert woken(1000) == [1]
+    connection.waited_for_window(streams[0])
+    await asyncio.sleep(0)  # in which the next one is woken
+    assert streams[1].window_updated.is_set()
+    assert not connection.is_blocked(1)
+    assert connection.is_blocked(3)

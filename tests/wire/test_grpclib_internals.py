@@ -30,7 +30,8 @@ from chatify_stream.wire import Channel, Server, grpclib_internals
 MODULES = [
     importlib.import_module(f"chatify_stream.wire.{info.name}")
     for info in pkgutil.iter_modules(wire.__path__)
-    if info.name != "grpclib_internals"
+    # test_message_layout.py has the other two, which are about betterproto2.
+    if info.name not in ("grpclib_internals", "message_layout", "message_reading")
 ]
 TREES = [ast.parse(inspect.getsource(module)) for module in MODULES]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Callable
 
 import pytest
@@ -224,3 +225,82 @@ class TestAtOnce:
         inbox.add(framed(b"one"), 8)
         assert arrivals == []
         assert await inbox.batch(10) == [b"one"]
+
+
+class TestLimit:
+    """A call that takes less than others, of which it is known only once it has begun."""
+
+    @given(
+        st.lists(st.integers(0, 60), max_size=12),
+        st.integers(0, 40),
+        st.integers(0, 12),
+        st.integers(1, 50),
+    )
+    def test_whenever_it_comes(
+        self, sizes: list[int], limit: int, pieces_before: int, piece: int
+    ) -> None:
+        """The messages before the first large one are given out, and no window is kept."""
+        inbox, peer = make()
+        data = b"".join(framed(b"x" * size) for size in sizes)
+        pieces = [data[start : start + piece] for start in range(0, len(data), piece)]
+        for each in pieces[:pieces_before]:
+            inbox.add(each, len(each))
+        inbox.limit(limit)
+        for each in pieces[pieces_before:]:
+            inbox.add(each, len(each))
+        inbox.eof()
+
+        async def read() -> tuple[list[int], StatusError | None]:
+            received = []
+            try:
+                while (message := await inbox.next()) is not None:
+                    received.append(len(message))
+            except StatusError as error:
+                return received, error
+            return received, None
+
+        received, error = asyncio.run(read())
+        large = next((index for index, size in enumerate(sizes) if size > limit), None)
+        assert received == sizes[:large]
+        if large is None:
+            assert error is None
+        else:
+            assert error is not None
+            assert error.status is Status.RESOURCE_EXHAUSTED
+            assert error.message == (
+                f"the message has {sizes[large]} bytes; at most {limit} are taken"
+            )
+        assert peer.given_back == len(data)
+        assert (inbox.unacked_size(), inbox.bytes_waiting) == (0, 0)
+
+    async def test_that_is_no_limit(self) -> None:
+        """It never lets more in than the connection takes."""
+        inbox, _ = make()
+        inbox.limit(LIMIT * 2)
+        inbox.add(framed(b"x" * (LIMIT + 1)), LIMIT + 6)
+        with pytest.raises(StatusError, match=f"at most {LIMIT} are taken"):
+            await inbox.next()
+
+    async def test_an_earlier_error(self) -> None:
+        """What was wrong before stays so."""
+        inbox, _ = make()
+        inbox.add(framed(b"good") + b"\x02" + bytes(4), 14)
+        inbox.limit(10)
+        assert await inbox.next() == b"good"
+        with pytest.raises(StatusError, match="it has to be 0 or 1"):
+            await inbox.next()
+
+    async def test_a_message_that_is_inflated(self) -> None:
+        """A message that waits compressed has to be within it once it is inflated."""
+        for size in (200, 201):
+            inbox, _ = make()
+            inbox.encoding = "gzip"
+            data = framed(gzip.compress(b"x" * size), compressed=True)
+            inbox.add(data, len(data))
+            inbox.limit(200)
+            if size == 200:
+                assert await inbox.next() == b"x" * size
+                continue
+            with pytest.raises(StatusError) as caught:
+                await inbox.next()
+            assert caught.value.status is Status.RESOURCE_EXHAUSTED
