@@ -62,7 +62,11 @@ class EndingReason(Enum):
         True,
     )
     DRAINING = Status.UNAVAILABLE, "the server is shutting down; come back and resume", True
-    BROKER_AWAY = Status.UNAVAILABLE, "{why}; come back and send again", True
+    BROKER_AWAY = (
+        Status.UNAVAILABLE,
+        "the messages of the rooms cannot be reached now; come back and send again",
+        True,
+    )
     LOG_RESET = (
         Status.UNAVAILABLE,
         "the log of the room was lost or reset; come back for its new epoch",

@@ -4,8 +4,9 @@ States: *catching up*, until it has read what it missed (`Room.admit` ends that)
 gets what is published; *ended*, when it gets nothing more and holds nothing.
 
 Rules: a member gets messages in the order of their offsets, each once. What cannot be sent at once
-goes to its outbox, and all that follows behind it. A member whose outbox is full is ended, and its
-memory given back; no other member notices.
+goes to its outbox, and all that follows behind it; so do the joins and leaves that come while it
+catches up. A member whose outbox is full is ended, and its memory given back; no other member
+notices.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Sink(Protocol):
         """Sends messages if the client takes them at once; False when nothing was sent."""
 
     def wake(self, member: Member) -> None:
-        """Something waits in the member's outbox, which was empty."""
+        """The member is live, and from now on something waits in its outbox."""
 
     def end(self, ending: Ending) -> None:
         """Ends the session: soon, not before this returns."""
@@ -48,24 +49,14 @@ class Member:
         "own_offset",
         "session_id",
         "user",
-        "wants_presence",
     )
 
-    def __init__(
-        self,
-        sink: Sink,
-        user: str,
-        session_id: str,
-        outbox_limit: int,
-        *,
-        wants_presence: bool = False,
-    ) -> None:
+    def __init__(self, sink: Sink, user: str, session_id: str, outbox_limit: int) -> None:
         """`outbox_limit`: bytes that may wait for its client."""
         self._sink = sink
         self._limit = outbox_limit
         self.user = user
         self.session_id = session_id
-        self.wants_presence = wants_presence
         self.epoch = ""
         self.offset = 0
         """Of the newest message that was sent to it, or that it had when it came."""
@@ -84,20 +75,22 @@ class Member:
         return Position(self.epoch, self.offset)
 
     @property
-    def has_own(self) -> bool:
-        """It has got all that it has published, and nothing waits for it."""
-        return not self.outbox and self.offset >= self.own_offset
-
-    @property
     def backlog(self) -> int:
         """Bytes that wait for its client to read."""
         return 0 if self.outbox is None else self.outbox.size
 
+    def go_live(self) -> None:
+        """It has read what it missed."""
+        self.is_live = True
+        if self.outbox:
+            self._sink.wake(self)
+
     def deliver(self, chunk: Chunk) -> None:
-        """Sends a chunk, now or when the client reads."""
+        """Sends a chunk: now, or when the client reads, and not before the member is live."""
         if self.ending is not None:
             return
-        if not self.outbox and self._sink.send_nowait(chunk.frames, chunk.number):
+        can_send = self.is_live and not self.outbox
+        if can_send and self._sink.send_nowait(chunk.frames, chunk.number):
             self._went(chunk)
             return
         if self.outbox is None:
@@ -105,7 +98,7 @@ class Member:
         was_empty = not self.outbox
         if not self.outbox.put(chunk):
             self.end(EndingReason.SLOW_READER(limit=self._limit))
-        elif was_empty:
+        elif was_empty and self.is_live:
             self._sink.wake(self)
 
     @property

@@ -3,12 +3,13 @@
 Rules: messages come in the order of their offsets, without a hole. They are gathered, and given to
 all live members at once, so that the work and the writes are shared; each message is encoded once.
 A member is admitted only with nothing gathered and nothing missed, so it gets each message after
-its own position once. A log that was reset ends all members.
+its own position once. One that watches is told of each join and leave from then on, be it live or
+not. A log that was reset ends all members.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from ..position import Position
 from .ending import EndingReason
@@ -21,25 +22,37 @@ CHUNK_SIZE = 16 * 1024
 """Bytes of messages that are sent as one; a larger message is a chunk of its own."""
 
 
-def chunks(frames: Sequence[bytes], last_offset: int) -> list[Chunk]:
-    """Encoded messages with contiguous offsets up to `last_offset`, as chunks."""
-    made: list[Chunk] = []
-    first = size = 0
-    offset = last_offset - len(frames)
-    for index, data in enumerate(frames):
-        if size and size + len(data) > CHUNK_SIZE:
-            made.append(Chunk(b"".join(frames[first:index]), index - first, offset + index))
-            first, size = index, 0
+def chunks(frames: Iterable[bytes], offset: int) -> Iterator[Chunk]:
+    """Encoded messages with contiguous offsets, the first behind `offset`, as chunks.
+
+    A chunk is made when it is asked for.
+    """
+    gathered: list[bytes] = []
+    size = 0
+    for data in frames:
+        if gathered and size + len(data) > CHUNK_SIZE:
+            yield Chunk(b"".join(gathered), len(gathered), offset)
+            gathered, size = [], 0
+        gathered.append(data)
         size += len(data)
-    if size:
-        made.append(Chunk(b"".join(frames[first:]), len(frames) - first, last_offset))
-    return made
+        offset += 1
+    if gathered:
+        yield Chunk(b"".join(gathered), len(gathered), offset)
 
 
 class Room:
     """One room."""
 
-    __slots__ = ("_frames", "_members", "name", "offset", "position", "sessions")
+    __slots__ = (
+        "_frames",
+        "_members",
+        "_watching",
+        "deliveries",
+        "name",
+        "offset",
+        "position",
+        "sessions",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -49,7 +62,10 @@ class Room:
         """Of the newest message that has come."""
         self.sessions = 0
         """Those who hold it: members, and sessions that catch up."""
+        self.deliveries = 0
+        """Messages times the members that they were given to."""
         self._members: set[Member] = set()
+        self._watching: set[Member] = set()
         self._frames: list[bytes] = []
 
     @property
@@ -82,36 +98,44 @@ class Room:
         self.offset += len(frames)
         return was_empty
 
-    def flush(self) -> int:
-        """Gives the members what was gathered; says how many deliveries that were."""
+    def flush(self) -> None:
+        """Gives the members what was gathered."""
         frames = self._frames
         if not frames:
-            return 0
+            return
         self._frames = []
-        deliveries = len(frames) * len(self._members)
-        for chunk in chunks(frames, self.offset) if self._members else ():
+        if not self._members:
+            return
+        self.deliveries += len(frames) * len(self._members)
+        for chunk in chunks(frames, self.offset - len(frames)):
             for member in self._members:
                 member.deliver(chunk)
-        return deliveries
 
     def admit(self, member: Member) -> bool:
         """Makes a member live; False when there is more that it has to catch up with first."""
         if member.epoch != self.epoch or member.offset != self.offset or member.ending:
             return False
         self.flush()
-        member.is_live = True
         self._members.add(member)
+        member.go_live()
         return True
+
+    def watch(self, member: Member) -> None:
+        """Tells a member of the joins and leaves from now on; of those before it is live, then."""
+        self._watching.add(member)
 
     def dismiss(self, member: Member) -> None:
         """The member has left."""
         member.is_live = False
         self._members.discard(member)
+        self._watching.discard(member)
 
     def tell(self, user: str, frames: bytes) -> None:
-        """Tells those who want to know, and are not that user, of a join or leave."""
+        """Tells those who watch, and are not that user, of a join or leave."""
+        if not self._watching:
+            return
         self.flush()
         chunk = Chunk(frames, 1, 0)
-        for member in self._members:
-            if member.wants_presence and member.user != user:
+        for member in self._watching:
+            if member.user != user:
                 member.deliver(chunk)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ...brokers import RoomPage
 from ...chat import Draft, EndingReason, LogPage, Outcome, Receipt, check_id, check_name
 from ...errors import ClosedError, RefusedError, UsageError
-from ...position import Position
+from ...position import LARGEST_OFFSET, Position
 from .node import Node, RoomStatistics
 
 __all__ = ["LONGEST_REASON", "Rooms", "TooLargeError"]
@@ -74,8 +74,10 @@ class Rooms:
         them come the position of the newest message of the room, and the offset of the oldest.
         """
         _check(check_name, "room", room)
-        if limit < 1:
-            raise UsageError(f"the limit is a number of messages from 1, not {limit!r}")
+        _check_number("limit", limit, 1)
+        _check_number("after", after, 0)
+        if before is not None:
+            _check_number("before", before, 0)
         return await self._open().broker.read(
             room, after=after, before=before, limit=limit, newest=newest
         )
@@ -90,8 +92,9 @@ class Rooms:
 
         Those whose names begin with `prefix`, at most `limit`, from behind the name `after`.
         """
-        if limit < 1:
-            raise UsageError(f"the limit is a number of rooms from 1, not {limit!r}")
+        _check_number("limit", limit, 1)
+        for name, text in {"prefix": prefix, "after": after}.items():
+            _size(name, text)
         return await self._open().broker.rooms(prefix=prefix, after=after, limit=limit)
 
     def disconnect(
@@ -145,6 +148,11 @@ def _check(check: Callable[..., object], *values: str) -> None:
         check(*values)
     except ValueError as error:
         raise UsageError(str(error)) from None
+
+
+def _check_number(name: str, number: object, least: int) -> None:
+    if type(number) is not int or not least <= number <= LARGEST_OFFSET:
+        raise UsageError(f"{name} is a whole number from {least}, not {number!r}")
 
 
 def _size(what: str, text: str) -> int:

@@ -86,12 +86,14 @@ class Hooks:
         on_message: MessageHook | None,
         on_leave: LeaveHook | None,
         timeout: float,
+        max_size: int,
     ) -> None:
-        """`timeout`: seconds for each call of a hook."""
+        """`timeout`: seconds for each call of a hook; `max_size`: bytes that a text may have."""
         self._on_join = on_join
         self._on_message = on_message
         self._on_leave = on_leave
         self._timeout = timeout
+        self._max_size = max_size
 
     @property
     def check_messages(self) -> bool:
@@ -111,10 +113,13 @@ class Hooks:
         if text is None:
             return message.text
         try:
-            text.encode()
+            size = len(text.encode())
         except (AttributeError, UnicodeEncodeError):
             log.error("on_message has to return a text or None, not %r", text)
             raise UncheckedError("it could not be checked; try again later") from None
+        if size > self._max_size:
+            log.error("on_message returned %d bytes; at most %d are taken", size, self._max_size)
+            raise UncheckedError("it could not be checked; try again later")
         return text
 
     async def leave(self, leave: RoomLeave) -> None:

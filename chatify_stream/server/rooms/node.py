@@ -70,7 +70,8 @@ class Node:
         self.options = options
         self.hooks = options.hooks
         self.broker = options.make_broker()
-        self.hub = Hub(_encode, frame_presence, _flush_soon)
+        self.hub = Hub(_encode, frame_presence, self._flush_soon)
+        self._unflushed: list[Room] = []
         self.subscriptions = Subscriptions(self.hub, self.broker)
         self.sessions: set[OpenSession] = set()
         self.is_draining = False
@@ -132,6 +133,16 @@ class Node:
         await self.subscriptions.settle()
         await self.broker.close()
 
+    def _flush_soon(self, room: Room) -> None:
+        if not self._unflushed:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unflushed.append(room)
+
+    def _flush(self) -> None:
+        rooms, self._unflushed = self._unflushed, []
+        for room in rooms:
+            room.flush()
+
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -143,7 +154,3 @@ class Node:
 
 def _encode(publication: Publication) -> bytes:
     return frame_publication(*publication)
-
-
-def _flush_soon(room: Room) -> None:
-    asyncio.get_running_loop().call_soon(room.flush)

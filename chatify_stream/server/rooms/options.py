@@ -76,4 +76,6 @@ class RoomOptions:
 
     @property
     def hooks(self) -> Hooks:
-        return Hooks(self.on_join, self.on_message, self.on_leave, self.hook_timeout)
+        return Hooks(
+            self.on_join, self.on_message, self.on_leave, self.hook_timeout, self.max_message_size
+        )

@@ -5,14 +5,16 @@ gets what it missed or asked for, and is live: what it sends is published, what 
 comes from the hub. It ends for a reason of `EndingReason`, which its trailers tell.
 
 Rules: whoever reads too slowly is not read from. What cannot be sent at once waits in the member's
-outbox, and one task sends it, in whole messages, so that the call can still end with a status.
+outbox, and one task sends it. What has been sent in part is sent to its end, so that the call can
+end with a status, and with the position that its client has come to.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
 from ...chat import (
@@ -20,6 +22,7 @@ from ...chat import (
     Draft,
     Ending,
     EndingReason,
+    LogPage,
     Member,
     Outcome,
     Receipt,
@@ -31,22 +34,28 @@ from ...chat import (
 from ...codec import decode_request, frame_presence, frame_publication, frame_refusal
 from ...errors import (
     BrokerError,
-    CallError,
     CancelledCallError,
-    ChatifyError,
     RefusedError,
     Status,
     StatusError,
-    UnavailableError,
     call_error,
 )
 from ...wire import ServerStream, StreamTerminatedError
 from ..session import peer_of
-from .hooks import RoomJoin, RoomLeave, RoomMessage, UncheckedError
+from .endings import EndedError, ending_of
+from .hooks import RoomJoin, RoomLeave, RoomMessage
 from .joining import JoinRequest, read_join
 from .node import Node
 
 __all__ = ["RoomSession"]
+
+log = logging.getLogger(__name__)
+
+_Request = tuple[str, str]
+"""Text and id."""
+
+LARGEST_CHARACTER = 4
+"""Bytes in UTF-8."""
 
 PAGE_SIZE = 64
 """Messages that are read from the log at a time."""
@@ -60,6 +69,7 @@ class RoomSession:
         self._stream = stream
         self._loop = asyncio.get_running_loop()
         self._sending: asyncio.Task[None] | None = None
+        self._half_sent: asyncio.Task[None] | None = None
         self._ending: Ending | None = None
         self.session_id = secrets.token_urlsafe(9)
         self.room = ""
@@ -72,7 +82,9 @@ class RoomSession:
         return self._stream.send_framed_nowait(frames, count)
 
     def wake(self, member: Member) -> None:
-        self._sending = self._loop.create_task(self._send_outbox(member))
+        # One that has just sent the last chunk looks again before it ends.
+        if self._sending is None or self._sending.done():
+            self._sending = self._loop.create_task(self._send_outbox(member))
 
     def end(self, ending: Ending) -> None:
         if self._ending is None:
@@ -92,8 +104,9 @@ class RoomSession:
         try:
             await self._serve()
         except BaseException as error:
-            ending = self._ending or _ending_of(error)
-            if isinstance(error, (ChatifyError, _EndedError)):
+            ending = self._ending or ending_of(error)
+            self._log(ending, error)
+            if isinstance(error, Exception):
                 raise call_error(ending.status, ending.text) from error
             raise
         finally:
@@ -103,12 +116,12 @@ class RoomSession:
 
     async def _serve(self) -> None:
         if self._node.is_draining:
-            raise _EndedError(EndingReason.DRAINING())
+            raise EndedError(EndingReason.DRAINING())
         metadata = cast("Mapping[str, str | bytes]", self._stream.metadata)
         try:
             join = read_join(metadata)
         except ValueError as error:
-            raise _EndedError(EndingReason.BAD_REQUEST(why=error)) from error
+            raise EndedError(EndingReason.BAD_REQUEST(why=error)) from error
         self.room, self.user = join.room, join.user or self.user
         self._stream.limit_messages(self._node.options.max_message_size)
         peer = peer_of(self._stream)
@@ -124,12 +137,10 @@ class RoomSession:
 
     async def _be_member(self, room: Room, join: JoinRequest) -> None:
         member = self._member = Member(
-            self,
-            self.user,
-            self.session_id,
-            self._node.options.max_outbox,
-            wants_presence=join.wants_presence,
+            self, self.user, self.session_id, self._node.options.max_outbox
         )
+        if join.wants_presence:
+            room.watch(member)
         try:
             await self._begin(member, room, join)
             await self._catch_up(member, room)
@@ -141,23 +152,21 @@ class RoomSession:
             if self._sending is not None:
                 self._sending.cancel()
                 await asyncio.wait([self._sending])
+            if self._half_sent is not None:
+                await asyncio.gather(self._half_sent, return_exceptions=True)
 
     async def _begin(self, member: Member, room: Room, join: JoinRequest) -> None:
         """Finds where the member begins, and tells its client."""
-        broker, newest = self._node.broker, room.newest
-        member.epoch, member.offset = newest
-        recovered = False
-        if join.resume is not None:
-            page = await broker.read(
-                room.name, after=join.resume.offset, before=newest.offset + 1, limit=1
-            )
-            recovered = can_resume(join.resume, newest, page.oldest)
-            self._node.resumes[recovered] += 1
-            if recovered:
-                member.offset = join.resume.offset
-        elif join.history:
-            page = await broker.read(room.name, before=newest.offset + 1, limit=1)
-            member.offset = max(min(page.oldest - 1, newest.offset), newest.offset - join.history)
+        newest = room.newest
+        offset, recovered = newest.offset, False
+        if join.resume is not None or join.history:
+            page = await self._read(room, newest.epoch, limit=1)
+            if join.resume is None:
+                offset = max(min(page.oldest - 1, offset), offset - join.history)
+            else:
+                recovered = can_resume(join.resume, newest, page.oldest)
+                offset = join.resume.offset if recovered else offset
+                self._node.resumes[recovered] += 1
         await self._stream.send_initial_metadata(
             metadata={
                 "chat-session": self.session_id,
@@ -166,78 +175,101 @@ class RoomSession:
                 "chat-recovered": "true" if recovered else "false",
             }
         )
+        member.epoch, member.offset = newest.epoch, offset
         if join.wants_users:
-            users = await broker.users(room.name)
-            frames = [frame_presence(user, True) for user in users]
-            for chunk in chunks(frames, 0):
-                await self._send(member, chunk._replace(offset=0))
+            users = await self._node.broker.users(room.name)
+            for chunk in chunks((frame_presence(user, True) for user in users), 0):
+                await self._send_missed(member, chunk._replace(offset=0))
 
     async def _catch_up(self, member: Member, room: Room) -> None:
         """Sends what is in the log after the member's position, until it is live."""
         while not room.admit(member):
-            if self._ending is not None:
-                raise _EndedError(self._ending)
-            if member.epoch != room.epoch:
-                raise _EndedError(EndingReason.LOG_RESET())
-            page = await self._node.broker.read(
-                room.name, after=member.offset, before=room.offset + 1, limit=PAGE_SIZE
+            page = await self._read(
+                room, member.epoch, after=member.offset, before=room.offset + 1, limit=PAGE_SIZE
             )
             if not can_resume(member.position, page.newest, page.oldest) or not page.publications:
-                raise _EndedError(EndingReason.OVERTAKEN())
-            frames = [frame_publication(*publication) for publication in page.publications]
-            for chunk in chunks(frames, page.publications[-1].offset):
-                await self._send(member, chunk)
+                raise EndedError(EndingReason.OVERTAKEN())
+            frames = (frame_publication(*publication) for publication in page.publications)
+            for chunk in chunks(frames, member.offset):
+                await self._send_missed(member, chunk)
+
+    async def _read(
+        self, room: Room, epoch: str, *, after: int = 0, before: int | None = None, limit: int
+    ) -> LogPage:
+        """A part of the log, as long as that is of this epoch."""
+        page = await self._node.broker.read(room.name, after=after, before=before, limit=limit)
+        if page.newest.epoch != epoch:
+            raise EndedError(EndingReason.LOG_RESET())
+        return page
 
     async def _publish_all(self, member: Member, room: Room) -> None:
         """Publishes what the client sends, until it half-closes and has got all of it back."""
-        stream, quarter = self._stream, self._node.options.max_outbox // 4
-        while requests := await stream.recv_decoded(decode_request):
-            await self._publish(member, room, requests)
-            if member.backlog > quarter:
-                await self._until(member, lambda: member.backlog <= quarter)
+        quarter = self._node.options.max_outbox // 4
+        while requests := await self._stream.recv_decoded(_read_request):
+            for portion in self._portions(requests, quarter // LARGEST_CHARACTER):
+                await self._publish(member, room, portion)
+                if len(portion) < len(requests):
+                    room.flush()  # so that what it has not read of its own messages is known
+                if member.backlog > quarter:
+                    await self._until(member, lambda: member.backlog <= quarter)
+        await self._until(member, lambda: room.offset >= member.own_offset)
         room.flush()
-        await self._until(member, lambda: member.has_own)
+        room.dismiss(member)  # what others go on to say is not waited for
+        await self._until(member, lambda: not member.outbox)
 
-    async def _publish(
-        self, member: Member, room: Room, requests: Sequence[tuple[str, str]]
-    ) -> None:
-        drafts = await self._drafts(member, requests)
+    def _portions(self, requests: Sequence[_Request], size: int) -> Iterator[Sequence[_Request]]:
+        """What is published together: about so many characters, so that its sender can keep up.
+
+        Where there is a hook it is each message by itself, which so waits for no later one.
+        """
+        first = characters = 0
+        for index, (text, _) in enumerate(requests):
+            if index > first and (characters >= size or self._node.hooks.check_messages):
+                yield requests[first:index]
+                first, characters = index, 0
+            characters += len(text)
+        yield requests[first:]
+
+    async def _publish(self, member: Member, room: Room, requests: Sequence[_Request]) -> None:
+        drafts = [
+            draft
+            for text, message_id in requests
+            if (draft := await self._draft(member, text, message_id)) is not None
+        ]
         if not drafts:
             return
+        conflict: Ending | None = None
         receipts = await self._node.broker.publish(room.name, drafts)
         for draft, receipt in zip(drafts, receipts, strict=True):
-            if receipt.outcome is Outcome.PUBLISHED:
-                self._node.messages_published += 1
-                member.own_offset = receipt.position.offset
-            else:
-                self._not_published(member, room, draft, receipt)
+            offset = receipt.position.offset
+            match receipt.outcome:
+                case Outcome.PUBLISHED:
+                    self._node.messages_published += 1
+                    member.own_offset = offset
+                case Outcome.DUPLICATE:
+                    self._send_again(member, room, draft, receipt)
+                case Outcome.CONFLICT:
+                    conflict = conflict or EndingReason.ID_CONFLICT(id=draft.id, offset=offset)
+        if conflict is not None:
+            raise EndedError(conflict)
 
-    async def _drafts(self, member: Member, requests: Sequence[tuple[str, str]]) -> list[Draft]:
-        """What is to be published of what the client sent; it is told of the rest."""
+    async def _draft(self, member: Member, text: str, message_id: str) -> Draft | None:
+        """What is to be published; None when it was refused, of which the client is told."""
         now_ms, hooks = self._node.now_ms(), self._node.hooks
-        drafts = []
-        for text, message_id in requests:
+        if hooks.check_messages:
+            message = RoomMessage(self.room, self.user, self.session_id, text, message_id)
             try:
-                check_id(message_id)
-                if hooks.check_messages:
-                    text = await hooks.message(
-                        RoomMessage(self.room, self.user, self.session_id, text, message_id)
-                    )
-            except ValueError as error:
-                raise _EndedError(EndingReason.BAD_REQUEST(why=error)) from error
+                text = await hooks.message(message)
             except RefusedError as error:
                 member.deliver(Chunk(frame_refusal(message_id, error.reason), 1, 0))
-            else:
-                drafts.append(Draft(self.user, text, message_id, now_ms))
-        return drafts
+                return None
+        return Draft(self.user, text, message_id, now_ms)
 
-    def _not_published(self, member: Member, room: Room, draft: Draft, receipt: Receipt) -> None:
-        """The id of a draft was published before."""
+    def _send_again(self, member: Member, room: Room, draft: Draft, receipt: Receipt) -> None:
+        """Sends a message that was published before, unless it is still on its way."""
         offset = receipt.position.offset
-        if receipt.outcome is Outcome.CONFLICT:
-            raise _EndedError(EndingReason.ID_CONFLICT(id=draft.id, offset=offset))
         room.flush()
-        if offset <= member.offset:  # otherwise it is on its way
+        if offset <= member.offset:
             frames = frame_publication(offset, draft.user, draft.text, draft.id, receipt.sent_at_ms)
             member.deliver(Chunk(frames, 1, 0))
         member.own_offset = max(member.own_offset, offset)
@@ -252,66 +284,63 @@ class RoomSession:
             finally:
                 member.notify = None
 
-    async def _send(self, member: Member, chunk: Chunk) -> None:
+    async def _send_missed(self, member: Member, chunk: Chunk) -> None:
         """Sends a chunk to a member that is not live."""
         try:
-            await self._stream.room_for(len(chunk.frames))
-            await self._stream.send_framed(chunk.frames, chunk.number)
+            await self._send(member, chunk)
         except StatusError as error:
-            raise _EndedError(EndingReason.STALLED(why=error.message)) from error
-        member.sent(chunk)
+            raise EndedError(EndingReason.STALLED(why=error.message)) from error
 
     async def _send_outbox(self, member: Member) -> None:
         """Sends what waits for a member that is live."""
-        stream = self._stream
         try:
             while (chunk := member.next_chunk) is not None:
-                await stream.room_for(len(chunk.frames))
-                if member.next_chunk is chunk:
-                    await stream.send_framed(chunk.frames, chunk.number)
-                    member.sent(chunk)
-        except CancelledCallError:
+                await self._send(member, chunk)
+        except (CancelledCallError, StreamTerminatedError):
             pass  # the client has left, of which the session learns by itself
         except StatusError as error:
             member.end(EndingReason.STALLED(why=error.message))
 
+    async def _send(self, member: Member, chunk: Chunk) -> None:
+        """Sends a chunk once there is room for it. Cancelled in its middle, it goes on."""
+        await self._stream.room_for(len(chunk.frames))
+        if self.send_nowait(chunk.frames, chunk.number):
+            member.sent(chunk)
+        else:
+            self._half_sent = self._loop.create_task(self._send_whole(member, chunk))
+            await asyncio.shield(self._half_sent)
+
+    async def _send_whole(self, member: Member, chunk: Chunk) -> None:
+        try:
+            await self._stream.send_framed(chunk.frames, chunk.number)
+        except StatusError as error:
+            member.end(EndingReason.STALLED(why=error.message))
+            raise
+        member.sent(chunk)
+
     async def _leave(self) -> None:
-        await self._node.broker.leave(self.room, self.user, self.session_id)
-        await self._node.hooks.leave(RoomLeave(self.room, self.user, self.session_id))
+        try:
+            await self._node.broker.leave(self.room, self.user, self.session_id)
+        finally:
+            await self._node.hooks.leave(RoomLeave(self.room, self.user, self.session_id))
+
+    def _log(self, ending: Ending, error: BaseException) -> None:
+        if isinstance(error, BrokerError):
+            log.warning("a session of the room %r ends: %s", self.room, error)
+        elif ending.reason == "failed":
+            log.error("a session of the room %r has failed", self.room, exc_info=error)
 
     def _last_words(self, ending: Ending) -> dict[str, str]:
         words = {"chat-reconnect": "yes" if ending.reconnect else "no"}
-        if self._member is not None:
+        if self._member is not None and self._member.epoch:  # otherwise its client knows better
             words["chat-resume"] = str(self._member.position)
         return words
 
 
-class _EndedError(Exception):
-    """Ends the session, from within."""
-
-    def __init__(self, ending: Ending) -> None:
-        super().__init__(ending)
-        self.ending = ending
-
-
-def _ending_of(error: BaseException) -> Ending:
-    """The row of the table for what a session ended with."""
-    match error:
-        case _EndedError():
-            return error.ending
-        case UncheckedError():
-            return EndingReason.UNCHECKED(why=error.reason)
-        case RefusedError():
-            return EndingReason.REFUSED(why=error.reason)
-        case BrokerError():
-            return EndingReason.BROKER_AWAY(why=error)
-        case UnavailableError():
-            return EndingReason.DRAINING()
-        case CallError(status=Status.RESOURCE_EXHAUSTED):
-            return EndingReason.TOO_LARGE(why=error.message)
-        case CallError(status=Status.INTERNAL):
-            return EndingReason.BAD_MESSAGE(why=error.message)
-        case CallError() | StreamTerminatedError() | TimeoutError() | asyncio.CancelledError():
-            return EndingReason.LEFT()
-        case _:
-            return EndingReason.FAILED()
+def _read_request(data: bytes) -> _Request:
+    """Raises `ValueError` for what is no message, and `StatusError` for a wrong id."""
+    text, message_id = decode_request(data)
+    try:
+        return text, check_id(message_id)
+    except ValueError as error:
+        raise StatusError(Status.INVALID_ARGUMENT, str(error)) from None

@@ -1,7 +1,8 @@
 """Which rooms the broker tells this node of: those that somebody here holds.
 
 Rules: what is asked of the broker about one room is asked one after the other, in the order in
-which it became necessary, so that a room that is left and joined again at once is subscribed to.
+which it became necessary. A room that is left and joined again at once is the same room, and stays
+subscribed to; one that the broker is asked to unsubscribe from has been forgotten before.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ class Subscriptions:
     def __init__(self, hub: Hub, broker: Broker) -> None:
         self._hub = hub
         self._broker = broker
+        self._subscribed: set[str] = set()
         self._last: dict[str, asyncio.Task[None]] = {}
         """The task that asks last for each room, while it runs."""
 
     async def hold(self, name: str) -> Room:
         """The room, once it has begun; to be given back with `release`. Raises `BrokerError`."""
         room = self._hub.hold(name)
-        if room.position is None:
+        if name not in self._subscribed:
             try:
                 await asyncio.shield(self._then(name, self._subscribe, room))
             except BaseException:
@@ -70,10 +72,14 @@ class Subscriptions:
         return task
 
     async def _subscribe(self, room: Room) -> None:
-        if room.position is None:
+        if room.name not in self._subscribed:
             await self._broker.subscribe(room.name)
+            self._subscribed.add(room.name)
 
     async def _unsubscribe(self, room: Room) -> None:
+        if not self._hub.forget(room):
+            return
+        self._subscribed.discard(room.name)
         try:
             await self._broker.unsubscribe(room.name)
         except BrokerError as error:

@@ -1,0 +1,64 @@
+"""Clients of the domain: they take what they are sent, or do not."""
+
+from __future__ import annotations
+
+from chatify_stream.chat import Chunk, Ending, Member
+
+__all__ = ["Client", "frames_of", "messages"]
+
+LIMIT = 1000
+
+
+def messages(first: int, last: int, size: int = 0) -> list[bytes]:
+    """The messages of a room with these offsets, "encoded": each says which one it is."""
+    return [b"%d;" % offset + b"." * size for offset in range(first, last + 1)]
+
+
+def frames_of(data: bytes) -> list[str]:
+    """What was encoded so."""
+    return [each.strip(b".").decode() for each in data.split(b";")[:-1]]
+
+
+class Client:
+    """A `Sink`, and the member whose it is."""
+
+    def __init__(self, user: str = "ada", limit: int = LIMIT) -> None:
+        self.takes = True
+        """It reads."""
+        self.got: list[str] = []
+        self.woken = 0
+        self.endings: list[Ending] = []
+        self.member = Member(self, user, f"session of {user}", limit)
+
+    def send_nowait(self, frames: bytes, count: int) -> bool:
+        if self.takes:
+            new = frames_of(frames)
+            assert len(new) == count
+            self.got += new
+        return self.takes
+
+    def wake(self, member: Member) -> None:
+        assert member is self.member
+        self.woken += 1
+
+    def end(self, ending: Ending) -> None:
+        self.endings.append(ending)
+
+    def read_one(self) -> bool:
+        """Takes the first chunk that waits; False when there is none."""
+        chunk = self.member.next_chunk
+        if chunk is None:
+            return False
+        self.got += frames_of(chunk.frames)
+        self.member.sent(chunk)
+        return True
+
+    def read_all(self) -> None:
+        """Begins to read, and takes all that waits."""
+        while self.read_one():
+            pass
+        self.takes = True
+
+
+def chunk(first: int, last: int) -> Chunk:
+    return Chunk(b"".join(messages(first, last)), last + 1 - first, last)

@@ -1,0 +1,154 @@
+"""Tests of chat/hub.py."""
+
+from __future__ import annotations
+
+from chatify_stream.chat import EndingReason, Hub, Publication, Room
+from chatify_stream.position import Position
+
+from .clients import Client
+
+
+class Node:
+    """Whoever makes a hub: it flushes rooms when it is told to."""
+
+    def __init__(self) -> None:
+        self.encoded: list[int] = []
+        self.asked: list[Room] = []
+        self.hub = Hub(self._encode, self._encode_presence, self.asked.append)
+
+    def _encode(self, publication: Publication) -> bytes:
+        self.encoded.append(publication.offset)
+        return b"%s:%s;" % (publication.user.encode(), publication.text.encode())
+
+    def _encode_presence(self, user: str, joined: bool) -> bytes:
+        return b"%s %s;" % (user.encode(), b"came" if joined else b"went")
+
+    def enter(self, name: str = "lobby", user: str = "ada") -> tuple[Room, Client]:
+        room = self.hub.hold(name)
+        if room.position is None:
+            self.hub.begins_at(name, Position("e", 0))
+        client = Client(user)
+        client.member.epoch, client.member.offset = room.newest
+        assert room.admit(client.member)
+        return room, client
+
+    def flush(self) -> None:
+        for room in self.asked:
+            room.flush()
+        self.asked.clear()
+
+
+def said(offset: int, text: str, user: str = "bob") -> Publication:
+    return Publication(offset, user, text, "", 0)
+
+
+class TestRooms:
+    def test_one_for_all(self) -> None:
+        """Whoever asks for a room gets the same one, while anybody holds it."""
+        hub = Node().hub
+        room = hub.hold("lobby")
+        assert hub.hold("lobby") is room
+        assert hub.hold("Lobby") is not room
+        assert len(hub) == 2
+        assert not hub.release(room)
+        assert hub.release(room)
+
+    def test_forgotten(self) -> None:
+        """A room that nobody holds can be forgotten, once; the next one of its name is another."""
+        hub = Node().hub
+        room = hub.hold("lobby")
+        assert not hub.forget(room)
+        hub.release(room)
+        assert hub.forget(room)
+        assert len(hub) == 0
+        other = hub.hold("lobby")
+        assert other is not room
+        assert other.position is None
+        hub.release(other)
+        assert not hub.forget(room)
+        assert len(hub) == 1
+
+    def test_held_again_before_it_is_forgotten(self) -> None:
+        """It is the room that it was, with its position, and has missed nothing."""
+        node = Node()
+        room, client = node.enter()
+        room.dismiss(client.member)
+        assert node.hub.release(room)
+        node.hub.published("lobby", [said(1, "hi")])
+        again, late = node.enter()
+        assert again is room
+        assert not node.hub.forget(room)
+        node.hub.published("lobby", [said(2, "ho")])
+        node.flush()
+        assert late.got == ["bob:ho"]
+        assert late.member.position == ("e", 2)
+
+
+class TestWhatTheBrokerTells:
+    def test_encoded_once(self) -> None:
+        """A message is encoded once, for however many, and not at all where nobody is."""
+        node = Node()
+        clients = [node.enter(user=user)[1] for user in ("ada", "eve")]
+        node.hub.published("lobby", [said(1, "hi"), said(2, "ho")])
+        node.hub.published("elsewhere", [said(7, "psst")])
+        node.flush()
+        assert [client.got for client in clients] == [["bob:hi", "bob:ho"]] * 2
+        assert node.encoded == [1, 2]
+
+    def test_one_flush_for_all(self) -> None:
+        """However often something comes, a room is flushed once, and others by themselves."""
+        node = Node()
+        lobby, _ = node.enter("lobby")
+        attic, client = node.enter("attic")
+        for offset in (1, 2, 3):
+            node.hub.published("lobby", [said(offset, "x")])
+        node.hub.published("attic", [said(1, "y")])
+        assert node.asked == [lobby, attic]
+        assert client.got == []
+        node.flush()
+        assert client.got == ["bob:y"]
+        node.hub.published("lobby", [said(4, "x")])
+        assert node.asked == [lobby]
+
+    def test_before_the_room_began(self) -> None:
+        """What is told of a room whose position is not known yet belongs before it."""
+        node = Node()
+        room = node.hub.hold("lobby")
+        node.hub.published("lobby", [said(4, "early")])
+        assert node.asked == []
+        node.hub.begins_at("lobby", Position("e", 4))
+        assert room.newest == ("e", 4)
+
+    def test_the_log_was_lost(self) -> None:
+        """The members of that room end, and those of others do not."""
+        node = Node()
+        _, client = node.enter("lobby")
+        _, other = node.enter("attic")
+        node.hub.begins_at("lobby", Position("f", 0))
+        node.hub.begins_at("nowhere", Position("f", 0))
+        assert client.endings == [EndingReason.LOG_RESET()]
+        assert other.endings == []
+
+    def test_presence(self) -> None:
+        """Joins and leaves come to those who watch that room."""
+        node = Node()
+        room, client = node.enter("lobby")
+        room.watch(client.member)
+        node.hub.presence_changed("lobby", "bob", True)
+        node.hub.presence_changed("attic", "eve", True)
+        node.hub.presence_changed("lobby", "bob", False)
+        assert client.got == ["bob came", "bob went"]
+
+    def test_deliveries(self) -> None:
+        """Those in rooms that are forgotten count too."""
+        node = Node()
+        lobby, client = node.enter("lobby")
+        node.enter("attic", "ada")
+        node.enter("attic", "eve")
+        node.hub.published("lobby", [said(1, "x")])
+        node.hub.published("attic", [said(1, "x"), said(2, "y")])
+        node.flush()
+        lobby.dismiss(client.member)
+        node.hub.release(lobby)
+        assert node.hub.forget(lobby)
+        assert node.hub.deliveries == 5

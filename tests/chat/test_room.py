@@ -1,0 +1,233 @@
+"""Tests of chat/room.py."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatify_stream.chat import CHUNK_SIZE, EndingReason, Room, chunks
+from chatify_stream.position import Position
+
+from .clients import Client, frames_of, messages
+
+
+@pytest.fixture
+def room() -> Room:
+    """A room in which three messages were published before."""
+    room = Room("lobby")
+    room.begin(Position("e", 3))
+    return room
+
+
+def enter(room: Room, user: str = "ada", **options: object) -> Client:
+    """A client that is live in the room, with nothing missed."""
+    client = Client(user, **options)
+    client.member.epoch, client.member.offset = room.newest
+    assert room.admit(client.member)
+    return client
+
+
+class TestChunks:
+    @given(st.lists(st.integers(0, CHUNK_SIZE * 2), max_size=20), st.integers(0, 10**6))
+    def test_any_messages(self, sizes: list[int], offset: int) -> None:
+        """All messages are in them, in order, with their offsets; large ones by themselves."""
+        frames = [b"%d;" % index + b"." * size for index, size in enumerate(sizes)]
+        made = list(chunks(frames, offset))
+        assert b"".join(chunk.frames for chunk in made) == b"".join(frames)
+        for chunk in made:
+            offset += chunk.number
+            assert chunk.offset == offset
+            assert len(frames_of(chunk.frames)) == chunk.number >= 1
+            assert len(chunk.frames) <= CHUNK_SIZE or chunk.number == 1
+
+    def test_as_few_as_can_be(self) -> None:
+        """Messages share a chunk while it has room."""
+        half = b"x" * (CHUNK_SIZE // 2)
+        assert [chunk.number for chunk in chunks([half] * 5, 0)] == [2, 2, 1]
+        assert [chunk.number for chunk in chunks([b"x"] * CHUNK_SIZE, 0)] == [CHUNK_SIZE]
+
+    def test_one_by_one(self) -> None:
+        """What is not asked for yet is not made: a reader of a log holds one at a time."""
+        encoded = []
+
+        def encode() -> object:
+            for number in range(3):
+                encoded.append(number)
+                yield b"x" * CHUNK_SIZE
+
+        made = chunks(encode(), 0)
+        next(made)
+        assert encoded == [0, 1]
+
+    def test_none(self) -> None:
+        assert list(chunks([], 5)) == []
+
+
+class TestDelivering:
+    def test_together(self, room: Room) -> None:
+        """What is gathered until the room is flushed comes to every member as the same bytes."""
+        clients = [enter(room, user) for user in ("ada", "bob")]
+        for client in clients:
+            client.takes = False
+        assert room.add(messages(4, 5))
+        assert not room.add(messages(6, 6))
+        assert [client.member.backlog for client in clients] == [0, 0]
+        room.flush()
+        first, second = (client.member.next_chunk for client in clients)
+        assert first is not None
+        assert second is not None
+        assert first.frames is second.frames
+        assert frames_of(first.frames) == ["4", "5", "6"]
+        assert (first.number, first.offset) == (3, 6)
+        assert room.newest == ("e", 6)
+
+    def test_each_once(self, room: Room) -> None:
+        """A flush gives what came since the last one; what comes after it asks for the next."""
+        client = enter(room)
+        for offset in (4, 5):
+            assert room.add(messages(offset, offset))
+            room.flush()
+            room.flush()
+        assert client.got == ["4", "5"]
+        assert room.deliveries == 2
+
+    def test_nobody_is_there(self, room: Room) -> None:
+        """What is published in an empty room is for nobody, and is not kept."""
+        room.add(messages(4, 4))
+        room.flush()
+        assert enter(room).got == []
+        assert (room.offset, room.deliveries) == (4, 0)
+
+    def test_one_that_reads_too_slowly(self, room: Room) -> None:
+        """It is ended, and no other member notices."""
+        slow, other = enter(room, "slow", limit=5), enter(room, "other")
+        slow.takes = False
+        for offset in range(4, 10):
+            room.add(messages(offset, offset))
+            room.flush()
+        assert slow.endings == [EndingReason.SLOW_READER(limit=5)]
+        assert slow.member.position == ("e", 3)
+        assert other.got == [str(offset) for offset in range(4, 10)]
+
+    def test_one_that_has_left(self, room: Room) -> None:
+        """Whoever was dismissed gets nothing more; it may be said again."""
+        client = enter(room)
+        room.dismiss(client.member)
+        room.dismiss(client.member)
+        room.add(messages(4, 4))
+        room.flush()
+        assert client.got == []
+        assert not client.member.is_live
+        assert list(room.members) == []
+
+
+class TestAdmission:
+    def test_with_nothing_missed(self, room: Room) -> None:
+        """A member gets what is published after its position, also if it comes between flushes."""
+        early = enter(room, "early")
+        room.add(messages(4, 4))
+        late = enter(room, "late")
+        room.add(messages(5, 5))
+        room.flush()
+        assert early.got == ["4", "5"]
+        assert late.got == ["5"]
+
+    @pytest.mark.parametrize("position", [("e", 2), ("e", 4), ("f", 3), ("", 0)])
+    def test_at_another_position(self, room: Room, position: tuple[str, int]) -> None:
+        """A member with something to catch up with, or from elsewhere, is not let in."""
+        client = Client()
+        client.member.epoch, client.member.offset = position
+        assert not room.admit(client.member)
+        assert not client.member.is_live
+        room.add(messages(4, 4))
+        room.flush()
+        assert client.got == []
+
+    def test_that_ends(self, room: Room) -> None:
+        """A member that was ended while it caught up is not let in."""
+        client = Client()
+        client.member.epoch, client.member.offset = room.newest
+        client.member.end(EndingReason.DRAINING())
+        assert not room.admit(client.member)
+        assert list(room.members) == []
+
+
+class TestReset:
+    def test_of_the_log(self, room: Room) -> None:
+        """Members end where they are; what was not given to them yet is of a log that is lost."""
+        client = enter(room)
+        room.add(messages(4, 4))
+        room.begin(Position("f", 0))
+        assert client.endings == [EndingReason.LOG_RESET()]
+        assert client.member.position == ("e", 3)
+        room.flush()
+        assert client.got == []
+        assert list(room.members) == []
+        assert room.newest == ("f", 0)
+
+    def test_goes_on(self, room: Room) -> None:
+        """Those who come after it are in the new epoch."""
+        room.begin(Position("f", 0))
+        client = enter(room)
+        room.add(messages(1, 1))
+        room.flush()
+        assert client.got == ["1"]
+        assert client.member.position == ("f", 1)
+
+    def test_before_it_began(self) -> None:
+        """A room of which nothing is known yet is at no position."""
+        room = Room("lobby")
+        assert (room.epoch, room.newest, room.position) == ("", ("", 0), None)
+
+
+class TestPresence:
+    def test_who_is_told(self, room: Room) -> None:
+        """Those who watch are told, at once; others, and the user of whom it is, are not."""
+        watching, other, same = enter(room, "ada"), enter(room, "eve"), enter(room, "bob")
+        room.watch(watching.member)
+        room.watch(same.member)
+        room.tell("bob", b"bob came;")
+        assert watching.got == ["bob came"]
+        assert other.got == same.got == []
+
+    def test_in_its_place(self, room: Room) -> None:
+        """A leave comes behind what was published before it."""
+        client = enter(room)
+        room.watch(client.member)
+        room.add(messages(4, 4))
+        room.tell("bob", b"bob went;")
+        assert client.got == ["4", "bob went"]
+        assert client.member.position == ("e", 4)
+
+    def test_nobody_watches(self, room: Room) -> None:
+        """Then a join costs nothing, however many members there are."""
+        client = enter(room)
+        room.add(messages(4, 4))
+        room.tell("bob", b"bob came;")
+        assert client.got == []
+        room.flush()
+        assert client.got == ["4"]
+
+    def test_while_it_catches_up(self, room: Room) -> None:
+        """Joins and leaves are not lost to a session that still reads what it missed."""
+        client = Client()
+        client.member.epoch = "e"
+        room.watch(client.member)
+        room.tell("bob", b"bob came;")
+        room.tell("bob", b"bob went;")
+        assert client.got == []
+        client.member.offset = 3
+        assert room.admit(client.member)
+        client.read_all()
+        assert client.got == ["bob came", "bob went"]
+
+    def test_once_it_has_left(self, room: Room) -> None:
+        """Whoever was dismissed is not told, whether it was live or not."""
+        clients = [enter(room, "live"), Client("early")]
+        for client in clients:
+            room.watch(client.member)
+            room.dismiss(client.member)
+        room.tell("bob", b"bob came;")
+        assert [client.got for client in clients] == [[], []]
+        assert [client.member.backlog for client in clients] == [0, 0]

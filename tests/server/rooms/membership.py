@@ -1,0 +1,205 @@
+"""A server with rooms that has to be left as it was found, and those who come to its rooms."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from chatify_stream import (
+    CallError,
+    Channel,
+    ChatReq,
+    ChatRsp,
+    ChatServer,
+    Limits,
+    RoomOptions,
+    Status,
+)
+from chatify_stream.server.rooms.node import Node
+from chatify_stream.wire import Cardinality, ClientStream
+
+__all__ = [
+    "CHAT",
+    "PATIENCE",
+    "End",
+    "Membership",
+    "channel_to",
+    "entering",
+    "joined",
+    "node_of",
+    "refused",
+    "room_server",
+    "until",
+]
+
+CHAT = "/service.v1.Service/Chat"
+PATIENCE = 10.0
+
+
+async def until(condition: Any, what: str = "it") -> None:
+    """Lets everybody else run until the condition is true."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not condition():
+                await asyncio.sleep(0)
+    except TimeoutError:
+        raise AssertionError(f"{what} has not come true: {condition}") from None
+
+
+def _other_tasks() -> set[asyncio.Task[Any]]:
+    return asyncio.all_tasks() - {asyncio.current_task()}
+
+
+def node_of(server: ChatServer) -> Node:
+    assert server._node is not None
+    return server._node
+
+
+@asynccontextmanager
+async def room_server(*, limits: Limits | None = None, **options: Any) -> AsyncIterator[ChatServer]:
+    """A server with rooms; once all clients have gone nothing of them may be left in it."""
+    tasks = _other_tasks()
+    async with ChatServer(rooms=RoomOptions(**options), limits=limits) as server:
+        await server.start("127.0.0.1", 0)
+        yield server
+        node = node_of(server)
+        await until(lambda: server.open_calls == 0, "that all calls have ended")
+        await until(lambda: not (node.sessions or node._tasks or len(node.hub)), "an empty node")
+        await until(lambda: not node.subscriptions._last, "that nothing is asked of the broker")
+        assert node.subscriptions._subscribed == set()
+    await until(lambda: _other_tasks() <= tasks, "that no task is left")
+
+
+@asynccontextmanager
+async def channel_to(server: ChatServer, **options: Any) -> AsyncIterator[Channel]:
+    async with Channel("127.0.0.1", server.port, **options) as channel:
+        yield channel
+
+
+@dataclass(frozen=True)
+class End:
+    """How a session ended, as its client was told."""
+
+    status: Status
+    message: str
+    trailers: dict[str, str | bytes]
+
+    @property
+    def may_come_back(self) -> str | bytes | None:
+        return self.trailers.get("chat-reconnect")
+
+    @property
+    def position(self) -> str | bytes | None:
+        return self.trailers.get("chat-resume")
+
+
+class Membership:
+    """A session of a room, as its client has it."""
+
+    def __init__(self, stream: ClientStream) -> None:
+        self.stream = stream
+
+    @property
+    def headers(self) -> dict[str, str | bytes]:
+        return dict(self.stream.initial_metadata or {})
+
+    @property
+    def epoch(self) -> str:
+        return str(self.headers["chat-epoch"])
+
+    async def say(self, *texts: str, id: str = "") -> None:  # noqa: A002
+        for text in texts:
+            await self.stream.send_message(ChatReq(name=text, id=id))
+
+    async def hear(self, count: int = 1) -> list[ChatRsp]:
+        """The next messages."""
+        heard = []
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(count):
+                message = await self.stream.recv_message()
+                assert message is not None, f"the session ended after {heard}"
+                heard.append(message)
+        return heard
+
+    async def texts(self, count: int = 1) -> list[str]:
+        return [message.message for message in await self.hear(count)]
+
+    async def rest(self) -> list[ChatRsp]:
+        """All that comes until the session ends OK."""
+        async with asyncio.timeout(PATIENCE):
+            return [message async for message in self.stream]
+
+    async def half_close(self) -> None:
+        await self.stream.end()
+
+    async def end(self) -> End:
+        """How the session ends, once all that is still to come has been read."""
+        return (await self.last_words())[1]
+
+    async def last_words(self) -> tuple[list[ChatRsp], End]:
+        """All that still comes, and how the session then ends."""
+        heard: list[ChatRsp] = []
+        async with asyncio.timeout(PATIENCE):
+            try:
+                while (message := await self.stream.recv_message()) is not None:
+                    heard.append(message)
+                await self.stream.recv_trailing_metadata()
+            except CallError as error:
+                return heard, End(error.status, error.message or "", dict(error.metadata))
+        return heard, End(Status.OK, "", dict(self.stream.trailing_metadata or {}))
+
+
+@asynccontextmanager
+async def joined(
+    channel: Channel,
+    room: str = "lobby",
+    *,
+    path: str = CHAT,
+    compression: str | None = None,
+    **metadata: str | bytes,
+) -> AsyncIterator[Membership]:
+    """A session that is let in; `user` is sent as `chat-user`, `user_bin` as `chat-user-bin`."""
+    keys = _keys({"room": room, **metadata})
+    async with entering(channel, keys, path=path, compression=compression) as membership:
+        async with asyncio.timeout(PATIENCE):
+            await membership.stream.recv_initial_metadata()
+        yield membership
+
+
+@asynccontextmanager
+async def entering(
+    channel: Channel,
+    metadata: Iterable[tuple[str, str | bytes]],
+    *,
+    path: str = CHAT,
+    compression: str | None = None,
+) -> AsyncIterator[Membership]:
+    """A session that may or may not be let in. What is left of it is cancelled in the end."""
+    stream = channel.request(
+        path,
+        Cardinality.STREAM_STREAM,
+        ChatReq,
+        ChatRsp,
+        metadata=list(metadata),
+        compression=compression,
+    )
+    await stream.__aenter__()
+    try:
+        await stream.send_request()
+        yield Membership(stream)
+    finally:
+        await stream.cancel()
+        await stream.__aexit__(None, None, None)
+
+
+async def refused(channel: Channel, *metadata: tuple[str, str | bytes], **more: str | bytes) -> End:
+    """How a session that is not let in ends."""
+    async with entering(channel, [*metadata, *_keys(more)]) as membership:
+        return await membership.end()
+
+
+def _keys(metadata: dict[str, str | bytes]) -> list[tuple[str, str | bytes]]:
+    return [(f"chat-{key.replace('_', '-')}", value) for key, value in metadata.items()]

@@ -1,0 +1,158 @@
+"""A broker in memory that fails, waits and dawdles as a test wishes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from chatify_stream import BrokerError
+from chatify_stream.brokers import MemoryBroker, RoomPage, Subscriber
+from chatify_stream.chat import Draft, LogPage, Publication, Receipt, Retention
+from chatify_stream.position import Position
+
+__all__ = ["SECRET", "MoodyBroker"]
+
+SECRET = "nowhere://user:secret@host"
+
+
+class MoodyBroker:
+    """A `Broker`."""
+
+    def __init__(
+        self, retention: Retention | None = None, *, chance: random.Random | None = None
+    ) -> None:
+        """With `chance` everything takes its time, and what is told comes late."""
+        self.memory = MemoryBroker(retention)
+        self.failing: set[str] = set()
+        """The methods that raise `BrokerError`, without having done anything."""
+        self.failing_late: set[str] = set()
+        """As `failing`, once it is done; only `publish`."""
+        self.gates: dict[str, asyncio.Event] = {}
+        """The methods that wait for a gate to be opened."""
+        self.calls: list[tuple[str, str]] = []
+        """Methods, with the rooms that they were called for."""
+        self.waiting = 0
+        """Calls that wait for a gate."""
+        self._chance = chance
+
+    def close_gate(self, method: str) -> asyncio.Event:
+        """From now on the method waits, until what is returned is set."""
+        gate = self.gates[method] = asyncio.Event()
+        return gate
+
+    def count(self, method: str) -> int:
+        """How often it was called."""
+        return sum(name == method for name, _ in self.calls)
+
+    async def open(self, subscriber: Subscriber) -> None:
+        if self._chance is not None:
+            subscriber = _Late(subscriber, self._chance)
+        await self.memory.open(subscriber)
+
+    async def close(self) -> None:
+        await self.memory.close()
+
+    async def publish(self, room: str, drafts: Sequence[Draft]) -> list[Receipt]:
+        await self._before("publish", room)
+        receipts = await self.memory.publish(room, drafts)
+        await self._dawdle()
+        if "publish" in self.failing_late:
+            raise BrokerError(SECRET, "it does not know whether it has published")
+        return receipts
+
+    async def read(
+        self,
+        room: str,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        limit: int,
+        newest: bool = False,
+    ) -> LogPage:
+        await self._before("read", room)
+        page = await self.memory.read(room, after=after, before=before, limit=limit, newest=newest)
+        await self._dawdle()
+        return page
+
+    async def subscribe(self, room: str) -> None:
+        await self._before("subscribe", room)
+        await self.memory.subscribe(room)
+        await self._dawdle()
+
+    async def unsubscribe(self, room: str) -> None:
+        await self._before("unsubscribe", room)
+        await self.memory.unsubscribe(room)
+        await self._dawdle()
+
+    async def enter(self, room: str, user: str, session_id: str) -> None:
+        await self._before("enter", room)
+        await self.memory.enter(room, user, session_id)
+
+    async def leave(self, room: str, user: str, session_id: str) -> None:
+        await self._before("leave", room)
+        await self.memory.leave(room, user, session_id)
+
+    async def users(self, room: str) -> list[str]:
+        await self._before("users", room)
+        return await self.memory.users(room)
+
+    async def rooms(self, *, prefix: str = "", after: str = "", limit: int) -> RoomPage:
+        await self._before("rooms", "")
+        return await self.memory.rooms(prefix=prefix, after=after, limit=limit)
+
+    def lose_the_log(self, room: str) -> None:
+        """It begins anew, with another epoch."""
+        del self.memory._logs[room]
+        subscriber = self.memory._subscriber
+        assert subscriber is not None
+        subscriber.begins_at(room, self.memory._log(room).newest)
+
+    async def _before(self, method: str, room: str) -> None:
+        self.calls.append((method, room))
+        if (gate := self.gates.get(method)) is not None:
+            self.waiting += 1
+            try:
+                await gate.wait()
+            finally:
+                self.waiting -= 1
+        await self._dawdle()
+        if method in self.failing:
+            raise BrokerError(SECRET, f"it is in no mood to {method}")
+
+    async def _dawdle(self) -> None:
+        if self._chance is not None:
+            for _ in range(self._chance.choice([0, 0, 1, 2, 10])):
+                await asyncio.sleep(0)
+
+
+class _Late:
+    """Tells a subscriber everything, in order, but some turns later."""
+
+    def __init__(self, subscriber: Subscriber, chance: random.Random) -> None:
+        self._subscriber = subscriber
+        self._chance = chance
+        self._late: list[tuple[str, Sequence[Publication]]] = []
+
+    def begins_at(self, room: str, position: Position) -> None:
+        self._tell()
+        self._subscriber.begins_at(room, position)
+
+    def published(self, room: str, publications: Sequence[Publication]) -> None:
+        self._late.append((room, publications))
+        self._later(self._chance.randrange(5))
+
+    def presence_changed(self, room: str, user: str, joined: bool) -> None:
+        self._subscriber.presence_changed(room, user, joined)
+
+    def _later(self, turns: int) -> None:
+        loop = asyncio.get_running_loop()
+        if turns:
+            loop.call_soon(self._later, turns - 1)
+        else:
+            loop.call_soon(self._tell)
+
+    def _tell(self) -> None:
+        late, self._late = self._late, []
+        for room, publications in late:
+            self._subscriber.published(room, publications)

@@ -1,0 +1,294 @@
+"""How the sessions of a server end that goes, or that sends them away."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from chatify_stream import Channel, ChatServer, Limits, Status
+
+from .membership import (
+    Membership,
+    channel_to,
+    entering,
+    joined,
+    node_of,
+    refused,
+    room_server,
+    until,
+)
+from .moody_broker import MoodyBroker
+from .raw_member import raw_member
+
+GOING = "the server is shutting down; come back and resume"
+
+
+@pytest.fixture
+async def broker() -> MoodyBroker:
+    return MoodyBroker()
+
+
+@pytest.fixture
+async def server(broker: MoodyBroker) -> AsyncIterator[ChatServer]:
+    async with room_server(broker=broker) as server:
+        yield server
+
+
+@pytest.fixture
+async def channel(server: ChatServer) -> AsyncIterator[Channel]:
+    async with channel_to(server) as channel:
+        yield channel
+
+
+async def said(member: Membership, *texts: str) -> None:
+    await member.say(*texts)
+    assert await member.texts(len(texts)) == list(texts)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chance has it that sessions end at the beginning of a drain."""
+    monkeypatch.setattr(random, "uniform", lambda low, high: low)
+
+
+class TestDrain:
+    @pytest.mark.usefixtures("at_once")
+    async def test_sessions(self, server: ChatServer, channel: Channel) -> None:
+        """They end UNAVAILABLE with the place where they are, and what they said was heard."""
+        async with joined(channel, user="ada") as ada, joined(channel, "attic") as bob:
+            await said(ada, "a", "b")
+            draining = asyncio.create_task(server.drain(30.0))
+            for member, offset in ((ada, 2), (bob, 0)):
+                heard, end = await member.last_words()
+                assert heard == []
+                assert (end.status, end.message) == (Status.UNAVAILABLE, GOING)
+                assert end.trailers == {
+                    "chat-reconnect": "yes",
+                    "chat-resume": f"{member.epoch}/{offset}",
+                }
+            await draining
+        assert node_of(server).statistics().sessions_ended == {"draining": 2}
+
+    async def test_spread_over_half_of_the_grace(
+        self, server: ChatServer, channel: Channel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They do not all come back in the same moment, and all are told in time."""
+        loop = asyncio.get_running_loop()
+        at: list[float] = []
+
+        def call_later(delay: float, callback: object, *arguments: object) -> asyncio.Handle:
+            at.append(delay)
+            return loop.call_soon(callback, *arguments)
+
+        async with AsyncExitStack() as stack:
+            members = [await stack.enter_async_context(joined(channel)) for _ in range(50)]
+            with monkeypatch.context() as patched:
+                patched.setattr(loop, "call_later", call_later)
+                node_of(server).drain(60.0)
+            for member in members:
+                assert (await member.end()).message == GOING
+        assert len(at) == 50
+        assert len(set(at)) == 50
+        assert 0 <= min(at) < 10 < 20 < max(at) <= 30
+
+    async def test_who_comes_meanwhile(self, server: ChatServer, channel: Channel) -> None:
+        """A session that is opened on an old connection is sent on at once."""
+        async with joined(channel):
+            node_of(server).drain(3600.0)
+            end = await refused(channel, room="lobby", resume="e/5")
+            assert (end.status, end.message) == (Status.UNAVAILABLE, GOING)
+            assert end.trailers == {"chat-reconnect": "yes"}
+
+    @pytest.mark.parametrize("method", ["subscribe", "read"])
+    async def test_a_session_that_is_coming(
+        self, broker: MoodyBroker, server: ChatServer, channel: Channel, method: str
+    ) -> None:
+        """One that waits for the broker ends like the others, and does not lose its own place."""
+        await server.rooms.publish("lobby", "bot", "1")
+        epoch = (await server.rooms.history("lobby")).newest.epoch
+        gate = broker.close_gate(method)
+        keys = [("chat-room", "lobby"), ("chat-resume", f"{epoch}/0")]
+        async with entering(channel, keys) as ada:
+            await until(lambda: broker.waiting)
+            node_of(server).drain(0.0)
+            heard, end = await ada.last_words()
+            assert (heard, end.message) == ([], GOING)
+            assert end.trailers == {"chat-reconnect": "yes"}
+            gate.set()
+
+    async def test_half_closed_ones(self, server: ChatServer, channel: Channel) -> None:
+        """A session that has half-closed and has got its own ends OK, drain or not."""
+        async with joined(channel) as ada:
+            await ada.say("a")
+            await ada.half_close()
+            node_of(server).drain(0.0)
+            heard, end = await ada.last_words()
+            assert end.position == f"{ada.epoch}/{len(heard)}"
+            assert end.status in (Status.OK, Status.UNAVAILABLE)
+
+    @pytest.mark.usefixtures("at_once")
+    async def test_direct_sessions(self, server: ChatServer, channel: Channel) -> None:
+        """They go on within the grace, as ever."""
+        async with entering(channel, []) as direct, joined(channel) as ada:
+            await direct.say("a")
+            assert await direct.texts() == ["Hello a"]
+            draining = asyncio.create_task(server.drain(30.0))
+            assert (await ada.end()).message == GOING
+            await direct.say("b")
+            assert await direct.texts() == ["Hello b"]
+            await direct.half_close()
+            assert (await direct.end()).status is Status.OK
+            await draining
+
+
+class TestClose:
+    async def test_sessions(self, server: ChatServer, channel: Channel) -> None:
+        """They end UNAVAILABLE at once, with the place where they are."""
+        async with joined(channel) as ada:
+            await said(ada, "a", "b", "c")
+            closing = asyncio.create_task(server.close())
+            end = await ada.end()
+            assert end.status is Status.UNAVAILABLE
+            assert end.message.startswith("the server is shutting down")
+            assert end.trailers == {
+                "chat-reconnect": "yes",
+                "chat-resume": f"{ada.epoch}/3",
+            }
+            await closing
+        assert node_of(server).statistics().sessions == 0
+
+    async def test_a_broker_that_is_slow(
+        self, broker: MoodyBroker, server: ChatServer, channel: Channel
+    ) -> None:
+        """Sessions are taken out of it before it is closed."""
+        async with joined(channel):
+            gate = broker.close_gate("leave")
+            closing = asyncio.create_task(server.close())
+            await until(lambda: broker.waiting)
+            assert not closing.done()
+            gate.set()
+            await closing
+        assert broker.memory._presence.rooms() == set()
+
+    async def test_twice(self, server: ChatServer, channel: Channel) -> None:
+        """It may be closed again, also after a drain."""
+        async with joined(channel):
+            await server.drain(0.0)
+            await server.close()
+            await server.close()
+
+
+class TestDisconnect:
+    async def test_for_good(self, server: ChatServer, channel: Channel) -> None:
+        """All sessions of the user end with the reason, in all rooms; nobody else does."""
+        async with (
+            joined(channel, user="ada") as first,
+            joined(channel, "attic", user="ada") as second,
+            joined(channel, user="bob") as bob,
+        ):
+            await said(first, "a")
+            assert server.rooms.disconnect("ada", reason="spam: 没有") == 2
+            for member, offset in ((first, 1), (second, 0)):
+                end = await member.end()
+                assert (end.status, end.message) == (
+                    Status.PERMISSION_DENIED,
+                    "disconnected: spam: 没有",
+                )
+                assert end.trailers == {
+                    "chat-reconnect": "no",
+                    "chat-resume": f"{member.epoch}/{offset}",
+                }
+            await bob.say("b")
+            assert await bob.texts(2) == ["a", "b"]
+            await until(lambda: server.rooms.statistics().sessions == 1)
+            assert server.rooms.disconnect("ada") == 0
+        assert node_of(server).sessions_ended["sent_away"] == 2
+
+    async def test_to_come_back(self, server: ChatServer, channel: Channel) -> None:
+        """A client that may come back is told so, and resumes where it was."""
+        async with joined(channel, user="ada") as ada:
+            await said(ada, "a")
+            assert server.rooms.disconnect("ada", reconnect=True) == 1
+            end = await ada.end()
+        assert (end.status, end.message, end.may_come_back) == (
+            Status.UNAVAILABLE,
+            "disconnected: by an operator; come back",
+            "yes",
+        )
+        await server.rooms.publish("lobby", "bot", "b")
+        async with joined(channel, user="ada", resume=str(end.position)) as again:
+            assert await again.texts() == ["b"]
+
+    async def test_in_one_room(self, server: ChatServer, channel: Channel) -> None:
+        """Sessions in other rooms stay."""
+        async with joined(channel, user="ada") as here:
+            async with joined(channel, "attic", user="ada") as there:
+                assert server.rooms.disconnect("ada", "attic") == 1
+                assert (await there.end()).status is Status.PERMISSION_DENIED
+                await said(here, "a")
+
+    async def test_nobody(self, server: ChatServer, channel: Channel) -> None:
+        """Nobody of that name is there."""
+        async with joined(channel, user="ada"):
+            assert server.rooms.disconnect("Ada") == 0
+            assert server.rooms.disconnect("ada", "attic") == 0
+
+    async def test_one_that_is_coming(
+        self, broker: MoodyBroker, server: ChatServer, channel: Channel
+    ) -> None:
+        """A session that is not in yet does not come in."""
+        gate = broker.close_gate("subscribe")
+        keys = [("chat-room", "lobby"), ("chat-user", "ada")]
+        async with entering(channel, keys) as ada:
+            await until(lambda: broker.waiting)
+            assert server.rooms.disconnect("ada") == 1
+            end = await ada.end()
+            assert end.status is Status.PERMISSION_DENIED
+            assert end.trailers == {"chat-reconnect": "no"}
+            gate.set()
+        assert await server.rooms.presence("lobby") == []
+
+
+class TestTime:
+    async def test_a_deadline(self, server: ChatServer) -> None:
+        """A session that is over because its client has set a time may be resumed."""
+        async with raw_member(server, timeout="200m") as member:
+            await server.rooms.publish("lobby", "bot", "a")
+            await member.read_until(lambda: member.is_ended)
+        assert member.offsets == [1]
+        assert member.trailers["grpc-status"] == str(Status.DEADLINE_EXCEEDED.value)
+        assert member.trailers["chat-reconnect"] == "yes"
+        assert member.trailers["chat-resume"] == f"{member.headers[0]['chat-epoch']}/1"
+
+    async def test_an_old_connection(self) -> None:
+        """So may one whose connection has reached its age."""
+        limits = Limits(max_connection_age=0.1, max_connection_age_grace=0.1)
+        async with room_server(limits=limits) as server, raw_member(server) as member:
+            await member.read_until(lambda: member.is_ended)
+        assert member.trailers["grpc-status"] == str(Status.UNAVAILABLE.value)
+        assert member.trailers["chat-reconnect"] == "yes"
+        assert member.trailers["chat-resume"] == f"{member.headers[0]['chat-epoch']}/0"
+
+
+class TestLeaving:
+    @pytest.mark.parametrize("how", ["cancel", "connection"])
+    async def test_without_a_word(self, server: ChatServer, channel: Channel, how: str) -> None:
+        """Whoever leaves so is gone at once, and what they had said stays said."""
+        async with channel_to(server) as other, joined(other, user="bob", events="presence") as bob:
+            async with joined(channel, user="ada") as ada:
+                await bob.hear()
+                await ada.say("a")
+                await bob.hear()
+                if how == "cancel":
+                    await ada.stream.cancel()
+                else:
+                    channel.close()
+                (leave,) = await bob.hear()
+                assert leave.sender == "ada"
+            await until(lambda: server.rooms.statistics().sessions == 1)
+            assert server.rooms.statistics().sessions_ended == {"left": 1}
+            await said(bob, "b")

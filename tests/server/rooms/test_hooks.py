@@ -1,0 +1,175 @@
+"""Tests of server/rooms/hooks.py."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from chatify_stream import RefusedError, Status, StatusError
+from chatify_stream.server.rooms.hooks import (
+    Hooks,
+    RoomJoin,
+    RoomLeave,
+    RoomMessage,
+    UncheckedError,
+)
+from chatify_stream.server.session import Peer
+
+JOIN = RoomJoin("lobby", "ada", "s1", Peer("127.0.0.1", 5), {"chat-room": "lobby"})
+MESSAGE = RoomMessage("lobby", "ada", "s1", "hi", "1")
+LEAVE = RoomLeave("lobby", "ada", "s1")
+LONG, SHORT = 30.0, 0.01
+MAX_SIZE = 30
+
+Hook = Callable[[object], Awaitable[object]]
+
+
+def hooks(timeout: float = LONG, **named: Hook) -> Hooks:
+    on_join, on_message, on_leave = map(named.get, ("on_join", "on_message", "on_leave"))
+    return Hooks(on_join, on_message, on_leave, timeout, MAX_SIZE)
+
+
+def returning(value: object) -> Hook:
+    async def hook(event: object) -> object:
+        return value
+
+    return hook
+
+
+def raising(error: Exception) -> Hook:
+    async def hook(event: object) -> None:
+        raise error
+
+    return hook
+
+
+async def hanging(event: object) -> None:
+    await asyncio.Event().wait()
+
+
+class TestWithout:
+    async def test_none(self) -> None:
+        """Without hooks everybody may come, say what they like, and go."""
+        none = hooks()
+        assert not none.check_messages
+        await none.join(JOIN)
+        assert await none.message(MESSAGE) == "hi"
+        await none.leave(LEAVE)
+
+
+class TestAsking:
+    async def test_what_they_are_told(self) -> None:
+        """Each is given what it is about, once."""
+        seen: list[object] = []
+
+        async def hook(event: object) -> None:
+            seen.append(event)
+
+        every = hooks(on_join=hook, on_message=hook, on_leave=hook)
+        await every.join(JOIN)
+        await every.message(MESSAGE)
+        await every.leave(LEAVE)
+        assert seen == [JOIN, MESSAGE, LEAVE]
+        assert every.check_messages
+
+    @pytest.mark.parametrize(("answer", "text"), [(None, "hi"), ("", ""), ("ho 世界", "ho 世界")])
+    async def test_messages(self, answer: str | None, text: str) -> None:
+        """A hook changes the text, also into nothing, or leaves it as it is."""
+        assert await hooks(on_message=returning(answer)).message(MESSAGE) == text
+
+    async def test_what_a_join_returns(self) -> None:
+        """It is nothing; the user is in."""
+        await hooks(on_join=returning(False)).join(JOIN)
+
+
+class TestRefusing:
+    async def test_with_a_reason(self) -> None:
+        """The reason of the hook is the reason."""
+        refusing = hooks(
+            on_join=raising(RefusedError("you are banned")),
+            on_message=raising(RefusedError("no swearing")),
+        )
+        with pytest.raises(RefusedError, match=r"^you are banned$"):
+            await refusing.join(JOIN)
+        with pytest.raises(RefusedError, match=r"^no swearing$"):
+            await refusing.message(MESSAGE)
+
+    @pytest.mark.parametrize(
+        ("error", "reason"),
+        [
+            (StatusError(Status.PERMISSION_DENIED, "go away"), "go away"),
+            (StatusError(Status.PERMISSION_DENIED), "PERMISSION_DENIED"),
+        ],
+    )
+    async def test_with_a_status(self, error: StatusError, reason: str) -> None:
+        """A status is a refusal too."""
+        with pytest.raises(RefusedError) as caught:
+            await hooks(on_message=raising(error)).message(MESSAGE)
+        assert caught.value.reason == reason
+        assert not isinstance(caught.value, UncheckedError)
+
+
+class TestFailing:
+    @pytest.mark.parametrize("name", ["join", "message"])
+    @pytest.mark.parametrize("error", [KeyError("password 1234"), TypeError(), OSError()])
+    async def test_by_an_exception(
+        self, name: str, error: Exception, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It refuses with a reason that gives nothing away; the exception is logged."""
+        failing = hooks(**{f"on_{name}": raising(error)})
+        with pytest.raises(UncheckedError) as caught:
+            await getattr(failing, name)(JOIN if name == "join" else MESSAGE)
+        assert caught.value.reason == "it could not be checked; try again later"
+        (record,) = caplog.records
+        assert (record.levelno, record.getMessage()) == (logging.ERROR, f"on_{name} failed")
+        assert record.exc_info is not None
+
+    @pytest.mark.parametrize("name", ["join", "message"])
+    async def test_by_its_time(self, name: str, caplog: pytest.LogCaptureFixture) -> None:
+        """One that hangs refuses once its time is over, which is logged."""
+        slow = hooks(SHORT, **{f"on_{name}": hanging})
+        with pytest.raises(UncheckedError, match=r"could not be checked in time; try again later"):
+            await getattr(slow, name)(JOIN if name == "join" else MESSAGE)
+        assert [record.getMessage() for record in caplog.records] == [
+            f"on_{name} took longer than 0.01 s"
+        ]
+
+    @pytest.mark.parametrize("answer", [5, b"hi", ["hi"], True, "\ud800"])
+    async def test_by_nonsense(self, answer: object, caplog: pytest.LogCaptureFixture) -> None:
+        """What is no text is not published, and the log says what would be right."""
+        with pytest.raises(UncheckedError, match="it could not be checked; try again later"):
+            await hooks(on_message=returning(answer)).message(MESSAGE)
+        assert "on_message has to return a text or None, not" in caplog.text
+
+    async def test_by_too_much(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A text that no client could have sent is not published, or many could not read on."""
+        assert await hooks(on_message=returning("界" * 10)).message(MESSAGE) == "界" * 10
+        with pytest.raises(UncheckedError, match="it could not be checked; try again later"):
+            await hooks(on_message=returning("界" * 10 + "x")).message(MESSAGE)
+        assert [record.getMessage() for record in caplog.records] == [
+            "on_message returned 31 bytes; at most 30 are taken"
+        ]
+
+    async def test_one_that_is_not_async(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A plain function is a mistake that the log tells of."""
+        with pytest.raises(UncheckedError):
+            await hooks(on_message=lambda message: message.text).message(MESSAGE)
+        assert "on_message failed" in caplog.text
+
+    async def test_a_cancelled_one(self) -> None:
+        """A session that ends takes its hook with it."""
+        asking = asyncio.create_task(hooks(on_message=hanging).message(MESSAGE))
+        await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+
+class TestLeaving:
+    @pytest.mark.parametrize("hook", [raising(RefusedError("stay")), raising(KeyError()), hanging])
+    async def test_nothing_keeps_anybody(self, hook: Hook) -> None:
+        """Whatever the hook does, the session has left."""
+        await hooks(SHORT, on_leave=hook).leave(LEAVE)

@@ -1,0 +1,141 @@
+"""Tests of server/rooms/node.py."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from chatify_stream import BrokerError, RoomOptions
+from chatify_stream.chat import Draft, Ending, Member
+from chatify_stream.server.rooms.node import Node
+
+from .moody_broker import MoodyBroker
+
+
+class Session:
+    def __init__(self) -> None:
+        self.room, self.user = "lobby", "ada"
+        self.ending: Ending | None = None
+
+    def end(self, ending: Ending) -> None:
+        self.ending = ending
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.sent: list[int] = []
+
+    def send_nowait(self, frames: bytes, count: int) -> bool:
+        self.sent.append(count)
+        return True
+
+    def wake(self, member: Member) -> None: ...
+
+    def end(self, ending: Ending) -> None: ...
+
+
+@pytest.fixture
+async def broker() -> MoodyBroker:
+    return MoodyBroker()
+
+
+@pytest.fixture
+async def node(broker: MoodyBroker) -> Node:
+    node = Node(RoomOptions(broker=broker), clock=lambda: 12.3456)
+    await node.open()
+    return node
+
+
+async def test_its_clock(node: Node) -> None:
+    """Times are whole milliseconds."""
+    assert node.now_ms() == 12_345
+
+
+async def test_what_is_published_in_one_turn(node: Node, broker: MoodyBroker) -> None:
+    """It is given to the members in the next one, together."""
+    room = await node.subscriptions.hold("lobby")
+    sink = Sink()
+    member = Member(sink, "ada", "s", 1000)
+    member.epoch, member.offset = room.newest
+    assert room.admit(member)
+    for text in ("1", "2", "3"):
+        await broker.publish("lobby", [Draft("ada", text, "", 0)])
+    assert sink.sent == []
+    await asyncio.sleep(0)
+    assert sink.sent == [3]
+    assert node.statistics().deliveries == 3
+    room.dismiss(member)
+    node.subscriptions.release(room)
+    await node.close()
+
+
+async def test_close_waits(node: Node, broker: MoodyBroker) -> None:
+    """What was begun is ended before the broker is closed, also what comes of it."""
+    steps: list[str] = []
+    gate = asyncio.Event()
+
+    async def second() -> None:
+        steps.append("second")
+
+    async def first() -> None:
+        await gate.wait()
+        steps.append("first")
+        node.spawn(second())
+
+    node.spawn(first())
+    closing = asyncio.create_task(node.close())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert steps == []
+    assert broker.memory._subscriber is not None
+    gate.set()
+    await closing
+    assert steps == ["first", "second"]
+    assert broker.memory._subscriber is None
+    assert node._tasks == set()
+
+
+async def test_what_fails_after_a_session(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has it: a broker's trouble as a warning, anything else as a fault."""
+
+    async def fail(error: Exception) -> None:
+        raise error
+
+    node.spawn(fail(BrokerError("memory://", "it is full")))
+    node.spawn(fail(KeyError("x")))
+    await node.close()
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.WARNING, "the broker memory://: it is full"),
+        (logging.ERROR, "what follows a session failed"),
+    ]
+
+
+async def test_drain(node: Node) -> None:
+    """Every session is told, once, and new ones are not let in."""
+    sessions = [Session() for _ in range(10)]
+    node.sessions.update(sessions)
+    assert not node.is_draining
+    node.drain(0.0)
+    assert node.is_draining
+    async with asyncio.timeout(10):
+        while not all(session.ending for session in sessions):
+            await asyncio.sleep(0)
+    assert {session.ending.reason for session in sessions if session.ending} == {"draining"}
+    await node.close()
+
+
+async def test_a_broker_that_cannot_be_opened(
+    broker: MoodyBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said, and the node is not open."""
+
+    async def fail(subscriber: object) -> None:
+        raise BrokerError("memory://", "it is damaged")
+
+    monkeypatch.setattr(broker, "open", fail)
+    node = Node(RoomOptions(broker=broker))
+    with pytest.raises(BrokerError, match="it is damaged"):
+        await node.open()
+    assert not node.is_open

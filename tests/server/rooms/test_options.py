@@ -1,0 +1,78 @@
+"""Tests of server/rooms/options.py."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from chatify_stream import RoomOptions, UsageError
+from chatify_stream.brokers import MemoryBroker
+from chatify_stream.chat import Retention, RetentionRule
+
+
+async def hook(event: object) -> None:
+    pass
+
+
+def test_by_default() -> None:
+    """Rooms are in memory, take 64 KiB a message, and hold 1 MiB for a slow reader."""
+    options = RoomOptions()
+    assert (options.broker, options.max_message_size, options.max_outbox) == (
+        "memory://",
+        64 * 1024,
+        1024 * 1024,
+    )
+    assert isinstance(options.make_broker(), MemoryBroker)
+    assert not options.hooks.check_messages
+    assert not options.service
+
+
+def test_a_broker_of_ones_own() -> None:
+    """It is taken as it is."""
+    broker = MemoryBroker()
+    assert RoomOptions(broker=broker).make_broker() is broker
+
+
+async def test_retention() -> None:
+    """A broker that is made from a URL keeps what the options say, for each room its own."""
+    rules = [RetentionRule("big-*", Retention(count=3))]
+    options = RoomOptions(retention=Retention(count=1), retention_rules=rules)
+    broker = options.make_broker()
+    assert isinstance(broker, MemoryBroker)
+    assert broker._log("lobby")._retention.count == 1
+    assert broker._log("big-1")._retention.count == 3
+
+
+def test_hooks() -> None:
+    """Those that are given are the server's."""
+    assert RoomOptions(on_message=hook).hooks.check_messages
+
+
+@pytest.mark.parametrize("name", ["max_message_size", "max_outbox"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "1", None, True, 2**31])
+def test_sizes_that_cannot_be(name: str, value: object) -> None:
+    """They are refused when the options are made."""
+    with pytest.raises(UsageError) as caught:
+        RoomOptions(**{name: value})
+    assert str(caught.value) == f"{name} has to be a number of bytes, not {value!r}"
+
+
+@pytest.mark.parametrize("value", [0, -1, math.inf, math.nan, "5", None])
+def test_a_timeout_that_cannot_be(value: object) -> None:
+    with pytest.raises(UsageError) as caught:
+        RoomOptions(hook_timeout=value)
+    assert str(caught.value) == f"hook_timeout has to be a number of seconds, not {value!r}"
+
+
+@pytest.mark.parametrize("name", ["on_join", "on_message", "on_leave"])
+def test_hooks_that_cannot_be_called(name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} is an async function, not 'x'"):
+        RoomOptions(**{name: "x"})
+
+
+@pytest.mark.parametrize("url", ["", "memory", "redis-x://", "sqlite://", "http://localhost"])
+def test_a_url_that_is_none(url: str) -> None:
+    """It is refused when the broker is made."""
+    with pytest.raises(UsageError):
+        RoomOptions(broker=url).make_broker()

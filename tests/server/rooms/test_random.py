@@ -1,0 +1,227 @@
+"""The promises of rooms over real connections, with everything at random at once.
+
+Users come, talk, read slowly or not at all, leave in every way and resume; the broker dawdles,
+fails, and loses its log; an operator sends users away. Whatever happens, each session hears what is
+in the log, every message once and in order, and in the end nothing is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+import pytest
+
+from chatify_stream import CallError, Channel, ChatRsp, ChatServer, ClosedError, UsageError
+from chatify_stream.chat import Draft, Outcome, Receipt, Retention
+from chatify_stream.position import Position
+
+from .membership import Membership, channel_to, entering, node_of, room_server
+from .moody_broker import MoodyBroker
+from .raw_member import raw_member
+
+ROOM = "lobby"
+USERS = ("ada", "bob", "eve")
+SESSIONS = 12
+KEPT = 50
+
+
+class Truth(MoodyBroker):
+    """A moody broker, and what was published in it."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__(Retention(count=KEPT), chance=chance)
+        self.log: dict[Position, Draft] = {}
+        self._memory_publish = self.memory.publish
+        self.memory.publish = self._publish_and_note  # type: ignore[method-assign]
+
+    async def _publish_and_note(self, room: str, drafts: Sequence[Draft]) -> list[Receipt]:
+        receipts = await self._memory_publish(room, drafts)
+        for draft, receipt in zip(drafts, receipts, strict=True):
+            if receipt.outcome is Outcome.PUBLISHED:
+                assert receipt.position not in self.log
+                self.log[receipt.position] = draft
+        return receipts
+
+
+class Listener:
+    """What one session has heard, checked against what is true."""
+
+    def __init__(self, truth: Truth, position: Position, latest: int) -> None:
+        """It begins at `position`, or later, but not behind the offset `latest`."""
+        self._truth = truth
+        self.position = position
+        self._latest = latest
+
+    def hear(self, message: ChatRsp) -> None:
+        if not message.offset:
+            return
+        at = Position(self.position.epoch, message.offset)
+        said = self._truth.log[at]
+        assert (message.sender, message.message, message.id) == (said.user, said.text, said.id)
+        if message.offset <= self.position.offset:
+            assert message.id  # a copy of what its user had sent before
+            return
+        assert self.position.offset < message.offset <= max(self.position.offset, self._latest) + 1
+        self.position, self._latest = at, message.offset
+
+    def end(self, trailers: Mapping[str, str | bytes]) -> None:
+        """It is told to resume behind the last message that it has heard."""
+        if (text := trailers.get("chat-resume")) is not None:
+            position = Position.parse(str(text))
+            assert position.epoch == self.position.epoch
+            assert self.position.offset <= position.offset <= self._latest
+
+
+class User:
+    """Somebody who comes and goes."""
+
+    def __init__(self, name: str, truth: Truth, seed: float) -> None:
+        self.name = name
+        self.heard = 0
+        self._truth = truth
+        self._chance = random.Random(seed)
+        self._last: Position | None = None
+        self._sent = 0
+
+    async def live(self, server: ChatServer, channel: Channel) -> None:
+        for _ in range(SESSIONS):
+            if self._chance.random() < 0.3:
+                await self._read_slowly(server)
+            else:
+                await self._talk(channel)
+
+    def _metadata(self) -> dict[str, str]:
+        metadata = {"user": self.name}
+        begins = self._chance.choice(["resume", "resume", "resume", "history", "live"])
+        if begins == "resume" and self._last is not None:
+            metadata["resume"] = str(self._last)
+        elif begins == "history":
+            metadata["history"] = str(self._chance.choice([1, 10, 1000]))
+        if self._chance.random() < 0.5:
+            metadata["events"] = "presence,users"
+        return metadata
+
+    def _listener(self, asked: dict[str, str], headers: dict[str, str]) -> Listener:
+        """Whoever is told where the session begins; what it did not hear of is checked here."""
+        newest = Position(headers["chat-epoch"], int(headers["chat-offset"]))
+        if headers["chat-recovered"] == "true":
+            resumed = Position.parse(asked["resume"])
+            assert resumed.epoch == newest.epoch
+            return Listener(self._truth, resumed, resumed.offset)
+        # What is kept may have become less since.
+        oldest = max(newest.offset - min(int(asked.get("history", "0")), KEPT), 0)
+        return Listener(self._truth, newest._replace(offset=oldest), newest.offset)
+
+    async def _talk(self, channel: Channel) -> None:
+        """A session that reads all the time, and says this and that."""
+        asked = self._metadata()
+        keys = [("chat-room", ROOM), *((f"chat-{key}", text) for key, text in asked.items())]
+        async with entering(channel, keys) as member:
+            try:
+                await member.stream.recv_initial_metadata()
+                listener = self._listener(asked, member.headers)
+                reading = asyncio.create_task(self._read(member, listener))
+                with suppress(CallError, UsageError):  # the server may have ended it
+                    await self._say_something(member)
+                    if self._chance.random() < 0.4:
+                        await member.half_close()
+                        await reading
+                reading.cancel()
+                await asyncio.wait([reading])
+                if not reading.cancelled():
+                    reading.result()
+            except CallError:
+                pass  # it was not let in
+
+    async def _read(self, member: Membership, listener: Listener) -> None:
+        try:
+            async for message in member.stream:
+                listener.hear(message)
+                self.heard += 1
+            await member.stream.recv_trailing_metadata()
+            trailers = dict(member.stream.trailing_metadata or {})
+        except CallError as error:
+            trailers = dict(error.metadata)
+        except ClosedError:
+            trailers = {}  # it was the test that ended it
+        finally:
+            self._last = listener.position
+        listener.end(trailers)
+
+    async def _say_something(self, member: Membership) -> None:
+        for _ in range(self._chance.randrange(12)):
+            await self._wait()
+            self._sent += 1
+            number = self._sent if self._chance.random() < 0.8 else self._chance.randint(1, 5)
+            text = f"{number} {'x' * (number * 37 % 3000)}"
+            times = self._chance.choice([1, 1, 1, 5])
+            await member.say(*[text] * times, id=str(number) if times > 1 else "")
+        await self._wait()
+
+    async def _read_slowly(self, server: ChatServer) -> None:
+        """A session that gives its window back when it likes, or never."""
+        asked = self._metadata()
+        async with raw_member(server, window=self._chance.choice([65_535, 4000]), **asked) as slow:
+            if slow.is_ended:
+                return
+            listener = self._listener(asked, slow.headers[0])
+            patience = self._chance.randrange(20)
+            heard = 0
+            for _ in range(patience):
+                before = slow.bytes_received
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.002):
+                        await slow.read()
+                for message in slow.messages[heard:]:
+                    listener.hear(message)
+                heard = len(slow.messages)
+                if slow.is_ended or slow.reset is not None or slow.is_closed:
+                    break
+                if slow.bytes_received > before and self._chance.random() < 0.7:
+                    slow.grant(slow.bytes_received - before)
+            self.heard += heard
+            if slow.is_ended:
+                listener.end(slow.trailers)
+            self._last = listener.position
+
+    async def _wait(self) -> None:
+        for _ in range(self._chance.choice([0, 0, 1, 5, 30])):
+            await asyncio.sleep(0)
+
+
+async def disturb(server: ChatServer, truth: Truth, chance: random.Random) -> None:
+    """Whatever else may happen to a server."""
+    while True:
+        for _ in range(chance.randrange(200)):
+            await asyncio.sleep(0)
+        match chance.randrange(6):
+            case 0:
+                server.rooms.disconnect(chance.choice(USERS), reconnect=chance.random() < 0.5)
+            case 1:
+                truth.failing = {chance.choice(["publish", "read", "subscribe", "enter", "users"])}
+            case 2 if ROOM in truth.memory._logs and chance.random() < 0.3:
+                truth.lose_the_log(ROOM)
+            case _:
+                truth.failing = set()
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_everything_at_once(seed: int) -> None:
+    """What sessions hear is the log, whole and in order, from where each of them began."""
+    chance = random.Random(seed)
+    truth = Truth(chance)
+    async with room_server(broker=truth, max_outbox=8000) as server:
+        disturbing = asyncio.create_task(disturb(server, truth, chance))
+        users = [User(name, truth, chance.random()) for name in USERS * 3]
+        async with channel_to(server) as channel, asyncio.timeout(60):
+            await asyncio.gather(*(user.live(server, channel) for user in users))
+        disturbing.cancel()
+        await asyncio.wait([disturbing])
+        truth.failing = set()
+        ids = [(at.epoch, said.user, said.id) for at, said in truth.log.items() if said.id]
+        assert len(set(ids)) == len(ids)
+        assert any(user.heard for user in users)
+    assert node_of(server).statistics().sessions_opened >= len(users)

@@ -1,0 +1,706 @@
+"""Tests of server/rooms/session.py, over real connections: what rooms promise to their members."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from hpack import Encoder
+
+from chatify_stream import Channel, ChatRsp, ChatServer, RoomOptions, Session, Status
+from chatify_stream.chat import Hub, Retention
+from chatify_stream.messages.service.v1 import ChatRspKind
+from chatify_stream.server import CHAT_PATHS
+from tests.wire.raw import frame, frame_client, framed, request_headers
+
+from .membership import (
+    CHAT,
+    End,
+    Membership,
+    channel_to,
+    entering,
+    joined,
+    node_of,
+    refused,
+    room_server,
+    until,
+)
+from .moody_broker import MoodyBroker
+
+
+@pytest.fixture
+async def broker() -> MoodyBroker:
+    return MoodyBroker(Retention(count=20))
+
+
+@pytest.fixture
+async def server(broker: MoodyBroker) -> AsyncIterator[ChatServer]:
+    async with room_server(broker=broker) as server:
+        yield server
+
+
+@pytest.fixture
+async def channel(server: ChatServer) -> AsyncIterator[Channel]:
+    async with channel_to(server) as channel:
+        yield channel
+
+
+async def publish(server: ChatServer, *texts: str, room: str = "lobby") -> None:
+    for text in texts:
+        await server.rooms.publish(room, "bot", text)
+
+
+def offsets(messages: list[ChatRsp]) -> list[int]:
+    return [message.offset for message in messages]
+
+
+class TestJoining:
+    async def test_the_headers(self, server: ChatServer, channel: Channel) -> None:
+        """A session is told at once which one it is and where the room is."""
+        await publish(server, "a", "b")
+        async with joined(channel) as ada, joined(channel) as bob:
+            for member in (ada, bob):
+                assert member.headers["chat-offset"] == "2"
+                assert member.headers["chat-recovered"] == "false"
+                assert (
+                    member.headers["chat-epoch"] == (await server.rooms.history("lobby")).newest[0]
+                )
+            assert ada.headers["chat-session"] != bob.headers["chat-session"]
+
+    async def test_names_of_any_script(self, server: ChatServer, channel: Channel) -> None:
+        """Names come as UTF-8 under the -bin keys; a plain key and its twin mean the same room."""
+        async with (
+            joined(channel, user="ada") as ada,
+            entering(
+                channel,
+                [("chat-room-bin", b"lobby"), ("chat-user-bin", "世界 🚀".encode())],
+            ) as bob,
+        ):
+            await bob.say("你好")
+            (message,) = await ada.hear()
+            assert (message.sender, message.message) == ("世界 🚀", "你好")
+            assert await bob.hear() == [message]
+
+    async def test_a_room_of_any_script(self, server: ChatServer, channel: Channel) -> None:
+        """The room is known by that name everywhere."""
+        async with entering(channel, [("chat-room-bin", "大厅".encode())]) as ada:
+            await ada.say("hi")
+            await ada.hear()
+            page = await server.rooms.list()
+            assert [(room.name, room.users) for room in page.rooms] == [("大厅", 1)]
+
+    async def test_guests(self, channel: Channel) -> None:
+        """Whoever does not say who they are is a guest, each another one."""
+        async with joined(channel) as one, joined(channel) as two:
+            await one.say("x")
+            await two.say("y")
+            senders = [message.sender for message in await one.hear(2)]
+            assert senders[0] != senders[1]
+            assert all(sender.startswith("guest-") for sender in senders)
+
+    @pytest.mark.parametrize("path", CHAT_PATHS)
+    async def test_every_path(self, channel: Channel, path: str) -> None:
+        """Rooms are under every name of the method."""
+        async with joined(channel, path=path) as ada:
+            await ada.say("hi")
+            assert await ada.texts() == ["hi"]
+
+    async def test_many_rooms_on_one_connection(self, server: ChatServer, channel: Channel) -> None:
+        """Each stream is a membership of its own room, and hears nothing of the others."""
+        async with joined(channel, "a") as a, joined(channel, "b") as b, joined(channel, "a") as c:
+            await b.say("in b")
+            await a.say("in a")
+            assert await a.texts() == await c.texts() == ["in a"]
+            assert await b.texts() == ["in b"]
+            assert server.rooms.statistics().rooms == 2
+
+    async def test_a_thousand_rooms(self, server: ChatServer) -> None:
+        """Each is its own, with members and messages of its own, and none is left."""
+        async with AsyncExitStack() as stack:
+            channels = [await stack.enter_async_context(channel_to(server)) for _ in range(4)]
+            members = [
+                await stack.enter_async_context(joined(channels[number % 4], f"room {number}"))
+                for number in range(1000)
+            ]
+            assert server.rooms.statistics().rooms == 1000
+            for number, member in enumerate(members):
+                await server.rooms.publish(f"room {number}", "bot", str(number))
+                await member.say(f"in {number}")
+            for number, member in enumerate(members):
+                assert await member.texts(2) == [str(number), f"in {number}"]
+            page = await server.rooms.list(limit=1000)
+            assert {(room.newest.offset, room.users) for room in page.rooms} == {(2, 1)}
+            assert len({room.newest.epoch for room in page.rooms}) == 1000
+
+    async def test_a_rooms_statistics(self, server: ChatServer, channel: Channel) -> None:
+        """What has happened is counted."""
+        async with joined(channel) as ada, joined(channel) as bob:
+            await ada.say("x", "y")
+            await ada.half_close()
+            assert (await ada.end()).status is Status.OK
+            await bob.hear(2)
+            await until(lambda: server.rooms.statistics().sessions == 1)
+            found = server.rooms.statistics()
+            assert (found.rooms, found.sessions_opened, found.sessions_ended) == (1, 2, {"done": 1})
+            assert (found.messages_published, found.deliveries) == (2, 4)
+
+
+class TestDirectSessions:
+    async def test_beside_rooms(self, server: ChatServer, channel: Channel) -> None:
+        """A call that asks for no room is answered as ever, also if it says who it is."""
+        async with joined(channel) as ada:
+            for metadata in ({}, {"chat-user": "bob", "chat-history": "x"}):
+                async with entering(channel, metadata.items()) as direct:
+                    await direct.say("Gene")
+                    assert await direct.hear() == [ChatRsp(message="Hello Gene")]
+                    assert direct.headers == {}
+                    await direct.half_close()
+                    assert await direct.end() == End(Status.OK, "", {})
+            await ada.say("hi")
+            assert await ada.texts() == ["hi"]
+        assert server.rooms.statistics().sessions_opened == 1
+
+    async def test_byte_for_byte(self) -> None:
+        """What a direct session is sent is the same to the byte, be there rooms or not."""
+        received = []
+        for rooms in (RoomOptions(), None):
+            async with ChatServer(rooms=rooms) as server:
+                await server.start("127.0.0.1", 0)
+                async with frame_client(server.port) as client:
+                    fields = [(name, value, True) for name, value in request_headers(CHAT)]
+                    client.send(frame(1, 0x04, 1, Encoder().encode(fields)))
+                    client.send(frame(0, 0, 1, framed(b"\n\x04Gene")))
+                    assert await client.wait_for(0, 1) == framed(b"\n\x0aHello Gene")
+                    client.send(frame(0, 0x01, 1, framed(b"")))
+                    await client.wait_for(1, 1, which=1)
+                received.append(client.received)
+        assert received[0] == received[1]
+
+    async def test_a_handler_of_ones_own(self) -> None:
+        """It never sees the sessions of rooms."""
+        seen: list[Session] = []
+
+        async def handler(session: Session) -> None:
+            seen.append(session)
+
+        async with ChatServer(handler=handler) as server:
+            await server.start("127.0.0.1", 0)
+            async with channel_to(server) as channel, joined(channel) as ada:
+                await ada.say("hi")
+                assert await ada.texts() == ["hi"]
+        assert seen == []
+
+    async def test_without_rooms(self) -> None:
+        """A server without rooms says so to whoever asks for one, and serves all others."""
+        async with ChatServer(rooms=None) as server:
+            await server.start("127.0.0.1", 0)
+            async with channel_to(server) as channel:
+                end = await refused(channel, room="lobby")
+                assert (end.status, end.message, end.trailers) == (
+                    Status.UNIMPLEMENTED,
+                    "rooms are turned off on this server",
+                    {},
+                )
+                async with entering(channel, []) as direct:
+                    await direct.say("Gene")
+                    assert await direct.hear() == [ChatRsp(message="Hello Gene")]
+
+
+class TestMessages:
+    async def test_to_everybody(self, server: ChatServer, channel: Channel) -> None:
+        """Every session, the sender's too, gets a message with all that is known of it."""
+        before = int(time.time() * 1000)
+        async with channel_to(server) as other:
+            async with joined(channel, user="ada") as ada, joined(other, user="bob") as bob:
+                await ada.say("hi 世界", id="7")
+                (own,) = await ada.hear()
+                assert await bob.hear() == [own]
+        assert own == ChatRsp(
+            message="hi 世界", sender="ada", id="7", offset=1, sent_at_ms=own.sent_at_ms
+        )
+        assert before <= own.sent_at_ms <= time.time() * 1000
+
+    async def test_in_one_order(self, server: ChatServer, channel: Channel) -> None:
+        """However many talk at once, all hear the same, with offsets 1, 2, 3 and so on."""
+        async with channel_to(server) as other:
+            async with joined(channel, user="ada") as ada, joined(other, user="bob") as bob:
+                texts = [str(number) for number in range(300)]
+                await asyncio.gather(ada.say(*texts), bob.say(*texts))
+                heard = await ada.hear(600)
+                assert await bob.hear(600) == heard
+        assert offsets(heard) == list(range(1, 601))
+        for user in ("ada", "bob"):
+            assert [m.message for m in heard if m.sender == user] == texts
+
+    async def test_of_any_kind(self, channel: Channel) -> None:
+        """Texts come as they were sent: empty, long, of any script."""
+        texts = ["", " ", "\0\n", "👩\u200d🚀 e\u0301", "x" * 60_000, "界" * 20_000]
+        async with joined(channel) as ada:
+            await ada.say(*texts)
+            assert await ada.texts(len(texts)) == texts
+
+    async def test_by_the_program(self, server: ChatServer, channel: Channel) -> None:
+        """What the program of the server publishes comes to the members."""
+        async with joined(channel) as ada:
+            position = await server.rooms.publish("lobby", "bot", "hi", id="1")
+            (message,) = await ada.hear()
+        assert (message.sender, message.message, message.id) == ("bot", "hi", "1")
+        assert (ada.epoch, message.offset) == position
+
+    @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+    async def test_compressed(self, server: ChatServer, channel: Channel, encoding: str) -> None:
+        """A client that compresses is in the same room, and is answered in kind."""
+        async with joined(channel) as ada, joined(channel, compression=encoding) as bob:
+            await bob.say("x" * 5000, "y")
+            await ada.say("z" * 5000)
+            assert await bob.hear(3) == await ada.hear(3)
+            assert bob.stream._stream.inbox.encoding == encoding
+
+
+class TestIds:
+    async def test_again(self, server: ChatServer, channel: Channel) -> None:
+        """An id that was published is not published again: its sender gets the first one again."""
+        async with joined(channel, user="ada") as ada, joined(channel, user="bob") as bob:
+            await ada.say("hi", id="1")
+            (first,) = await ada.hear()
+            await ada.say("more")
+            await ada.say("hi", id="1")
+            assert [*await ada.hear(2)][1] == first
+            await bob.say("end")
+            assert await bob.texts(3) == ["hi", "more", "end"]
+        assert (await server.rooms.history("lobby")).newest.offset == 3
+
+    async def test_twice_at_once(self, channel: Channel) -> None:
+        """Sent twice in a row it is published once, and acknowledged."""
+        async with joined(channel, user="ada") as ada:
+            await ada.say("hi", "hi", "hi", id="1")
+            await ada.say("end")
+            heard = [message async for message in _until_end(ada)]
+        assert offsets(heard)[-1] == 2
+        assert {message.offset for message in heard[:-1]} == {1}
+
+    async def test_from_another_session(self, channel: Channel) -> None:
+        """A user who comes back and sends it again gets the copy, before or after its position."""
+        async with joined(channel, user="ada") as ada:
+            await ada.say("hi", id="1")
+            (first,) = await ada.hear()
+        for options in ({}, {"resume": f"{ada.epoch}/0"}):
+            async with joined(channel, user="ada", **options) as again:
+                if options:
+                    assert await again.hear() == [first]
+                await again.say("hi", id="1")
+                assert await again.hear() == [first]
+                await again.half_close()
+                assert (await again.last_words())[0] == []
+
+    async def test_of_another_user(self, channel: Channel) -> None:
+        """Ids are each user's own, in each room."""
+        async with joined(channel, user="ada") as ada, joined(channel, user="bob") as bob:
+            async with joined(channel, "attic", user="ada") as elsewhere:
+                for member, text in ((ada, "a"), (bob, "b"), (elsewhere, "c")):
+                    await member.say(text, id="1")
+                assert sorted(await ada.texts(2)) == ["a", "b"]
+                assert await elsewhere.texts() == ["c"]
+
+    async def test_with_another_text(self, server: ChatServer, channel: Channel) -> None:
+        """That is a mistake, which ends the session; what came before it is published."""
+        async with joined(channel, user="ada") as ada, joined(channel, user="bob") as bob:
+            await ada.say("hi", id="1")
+            await ada.say("ho", id="2")
+            await ada.say("other", id="1")
+            heard, end = await ada.last_words()
+            assert [message.message for message in heard] == ["hi", "ho"]
+            assert (end.status, end.message) == (
+                Status.INVALID_ARGUMENT,
+                "the id '1' was published with another text, at offset 1; "
+                "a new message needs a new id",
+            )
+            assert (end.may_come_back, end.position) == ("no", f"{ada.epoch}/2")
+            assert await bob.texts(2) == ["hi", "ho"]
+            await bob.say("I am here")
+            assert await bob.texts() == ["I am here"]
+
+
+async def _until_end(member: Membership) -> AsyncIterator[ChatRsp]:
+    while True:
+        (message,) = await member.hear()
+        yield message
+        if message.message == "end":
+            return
+
+
+class TestHalfClose:
+    async def test_with_messages_on_their_way(self, server: ChatServer, channel: Channel) -> None:
+        """The session ends OK once all that it published has come back to it."""
+        async with joined(channel, user="ada") as ada, joined(channel, user="bob") as bob:
+            texts = [str(number) for number in range(500)]
+            await ada.say(*texts)
+            await ada.half_close()
+            heard, end = await ada.last_words()
+            assert [message.message for message in heard] == texts
+            assert (end.status, end.may_come_back) == (Status.OK, "no")
+            assert end.position == f"{ada.epoch}/500"
+            assert await bob.texts(500) == texts
+
+    async def test_at_once(self, server: ChatServer, channel: Channel) -> None:
+        """A session that only looks in is over at once."""
+        await publish(server, "a")
+        async with joined(channel) as ada:
+            await ada.half_close()
+            heard, end = await ada.last_words()
+        assert (heard, end.status) == ([], Status.OK)
+        assert end.position == f"{ada.epoch}/1"
+
+    async def test_at_once_with_history(self, server: ChatServer, channel: Channel) -> None:
+        """One that asked for history gets it before it ends."""
+        await publish(server, "a", "b", "c")
+        async with joined(channel, history="2") as ada:
+            await ada.half_close()
+            heard, end = await ada.last_words()
+        assert [message.message for message in heard] == ["b", "c"]
+        assert (end.status, end.position) == (Status.OK, f"{ada.epoch}/3")
+
+    async def test_before_the_broker_has_published(
+        self, broker: MoodyBroker, channel: Channel
+    ) -> None:
+        """However long that takes, it is waited for."""
+        gate = broker.close_gate("publish")
+        async with joined(channel) as ada:
+            await ada.say("x", "y")
+            await ada.half_close()
+            ending = asyncio.create_task(ada.last_words())
+            await until(lambda: broker.waiting)
+            assert not ending.done()
+            gate.set()
+            heard, end = await ending
+        assert [message.message for message in heard] == ["x", "y"]
+        assert end.status is Status.OK
+
+    async def test_of_duplicates_and_nothing_else(self, channel: Channel) -> None:
+        """What had been published before comes back, too."""
+        async with joined(channel, user="ada") as ada:
+            await ada.say("hi", id="1")
+            await ada.hear()
+        async with joined(channel, user="ada") as again:
+            await again.say("hi", "hi", id="1")
+            await again.half_close()
+            heard, end = await again.last_words()
+        assert offsets(heard) == [1, 1]
+        assert end.status is Status.OK
+
+
+class TestHistory:
+    @pytest.mark.parametrize(
+        ("asked", "first"),
+        [("0", 26), ("1", 25), ("3", 23), ("20", 6), ("21", 6), ("999999999", 6)],
+    )
+    async def test_the_newest(
+        self, server: ChatServer, channel: Channel, asked: str, first: int
+    ) -> None:
+        """The newest messages that are kept come first, as many as were asked for."""
+        await publish(server, *(str(number) for number in range(1, 26)))
+        async with joined(channel, history=asked) as ada:
+            await publish(server, "live")
+            expected = [*range(first, 26), 26]
+            assert offsets(await ada.hear(len(expected))) == expected
+            assert ada.headers["chat-offset"] == "25"
+            assert ada.headers["chat-recovered"] == "false"
+
+    async def test_of_an_empty_room(self, server: ChatServer, channel: Channel) -> None:
+        """There is none, and then what is published."""
+        async with joined(channel, history="5") as ada:
+            await publish(server, "first")
+            assert offsets(await ada.hear()) == [1]
+
+    async def test_what_is_published_meanwhile(
+        self, broker: MoodyBroker, server: ChatServer, channel: Channel
+    ) -> None:
+        """It is held back until the history was sent, and then comes, each once."""
+        await publish(server, "1", "2", "3")
+        gate = broker.close_gate("read")
+        async with entering(channel, [("chat-room", "lobby"), ("chat-history", "2")]) as ada:
+            await until(lambda: broker.waiting)
+            await publish(server, "4")
+            broker.close_gate("read")
+            gate.set()  # it has found where to begin, and now reads what comes after that
+            await until(lambda: broker.count("read") == 2)
+            await publish(server, "5", "6")
+            broker.gates.pop("read").set()
+            assert offsets(await ada.hear(5)) == [2, 3, 4, 5, 6]
+            await publish(server, "7")
+            assert offsets(await ada.hear()) == [7]
+
+    async def test_that_is_gone_when_it_is_read(
+        self, broker: MoodyBroker, server: ChatServer, channel: Channel
+    ) -> None:
+        """A session that was overtaken is not sent a part of it, but told to come back."""
+        await publish(server, "1", "2")
+        gate = broker.close_gate("read")
+        async with entering(channel, [("chat-room", "lobby"), ("chat-history", "2")]) as ada:
+            await until(lambda: broker.waiting)
+            broker.close_gate("read")
+            gate.set()
+            await until(lambda: broker.count("read") == 2)
+            await publish(server, *(str(number) for number in range(3, 24)))
+            broker.gates.pop("read").set()
+            heard, end = await ada.last_words()
+            assert heard == []
+            assert (end.status, end.may_come_back) == (Status.RESOURCE_EXHAUSTED, "yes")
+            assert "the room has dropped messages that it had not read yet" in end.message
+            assert end.position == f"{ada.epoch}/0"
+
+
+class TestResume:
+    async def test_all_that_was_missed(self, server: ChatServer, channel: Channel) -> None:
+        """Every message after the position comes, in order, and then the live ones."""
+        async with joined(channel) as ada:
+            await publish(server, "1", "2")
+            await ada.hear(2)
+        await publish(server, "3", "4", "5")
+        async with joined(channel, resume=f"{ada.epoch}/2") as again:
+            assert again.headers["chat-recovered"] == "true"
+            assert again.headers["chat-offset"] == "5"
+            await publish(server, "6")
+            assert await again.texts(4) == ["3", "4", "5", "6"]
+        assert server.rooms.statistics().resumes == {True: 1}
+
+    async def test_a_long_way(self, channel: Channel) -> None:
+        """More than is read at a time comes whole."""
+        async with room_server(retention=Retention(count=1000)) as server:
+            async with channel_to(server) as channel:
+                await publish(
+                    server, *(f"{number} {'x' * (number % 500)}" for number in range(700))
+                )
+                async with joined(channel) as ada:
+                    pass
+                async with joined(channel, resume=f"{ada.epoch}/100") as again:
+                    assert offsets(await again.hear(600)) == list(range(101, 701))
+
+    @pytest.mark.parametrize(
+        ("position", "recovered", "first"),
+        [
+            ("{epoch}/25", "true", 26),  # nothing was missed
+            ("{epoch}/5", "true", 6),  # the oldest that is kept was the next
+            ("{epoch}/4", "false", 26),  # it is gone
+            ("{epoch}/0", "false", 26),
+            ("{epoch}/26", "false", 26),  # from the future
+            ("{epoch}/9223372036854775807", "false", 26),
+            ("another/20", "false", 26),
+            ("x/0", "false", 26),
+        ],
+    )
+    async def test_whole_or_nothing(
+        self, server: ChatServer, channel: Channel, position: str, recovered: str, first: int
+    ) -> None:
+        """Where something of it is gone, nothing old is sent; the headers say which it is."""
+        await publish(server, *(str(number) for number in range(1, 26)))
+        epoch = (await server.rooms.history("lobby")).newest.epoch
+        async with joined(channel, resume=position.format(epoch=epoch)) as ada:
+            assert ada.headers["chat-recovered"] == recovered
+            assert (ada.headers["chat-offset"], ada.epoch) == ("25", epoch)
+            await publish(server, "live")
+            assert offsets(await ada.hear(27 - first)) == list(range(first, 27))
+        assert server.rooms.statistics().resumes == {recovered == "true": 1}
+
+    async def test_in_another_room(self, server: ChatServer, channel: Channel) -> None:
+        """The position of one room is nothing in another."""
+        await publish(server, "1")
+        await publish(server, "1", room="attic")
+        epoch = (await server.rooms.history("lobby")).newest.epoch
+        async with joined(channel, "attic", resume=f"{epoch}/0") as ada:
+            assert ada.headers["chat-recovered"] == "false"
+
+    async def test_after_the_log_was_lost(
+        self, broker: MoodyBroker, server: ChatServer, channel: Channel
+    ) -> None:
+        """Whoever is there is sent away with the old position, and finds a new epoch."""
+        async with joined(channel) as ada:
+            await publish(server, "1")
+            await ada.hear()
+            broker.lose_the_log("lobby")
+            end = await ada.end()
+            assert (end.status, end.may_come_back) == (Status.UNAVAILABLE, "yes")
+            assert end.message == (
+                "the log of the room was lost or reset; come back for its new epoch"
+            )
+            assert end.position == f"{ada.epoch}/1"
+            async with joined(channel, resume=str(end.position)) as again:
+                assert again.headers["chat-recovered"] == "false"
+                assert again.epoch != ada.epoch
+                await publish(server, "new")
+                assert offsets(await again.hear()) == [1]
+
+    async def test_the_log_is_lost_meanwhile(
+        self, broker: MoodyBroker, server: ChatServer, channel: Channel
+    ) -> None:
+        """A session that still reads is not sent messages of two epochs."""
+        await publish(server, "1", "2")
+        epoch = (await server.rooms.history("lobby")).newest.epoch
+        for asked, reads in (("history", 1), ("resume", 1), ("history", 2)):
+            value = "2" if asked == "history" else f"{epoch}/0"
+            keys = [("chat-room", "lobby"), (f"chat-{asked}", value)]
+            before = broker.count("read")
+            gate = broker.close_gate("read")
+            async with entering(channel, keys) as ada:
+                for read in range(1, reads + 1):
+                    await until(
+                        lambda read=read, before=before: broker.count("read") == before + read
+                    )
+                    if read < reads:
+                        last, gate = gate, broker.close_gate("read")
+                        last.set()
+                broker.lose_the_log("lobby")
+                gate.set()
+                heard, end = await ada.last_words()
+            assert heard == []
+            assert (end.status, end.may_come_back) == (Status.UNAVAILABLE, "yes")
+            assert ("chat-session" in ada.headers) is (reads == 2)
+            assert end.position == (f"{epoch}/0" if reads == 2 else None)
+            await publish(server, "1", "2")
+            epoch = (await server.rooms.history("lobby")).newest.epoch
+
+
+class TestLateNews:
+    """A broker may tell of messages after they are in the log, and after it has said so."""
+
+    @pytest.fixture
+    def late(self, server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+        """What it has not told yet, as the hub's `published` is to be called with it."""
+        news: list[tuple[Any, ...]] = []
+        monkeypatch.setattr(node_of(server).hub, "published", lambda *told: news.append(told))
+        return news
+
+    def tell(self, server: ChatServer, late: list[tuple[Any, ...]]) -> None:
+        for room, publications in late:
+            Hub.published(node_of(server).hub, room, publications)
+        late.clear()
+
+    async def test_history(
+        self, server: ChatServer, channel: Channel, late: list[tuple[Any, ...]]
+    ) -> None:
+        """What is in the log and was not told yet is no history: it comes when it is told."""
+        async with joined(channel) as ada:
+            await publish(server, "1", "2")
+            self.tell(server, late)
+            await publish(server, "3")
+            async with joined(channel, history="5") as bob:
+                assert bob.headers["chat-offset"] == "2"
+                assert offsets(await bob.hear(2)) == [1, 2]
+                await publish(server, "4")
+                self.tell(server, late)
+                assert offsets(await bob.hear(2)) == [3, 4]
+                assert offsets(await ada.hear(4)) == [1, 2, 3, 4]
+
+    async def test_half_close(
+        self, server: ChatServer, channel: Channel, late: list[tuple[Any, ...]]
+    ) -> None:
+        """A session waits for what it has published, and for what it had published before."""
+        async with joined(channel, user="ada") as ada, joined(channel, user="ada") as again:
+            for member in (ada, again):
+                await member.say("hi", id="1")
+                await member.half_close()
+            await until(lambda: node_of(server).broker.count("publish") == 2)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert server.rooms.statistics().sessions == 2
+            self.tell(server, late)
+            for member in (ada, again):
+                heard, end = await member.last_words()
+                assert (offsets(heard), end.status) == ([1], Status.OK)
+
+
+class TestPresence:
+    async def test_joins_and_leaves(self, channel: Channel) -> None:
+        """Whoever wants to know is told of others who come and go, between the messages."""
+        async with joined(channel, user="ada", events="presence") as ada:
+            async with joined(channel, user="bob") as bob:
+                assert await ada.hear() == [ChatRsp(sender="bob", kind=ChatRspKind.JOINED)]
+                await bob.say("hi")
+                await bob.half_close()
+                assert [message.message for message in (await bob.last_words())[0]] == ["hi"]
+            (message, leave) = await ada.hear(2)
+            assert (message.message, message.offset) == ("hi", 1)
+            assert leave == ChatRsp(sender="bob", kind=ChatRspKind.LEFT)
+
+    async def test_only_who_wants_to_know(self, channel: Channel) -> None:
+        """Others hear messages and nothing else; nobody hears of themselves."""
+        async with joined(channel, user="ada") as ada:
+            async with joined(channel, user="bob", events="presence") as bob:
+                await ada.say("hi")
+                assert await bob.texts() == await ada.texts() == ["hi"]
+
+    async def test_two_sessions_of_one_user(self, server: ChatServer, channel: Channel) -> None:
+        """The user comes with the first and goes with the last; a lost one counts as any other."""
+        async with joined(channel, user="ada", events="presence") as ada:
+            async with channel_to(server) as other:
+                async with joined(channel, user="bob") as first:
+                    assert await ada.hear() == [ChatRsp(sender="bob", kind=ChatRspKind.JOINED)]
+                    async with joined(other, user="bob", events="presence") as second:
+                        await second.say("two")
+                        assert await ada.texts() == await second.texts() == ["two"]
+                        assert await server.rooms.presence("lobby") == ["ada", "bob"]
+                        await first.half_close()
+                        await first.last_words()
+                        await second.say("one")
+                        assert await ada.texts() == ["one"]
+                        other.close()
+            assert await ada.hear() == [ChatRsp(sender="bob", kind=ChatRspKind.LEFT)]
+            assert await server.rooms.presence("lobby") == ["ada"]
+
+    async def test_who_is_there(self, channel: Channel) -> None:
+        """`users` tells of each user who is there already, once, before anything that is live."""
+        async with joined(channel, user="bob"), joined(channel, user="bob"):
+            async with joined(channel, user="ada", events="users") as ada:
+                await ada.say("hi")
+                assert await ada.hear() == [ChatRsp(sender="bob", kind=ChatRspKind.JOINED)]
+                assert await ada.texts() == ["hi"]
+                async with joined(channel, user="eve"):  # which it did not ask to be told
+                    await ada.say("ho")
+                    assert await ada.texts() == ["ho"]
+
+    async def test_many_who_are_there(self, server: ChatServer, channel: Channel) -> None:
+        """They all are told, in the order of their names, however many."""
+        broker = node_of(server).broker
+        users = [f"{number:04} {'界' * 100}" for number in range(3000)]
+        for user in users:
+            await broker.enter("lobby", user, user)
+        async with joined(channel, user="ada", events="users") as ada:
+            assert [message.sender for message in await ada.hear(3000)] == users
+
+    async def test_who_goes_while_a_session_catches_up(
+        self, broker: MoodyBroker, server: ChatServer, channel: Channel
+    ) -> None:
+        """A session that was told of a user is told that the user has left, whenever that was."""
+        await publish(server, "1")
+        keys = [("chat-room", "lobby"), ("chat-user", "ada"), ("chat-history", "1")]
+        async with joined(channel, user="bob") as bob:
+            first = broker.close_gate("read")
+            async with entering(channel, [*keys, ("chat-events", "users,presence")]) as ada:
+                await until(lambda: broker.waiting)
+                second = broker.close_gate("read")
+                first.set()
+                assert await ada.hear() == [ChatRsp(sender="bob", kind=ChatRspKind.JOINED)]
+                await bob.half_close()
+                await bob.last_words()
+                await until(lambda: broker.count("leave") == 1)
+                second.set()
+                assert offsets(await ada.hear()) == [1]
+                assert await ada.hear() == [ChatRsp(sender="bob", kind=ChatRspKind.LEFT)]
+
+    async def test_a_session_that_is_not_live_yet(
+        self, broker: MoodyBroker, server: ChatServer, channel: Channel
+    ) -> None:
+        """A user is in the room once the session is live, and is not before."""
+        await publish(server, "1")
+        gate = broker.close_gate("read")
+        async with entering(channel, [("chat-room", "lobby"), ("chat-history", "1")]) as ada:
+            await until(lambda: broker.waiting)
+            assert await server.rooms.presence("lobby") == []
+            gate.set()
+            await ada.hear()
+            await until(lambda: broker.count("enter") == 1)
+            assert len(await server.rooms.presence("lobby")) == 1

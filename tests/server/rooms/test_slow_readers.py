@@ -1,0 +1,336 @@
+"""Clients that read slowly or not at all: they are ended, can resume, and slow nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from itertools import cycle
+from typing import Any
+
+import pytest
+from h2.errors import ErrorCodes
+
+from chatify_stream import Channel, ChatServer, Limits, Status
+from chatify_stream.chat import Outbox
+from tests.footprint import held
+
+from .membership import Membership, channel_to, joined, node_of, room_server, until
+from .raw_member import RawMember, raw_member
+
+KIB = 1024
+OUTBOX = 64 * KIB
+LARGEST = 2**31 - 1
+TOO_SLOW = (
+    f"the client reads too slowly: more than {OUTBOX} bytes wait for it; come back and resume"
+)
+SHORT = Limits(write_timeout=0.3)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ChatServer]:
+    async with room_server(max_outbox=OUTBOX) as server:
+        yield server
+
+
+@pytest.fixture
+async def impatient() -> AsyncIterator[ChatServer]:
+    """A server that waits for nobody who does not read."""
+    async with room_server(max_outbox=OUTBOX, limits=SHORT) as server:
+        yield server
+
+
+@pytest.fixture
+async def channel(server: ChatServer) -> AsyncIterator[Channel]:
+    async with channel_to(server) as channel:
+        yield channel
+
+
+async def publish_until(server: ChatServer, ended: str, text: str, reader: Membership) -> int:
+    """Publishes until a session has ended for this reason; the reader reads it all. How many."""
+    count = 0
+    async with asyncio.timeout(20):
+        while not server.rooms.statistics().sessions_ended.get(ended):
+            position = await server.rooms.publish("lobby", "bot", text)
+            (message,) = await reader.hear()
+            assert message.offset == position.offset
+            count += 1
+    return count
+
+
+def assert_resumable(member: RawMember, message: str = TOO_SLOW) -> None:
+    """It was told why, and resumes behind the last message that it has got."""
+    assert member.trailers["grpc-status"] == str(Status.RESOURCE_EXHAUSTED.value)
+    assert member.trailers["grpc-message"] == message
+    assert member.trailers["chat-reconnect"] == "yes"
+    epoch = member.headers[0]["chat-epoch"]
+    assert member.offsets == list(range(1, len(member.offsets) + 1))
+    assert member.trailers["chat-resume"] == f"{epoch}/{len(member.offsets)}"
+
+
+async def resumes(server: ChatServer, channel: Channel, member: RawMember, newest: int) -> None:
+    """It comes back, and has missed nothing."""
+    async with joined(channel, resume=member.trailers["chat-resume"]) as again:
+        assert again.headers["chat-recovered"] == "true"
+        missed = await again.hear(newest - len(member.offsets))
+        assert [message.offset for message in missed] == list(
+            range(len(member.offsets) + 1, newest + 1)
+        )
+
+
+class TestStalledWindow:
+    @pytest.mark.parametrize("size", [10, 1000, 20 * KIB])
+    async def test_over_its_outbox(self, server: ChatServer, channel: Channel, size: int) -> None:
+        """A client that gives no window back is ended, and misses nothing when it comes back."""
+        async with joined(channel) as reader, raw_member(server) as stalled:
+            count = await publish_until(server, "slow_reader", "x" * size, reader)
+            await stalled.read_until(lambda: stalled.is_ended)
+            assert_resumable(stalled)
+            assert stalled.offsets
+            await resumes(server, channel, stalled, count)
+
+    async def test_its_memory(self, server: ChatServer, channel: Channel) -> None:
+        """Nothing of it is left, also while its connection is still there."""
+        earlier = len(held(Outbox))
+        async with joined(channel) as reader, raw_member(server) as stalled:
+            await publish_until(server, "slow_reader", "x" * KIB, reader)
+            await until(lambda: server.rooms.statistics().sessions == 1)
+            await until(lambda: server.open_calls == 1)
+            assert len(held(Outbox)) == earlier
+            assert not stalled.is_closed
+
+    async def test_whose_window_is_for_less_than_a_message(
+        self, server: ChatServer, channel: Channel
+    ) -> None:
+        """What has left in part leaves whole when the client reads again, and then the status."""
+        async with joined(channel) as reader, raw_member(server) as slow:
+            for size in (20, 50, 50):
+                await server.rooms.publish("lobby", "bot", "x" * size * KIB)
+                await reader.hear()
+            await until(lambda: any(session._ending for session in node_of(server).sessions))
+            await slow.read_until(lambda: slow.bytes_received == 65_535)
+            assert slow.offsets == [1]
+            assert not slow.is_ended
+            slow.grant(64 * KIB)
+            await slow.read_until(lambda: slow.is_ended)
+            assert slow.offsets == [1, 2]
+            assert_resumable(slow)
+            await resumes(server, channel, slow, 3)
+
+    async def test_what_comes_as_it_catches_up(self, server: ChatServer) -> None:
+        """What is published just when the last message that waited has gone is sent once."""
+        async with raw_member(server) as slow:
+            for size in (20, 50):
+                await server.rooms.publish("lobby", "bot", "x" * size * KIB)
+            await slow.read_until(lambda: slow.bytes_received == 65_535)
+            (session,) = node_of(server).sessions
+            member = session._member
+
+            def publish_at_once() -> None:
+                member.notify = None
+                with pytest.raises(StopIteration):  # a broker in memory does not wait
+                    server.rooms.publish("lobby", "bot", "x" * 10 * KIB).send(None)
+                node_of(server).hub._rooms["lobby"].flush()
+
+            member.notify = publish_at_once
+            slow.grant(8 * KIB)  # for the rest of the second message, and not for a third one
+            await slow.read_until(lambda: len(slow.messages) == 2)
+            await server.rooms.publish("lobby", "bot", "last")
+            slow.grant(64 * KIB)
+            slow.half_close()
+            await slow.read_until(lambda: slow.is_ended)
+            assert slow.offsets == [1, 2, 3, 4]
+
+    async def test_in_the_middle_of_a_message(self, impatient: ChatServer) -> None:
+        """One that never reads the rest of it is reset, as gRPC says RESOURCE_EXHAUSTED so."""
+        async with channel_to(impatient) as channel, joined(channel) as reader:
+            async with raw_member(impatient) as stalled:
+                for size in (20, 50):
+                    await impatient.rooms.publish("lobby", "bot", "x" * size * KIB)
+                    await reader.hear()
+                await stalled.read_until(lambda: stalled.reset is not None)
+                assert stalled.reset == ErrorCodes.ENHANCE_YOUR_CALM
+                assert not stalled.is_ended
+                await reader.say("still here")
+                assert await reader.texts() == ["still here"]
+        assert impatient.rooms.statistics().sessions_ended["stalled"] == 1
+
+    async def test_for_too_long(self, impatient: ChatServer) -> None:
+        """One for which little waits is ended too, when it has read nothing for a time."""
+        async with channel_to(impatient) as channel, joined(channel) as reader:
+            async with raw_member(impatient, window=1000) as stalled:
+                for _ in range(5):
+                    await impatient.rooms.publish("lobby", "bot", "x" * 400)
+                    await reader.hear()
+                await stalled.read_until(lambda: stalled.is_ended)
+                assert_resumable(stalled, "nothing was read for 0.3 s; come back and resume")
+                assert stalled.offsets == [1, 2]
+                await resumes(impatient, channel, stalled, 5)
+
+    async def test_while_it_catches_up(self, impatient: ChatServer) -> None:
+        """So is one that asks for more than it reads."""
+        for _ in range(100):
+            await impatient.rooms.publish("lobby", "bot", "x" * KIB)
+        async with channel_to(impatient) as channel:
+            async with raw_member(impatient, history="100") as stalled:
+                await impatient.rooms.publish("lobby", "bot", "live")
+                await stalled.read_until(lambda: stalled.is_ended)
+                assert_resumable(stalled, "nothing was read for 0.3 s; come back and resume")
+                assert 30 < len(stalled.offsets) < 64
+                await resumes(impatient, channel, stalled, 101)
+
+    @pytest.mark.parametrize("window", [1, 100, 1000])
+    async def test_a_tiny_window(self, server: ChatServer, window: int) -> None:
+        """A client that takes little at a time gets everything, and the end, in small pieces."""
+        async with raw_member(server, window=window) as slow:
+            for number in range(5):
+                await server.rooms.publish("lobby", "bot", f"{number} {'x' * 50}")
+            while len(slow.messages) < 5:
+                before = slow.bytes_received
+                await slow.read_until(
+                    lambda before=before: slow.bytes_received > before or len(slow.messages) == 5
+                )
+                slow.grant(slow.bytes_received - before)
+            slow.half_close()
+            await slow.read_until(lambda: slow.is_ended)
+            assert slow.offsets == [1, 2, 3, 4, 5]
+            assert slow.trailers["grpc-status"] == "0"
+
+    async def test_a_small_window_of_all_calls(self, server: ChatServer) -> None:
+        """A message that only the window of a stream has room for is not waited with for ever."""
+        async with raw_member(server, window=LARGEST) as slow:
+            for offset in (1, 2, 3):
+                await server.rooms.publish("lobby", "bot", "x" * 64 * KIB)
+                while len(slow.messages) < offset:
+                    before = slow.bytes_received
+                    await slow.read_until(lambda before=before: slow.bytes_received > before)
+                    slow.grant(0, connection=slow.bytes_received - before)
+            assert slow.offsets == [1, 2, 3]
+
+    async def test_one_of_many_calls(self, server: ChatServer, channel: Channel) -> None:
+        """A stream that nobody reads does not hold up the others of its connection."""
+        async with joined(channel, "attic") as unread, joined(channel) as reader:
+            for number in range(200):
+                await server.rooms.publish("attic", "bot", "x" * KIB)
+                await server.rooms.publish("lobby", "bot", str(number))
+            assert await reader.texts(200) == [str(number) for number in range(200)]
+            assert len(await unread.hear(200)) == 200
+
+
+class TestStalledConnection:
+    async def test_over_its_outbox(self, server: ChatServer, channel: Channel) -> None:
+        """A client that leaves all in its socket is ended; the reason is there when it reads."""
+        async with joined(channel) as reader:
+            async with raw_member(server, window=LARGEST, connection=2**30) as stalled:
+                count = await publish_until(server, "slow_reader", "x" * 50 * KIB, reader)
+                assert server.rooms.statistics().sessions == 1
+                await stalled.read_until(lambda: stalled.is_ended)
+                assert_resumable(stalled)
+                await resumes(server, channel, stalled, count)
+
+    async def test_for_too_long(self, impatient: ChatServer) -> None:
+        """Its connection is cut off in the end, and nothing is left of it."""
+        async with channel_to(impatient) as channel, joined(channel) as reader:
+            async with raw_member(impatient, window=LARGEST, connection=2**30):
+                await publish_until(impatient, "slow_reader", "x" * 50 * KIB, reader)
+                await until(lambda: impatient.statistics().connections == 1)
+                await until(lambda: impatient.open_calls == 1)
+
+    @pytest.mark.parametrize(("window", "connection"), [(LARGEST, 2**30), (65_535, 0)])
+    @pytest.mark.parametrize("sizes", [(20,), (20, 50)])
+    async def test_that_is_lost(
+        self,
+        server: ChatServer,
+        channel: Channel,
+        caplog: pytest.LogCaptureFixture,
+        window: int,
+        connection: int,
+        sizes: tuple[int, ...],
+    ) -> None:
+        """A client that goes while much waits for it leaves nothing, and no error in the log."""
+        reported: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, it: reported.append(it))
+        async with joined(channel) as reader:
+            async with raw_member(server, window=window, connection=connection) as stalled:
+                for size in cycle(sizes):
+                    await server.rooms.publish("lobby", "bot", "x" * size * KIB)
+                    await reader.hear()
+                    if any(session._member.backlog for session in node_of(server).sessions):
+                        break
+                stalled._client.writer.transport.abort()
+            await until(lambda: server.rooms.statistics().sessions == 1)
+        held(Outbox)  # which collects what nobody has looked at
+        assert reported == []
+        assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+class TestPublishers:
+    async def test_that_do_not_read(self, impatient: ChatServer) -> None:
+        """Whoever floods the room and does not read is not read from, and then ended."""
+        async with channel_to(impatient) as channel, joined(channel) as reader:
+            async with raw_member(impatient) as flood:
+                flood.say("x" * KIB, times=4000)
+                await until(lambda: impatient.rooms.statistics().sessions == 1)
+                published = impatient.rooms.statistics().messages_published
+                await flood.read_until(lambda: flood.is_ended)
+                assert_resumable(flood, "nothing was read for 0.3 s; come back and resume")
+                assert published * KIB < 65_535 + OUTBOX
+                heard = await reader.hear(published)
+                assert [message.offset for message in heard] == list(range(1, published + 1))
+                await reader.say("still here")
+                assert await reader.texts() == ["still here"]
+
+    @pytest.mark.parametrize("text", ["x" * KIB, "界" * 300, "🚀" * 256, ""])
+    async def test_that_send_much_at_once(self, server: ChatServer, text: str) -> None:
+        """Whoever reads as it writes may send more at once than may wait for it."""
+        async with raw_member(server) as eager:
+            eager.say(text, times=300)
+            eager.half_close()
+            while not eager.is_ended:
+                before = eager.bytes_received
+                await eager.read()
+                if eager.bytes_received > before:
+                    eager.grant(eager.bytes_received - before)
+            assert eager.trailers["grpc-status"] == "0"
+            assert eager.offsets == list(range(1, 301))
+
+    async def test_that_half_close_in_a_busy_room(self, server: ChatServer) -> None:
+        """A session ends once it has its own; what others go on to say is not waited for."""
+        async with raw_member(server) as slow:
+            for _ in range(5):
+                await server.rooms.publish("lobby", "bot", "x" * 15 * KIB)
+            slow.say("mine")
+            slow.half_close()
+            await until(lambda: server.rooms.statistics().messages_published == 6)
+            room = node_of(server).hub._rooms["lobby"]
+            await until(lambda: not room.members)
+            for _ in range(20):
+                await server.rooms.publish("lobby", "bot", "x" * 15 * KIB)
+            while not slow.is_ended:
+                before = slow.bytes_received
+                await slow.read()
+                if slow.bytes_received > before:
+                    slow.grant(slow.bytes_received - before)
+            assert slow.offsets == [1, 2, 3, 4, 5, 6]
+            assert slow.messages[-1].message == "mine"
+            assert slow.trailers["grpc-status"] == "0"
+
+    async def test_that_half_close_and_do_not_read(self, impatient: ChatServer) -> None:
+        """A session that waits for its own messages to be read does not wait for ever."""
+        async with raw_member(impatient) as member:
+            member.say("x" * KIB, times=100)
+            member.half_close()
+            await member.read_until(lambda: member.is_ended)
+            assert_resumable(member, "nothing was read for 0.3 s; come back and resume")
+
+
+async def test_many_of_them(server: ChatServer, channel: Channel) -> None:
+    """Ten who do not read cost the others no message, and are all told where they were."""
+    async with joined(channel) as reader, AsyncExitStack() as stack:
+        stalled = [await stack.enter_async_context(raw_member(server)) for _ in range(10)]
+        for offset in range(1, 201):
+            await server.rooms.publish("lobby", "bot", "x" * KIB)
+            assert [message.offset for message in await reader.hear()] == [offset]
+        for member in stalled:
+            await member.read_until(lambda member=member: member.is_ended)
+            assert_resumable(member)
