@@ -36,6 +36,7 @@ class EventQueue:
         self._events: deque[Event] = deque()
         self._characters = 0
         self._is_full = False
+        self._is_discarding = False
         self._is_ended = False
         self._error: Exception | None = None
         self._taker: asyncio.Future[None] | None = None
@@ -49,6 +50,8 @@ class EventQueue:
         return self._is_full
 
     def put(self, *events: Event) -> None:
+        if self._is_discarding:
+            return
         for event in events:
             self._events.append(event)
             self._characters += _size(event)
@@ -64,7 +67,7 @@ class EventQueue:
             raise UsageError("another task waits for an event of this client already")
         while not self._events:
             if self._error is not None:
-                raise self._error
+                raise self._error.with_traceback(None)  # or it would grow with each raise
             if self._is_ended:
                 return None
             self._taker = asyncio.get_running_loop().create_future()
@@ -85,10 +88,10 @@ class EventQueue:
         self._error = error
         self._wake()
 
-    def clear(self) -> None:
-        """Gives up what is here."""
+    def discard(self) -> None:
+        """Gives up what is here, and all that is put from now on."""
+        self._is_discarding = True
         self._events.clear()
-        self._characters = 0
         self._is_full = False
 
     def _fills(self, part: float) -> bool:

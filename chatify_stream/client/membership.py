@@ -107,7 +107,7 @@ class Membership:
         """
         self._is_leaving = True
         self._is_behind = False
-        self.events.clear()
+        self.events.discard()
         self._wake_reader()
         self.sender.close()
         await self.sender.settled()
@@ -158,7 +158,7 @@ class Membership:
                 Status.UNAVAILABLE, f"there is no token for the call: {error!r}"
             ) from error
         if not isinstance(token, str):
-            raise UsageError(f"a token is a text, not {token!r}")
+            raise UsageError(f"a token is a str, not {type(token).__name__}")
         return token
 
     async def _join(self) -> RoomConnection:
@@ -216,13 +216,13 @@ class Membership:
             except LeftBehindError:
                 pass  # and at once to the next
             except CallError as error:
-                if self._is_leaving and not self.sender.is_waiting:
-                    return  # there is nothing to come back for
                 delay = self._reconnection.delay(
                     error, 0 if joined_at is None else clock() - joined_at
                 )
                 if delay is None:
                     raise
+                if self._is_leaving and not self.sender.is_waiting:
+                    return  # there is nothing to come back for
                 log.debug("room %r: back in %.3g s: %s", self._request.room, delay, error)
                 if self._keeps_up():
                     self.events.put(Reconnecting(self._reconnection.attempt, delay, error))
@@ -259,10 +259,9 @@ class Membership:
             raise LeftBehindError
 
     def _keeps_up(self) -> bool:
-        """The program gets what comes now; otherwise it is behind, or leaves."""
-        if self.events.is_full and not self._is_leaving:
-            self._is_behind = True
-        return not (self._is_behind or self._is_leaving)
+        """The program gets what comes now; otherwise it is behind."""
+        self._is_behind = self._is_behind or self.events.is_full
+        return not self._is_behind
 
     @property
     def _is_drained(self) -> bool:

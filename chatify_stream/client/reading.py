@@ -90,8 +90,8 @@ class Reading:
         position = Position(after.epoch, reply.offset)
         if self._seen is not None and position.offset <= after.offset:
             return ()
-        self._seen = position
         message = read_message(reply, after.epoch, user)
+        self._seen = position
         if position.offset <= after.offset + 1:
             return (message,)
         expected = Position(after.epoch, after.offset + 1)

@@ -95,7 +95,9 @@ class RoomChat(ChatClient):
         except ValueError as error:
             raise UsageError(str(error)) from None
         if token is not None and not callable(token):
-            raise UsageError(f"token= is a function that gives a token, not {token!r}")
+            raise UsageError(
+                f"token= is a function that gives a token, not a {type(token).__name__}"
+            )
         if user is None and token is None:
             user = f"guest-{secrets.token_hex(4)}"
         _check_number("history", history, 0)
@@ -226,11 +228,13 @@ class RoomChat(ChatClient):
     async def cancel(self) -> None:
         """Ends it now: what waits, or is called later, gets `ClosedError`. May be called again."""
         self._is_closed = True
-        if self._membership is not None:
-            await self._membership.close()
-        if self._own_channel is not None:
-            self._own_channel.close()
-            await self._own_channel.wait_closed()
+        try:
+            if self._membership is not None:
+                await self._membership.close()
+        finally:
+            if self._own_channel is not None:
+                self._own_channel.close()
+                await self._own_channel.wait_closed()
 
     async def history(self, limit: int = 100) -> list[Message]:
         """The newest messages of the room, at most so many, the oldest of them first.

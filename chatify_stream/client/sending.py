@@ -25,7 +25,7 @@ class Sender:
     def __init__(self, on_send: Callable[[], None], outgoing: Outgoing | None = None) -> None:
         """`on_send` is called when there is one more message to be acknowledged."""
         self._on_send = on_send
-        self._outgoing = outgoing or Outgoing()
+        self._outgoing = Outgoing() if outgoing is None else outgoing
         self._answers: dict[str, asyncio.Future[Position | Exception]] = {}
         self._sends = 0
         self._entering = asyncio.Lock()
@@ -46,7 +46,7 @@ class Sender:
         Raises `RefusedError`; what `end` was given; and `ClosedError` after `close`.
         """
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(None)
         if self._is_closed:
             raise ClosedError("the sending side was closed by half_close()")
         self._sends += 1
@@ -68,7 +68,7 @@ class Sender:
 
     def _enter(self, message_id: str, text: str) -> asyncio.Future[Position | Exception]:
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(None)
         if message_id in self._answers:
             raise UsageError(
                 f"a message with the id {message_id!r} waits for its acknowledgement already"
@@ -89,7 +89,7 @@ class Sender:
             self._outgoing.remove(message_id)
             self._room.set()
         if isinstance(result, Exception):
-            raise result
+            raise result.with_traceback(None)  # others raise it, too
         return result
 
     def close(self) -> None:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
 from chatify_stream import ChatServer
+
+from ..footprint import descriptors
+from .scripted_room import until
 
 
 @pytest.fixture
@@ -17,3 +21,12 @@ async def server() -> AsyncIterator[ChatServer]:
 @pytest.fixture
 def target(server: ChatServer) -> str:
     return f"127.0.0.1:{server.port}"
+
+
+@pytest.fixture
+async def leaves_nothing() -> AsyncIterator[None]:
+    """No task and no descriptor is left of what a test, and the fixtures after this, have made."""
+    files = descriptors()
+    yield
+    await until(lambda: asyncio.all_tasks() == {asyncio.current_task()}, "no task is left")
+    await until(lambda: descriptors() == files, "no descriptor is left")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ...chat import check_name
 from ...position import Position
 
-__all__ = ["EVENTS", "JoinRequest", "read_join", "wants_room"]
+__all__ = ["EVENTS", "JoinRequest", "read_join", "text_metadata", "wants_room"]
 
 ROOM, USER, RESUME, HISTORY, EVENT_NAMES = (
     "chat-room",
@@ -59,6 +59,11 @@ def read_join(metadata: Mapping[str, str | bytes]) -> JoinRequest:
     history = 0 if history_text is None else _number(HISTORY, history_text)
     events = _events(_text(metadata, EVENT_NAMES) or "")
     return JoinRequest(room, user, resume, history, PRESENCE in events, USERS in events)
+
+
+def text_metadata(key: str, text: str) -> dict[str, str | bytes]:
+    """A text as metadata: under its key, or under its twin where it is not ASCII."""
+    return {key: text} if text.isascii() else {f"{key}-bin": text.encode()}
 
 
 def _text(metadata: Mapping[str, str | bytes], key: str) -> str | None:

@@ -44,7 +44,7 @@ from ...wire import ServerStream, StreamTerminatedError
 from ..session import peer_of
 from .endings import EndedError, ending_of
 from .hooks import RoomJoin, RoomLeave, RoomMessage
-from .joining import JoinRequest, read_join
+from .joining import JoinRequest, read_join, text_metadata
 from .node import Node
 
 __all__ = ["RoomSession"]
@@ -170,6 +170,7 @@ class RoomSession:
         await self._stream.send_initial_metadata(
             metadata={
                 "chat-session": self.session_id,
+                **text_metadata("chat-user", self.user),
                 "chat-epoch": newest.epoch,
                 "chat-offset": str(newest.offset),
                 "chat-recovered": "true" if recovered else "false",
@@ -231,11 +232,11 @@ class RoomSession:
         yield requests[first:]
 
     async def _publish(self, member: Member, room: Room, requests: Sequence[_Request]) -> None:
-        drafts = [
-            draft
-            for text, message_id in requests
-            if (draft := await self._draft(member, text, message_id)) is not None
-        ]
+        now_ms = self._node.now_ms()
+        if self._node.hooks.check_messages:
+            checked = [await self._checked(member, *each) for each in requests]
+            requests = [each for each in checked if each is not None]
+        drafts = [Draft(self.user, text, message_id, now_ms) for text, message_id in requests]
         if not drafts:
             return
         conflict: Ending | None = None
@@ -253,17 +254,14 @@ class RoomSession:
         if conflict is not None:
             raise EndedError(conflict)
 
-    async def _draft(self, member: Member, text: str, message_id: str) -> Draft | None:
-        """What is to be published; None when it was refused, of which the client is told."""
-        now_ms, hooks = self._node.now_ms(), self._node.hooks
-        if hooks.check_messages:
-            message = RoomMessage(self.room, self.user, self.session_id, text, message_id)
-            try:
-                text = await hooks.message(message)
-            except RefusedError as error:
-                member.deliver(Chunk(frame_refusal(message_id, error.reason), 1, 0))
-                return None
-        return Draft(self.user, text, message_id, now_ms)
+    async def _checked(self, member: Member, text: str, message_id: str) -> _Request | None:
+        """As the hook lets it pass; None when it was refused, of which the client is told."""
+        message = RoomMessage(self.room, self.user, self.session_id, text, message_id)
+        try:
+            return await self._node.hooks.message(message), message_id
+        except RefusedError as error:
+            member.deliver(Chunk(frame_refusal(message_id, error.reason), 1, 0))
+            return None
 
     def _send_again(self, member: Member, room: Room, draft: Draft, receipt: Receipt) -> None:
         """Sends a message that was published before, unless it is still on its way."""

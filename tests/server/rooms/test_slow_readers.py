@@ -263,6 +263,27 @@ class TestStalledConnection:
         assert reported == []
         assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
+    async def test_that_is_lost_as_it_ends(
+        self, server: ChatServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """So it is when the session had ended, and only a part of a message kept it."""
+        reported: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, it: reported.append(it))
+        async with raw_member(server, user="ada") as slow:
+            for size in (20, 50):
+                await server.rooms.publish("lobby", "bot", "x" * size * KIB)
+            await slow.read_until(lambda: slow.bytes_received == 65_535)
+            assert server.rooms.disconnect("ada") == 1
+            (session,) = node_of(server).sessions
+            await until(session._sending.done)
+            assert not session._half_sent.done()
+            slow._client.writer.transport.abort()
+            await until(lambda: server.open_calls == 0)
+        del session
+        held(Outbox)  # which collects what nobody has looked at
+        assert reported == []
+        assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
 
 class TestPublishers:
     async def test_that_do_not_read(self, impatient: ChatServer) -> None:

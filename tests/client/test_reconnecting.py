@@ -1,0 +1,145 @@
+"""Tests of client/reconnecting.py, on values."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatify_stream import Backoff, CallError, Status
+from chatify_stream.client.reconnecting import (
+    LONGEST_RETRY_AFTER,
+    ROOM_BACKOFF,
+    STEADY,
+    Reconnection,
+    may_pass,
+    says_come_back,
+)
+from chatify_stream.errors import call_error
+
+BACKOFF = Backoff(initial=1, factor=2, jitter=0.5, maximum=8)
+
+
+def ended(status: Status = Status.UNAVAILABLE, **metadata: str) -> CallError:
+    """How a session has ended: `reconnect="yes"` was said as `chat-reconnect`."""
+    keys = {"reconnect": "chat-reconnect", "retry_after_ms": "retry-after-ms"}
+    return call_error(status, "", metadata={keys[key]: value for key, value in metadata.items()})
+
+
+def reconnection(chance: float = 0.5, *, has_tokens: bool = False) -> Reconnection:
+    return Reconnection(BACKOFF, lambda: chance, has_tokens=has_tokens)
+
+
+class TestWhether:
+    @pytest.mark.parametrize(
+        ("status", "helps"),
+        [
+            (Status.CANCELLED, True),
+            (Status.UNKNOWN, True),
+            (Status.INVALID_ARGUMENT, False),
+            (Status.DEADLINE_EXCEEDED, True),
+            (Status.NOT_FOUND, False),
+            (Status.ALREADY_EXISTS, False),
+            (Status.PERMISSION_DENIED, False),
+            (Status.RESOURCE_EXHAUSTED, True),
+            (Status.FAILED_PRECONDITION, False),
+            (Status.ABORTED, True),
+            (Status.OUT_OF_RANGE, False),
+            (Status.UNIMPLEMENTED, False),
+            (Status.INTERNAL, True),
+            (Status.UNAVAILABLE, True),
+            (Status.DATA_LOSS, False),
+            (Status.UNAUTHENTICATED, False),
+        ],
+    )
+    def test_by_status(self, status: Status, helps: bool) -> None:
+        """Where nobody says whether coming back helps, the status does."""
+        assert may_pass(ended(status), has_tokens=True) is helps
+        assert may_pass(ended(status, reconnect="maybe"), has_tokens=True) is helps
+
+    @pytest.mark.parametrize("status", [s for s in Status if s is not Status.OK])
+    def test_by_the_server(self, status: Status) -> None:
+        """What the server says counts, whatever the status."""
+        assert may_pass(ended(status, reconnect="yes"), has_tokens=True) is True
+        assert may_pass(ended(status, reconnect="no"), has_tokens=True) is False
+
+    def test_without_tokens(self) -> None:
+        """Who has no other token need not come back where a token is wanted."""
+        error = ended(Status.UNAUTHENTICATED, reconnect="yes")
+        assert may_pass(error, has_tokens=False) is False
+
+    @pytest.mark.parametrize(("said", "means"), [("yes", True), ("no", False), ("Yes", None)])
+    def test_what_is_said(self, said: str, means: bool | None) -> None:
+        """The server says yes, no, or nothing that is known."""
+        assert says_come_back(ended(reconnect=said)) is means
+
+    def test_nothing_is_said(self) -> None:
+        """A lost connection says nothing."""
+        assert says_come_back(ended()) is None
+
+
+class TestWhen:
+    def test_longer_and_longer(self) -> None:
+        """Each attempt in a row is later than the one before, up to a limit."""
+        attempts = reconnection()
+        assert [attempts.delay(ended(), 0) for _ in range(6)] == [1, 2, 4, 8, 8, 8]
+        assert attempts.attempt == 6
+
+    @pytest.mark.parametrize(("chance", "delay"), [(0, 0.5), (0.5, 1), (1, 1.5)])
+    def test_chance(self, chance: float, delay: float) -> None:
+        """Chance makes it longer or shorter."""
+        assert reconnection(chance).delay(ended(), 0) == delay
+
+    def test_a_session_that_lasted(self) -> None:
+        """After a session that lasted, the next failure is the first again."""
+        attempts = reconnection()
+        for _ in range(5):
+            attempts.delay(ended(), 0)
+        assert attempts.delay(ended(), STEADY) == 1
+        assert attempts.attempt == 1
+
+    def test_a_session_that_did_not(self) -> None:
+        """A server that lets clients in and ends them at once is not stormed."""
+        attempts = reconnection()
+        assert [attempts.delay(ended(), STEADY * 0.99) for _ in range(3)] == [1, 2, 4]
+
+    def test_no_way_back(self) -> None:
+        """When coming back does not help there is no attempt."""
+        attempts = reconnection()
+        assert attempts.delay(ended(Status.PERMISSION_DENIED), 0) is None
+        assert attempts.attempt == 0
+
+    @pytest.mark.parametrize(
+        ("said", "delay"),
+        [
+            ("2500", 2.5),
+            ("10", 1),
+            ("", 1),
+            ("-5000", 1),
+            ("5 s", 1),
+            ("٣٠٠٠", 1),
+            ("9" * 16, 1),
+            ("9" * 15, LONGEST_RETRY_AFTER),
+        ],
+    )
+    def test_the_server_wants_time(self, said: str, delay: float) -> None:
+        """The server may ask for a longer time, within reason, and not for a shorter one."""
+        assert reconnection().delay(ended(retry_after_ms=said), 0) == delay
+
+    def test_a_token_has_expired(self) -> None:
+        """A session whose token has expired is followed at once by one with the next token."""
+        attempts = reconnection(has_tokens=True)
+        expired = ended(Status.UNAUTHENTICATED, reconnect="yes")
+        assert attempts.delay(expired, STEADY) == 0
+        assert [attempts.delay(expired, 0) for _ in range(3)] == [1, 2, 4]
+        assert attempts.delay(expired, STEADY) == 0
+
+    def test_a_token_has_expired_and_the_server_wants_time(self) -> None:
+        """That, too, is not before the server wants it."""
+        attempts = reconnection(has_tokens=True)
+        expired = ended(Status.UNAUTHENTICATED, reconnect="yes", retry_after_ms="300")
+        assert attempts.delay(expired, STEADY) == 0.3
+
+    def test_the_default(self) -> None:
+        """Without other numbers the first attempt is within half a second, and none after 23 s."""
+        soon, late = Reconnection(ROOM_BACKOFF, lambda: 1), Reconnection(ROOM_BACKOFF, lambda: 1)
+        assert soon.delay(ended(), 0) < 0.5
+        assert max(late.delay(ended(), 0) for _ in range(50)) < 23

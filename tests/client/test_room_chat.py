@@ -1,0 +1,530 @@
+"""Tests of client/room_chat.py, against our server."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from types import UnionType
+
+import pytest
+
+from chatify_stream import (
+    Channel,
+    ChatClient,
+    ChatServer,
+    ClosedError,
+    Position,
+    RefusedError,
+    RoomJoin,
+    RoomMessage,
+    RoomOptions,
+    Status,
+    StatusError,
+    UsageError,
+)
+from chatify_stream.client import (
+    Connected,
+    Event,
+    Gap,
+    Joined,
+    Left,
+    Message,
+    Reconnecting,
+    RoomChat,
+)
+from chatify_stream.client.event_queue import MOST_EVENTS
+
+from ..wire.peers import refusing
+from .scripted_room import PATIENCE, QUICKLY, until
+
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
+
+
+def client(server: ChatServer, user: str = "ada", **options: object) -> RoomChat:
+    options = {"room": "lobby", "user": user, "backoff": QUICKLY, **options}
+    return ChatClient(f"127.0.0.1:{server.port}", **options)
+
+
+@asynccontextmanager
+async def serving(**options: object) -> AsyncIterator[ChatServer]:
+    async with ChatServer(rooms=RoomOptions(**options)) as server:
+        await server.start("127.0.0.1", 0)
+        yield server
+
+
+async def messages(chat: RoomChat, count: int) -> list[Message]:
+    """The next messages, with no gap between them."""
+    found: list[Message] = []
+    async with asyncio.timeout(PATIENCE):
+        while len(found) < count:
+            event = await chat.receive()
+            assert event is not None, "the chat has ended"
+            assert not isinstance(event, Gap)
+            if isinstance(event, Message):
+                found.append(event)
+    return found
+
+
+async def texts(chat: RoomChat, count: int) -> list[str]:
+    return [message.text for message in await messages(chat, count)]
+
+
+async def next_event(chat: RoomChat, kind: type[Event] | UnionType) -> Event:
+    async with asyncio.timeout(PATIENCE):
+        async for event in chat:
+            if isinstance(event, kind):
+                return event
+    raise AssertionError("the chat has ended")
+
+
+class TestTalking:
+    async def test_two_of_them(self, server: ChatServer) -> None:
+        """What one says both get, in the same order, with all that belongs to it."""
+        async with client(server, "ada") as ada, client(server, "世界") as other:
+            first = await ada.send("hello")
+            second = await other.send("你好")
+            assert (first.offset, second.offset) == (1, 2)
+            assert first.epoch == second.epoch
+            for chat in (ada, other):
+                one, two = await messages(chat, 2)
+                assert (one.sender, one.text, one.position) == ("ada", "hello", first)
+                assert (two.sender, two.text, two.position) == ("世界", "你好", second)
+                assert (one.is_own, two.is_own) == (chat is ada, chat is other)
+                assert abs(one.sent_at - datetime.now(UTC)) < timedelta(minutes=5)
+                assert one.id != two.id
+                assert chat.position == second
+
+    async def test_the_common_loop(self, server: ChatServer) -> None:
+        """Iterating gives messages, among what else happens."""
+        heard = []
+        async with client(server) as chat:
+            for text in ("one", "two", "three"):
+                await chat.send(text)
+            async for event in chat:
+                if isinstance(event, Message):
+                    heard.append(event.text)
+                    if event.text == "three":
+                        break
+        assert heard == ["one", "two", "three"]
+
+    async def test_sends_at_once(self, server: ChatServer) -> None:
+        """Sends of one program get their places in the order in which they were made."""
+        async with client(server) as chat:
+            sent = [str(number) for number in range(2000)]
+            positions = await asyncio.gather(*map(chat.send, sent))
+            assert [position.offset for position in positions] == list(range(1, 2001))
+            assert await texts(chat, 2000) == sent
+
+    async def test_whoever_only_sends(self, server: ChatServer) -> None:
+        """A program that takes no events sends as much as it wants; later it gets everything."""
+        async with client(server) as chat:
+            for number in range(3 * MOST_EVENTS):
+                await chat.send(str(number))
+                assert len(chat._membership.events) <= MOST_EVENTS
+            assert await texts(chat, 3 * MOST_EVENTS) == [
+                str(number) for number in range(3 * MOST_EVENTS)
+            ]
+
+    async def test_answering_while_reading(self, server: ChatServer) -> None:
+        """A program that sends within its loop does not stand still, however much comes."""
+        async with client(server, "bot") as bot, client(server) as chat:
+            sending = asyncio.gather(*(chat.send(str(number)) for number in range(2000)))
+            answered = 0
+            async for event in bot:
+                if isinstance(event, Message) and event.sender == "ada":
+                    assert event.text == str(answered)
+                    answered += 1
+                    if answered % 10 == 0:
+                        await bot.send("ten more")
+                    if answered == 2000:
+                        break
+            await sending
+
+    async def test_a_guest(self, server: ChatServer) -> None:
+        """Without a name it is a guest, whose name it knows."""
+        target = f"127.0.0.1:{server.port}"
+        async with ChatClient(target, room="lobby") as one, ChatClient(target, room="lobby") as two:
+            assert one.user != two.user
+            await one.send("hi")
+            (message,) = await messages(two, 1)
+            assert (message.sender, message.is_own) == (one.user, False)
+            (message,) = await messages(one, 1)
+            assert message.is_own
+
+    async def test_several_rooms(self, server: ChatServer) -> None:
+        """Who is in several rooms may share a channel, which stays open."""
+        async with Channel("127.0.0.1", server.port) as channel:
+            async with (
+                ChatClient(channel, room="one", user="ada") as one,
+                ChatClient(channel, room="two", user="ada") as two,
+            ):
+                await one.send("in one")
+                await two.send("in two")
+                assert await texts(one, 1) == ["in one"]
+                assert await texts(two, 1) == ["in two"]
+                assert (one.room, two.room) == ("one", "two")
+                assert one.session_id != two.session_id
+            assert not channel.is_closed
+        assert server.statistics().connections_opened == 1
+
+    async def test_several_servers(self, server: ChatServer) -> None:
+        """Of several targets the first that works is taken."""
+        with refusing() as dead:
+            target = [dead, f"dns:///127.0.0.1:{server.port}"]
+            async with ChatClient(target, room="lobby", user="ada") as chat:
+                await chat.send("hi")
+
+    async def test_presence(self, server: ChatServer) -> None:
+        """Joins and leaves of others are told to those who want them."""
+        async with client(server, "ada", presence=True) as ada, client(server, "bob") as bob:
+            assert await next_event(ada, Joined) == Joined("bob")
+            async with client(server, "grace"):
+                assert await next_event(ada, Joined) == Joined("grace")
+                async with client(server, "grace"), client(server, "ada"):
+                    pass
+            assert await next_event(ada, Joined | Left) == Left("grace")
+            await bob.send("hi")
+            assert isinstance(await next_event(bob, Message | Joined | Left), Message)
+
+
+class TestHistory:
+    async def test_asking(self, server: ChatServer) -> None:
+        """The newest messages can be asked for at any time."""
+        async with client(server) as chat:
+            assert await chat.history() == []
+            sent = [await chat.send(str(number)) for number in range(5)]
+            newest = await chat.history(3)
+            assert [message.text for message in newest] == ["2", "3", "4"]
+            assert [message.position for message in newest] == sent[2:]
+            assert all(message.is_own for message in newest)
+            assert await messages(chat, 5) == await chat.history()
+
+    async def test_with_a_full_queue(self, server: ChatServer) -> None:
+        """Asking does not depend on what was not taken."""
+        async with client(server) as chat, client(server, "grace") as grace:
+            await asyncio.gather(*(grace.send("x" * 1000) for _ in range(2 * MOST_EVENTS)))
+            await until(lambda: chat._membership.events.is_full, "the queue is full")
+            assert len(await chat.history(7)) == 7
+            assert await chat.users() == ["ada", "grace"]
+
+    async def test_beginning_with_it(self, server: ChatServer) -> None:
+        """A client may begin with the newest messages, of which it has seen none."""
+        async with client(server) as chat:
+            for number in range(5):
+                await chat.send(str(number))
+        async with client(server, history=2) as chat:
+            assert chat.position is None
+            assert await texts(chat, 2) == ["3", "4"]
+            await chat.send("5")
+            assert await texts(chat, 1) == ["5"]
+
+    @pytest.mark.parametrize("as_text", [False, True])
+    async def test_going_on(self, server: ChatServer, as_text: bool) -> None:
+        """A client goes on after the last message that an earlier one has taken."""
+        async with client(server) as chat, client(server, "grace") as grace:
+            for number in range(5):
+                await grace.send(str(number))
+            assert await texts(chat, 2) == ["0", "1"]
+            position = chat.position
+        assert position is not None
+        resume = str(position) if as_text else position
+        async with client(server, resume=resume) as chat:
+            assert chat.position == position
+            first = await chat.receive()
+            assert isinstance(first, Connected)
+            assert first.recovered is True
+            assert await texts(chat, 3) == ["2", "3", "4"]
+
+    async def test_who_is_there(self, server: ChatServer) -> None:
+        """Who is in the room can be asked, in the order of the names."""
+        async with client(server, "b"), client(server, "世界"), client(server, "a") as chat:
+            await until(lambda: server.rooms.statistics().sessions == 3, "all are there")
+            async with asyncio.timeout(PATIENCE):
+                while (users := await chat.users()) != ["a", "b", "世界"]:
+                    assert set(users) <= {"a", "b", "世界"}
+
+    @pytest.mark.parametrize("limit", [0, -1, 10**9, 1.5, "3", None, True])
+    async def test_limits(self, server: ChatServer, limit: object) -> None:
+        """The limit is a number of messages."""
+        async with client(server) as chat:
+            with pytest.raises(UsageError, match="limit= is a number from 1 to 999999999, not"):
+                await chat.history(limit)
+
+    async def test_refused(self) -> None:
+        """A call that the server refuses is told, and the chat goes on."""
+        calls = []
+
+        async def on_join(join: RoomJoin) -> None:
+            calls.append(join)
+            if len(calls) == 2:
+                raise RefusedError("once is enough")
+
+        async with serving(on_join=on_join) as server, client(server) as chat:
+            with pytest.raises(StatusError, match="once is enough"):
+                await chat.history()
+            await chat.send("hi")
+
+
+class TestRefusing:
+    async def test_a_message(self) -> None:
+        """A message that is not published is told to its sender, with the reason."""
+
+        async def on_message(message: RoomMessage) -> str | None:
+            if "spam" in message.text:
+                raise RefusedError("no advertising")
+            return message.text.upper()
+
+        async with serving(on_message=on_message) as server, client(server) as chat:
+            with pytest.raises(RefusedError, match="no advertising"):
+                await chat.send("spam")
+            await chat.send("hi")
+            assert await texts(chat, 1) == ["HI"]
+
+    async def test_a_user(self) -> None:
+        """A user who is not let in is told why."""
+
+        async def on_join(join: RoomJoin) -> None:
+            raise RefusedError("for the staff")
+
+        async with serving(on_join=on_join) as server:
+            with pytest.raises(StatusError, match="for the staff") as caught:
+                async with client(server):
+                    raise AssertionError("let in")
+            assert caught.value.status is Status.PERMISSION_DENIED
+
+    async def test_a_server_without_rooms(self) -> None:
+        """So is everybody by a server that has no rooms."""
+        async with ChatServer(rooms=None) as server:
+            await server.start("127.0.0.1", 0)
+            with pytest.raises(StatusError, match="rooms are turned off"):
+                async with client(server):
+                    raise AssertionError("let in")
+
+    async def test_a_repeated_id(self, server: ChatServer) -> None:
+        """An id that is sent again has the position that it had."""
+        async with client(server) as chat:
+            first = await chat.send("hi", id="1")
+            assert await chat.send("hi", id="1") == first
+            second = await chat.send("hi", id="2")
+            assert second.offset == first.offset + 1
+            assert [each.id for each in await messages(chat, 2)] == ["1", "2"]
+
+    async def test_too_large(self, server: ChatServer) -> None:
+        """A message that is too large is refused here, and the chat goes on."""
+        async with client(server) as chat:
+            with pytest.raises(UsageError, match="at most 65536 are taken in a room"):
+                await chat.send("x" * 65536)
+            with pytest.raises(UsageError, match="the message has"):
+                await chat.send("界" * 22_000)
+            await chat.send("x" * 65_400)
+
+    async def test_too_large_for_the_server(self) -> None:
+        """One that only the server finds too large ends the chat, with its words."""
+        async with serving(max_message_size=1000) as server, client(server) as chat:
+            with pytest.raises(StatusError, match=r"the message has .* at most 1000 are taken"):
+                await chat.send("x" * 1000)
+        async with serving(max_message_size=100_000) as server:
+            async with client(server, max_message_size=100_000) as chat:
+                await chat.send("x" * 90_000)
+
+
+class TestEnding:
+    async def test_half_closing(self, server: ChatServer) -> None:
+        """After a half-close come the client's own messages, and the end."""
+        async with client(server) as chat:
+            sends = [asyncio.create_task(chat.send(str(number))) for number in range(100)]
+            await asyncio.sleep(0)
+            await chat.half_close()
+            assert all(send.done() for send in sends)
+            with pytest.raises(ClosedError, match="half_close"):
+                await chat.send("late")
+            heard = [event.text async for event in chat if isinstance(event, Message)]
+            assert heard == [str(number) for number in range(100)]
+            assert await chat.receive() is None
+
+    async def test_leaving_with_sends(self, server: ChatServer) -> None:
+        """Leaving waits for the sends of other tasks."""
+        async with client(server) as chat:
+            sends = [asyncio.create_task(chat.send(str(number))) for number in range(3000)]
+            await asyncio.sleep(0)
+        assert [(await send).offset for send in sends] == list(range(1, 3001))
+
+    async def test_sent_away(self, server: ChatServer) -> None:
+        """An operator may send a user away, for good."""
+        async with client(server) as chat:
+            await chat.send("hi")
+            assert server.rooms.disconnect("ada", reason="be nice") == 1
+            with pytest.raises(StatusError, match="disconnected: be nice"):
+                async for _ in chat:
+                    pass
+            with pytest.raises(StatusError, match="be nice"):
+                await chat.send("but")
+
+    async def test_sent_back(self, server: ChatServer) -> None:
+        """An operator may ask a user to come back, who misses nothing."""
+        async with client(server) as chat:
+            await chat.send("one")
+            session_id = chat.session_id
+            server.rooms.disconnect("ada", reconnect=True)
+            await server.rooms.publish("lobby", "grace", "two")
+            await chat.send("three")
+            assert await texts(chat, 3) == ["one", "two", "three"]
+            assert chat.session_id != session_id
+
+    async def test_too_slow(self) -> None:
+        """A program that is too slow for the server's outbox loses its session, and no message."""
+        async with serving(max_outbox=100_000) as server, client(server) as chat:
+            sent = [f"{number:03} " + "x" * 50_000 for number in range(300)]
+            for text in sent:
+                await server.rooms.publish("lobby", "grace", text)
+                await asyncio.sleep(0)
+            assert await texts(chat, 300) == sent
+            assert server.rooms.statistics().sessions_ended["slow_reader"] == 1
+
+    async def test_cancelling_from_elsewhere(self, server: ChatServer) -> None:
+        """Whoever waits, when the client is cancelled, is told."""
+        async with client(server) as chat:
+            waiting = asyncio.create_task(chat.receive())
+            await waiting  # for the session
+            waiting = asyncio.create_task(chat.receive())
+            await asyncio.sleep(0)
+            await chat.cancel()
+            with pytest.raises(ClosedError, match="the client is closed"):
+                await waiting
+
+
+class TestCancelling:
+    @pytest.mark.parametrize("seed", range(3))
+    async def test_receives(self, server: ChatServer, seed: int) -> None:
+        """Receives that are cancelled, at any moment, lose nothing."""
+        chance = random.Random(seed)
+        heard: list[str] = []
+        async with client(server) as chat, client(server, "grace") as grace:
+            sending = asyncio.gather(*(grace.send(str(number)) for number in range(500)))
+            while len(heard) < 500:
+                receiving = asyncio.create_task(chat.receive())
+                for _ in range(chance.randrange(4)):
+                    await asyncio.sleep(0)
+                receiving.cancel()
+                (event,) = await asyncio.gather(receiving, return_exceptions=True)
+                if isinstance(event, Message):
+                    heard.append(event.text)
+            await sending
+        assert heard == [str(number) for number in range(500)]
+
+    @pytest.mark.parametrize("seed", range(3))
+    async def test_sends(self, server: ChatServer, seed: int) -> None:
+        """Sends that are cancelled, at any moment, are published once or not, and harm no other."""
+        chance = random.Random(seed)
+        loop = asyncio.get_running_loop()
+        async with client(server) as chat:
+            sends = {text: asyncio.create_task(chat.send(text)) for text in map(str, range(1500))}
+            for send in chance.sample(list(sends.values()), 500):
+                loop.call_later(chance.random() / 20, send.cancel)
+            await asyncio.wait(sends.values())
+            await chat.send("the end")
+            log = [message.text for message in await chat.history(10_000)]
+        assert len(log) == len(set(log))
+        for text, send in sends.items():
+            if not send.cancelled():
+                assert log[(await send).offset - 1] == text
+
+
+class TestMisuse:
+    @pytest.mark.parametrize(
+        ("options", "reason"),
+        [
+            ({"room": ""}, "the room name is empty"),
+            ({"user": "a\tb"}, "control character"),
+            ({"target": "http://chat"}, "is not an address"),
+            ({"target": []}, "the list of addresses is empty"),
+            ({"history": -1}, "history= is a number from 0 to 999999999, not -1"),
+            ({"history": "3"}, "history= is a number"),
+            ({"history": 3, "resume": "e/5"}, "pass history= or resume=, not both"),
+            ({"resume": "5"}, "'5' is no position"),
+            ({"token": "secret"}, "token= is a function that gives a token"),
+            ({"metadata": {"chat-user": "bob"}}, "has options for it"),
+        ],
+    )
+    def test_options(self, options: dict[str, object], reason: str) -> None:
+        """Options that make no sense are refused when the client is made."""
+        with pytest.raises(UsageError, match=reason):
+            ChatClient(**{"room": "lobby", "user": "ada", **options})
+
+    def test_secrets_are_not_told(self) -> None:
+        """A token that is passed in the wrong way is not in the error."""
+        with pytest.raises(UsageError) as caught:
+            ChatClient(room="lobby", token="s3cret")
+        assert "s3cret" not in str(caught.value)
+
+    async def test_metadata_that_cannot_be_sent(self, server: ChatServer) -> None:
+        """Metadata that cannot be sent is refused on entering."""
+        with pytest.raises(UsageError):
+            async with client(server, metadata={"a b": "c"}):
+                raise AssertionError("let in")
+
+    @pytest.mark.parametrize(
+        ("text", "message_id", "reason"),
+        [
+            (5, None, "a message is a str, not int"),
+            (b"hi", None, "a message is a str, not bytes"),
+            ("hi", 5, "the id of a message is a str, not int"),
+            ("hi", "x" * 129, "has 129 characters; at most 128"),
+            ("hi", "\udcff", "the id of the message is not valid Unicode"),
+            ("\udcff", None, "the message is not valid Unicode"),
+        ],
+    )
+    async def test_messages(
+        self, server: ChatServer, text: object, message_id: object, reason: str
+    ) -> None:
+        """What is no message is refused, and the chat goes on."""
+        async with client(server) as chat:
+            with pytest.raises(UsageError, match=reason):
+                await chat.send(text, id=message_id)
+            await chat.send("hi")
+
+    async def test_outside_of_async_with(self) -> None:
+        """A client that was not entered says what to do, and what it knows already."""
+        chat = ChatClient("127.0.0.1:1", room="lobby", user="ada", resume="e/5")
+        for attempt in (chat.send("hi"), chat.receive(), chat.history(), chat.half_close()):
+            with pytest.raises(UsageError, match="async with"):
+                await attempt
+        assert (chat.room, chat.user, chat.session_id) == ("lobby", "ada", None)
+        assert chat.position == Position("e", 5)
+
+    async def test_after_leaving(self, server: ChatServer) -> None:
+        """A client that was left can do nothing more, and cannot be entered again."""
+        async with client(server) as chat:
+            pass
+        for attempt in (chat.send("hi"), chat.receive(), chat.users()):
+            with pytest.raises(ClosedError, match="the client is closed"):
+                await attempt
+        with pytest.raises(UsageError, match="entered once"):
+            await chat.__aenter__()
+
+    async def test_two_readers(self, server: ChatServer) -> None:
+        """Two tasks cannot wait for events at once: the second is told."""
+        async with client(server) as chat:
+            assert isinstance(await chat.receive(), Connected)
+            first = asyncio.create_task(chat.receive())
+            await asyncio.sleep(0)
+            with pytest.raises(UsageError, match="another task"):
+                await chat.receive()
+            await chat.send("hi")
+            assert isinstance(await first, Message)
+
+    async def test_an_exception_in_the_program(self, server: ChatServer) -> None:
+        """An exception in the program goes on, and the session ends."""
+        with pytest.raises(KeyError):
+            async with client(server):
+                raise KeyError
+        await until(lambda: not server.rooms.statistics().sessions, "the session has ended")
+
+
+def test_events_can_be_kept() -> None:
+    """Events are values: equal when they say the same, and fit for sets."""
+    assert {Joined("a"), Joined("a"), Left("a")} == {Joined("a"), Left("a")}
+    assert Reconnecting(1, 0.5, OSError("x")) != Reconnecting(2, 0.5, OSError("x"))
