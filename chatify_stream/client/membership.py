@@ -245,8 +245,6 @@ class Membership:
         while True:
             if self.events.is_full:
                 await self._until(lambda: not self.events.is_full or self.sender.is_waiting)
-            if self._is_drained:
-                raise LeftBehindError
             reply = await connection.receive()
             if reply is None:
                 break

@@ -608,6 +608,27 @@ async def publish(call: RoomCall, first: int, last: int) -> None:
         await call.publish(offset)
 
 
+async def end_behind(call: RoomCall) -> None:
+    """Says more than fits before a message is acknowledged, and ends with the half-close."""
+    await call.greet(0)
+    await publish(call, 1, FULL)
+    request = await call.hear()
+    await publish(call, FULL + 1, FULL + 9)
+    await call.acknowledge(FULL + 10, request)
+    await call.half_closed()
+
+
+async def fall_behind(chat: RoomChat, taken: int) -> list[Event | None]:
+    """The other side of that; where something is taken, the end is waited for."""
+    connection = chat._membership._connection
+    await until(lambda: chat._membership.events.is_full, "the queue is full")
+    await chat.send("hi")
+    await chat.half_close()
+    told = await events(chat, taken)
+    await until(lambda: connection._is_ended or not taken, "the end has come")
+    return told
+
+
 class TestBounds:
     async def test_a_slow_program(self) -> None:
         """A program that takes its events slowly holds up its server, and gets each once."""
@@ -684,16 +705,9 @@ class TestBounds:
             told = await events(chat, 1 + FULL + 1 + 3)
             assert offsets(told) == list(range(1, FULL + 4))
 
-    async def test_behind_at_the_end(self) -> None:
+    @pytest.mark.parametrize("taken_before", [0, 600])
+    async def test_behind_at_the_end(self, taken_before: int) -> None:
         """After the end, too, what did not fit is asked for."""
-
-        async def first(call: RoomCall) -> None:
-            await call.greet(0)
-            await publish(call, 1, FULL)
-            request = await call.hear()
-            await publish(call, FULL + 1, FULL + 9)
-            await call.acknowledge(FULL + 10, request)
-            await call.half_closed()
 
         async def second(call: RoomCall) -> None:
             assert call.metadata["chat-resume"] == f"e/{FULL}"
@@ -701,11 +715,15 @@ class TestBounds:
             await publish(call, FULL + 1, FULL + 10)
             await call.half_closed()
 
-        async with scripted(first, second) as target, client(target) as chat:
-            await until(lambda: chat._membership.events.is_full, "the queue is full")
-            await chat.send("hi")
-            await chat.half_close()
-            assert offsets([event async for event in chat]) == list(range(1, FULL + 11))
+        async with scripted(end_behind, second) as target, client(target) as chat:
+            told = await fall_behind(chat, taken_before)
+            told += [event async for event in chat]
+            assert offsets(told) == list(range(1, FULL + 11))
+
+    async def test_leaving_behind_at_the_end(self) -> None:
+        """Who leaves then does not want it."""
+        async with scripted(end_behind) as target, client(target) as chat:
+            await fall_behind(chat, 600)
 
     async def test_behind_with_joins(self) -> None:
         """Joins that did not fit are not told; the program is told of the new session."""

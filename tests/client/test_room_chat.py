@@ -495,6 +495,13 @@ class TestMisuse:
         assert (chat.room, chat.user, chat.session_id) == ("lobby", "ada", None)
         assert chat.position == Position("e", 5)
 
+    async def test_cancelled_before_it_begins(self) -> None:
+        """A client that was cancelled cannot be entered."""
+        chat = ChatClient("127.0.0.1:1", room="lobby")
+        await chat.cancel()
+        with pytest.raises(UsageError, match="entered once"):
+            await chat.__aenter__()
+
     async def test_after_leaving(self, server: ChatServer) -> None:
         """A client that was left can do nothing more, and cannot be entered again."""
         async with client(server) as chat:

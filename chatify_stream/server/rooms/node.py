@@ -26,6 +26,9 @@ __all__ = ["Node", "OpenSession", "RoomStatistics"]
 
 log = logging.getLogger(__name__)
 
+PATIENCE = 1.0
+"""Seconds that closing waits for what follows the end of sessions."""
+
 
 class OpenSession(Protocol):
     """A session of a room, as whoever ends it sees it."""
@@ -126,10 +129,18 @@ class Node:
             loop.call_later(random.uniform(0, grace / 2), session.end, ending)  # noqa: S311
 
     async def close(self) -> None:
-        """Waits for what is under way, and closes the broker. All sessions have ended."""
+        """Waits for what is under way, and closes the broker. All sessions have ended.
+
+        What follows the end of a session, such as a hook, is given up after a second.
+        """
         self.is_draining = self.is_closed = True
-        while self._tasks:
-            await asyncio.wait(list(self._tasks))
+        if self._tasks:
+            _, late = await asyncio.wait(list(self._tasks), timeout=PATIENCE)
+            if late:
+                log.warning("the rooms close while %d sessions are not taken leave of", len(late))
+                for task in late:
+                    task.cancel()
+                await asyncio.wait(late, timeout=PATIENCE)
         await self.subscriptions.settle()
         await self.broker.close()
 

@@ -211,6 +211,7 @@ class RoomSession:
                 await self._publish(member, room, portion)
                 if len(portion) < len(requests):
                     room.flush()  # so that what it has not read of its own messages is known
+                    await asyncio.sleep(0)  # others may have read meanwhile
                 if member.backlog > quarter:
                     await self._until(member, lambda: member.backlog <= quarter)
         await self._until(member, lambda: room.offset >= member.own_offset)

@@ -72,7 +72,7 @@ class Subscriptions:
         return task
 
     async def _subscribe(self, room: Room) -> None:
-        if room.name not in self._subscribed:
+        if room.sessions and room.name not in self._subscribed:
             await self._broker.subscribe(room.name)
             self._subscribed.add(room.name)
 

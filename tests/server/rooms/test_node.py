@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from chatify_stream import BrokerError, RoomOptions
+from chatify_stream import BrokerError, ChatClient, ChatServer, RoomLeave, RoomOptions
 from chatify_stream.chat import Draft, Ending, Member
 from chatify_stream.server.rooms.node import Node
 
@@ -139,3 +139,23 @@ async def test_a_broker_that_cannot_be_opened(
     with pytest.raises(BrokerError, match="it is damaged"):
         await node.open()
     assert not node.is_open
+
+
+async def test_a_hook_that_hangs_does_not_hold_up_the_end() -> None:
+    """A server closes although `on_leave` hangs: the hook is cancelled."""
+    ended: list[str] = []
+
+    async def on_leave(leave: RoomLeave) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(leave.user)
+
+    options = RoomOptions(on_leave=on_leave, hook_timeout=3600)
+    async with asyncio.timeout(30):
+        async with ChatServer(rooms=options) as server:
+            await server.start("127.0.0.1", 0)
+            async with ChatClient(f"127.0.0.1:{server.port}", room="lobby", user="Ada"):
+                pass
+            await server.close()
+    assert ended == ["Ada"]

@@ -11,11 +11,15 @@ import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chatify_stream import CallError, Channel, ChatRsp, ChatServer, ClosedError, UsageError
-from chatify_stream.chat import Draft, Outcome, Receipt, Retention
+from chatify_stream.brokers import Broker, Subscriber
+from chatify_stream.brokers.sqlite import SQLiteBroker
+from chatify_stream.chat import Publication, Retention
 from chatify_stream.position import Position
 
 from .membership import Membership, channel_to, entering, node_of, room_server
@@ -28,22 +32,39 @@ SESSIONS = 12
 KEPT = 50
 
 
-class Truth(MoodyBroker):
-    """A moody broker, and what was published in it."""
+class Truth:
+    """A broker, and what it has told of."""
 
-    def __init__(self, chance: random.Random) -> None:
-        super().__init__(Retention(count=KEPT), chance=chance)
-        self.log: dict[Position, Draft] = {}
-        self._memory_publish = self.memory.publish
-        self.memory.publish = self._publish_and_note  # type: ignore[method-assign]
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.log: dict[Position, Publication] = {}
 
-    async def _publish_and_note(self, room: str, drafts: Sequence[Draft]) -> list[Receipt]:
-        receipts = await self._memory_publish(room, drafts)
-        for draft, receipt in zip(drafts, receipts, strict=True):
-            if receipt.outcome is Outcome.PUBLISHED:
-                assert receipt.position not in self.log
-                self.log[receipt.position] = draft
-        return receipts
+    async def open(self, subscriber: Subscriber) -> None:
+        await self.broker.open(Notes(subscriber, self.log))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.broker, name)
+
+
+class Notes:
+    """Notes what a subscriber is told."""
+
+    def __init__(self, subscriber: Subscriber, log: dict[Position, Publication]) -> None:
+        self._subscriber = subscriber
+        self._log = log
+        self._epoch = ""
+        self.presence_changed = subscriber.presence_changed
+
+    def begins_at(self, room: str, position: Position) -> None:
+        self._epoch = position.epoch
+        self._subscriber.begins_at(room, position)
+
+    def published(self, room: str, publications: Sequence[Publication]) -> None:
+        for publication in publications:
+            at = Position(self._epoch, publication.offset)
+            assert at not in self._log
+            self._log[at] = publication
+        self._subscriber.published(room, publications)
 
 
 class Listener:
@@ -192,7 +213,7 @@ class User:
             await asyncio.sleep(0)
 
 
-async def disturb(server: ChatServer, truth: Truth, chance: random.Random) -> None:
+async def disturb(server: ChatServer, broker: Broker, chance: random.Random) -> None:
     """Whatever else may happen to a server."""
     while True:
         for _ in range(chance.randrange(200)):
@@ -200,28 +221,35 @@ async def disturb(server: ChatServer, truth: Truth, chance: random.Random) -> No
         match chance.randrange(4):
             case 0:
                 server.rooms.disconnect(chance.choice(USERS), reconnect=chance.random() < 0.5)
-            case 1:
-                truth.failing = {chance.choice(["publish", "read", "subscribe", "enter", "users"])}
+            case 1 if isinstance(broker, MoodyBroker):
+                broker.failing = {chance.choice(["publish", "read", "subscribe", "enter", "users"])}
                 for _ in range(chance.randrange(20)):
                     await asyncio.sleep(0)
-                truth.failing = set()
-            case 2 if ROOM in truth.memory._logs and chance.random() < 0.3:
-                truth.lose_the_log(ROOM)
+                broker.failing = set()
+            case 2 if isinstance(broker, MoodyBroker) and chance.random() < 0.3:
+                if ROOM in broker.memory._logs:
+                    broker.lose_the_log(ROOM)
 
 
-@pytest.mark.parametrize("seed", range(6))
-async def test_everything_at_once(seed: int) -> None:
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("kind", ["moody", "sqlite"])
+async def test_everything_at_once(kind: str, seed: int, tmp_path: Path) -> None:
     """What sessions hear is the log, whole and in order, from where each of them began."""
     chance = random.Random(seed)
-    truth = Truth(chance)
+    if kind == "moody":
+        broker: Broker = MoodyBroker(Retention(count=KEPT), chance=chance)
+    else:
+        broker = SQLiteBroker(str(tmp_path / "chat.db"), Retention(count=KEPT))
+    truth = Truth(broker)
     async with room_server(broker=truth, max_outbox=8000) as server:
-        disturbing = asyncio.create_task(disturb(server, truth, chance))
+        disturbing = asyncio.create_task(disturb(server, broker, chance))
         users = [User(name, truth, chance.random()) for name in USERS * 3]
         async with channel_to(server) as channel, asyncio.timeout(60):
             await asyncio.gather(*(user.live(server, channel) for user in users))
         disturbing.cancel()
         await asyncio.wait([disturbing])
-        truth.failing = set()
+        if isinstance(broker, MoodyBroker):
+            broker.failing = set()
         ids = [(at.epoch, said.user, said.id) for at, said in truth.log.items() if said.id]
         assert len(set(ids)) == len(ids)
         assert any(user.heard for user in users)

@@ -148,6 +148,22 @@ class TestLeftAndJoinedAgain:
         gate.set()
         assert await rooms.nothing_is_left()
 
+    async def test_one_after_the_other_gives_up(self, rooms: Rooms) -> None:
+        """A room that was left before its turn came is not subscribed to for nobody."""
+        gate = rooms.broker.close_gate("subscribe")
+        for _ in range(3):
+            holding = asyncio.create_task(rooms.subscriptions.hold("lobby"))
+            await turns()
+            holding.cancel()
+            await asyncio.wait([holding])
+        gate.set()
+        assert await rooms.nothing_is_left()
+        room = await rooms.subscriptions.hold("lobby")
+        assert room.position is not None
+        assert await rooms.is_told(room)
+        rooms.subscriptions.release(room)
+        assert await rooms.nothing_is_left()
+
 
 class TestTrouble:
     async def test_a_broker_that_fails(self, rooms: Rooms) -> None:
