@@ -37,7 +37,9 @@ from .errors import (
     PeerProtocolError,
     RefusedError,
     StatusError,
+    TooLargeError,
     UnavailableError,
+    UncheckedError,
     UsageError,
 )
 from .messages.service.v1 import ChatReq, ChatRsp
@@ -98,7 +100,9 @@ __all__ = [
     "Session",
     "Status",
     "StatusError",
+    "TooLargeError",
     "UnavailableError",
+    "UncheckedError",
     "UsageError",
     "__version__",
     "frame_text",

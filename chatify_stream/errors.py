@@ -3,10 +3,12 @@
     ChatifyError
     ├── ConfigError                    the configuration is wrong: file, key, value, what is allowed
     ├── UsageError                     you misused it: an argument, or the order of the calls
-    │   └── ClosedError                it was closed on this side, or its call has ended
+    │   ├── ClosedError                it was closed on this side, or its call has ended
+    │   └── TooLargeError              a message has more bytes than rooms take
     ├── ListenError                    the server cannot listen on that address
     ├── BrokerError                    the storage of the rooms is away, full or damaged
     ├── RefusedError                   a message, or who sent it, is not let into a room
+    │   └── UncheckedError             nobody could say whether it is: a hook has failed
     └── CallError                      a call did not end OK: status, message, details, metadata
         ├── StatusError                the server, or a handler, answered with this status
         ├── CancelledCallError         the call was cancelled, on either side
@@ -45,7 +47,9 @@ __all__ = [
     "RefusedError",
     "Status",
     "StatusError",
+    "TooLargeError",
     "UnavailableError",
+    "UncheckedError",
     "UsageError",
     "call_error",
 ]
@@ -85,6 +89,10 @@ class UsageError(ChatifyError):
 
 class ClosedError(UsageError):
     """It was closed on this side, or its call has ended, so nothing more can be done with it."""
+
+
+class TooLargeError(UsageError):
+    """A message has more bytes than are taken in a room."""
 
 
 class ListenError(ChatifyError):
@@ -178,6 +186,10 @@ class RefusedError(ChatifyError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class UncheckedError(RefusedError):
+    """It could not be checked: a hook has failed, or took too long."""
 
 
 class CallError(ChatifyError, GRPCError):

@@ -27,7 +27,11 @@ PARENTS = {
     "ConfigError": "ChatifyError",
     "UsageError": "ChatifyError",
     "ClosedError": "UsageError",
+    "TooLargeError": "UsageError",
     "ListenError": "ChatifyError",
+    "BrokerError": "ChatifyError",
+    "RefusedError": "ChatifyError",
+    "UncheckedError": "RefusedError",
     "CallError": "ChatifyError",
     "StatusError": "CallError",
     "CancelledCallError": "CallError",
@@ -68,7 +72,7 @@ def test_drawing() -> None:
 def test_tree() -> None:
     """The classes are the tree, and all of them are exported."""
     assert real_parents(ChatifyError) == PARENTS
-    assert set(PARENTS) | {"ConfigProblem", "call_error"} == set(errors.__all__)
+    assert set(PARENTS) | {"ConfigProblem", "Status", "call_error"} == set(errors.__all__)
 
 
 @pytest.mark.parametrize("name", PARENTS)

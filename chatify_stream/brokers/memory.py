@@ -6,8 +6,10 @@ A room that keeps nothing, and that nobody is in, is forgotten; its next use beg
 from __future__ import annotations
 
 import time
+from base64 import urlsafe_b64encode
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 
 from ..chat import (
     Draft,
@@ -44,6 +46,8 @@ class MemoryBroker:
         self._rules = tuple(rules)
         self._clock = clock
         self._logs: dict[str, Log] = {}
+        self._epoch = new_epoch()
+        """What the epochs of rooms that begin now are made of, with the name of each."""
         self._presence = Presence()
         self._subscribed: set[str] = set()
         self._subscriber: Subscriber | None = None
@@ -120,8 +124,13 @@ class MemoryBroker:
         if log is None:
             self._sweep(self._now_ms())  # or those that are only read would stay
             retention = retention_of(room, self._retention, self._rules)
-            log = self._logs[room] = Log(new_epoch(), retention)
+            log = self._logs[room] = Log(self._epoch_of(room), retention)
         return log
+
+    def _epoch_of(self, room: str) -> str:
+        """The same each time, as long as nothing was said in a room, which may be forgotten."""
+        digest = blake2b(room.encode(), key=self._epoch.encode(), digest_size=9).digest()
+        return urlsafe_b64encode(digest).decode()
 
     def _open_subscriber(self) -> Subscriber:
         if self._subscriber is None:
@@ -135,6 +144,8 @@ class MemoryBroker:
         log = self._logs.get(room)
         if log is not None and log.is_empty and room not in self._subscribed:
             del self._logs[room]
+            if log.newest.offset:  # or its offsets would begin anew in the same epoch
+                self._epoch = new_epoch()
 
     def _sweep(self, now_ms: int) -> None:
         if now_ms - self._swept_ms >= SWEEP_MS:

@@ -10,7 +10,7 @@ import click
 from ..config import load, render_default, render_effective
 from ..errors import ConfigError
 from .exits import CommandError, reporting_errors
-from .options import load_settings, settings_options
+from .options import SERVE, load_settings, settings_options
 
 __all__ = ["config"]
 
@@ -21,7 +21,7 @@ def config() -> None:
 
 
 @config.command()
-@settings_options("server", "limits.max_message_size", "log")
+@settings_options(*SERVE)
 @reporting_errors
 def show(config_file: Path | None, **flags: Any) -> None:
     """Print the configuration in effect, and where each value came from.

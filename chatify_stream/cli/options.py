@@ -11,7 +11,18 @@ import click
 
 from ..config import CONFIG_VARIABLE, Loaded, Setting, all_settings, load
 
-__all__ = ["load_settings", "settings_options"]
+__all__ = ["SERVE", "load_settings", "settings_options"]
+
+SERVE = (
+    "server",
+    "limits.max_message_size",
+    "rooms.enabled",
+    "rooms.broker",
+    "rooms.service",
+    "rooms.port",
+    "log",
+)
+"""The sections and settings that have flags of `serve`."""
 
 PARAMETER_DOT = "__"
 """Stands in the names of parameters for the dot of `section.key`."""

@@ -19,7 +19,7 @@ from ..template import reply_template
 from ..wire import Limits, Rate
 from .exits import reporting_errors
 from .logs import configure_logging
-from .options import load_settings, settings_options
+from .options import SERVE, load_settings, settings_options
 from .stopping import serve_until_stopped
 
 __all__ = ["limits_of", "rooms_of", "serve"]
@@ -30,15 +30,7 @@ log = logging.getLogger(__name__)
 
 
 @click.command()
-@settings_options(
-    "server",
-    "limits.max_message_size",
-    "rooms.enabled",
-    "rooms.broker",
-    "rooms.service",
-    "rooms.port",
-    "log",
-)
+@settings_options(*SERVE)
 @reporting_errors
 def serve(config_file: Path | None, **flags: Any) -> None:
     """Run the chat server until Ctrl-C or SIGTERM.

@@ -138,12 +138,14 @@ class ServerStream(Stream[Any, Any]):
         if it is there and they are not compressed. It neither waits nor raises, and returns
         whether it has dealt with them all; if not, they are returned here.
         """
-        if self._unreadable is not None:
+        if self._unreadable is not None and not self._left:
             raise self._unreadable
         inbox = self._stream.inbox
         inbox.at_once = None if at_once is None else partial(self._deal, decode, at_once)
+        encoded: list[bytes] = []
         try:
-            encoded = await self._stream.recv_frames()
+            if not self._left:  # by a reader that was cancelled
+                encoded = await self._stream.recv_frames()
         finally:
             inbox.at_once = None
         if self._left:
@@ -254,6 +256,11 @@ class ServerStream(Stream[Any, Any]):
     def limit_messages(self, max_size: int) -> None:
         """Takes no message of more bytes on this call; the call ends RESOURCE_EXHAUSTED by one."""
         self._stream.inbox.limit(max_size)
+
+    @property
+    def is_half_closed(self) -> bool:
+        """The client sends nothing more, and all that it has sent was taken."""
+        return self._stream.remote_ended and not self._stream.inbox.bytes_waiting
 
     def abort(self, error: CallError) -> None:
         """Ends the call: whatever its handler waits for raises `error`, which ends it so."""

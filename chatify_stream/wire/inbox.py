@@ -52,6 +52,8 @@ class Inbox:
         self.at_once: Callable[[], bool] | None = None
         """Takes messages and deals with them; False when its reader has to be woken."""
         self._is_deferred = False
+        self._is_asked_for = False
+        """`at_once` has taken messages, and asks for its reader."""
         self._max_size = max_size
         self.encoding = IDENTITY
         """The peer's `grpc-encoding`; to be set before messages are taken, not before they come."""
@@ -135,11 +137,10 @@ class Inbox:
 
         None, too, when `at_once` has taken them and asked for its reader.
         """
+        self._is_asked_for = False
         while not self._messages:
-            if not await self._arrival():
+            if self._is_asked_for or not await self._arrival():
                 return []
-            if self.at_once is not None and not self._messages:
-                return []  # they were taken, and not dealt with
         if self.has_compressed:
             return self._inflate_batch(most)
         return self.batch_nowait(most)
@@ -219,8 +220,10 @@ class Inbox:
         self._is_deferred = False
         if self._waiter is None or self._waiter.done():
             return False
-        if self.at_once is not None and self.at_once() and not self._messages:
-            return True
+        if self.at_once is not None:
+            if self.at_once() and not self._messages:
+                return True
+            self._is_asked_for = True
         self._waiter.set_result(None)
         return False
 

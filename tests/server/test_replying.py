@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from chatify_stream import CallError, ChatClient, Status
+from chatify_stream import CallError, ChatClient, Limits, Status
 
 from .talking import client, serving
 
@@ -110,6 +110,19 @@ async def test_a_message_that_is_none() -> None:
                 await chat.receive()
     assert caught.value.status is Status.INTERNAL
     assert replies.asked == ["=first", "=1"]
+
+
+async def test_a_message_that_is_too_large() -> None:
+    """A refusal that comes while the handler waits ends the call with that status."""
+    async with serving(limits=Limits(max_message_size=100)) as server:
+        for _ in range(20):
+            chat = client(server)
+            with pytest.raises(CallError, match="at most 100 are taken") as caught:
+                async with chat:
+                    assert await talk_once(chat, "first") == "Hello first"
+                    await chat.send("x" * 101)
+                    await chat.receive()
+            assert caught.value.status is Status.RESOURCE_EXHAUSTED
 
 
 async def test_no_task_is_woken() -> None:

@@ -219,6 +219,28 @@ class TestAtOnce:
         assert not arrivals.pop()()
         assert await reader == [b"one"]
 
+    async def test_a_message_that_is_refused(self) -> None:
+        """A reader that has left word is told of a refusal, and not of an end."""
+        inbox, arrivals = self.waiting(lambda box: pytest.fail("there is nothing to deal with"))
+        reader = asyncio.create_task(inbox.batch(10))
+        await asyncio.sleep(0)
+        inbox.add(framed(b"x" * (LIMIT + 1)), LIMIT + 6)
+        assert arrivals == []
+        with pytest.raises(StatusError):
+            await reader
+
+    async def test_a_refusal_behind_what_was_left(self) -> None:
+        """What was not dealt with comes first, and then the refusal."""
+        inbox, arrivals = self.waiting(lambda box: not box.batch_nowait(10))
+        reader = asyncio.create_task(inbox.batch(10))
+        await asyncio.sleep(0)
+        inbox.add(framed(b"one"), 8)
+        assert not arrivals.pop()()
+        inbox.add(framed(b"x" * (LIMIT + 1)), LIMIT + 6)
+        assert await reader == []  # it looks at what was left to it
+        with pytest.raises(StatusError):
+            await inbox.batch(10)
+
     async def test_nobody_waits(self) -> None:
         """Messages that nobody waits for are kept for who comes."""
         inbox, arrivals = self.waiting(lambda box: pytest.fail("nobody has waited"))

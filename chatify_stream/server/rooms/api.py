@@ -6,18 +6,14 @@ from collections.abc import Callable
 
 from ...brokers import RoomPage
 from ...chat import Draft, EndingReason, LogPage, Outcome, Receipt, check_id, check_name
-from ...errors import ClosedError, RefusedError, UsageError
+from ...errors import ClosedError, RefusedError, TooLargeError, UsageError
 from ...position import LARGEST_OFFSET, Position
 from .node import Node, RoomStatistics
 
-__all__ = ["LONGEST_REASON", "Rooms", "TooLargeError"]
+__all__ = ["LONGEST_REASON", "Rooms"]
 
 LONGEST_REASON = 256
 """Characters; it goes into trailers, for which clients have little room."""
-
-
-class TooLargeError(UsageError):
-    """The text has more bytes than rooms take."""
 
 
 class Rooms:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import asyncio
 
 from ...chat import Ending, EndingReason
-from ...errors import BrokerError, CancelledCallError, RefusedError, Status, StatusError
+from ...errors import (
+    BrokerError,
+    CancelledCallError,
+    RefusedError,
+    Status,
+    StatusError,
+    UncheckedError,
+)
 from ...wire import StreamTerminatedError
-from .hooks import UncheckedError
 
 __all__ = ["EndedError", "ending_of"]
 

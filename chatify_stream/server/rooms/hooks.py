@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ...errors import CallError, RefusedError
+from ...errors import CallError, RefusedError, UncheckedError
 from ..session import Peer
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "RoomJoin",
     "RoomLeave",
     "RoomMessage",
-    "UncheckedError",
 ]
 
 log = logging.getLogger(__name__)
@@ -71,10 +70,6 @@ MessageHook = Callable[[RoomMessage], Awaitable[str | None]]
 
 LeaveHook = Callable[[RoomLeave], Awaitable[None]]
 """Told when a session has left."""
-
-
-class UncheckedError(RefusedError):
-    """A hook has failed, or took too long."""
 
 
 class Hooks:

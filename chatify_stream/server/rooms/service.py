@@ -18,12 +18,13 @@ from ...errors import (
     ClosedError,
     Status,
     StatusError,
+    TooLargeError,
     UnavailableError,
     UsageError,
 )
 from ...messages.chatify.rooms import v1
 from ...position import LARGEST_OFFSET, Position
-from .api import Rooms, TooLargeError
+from .api import Rooms
 
 __all__ = ["ROOMS_SERVICE", "RoomsService"]
 

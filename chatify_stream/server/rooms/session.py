@@ -144,7 +144,8 @@ class RoomSession:
         try:
             await self._begin(member, room, join)
             await self._catch_up(member, room)
-            await self._node.broker.enter(self.room, self.user, self.session_id)
+            if not self._stream.is_half_closed:  # it came to look, and has gone already
+                await self._node.broker.enter(self.room, self.user, self.session_id)
             await self._publish_all(member, room)
         finally:
             room.flush()

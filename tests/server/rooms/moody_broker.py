@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from chatify_stream import BrokerError
 from chatify_stream.brokers import MemoryBroker, RoomPage, Subscriber
 from chatify_stream.chat import Draft, LogPage, Publication, Receipt, Retention
-from chatify_stream.position import Position
+from chatify_stream.position import Position, new_epoch
 
 __all__ = ["SECRET", "MoodyBroker"]
 
@@ -104,6 +104,7 @@ class MoodyBroker:
     def lose_the_log(self, room: str) -> None:
         """It begins anew, with another epoch."""
         del self.memory._logs[room]
+        self.memory._epoch = new_epoch()
         subscriber = self.memory._subscriber
         assert subscriber is not None
         subscriber.begins_at(room, self.memory._log(room).newest)

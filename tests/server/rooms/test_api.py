@@ -8,8 +8,9 @@ import pytest
 
 from chatify_stream import ChatServer, ClosedError, RefusedError, RoomOptions, UsageError
 from chatify_stream.chat import Outcome, Retention
+from chatify_stream.errors import TooLargeError
 from chatify_stream.server.rooms import Rooms
-from chatify_stream.server.rooms.api import LONGEST_REASON, TooLargeError
+from chatify_stream.server.rooms.api import LONGEST_REASON
 
 from .membership import room_server
 

@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from chatify_stream import RefusedError, Status, StatusError
+from chatify_stream.errors import UncheckedError
 from chatify_stream.server.rooms.hooks import (
     Hooks,
     RoomJoin,
     RoomLeave,
     RoomMessage,
-    UncheckedError,
 )
 from chatify_stream.server.session import Peer
 
