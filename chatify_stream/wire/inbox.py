@@ -139,7 +139,9 @@ class Inbox:
         """
         self._is_asked_for = False
         while not self._messages:
-            if self._is_asked_for or not await self._arrival():
+            if not await self._arrival():
+                return []
+            if self._is_asked_for:  # also when more has come since: what was taken comes first
                 return []
         if self.has_compressed:
             return self._inflate_batch(most)
@@ -221,9 +223,10 @@ class Inbox:
         if self._waiter is None or self._waiter.done():
             return False
         if self.at_once is not None:
-            if self.at_once() and not self._messages:
+            is_dealt_with = self.at_once()
+            if is_dealt_with and not self._messages:
                 return True
-            self._is_asked_for = True
+            self._is_asked_for = not is_dealt_with
         self._waiter.set_result(None)
         return False
 

@@ -158,6 +158,26 @@ async def test_a_client_that_does_not_read() -> None:
         await sending
 
 
+@pytest.mark.parametrize("size", [0, 15, 1000, 20_000])
+async def test_a_flood(size: int) -> None:
+    """Of requests that come faster than they are answered, each is answered once, in order."""
+    count, text = 200_000 // (size + 50), "x" * size
+    async with serving() as server, client(server) as chat:
+
+        async def send() -> None:
+            for number in range(count):
+                await chat.send(f"{number} {text}")
+            await chat.half_close()
+
+        sending = asyncio.create_task(send())
+        expected = 0
+        async for reply in chat:
+            assert reply.message == f"Hello {expected} {text}"
+            expected += 1
+        await sending
+    assert expected == count
+
+
 async def talk_once(chat: ChatClient, text: str) -> str:
     await chat.send(text)
     reply = await chat.receive()

@@ -199,7 +199,7 @@ class TestAtOnce:
         assert await reader == []
 
     async def test_what_is_not(self) -> None:
-        """The reader is woken, with nothing when all was taken, with the rest when not."""
+        """The reader is woken to look at what was taken; what was not taken comes behind it."""
         for at_most, rest in ((10, []), (1, [b"two"])):
             inbox, arrivals = self.waiting(lambda box, most=at_most: not box.batch_nowait(most))
             reader = asyncio.create_task(inbox.batch(10))
@@ -207,7 +207,19 @@ class TestAtOnce:
             data = framed(b"one") + framed(b"two")
             inbox.add(data, len(data))
             assert not arrivals.pop()()
-            assert await reader == rest
+            assert await reader == []
+            inbox.eof()
+            assert await inbox.batch(10) == rest
+
+    async def test_more_than_was_dealt_with(self) -> None:
+        """When what was taken is dealt with, the reader gets what was not taken."""
+        inbox, arrivals = self.waiting(lambda box: bool(box.batch_nowait(1)))
+        reader = asyncio.create_task(inbox.batch(10))
+        await asyncio.sleep(0)
+        data = framed(b"one") + framed(b"two")
+        inbox.add(data, len(data))
+        assert not arrivals.pop()()
+        assert await reader == [b"two"]
 
     async def test_an_end_in_the_same_read(self) -> None:
         """A reader is woken for the end of the stream, and takes what came before it."""
@@ -218,6 +230,17 @@ class TestAtOnce:
         inbox.eof()
         assert not arrivals.pop()()
         assert await reader == [b"one"]
+
+    async def test_more_behind_what_was_left(self) -> None:
+        """What comes before the reader has run waits behind what was left to it."""
+        inbox, arrivals = self.waiting(lambda box: not box.batch_nowait(10))
+        reader = asyncio.create_task(inbox.batch(10))
+        await asyncio.sleep(0)
+        inbox.add(framed(b"one"), 8)
+        assert not arrivals.pop()()
+        inbox.add(framed(b"two"), 8)
+        assert await reader == []  # it looks at what was left to it
+        assert await inbox.batch(10) == [b"two"]
 
     async def test_a_message_that_is_refused(self) -> None:
         """A reader that has left word is told of a refusal, and not of an end."""
