@@ -106,9 +106,15 @@ def frame_refusal(message_id: str, reason: str) -> bytes:
 
 def decode_name(data: bytes) -> str:
     """The name of a ChatReq. Raises `ValueError` for what is no such message."""
-    # Most messages are one short text and nothing else.
-    if len(data) > 1 and data[0] == FIRST_TEXT and data[1] == len(data) - 2 < 0x80:
-        return data[2:].decode()
+    # Most messages are one text and nothing else, whose length takes a byte or two.
+    size = len(data)
+    if size > 2 and data[0] == FIRST_TEXT:
+        low = data[1]
+        if low < 0x80:
+            if low == size - 2:
+                return data[2:].decode()
+        elif data[2] < 0x80 and (low & 0x7F | data[2] << 7) == size - 3:
+            return data[3:].decode()
     return decode_request(data)[0]
 
 

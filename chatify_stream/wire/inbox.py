@@ -26,6 +26,9 @@ from .compression import IDENTITY, PREFIX, inflate
 __all__ = ["Inbox"]
 
 
+MOST_AT_ONCE = 32 * 1024
+"""Bytes of messages that are dealt with at once: the answers to more would not leave at once."""
+
 _NONE: deque[bytes] = deque()
 """No messages: an empty deque of its own would take 760 bytes of each stream."""
 
@@ -222,7 +225,7 @@ class Inbox:
         self._is_deferred = False
         if self._waiter is None or self._waiter.done():
             return False
-        if self.at_once is not None:
+        if self.at_once is not None and self._waiting <= MOST_AT_ONCE:
             is_dealt_with = self.at_once()
             if is_dealt_with and not self._messages:
                 return True
