@@ -15,7 +15,6 @@ from ..chat import (
     Draft,
     Log,
     LogPage,
-    Presence,
     Receipt,
     Retention,
     RetentionRule,
@@ -23,7 +22,8 @@ from ..chat import (
 )
 from ..errors import BrokerError
 from ..position import Position, new_epoch
-from .base import RoomInfo, RoomPage, Subscriber
+from .base import RoomPage, Subscriber
+from .single import SingleServerBroker
 
 __all__ = ["MemoryBroker"]
 
@@ -31,7 +31,7 @@ SWEEP_MS = 60_000
 """Milliseconds between two looks for rooms that keep nothing any more."""
 
 
-class MemoryBroker:
+class MemoryBroker(SingleServerBroker):
     """A `Broker`. What is bounded is each room, by its retention, and not how many there are."""
 
     def __init__(
@@ -42,15 +42,13 @@ class MemoryBroker:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`rules` are for rooms of certain names; `clock` gives seconds since 1970."""
+        super().__init__(clock)
         self._retention = retention or Retention()
         self._rules = tuple(rules)
-        self._clock = clock
         self._logs: dict[str, Log] = {}
         self._epoch = new_epoch()
         """What the epochs of rooms that begin now are made of, with the name of each."""
-        self._presence = Presence()
         self._subscribed: set[str] = set()
-        self._subscriber: Subscriber | None = None
         self._swept_ms = 0
 
     async def open(self, subscriber: Subscriber) -> None:
@@ -91,19 +89,6 @@ class MemoryBroker:
         self._subscribed.discard(room)
         self._forget_if_empty(room)
 
-    async def enter(self, room: str, user: str, session_id: str) -> None:
-        subscriber = self._open_subscriber()
-        if self._presence.enter(room, user, session_id):
-            subscriber.presence_changed(room, user, True)
-
-    async def leave(self, room: str, user: str, session_id: str) -> None:
-        if self._presence.leave(room, user, session_id) and self._subscriber is not None:
-            self._subscriber.presence_changed(room, user, False)
-
-    async def users(self, room: str) -> list[str]:
-        self._open_subscriber()
-        return self._presence.users(room)
-
     async def rooms(self, *, prefix: str = "", after: str = "", limit: int) -> RoomPage:
         self._open_subscriber()
         now_ms = self._now_ms()
@@ -114,10 +99,9 @@ class MemoryBroker:
         names = names[bisect_right(names, after) :]
         return RoomPage([self._info(name) for name in names[:limit]], len(names) > limit)
 
-    def _info(self, name: str) -> RoomInfo:
-        log = self._logs.get(name)
-        newest = Position("", 0) if log is None else log.newest
-        return RoomInfo(name, newest, self._presence.count(name))
+    def _newest(self, room: str) -> Position:
+        log = self._logs.get(room)
+        return Position("", 0) if log is None else log.newest
 
     def _log(self, room: str) -> Log:
         log = self._logs.get(room)
@@ -132,13 +116,8 @@ class MemoryBroker:
         digest = blake2b(room.encode(), key=self._epoch.encode(), digest_size=9).digest()
         return urlsafe_b64encode(digest).decode()
 
-    def _open_subscriber(self) -> Subscriber:
-        if self._subscriber is None:
-            raise BrokerError("memory://", "it is not open")
-        return self._subscriber
-
-    def _now_ms(self) -> int:
-        return int(self._clock() * 1000)
+    def _refusal(self, reason: str) -> BrokerError:
+        return BrokerError("memory://", reason)
 
     def _forget_if_empty(self, room: str) -> None:
         log = self._logs.get(room)

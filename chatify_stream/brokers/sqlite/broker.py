@@ -1,7 +1,4 @@
-"""The broker, in the event loop: it asks two threads, one that writes and one that reads.
-
-Who is in the rooms is known in memory alone: there is one server, and its sessions end with it.
-"""
+"""The broker, in the event loop: it asks two threads, one that writes and one that reads."""
 
 from __future__ import annotations
 
@@ -12,9 +9,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import nsmallest
 
-from ...chat import Draft, LogPage, Presence, Receipt, Retention, RetentionRule
+from ...chat import Draft, LogPage, Receipt, Retention, RetentionRule
+from ...errors import BrokerError
 from ...position import Position
-from ..base import RoomInfo, RoomPage, Subscriber
+from ..base import RoomPage, Subscriber
+from ..single import SingleServerBroker
 from .batch import Batch
 from .pages import read_page
 from .reader import Reader
@@ -30,7 +29,7 @@ READ_TOGETHER = 8
 """Pages that are read before the first of them is answered."""
 
 
-class SQLiteBroker:
+class SQLiteBroker(SingleServerBroker):
     """A `Broker` whose logs, epochs and ids are in one file, of one server at a time.
 
     What was acknowledged survives the end of the process, and of the machine as far as its disk
@@ -48,12 +47,10 @@ class SQLiteBroker:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`rules` are for rooms of certain names; `clock` gives seconds since 1970."""
+        super().__init__(clock)
         url = f"sqlite:///{os.fspath(path)}"
         file = os.path.realpath(path)
         retention = retention or Retention()
-        self._clock = clock
-        self._presence = Presence()
-        self._subscriber: Subscriber | None = None
         self._writing = Writer(url, file, retention, rules, self._now_ms)
         self._writer: Worker[Batch] = Worker("sqlite writer", self._writing, LARGEST_BATCH)
         reading = Reader(url, file)
@@ -112,19 +109,6 @@ class SQLiteBroker:
         if self._subscriber is not None:
             await self._writer.ask(partial(Batch.unsubscribe, name=room))
 
-    async def enter(self, room: str, user: str, session_id: str) -> None:
-        subscriber = self._open_subscriber()
-        if self._presence.enter(room, user, session_id):
-            subscriber.presence_changed(room, user, True)
-
-    async def leave(self, room: str, user: str, session_id: str) -> None:
-        if self._presence.leave(room, user, session_id) and self._subscriber is not None:
-            self._subscriber.presence_changed(room, user, False)
-
-    async def users(self, room: str) -> list[str]:
-        self._open_subscriber()
-        return self._presence.users(room)
-
     async def rooms(self, *, prefix: str = "", after: str = "", limit: int) -> RoomPage:
         self._open_subscriber()
         known, now_ms, present = self._writing.catalog.rooms, self._now_ms(), self._presence.rooms()
@@ -138,15 +122,9 @@ class SQLiteBroker:
         names = await self._reader.ask(find)
         return RoomPage([self._info(name) for name in names[:limit]], len(names) > limit)
 
-    def _info(self, name: str) -> RoomInfo:
-        room = self._writing.catalog.rooms.get(name)
-        newest = Position("", 0) if room is None else room.newest
-        return RoomInfo(name, newest, self._presence.count(name))
+    def _newest(self, room: str) -> Position:
+        found = self._writing.catalog.rooms.get(room)
+        return Position("", 0) if found is None else found.newest
 
-    def _open_subscriber(self) -> Subscriber:
-        if self._subscriber is None:
-            raise self._writing.refusal("it is not open")
-        return self._subscriber
-
-    def _now_ms(self) -> int:
-        return int(self._clock() * 1000)
+    def _refusal(self, reason: str) -> BrokerError:
+        return self._writing.refusal(reason)

@@ -1,0 +1,58 @@
+"""What the brokers of one server have in common: who is in the rooms, and who is told of it.
+
+That is known in memory alone: there is one server, and its sessions end with it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from ..chat import Presence
+from ..errors import BrokerError
+from ..position import Position
+from .base import RoomInfo, Subscriber
+
+__all__ = ["SingleServerBroker"]
+
+
+class SingleServerBroker(ABC):
+    """The presence of a `Broker`; what keeps the logs is a subclass."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock` gives seconds since 1970."""
+        self._clock = clock
+        self._presence = Presence()
+        self._subscriber: Subscriber | None = None
+
+    async def enter(self, room: str, user: str, session_id: str) -> None:
+        subscriber = self._open_subscriber()
+        if self._presence.enter(room, user, session_id):
+            subscriber.presence_changed(room, user, True)
+
+    async def leave(self, room: str, user: str, session_id: str) -> None:
+        if self._presence.leave(room, user, session_id) and self._subscriber is not None:
+            self._subscriber.presence_changed(room, user, False)
+
+    async def users(self, room: str) -> list[str]:
+        self._open_subscriber()
+        return self._presence.users(room)
+
+    @abstractmethod
+    def _refusal(self, reason: str) -> BrokerError:
+        """The error that names this broker."""
+
+    @abstractmethod
+    def _newest(self, room: str) -> Position:
+        """Of the newest message of a room; without an epoch for one that is not known."""
+
+    def _info(self, room: str) -> RoomInfo:
+        return RoomInfo(room, self._newest(room), self._presence.count(room))
+
+    def _open_subscriber(self) -> Subscriber:
+        if self._subscriber is None:
+            raise self._refusal("it is not open")
+        return self._subscriber
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
