@@ -18,7 +18,6 @@ __all__ = [
     "decode_reply",
     "decode_request",
     "encode_request",
-    "encode_text",
     "frame_presence",
     "frame_publication",
     "frame_refusal",
@@ -30,11 +29,6 @@ FIRST_TEXT, SECOND_TEXT = 0x0A, 0x12
 
 MESSAGE, SENDER, ID = 0x0A, 0x12, 0x1A
 """The tags of the texts of ChatRsp."""
-
-
-def encode_text(text: str) -> bytes:
-    """The message whose field 1 is `text`. Raises `UnicodeEncodeError`."""
-    return _text_field(FIRST_TEXT, text)
 
 
 def encode_request(name: str, message_id: str) -> bytes:

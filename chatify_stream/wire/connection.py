@@ -190,7 +190,8 @@ class WireConnection(Connection):
     def end_of_read(self) -> None:
         """Deals with what has arrived."""
         if self.arrivals:
-            arrivals, self.arrivals[:] = list(self.arrivals), ()
+            arrivals = self.arrivals.copy()
+            self.arrivals.clear()
             is_done = [deal() for deal in arrivals]
             if all(is_done):
                 self.outbound.flush_read()

@@ -15,7 +15,6 @@ from chatify_stream.codec import (
     decode_reply,
     decode_request,
     encode_request,
-    encode_text,
     frame_presence,
     frame_publication,
     frame_refusal,
@@ -143,7 +142,7 @@ def test_decoding(data: bytes) -> None:
 @example("", "id")
 def test_encoding(text: str, message_id: str) -> None:
     """A request is encoded to the same bytes, and comes back."""
-    assert encode_text(text) == REQUEST(name=text).SerializeToString()
+    assert encode_request(text, "") == REQUEST(name=text).SerializeToString()
     data = encode_request(text, message_id)
     assert data == REQUEST(name=text, id=message_id).SerializeToString()
     assert decode_request(data) == (text, message_id)
@@ -220,7 +219,7 @@ class TestChatCodec:
 @given(st.text())
 def test_frame_text(text: str) -> None:
     """A text is framed as its message is, whatever its length."""
-    assert frame_text(text) == frame(encode_text(text))
+    assert frame_text(text) == frame(encode_request(text, ""))
 
 
 @pytest.mark.parametrize("text", [b"Ada", None, 5])
@@ -233,4 +232,4 @@ def test_frame_what_is_no_text(text: object) -> None:
 @pytest.mark.parametrize("size", [0, 1, 126, 127, 128, 129, 16383, 16384])
 def test_frame_text_at_the_bounds(size: int) -> None:
     """Where the length takes another byte, too."""
-    assert frame_text("x" * size) == frame(encode_text("x" * size))
+    assert frame_text("x" * size) == frame(encode_request("x" * size, ""))
