@@ -308,7 +308,6 @@ class TestLooks:
             with shown as eve:
                 eve.wait_for("ada: hi 你")
             ada.type(CTRL_D)
-            ada.type(CTRL_C)
             assert ada.wait() == 0
 
     def test_resize(self, server: ServerProcess) -> None:

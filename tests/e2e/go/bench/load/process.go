@@ -9,9 +9,6 @@ import (
 	"time"
 )
 
-// clockTick is what Linux counts the time of processes in, on every architecture (USER_HZ).
-const clockTick = 10 * time.Millisecond
-
 // settling is the time that a server gets to do what it puts off, before its memory is measured.
 const settling = 200 * time.Millisecond
 
@@ -36,16 +33,19 @@ func (p process) memory() int {
 	return 0
 }
 
-// cpuTime is what the process has used since its start, in user and system mode.
+// cpuTime is what the threads of the process have used so far, to the nanosecond. (stat would count
+// it in steps of 10 ms.)
 func (p process) cpuTime() time.Duration {
 	if p.pid == 0 {
 		return 0
 	}
-	stat := p.read("stat")
-	// The name of the program, in parentheses, may hold anything. utime and stime are the 12th
-	// and 13th fields after it.
-	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
-	return time.Duration(p.number(fields[11])+p.number(fields[12])) * clockTick
+	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", p.pid))
+	total := 0
+	for _, thread := range threads {
+		used, _, _ := strings.Cut(p.read("task/"+thread.Name()+"/schedstat"), " ")
+		total += p.number(used)
+	}
+	return time.Duration(total)
 }
 
 func (p process) read(file string) string {
