@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import gc
 import logging
 from pathlib import Path
@@ -12,17 +11,16 @@ from typing import Any
 import click
 
 from ..address import Address
-from ..chat import Retention, RetentionRule
-from ..config import LimitSettings, RoomSettings, Settings
-from ..server import ChatServer, RoomOptions
+from ..config import Settings
+from ..server import ChatServer
 from ..template import reply_template
-from ..wire import Limits, Rate
+from .assembly import limits_of, rooms_of
 from .exits import reporting_errors
 from .logs import configure_logging
 from .options import SERVE, load_settings, settings_options
 from .stopping import serve_until_stopped
 
-__all__ = ["limits_of", "rooms_of", "serve"]
+__all__ = ["serve"]
 
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
@@ -41,34 +39,6 @@ def serve(config_file: Path | None, **flags: Any) -> None:
     settings = load_settings(config_file, flags).settings
     configure_logging(settings.log)
     asyncio.run(_serve(settings))
-
-
-def limits_of(settings: LimitSettings) -> Limits:
-    """The settings as the server takes them: the names are the same, rates have a class there."""
-    values: dict[str, Any] = {
-        name: Rate(*value) if isinstance(value, tuple) else value
-        for name, value in dataclasses.asdict(settings).items()
-    }
-    return Limits(**values)
-
-
-def rooms_of(settings: RoomSettings) -> RoomOptions | None:
-    """The settings as the server takes them; None when rooms are turned off."""
-    if not settings.enabled:
-        return None
-    return RoomOptions(
-        broker=settings.broker,
-        retention=Retention(settings.retention_count, settings.retention_age),
-        retention_rules=[
-            RetentionRule(pattern, Retention(count, age))
-            for pattern, count, age in settings.retention
-        ],
-        max_message_size=settings.max_message_size,
-        max_outbox=settings.max_outbox,
-        service=settings.service,
-        service_host=settings.host,
-        service_port=settings.port,
-    )
 
 
 def _collect_garbage_less_often() -> None:

@@ -18,10 +18,12 @@ from ..wire import (
     MethodHandler,
     Page,
     Server,
+    ServerObserver,
     ServerStatistics,
 )
 from .chat_service import CHAT_PATHS, ChatService, Handler
 from .health import HealthService, ServingStatus
+from .interceptors import Interceptor, intercepted
 from .replying import Reply, replying
 from .rooms import ROOMS_SERVICE, Node, RoomOptions, Rooms, RoomsService
 
@@ -59,6 +61,9 @@ class ChatServer:
 
     `limits` are what one client may cost, such as `Limits(max_message_size=65536)`.
 
+    `interceptors` stand around the handlers of all calls, the first one outermost. `observers` are
+    told of connections and calls.
+
     `rooms` are for calls with the metadata `chat-room`, which `reply` and `handler` never see:
     `RoomOptions(broker="sqlite:///chat.db")` keeps what is said in them, by default it is gone
     with the server; None turns them off. `server.rooms` publishes and reads in them.
@@ -75,6 +80,8 @@ class ChatServer:
         descriptor_sets: Sequence[bytes] = (),
         limits: Limits | None = None,
         rooms: RoomOptions | None = _DEFAULT_ROOMS,
+        interceptors: Sequence[Interceptor] = (),
+        observers: Sequence[ServerObserver] = (),
     ) -> None:
         if reply is not None and handler is not None:
             raise UsageError("pass reply= or handler=, not both")
@@ -88,6 +95,8 @@ class ChatServer:
         self._server: Server | None = None
         self._rooms_server: Server | None = None
         self._limits = limits
+        self._interceptors = tuple(interceptors)
+        self._observers = tuple(observers)
         self._reflection = reflection
         self._descriptor_sets = tuple(descriptor_sets)
         self.health = HealthService()
@@ -166,11 +175,13 @@ class ChatServer:
             self.health.set_status(ROOMS_SERVICE, ServingStatus.SERVING)
 
     def _make_server(self, methods: dict[str, MethodHandler], names: Sequence[str]) -> Server:
+        methods = methods | self._reflection_methods(names)
         return Server(
-            [_Methods(methods | self._reflection_methods(names))],
+            [_Methods(intercepted(methods, self._interceptors))],
             codec=ChatCodec(),
             limits=self._limits,
             pages={"/healthz": self._health_page},
+            observers=self._observers,
         )
 
     def _health_page(self) -> Page:

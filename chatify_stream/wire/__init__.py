@@ -23,6 +23,7 @@ from .connectivity import ChannelState
 from .grpclib_internals import MetadataLike
 from .limits import CHANNEL_LIMITS, MAX_MESSAGE_SIZE, Limits, Rate
 from .message_reading import decode_message
+from .observing import CallEnd, ServerObserver
 from .page import Page
 from .protobuf_fields import varint_bytes
 from .server import Server
@@ -34,6 +35,7 @@ __all__ = [
     "MAX_MESSAGE_SIZE",
     "Backoff",
     "Balancing",
+    "CallEnd",
     "Cardinality",
     "Channel",
     "ChannelState",
@@ -47,6 +49,7 @@ __all__ = [
     "ProtoCodec",
     "Rate",
     "Server",
+    "ServerObserver",
     "ServerStatistics",
     "ServerStream",
     "Status",

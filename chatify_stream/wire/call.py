@@ -40,6 +40,7 @@ from .grpclib_internals import (
     encode_grpc_message,
     encode_metadata,
 )
+from .observing import Observers
 from .page import Page, Pages, find_page
 from .request import RefusalError, Request, read_request
 from .statistics import StreamStatistics
@@ -67,6 +68,9 @@ class ServerStream(Stream[Any, Any]):
 
     _stream: CallStream
 
+    identity: Any = None
+    """Who calls, as an interceptor has found; of no concern here."""
+
     def __init__(
         self, *args: Any, encoding: str = IDENTITY, accept_encoding: str = "", **kwargs: Any
     ) -> None:
@@ -79,6 +83,7 @@ class ServerStream(Stream[Any, Any]):
         """Trailing metadata, sent with the status that ends the call."""
         self.sent_status: Status | None = None
         """The status that the client was sent."""
+        self.sent_status_message: str | None = None
         self._unreadable: StatusError | None = None
         self._left: list[Any] = []
         """Messages that were not dealt with at once."""
@@ -304,6 +309,7 @@ class ServerStream(Stream[Any, Any]):
         metadata = dict(metadata or {})
         await super().send_trailing_metadata(metadata=self.trailers | metadata, **kwargs)
         self.sent_status = kwargs.get("status", Status.OK)
+        self.sent_status_message = kwargs.get("status_message")
 
     @property
     def is_ended(self) -> bool:
@@ -336,6 +342,7 @@ class Services:
     dispatch: DispatchServerEvents
     pages: Pages
     max_header_list_size: int
+    observers: Observers = field(default_factory=Observers)
     calls: set[asyncio.Task[None]] = field(default_factory=set)
     """The tasks of all open calls, on all connections."""
     ended: Counter[str] = field(default_factory=Counter)
@@ -440,13 +447,18 @@ class Calls(AbstractHandler):
             encoding=request.encoding,
             accept_encoding=request.accept_encoding,
         )
-        outcome = await self._run(stream, h2_stream, method, request)
-        if not stream.is_ended:
-            try:
-                await _end(stream, outcome)
-            except H2ProtocolError as error:
-                log.debug("%s: the peer has left: %s", request.method, error)
-        services.ended[RESET if stream.sent_status is None else stream.sent_status.name] += 1
+        stream.metadata = request.metadata
+        ends = services.observers.call_started(stream) if services.observers else ()
+        try:
+            outcome = await self._run(stream, h2_stream, method, request)
+            if not stream.is_ended:
+                try:
+                    await _end(stream, outcome)
+                except H2ProtocolError as error:
+                    log.debug("%s: the peer has left: %s", request.method, error)
+            services.ended[RESET if stream.sent_status is None else stream.sent_status.name] += 1
+        finally:
+            Observers.call_ended(ends, stream.sent_status, stream.sent_status_message)
 
     async def _run(
         self, stream: ServerStream, h2_stream: H2Stream, method: MethodHandler, request: Request

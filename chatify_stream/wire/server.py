@@ -8,7 +8,7 @@ import os
 import socket
 import ssl as ssl_module
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
@@ -22,6 +22,7 @@ from .connection import DEFAULT_CONFIG, h2_config
 from .connections import LAST_WORDS, Connections
 from .grpclib_internals import CodecBase, Configuration, StatusDetailsCodecBase
 from .limits import Limits
+from .observing import Observers, ServerObserver
 from .page import Pages
 from .protocol import READ_SIZE, WireProtocol
 from .statistics import ConnectionStatistics, ServerStatistics, Totals
@@ -50,10 +51,13 @@ class Server(grpclib.server.Server):
         config: Configuration | None = None,
         limits: Limits | None = None,
         pages: Pages | None = None,
+        observers: Sequence[ServerObserver] = (),
     ) -> None:
         """`limits`: what one peer may cost; None for the defaults.
 
         `pages`: by path, what a plain GET over HTTP/2 is answered with.
+
+        `observers`: are told of connections and calls.
         """
         super().__init__(
             handlers,
@@ -70,6 +74,7 @@ class Server(grpclib.server.Server):
             self.__dispatch__,
             pages or {},
             self._limits.max_header_list_size,
+            Observers(observers),
         )
         self._connections = Connections(
             self._limits.max_connections, self._limits.max_connections_per_address
@@ -252,10 +257,16 @@ class Server(grpclib.server.Server):
 
     def _connection_opened(self, connection: WireProtocol, address: str | None) -> bool:
         # It may have been in the backlog when the server stopped listening.
-        return self._accepting and self._connections.add(connection, address)
+        if self._accepting and self._connections.add(connection, address):
+            self._services.observers.connection_opened(address)
+            return True
+        self._services.observers.connection_refused(address)
+        return False
 
     def _connection_closed(self, connection: WireProtocol) -> None:
         self._connections.discard(connection)
-        self._closed.add(connection.statistics())
+        statistics = connection.statistics()
+        self._closed.add(statistics)
         if connection.ended_by is not None:
             self._ended[connection.ended_by] += 1
+        self._services.observers.connection_closed(statistics, connection.ended_by)

@@ -26,7 +26,7 @@ from chatify_stream import (
     StatusError,
     UnavailableError,
 )
-from chatify_stream.cli.serve import limits_of, rooms_of
+from chatify_stream.cli.assembly import limits_of, rooms_of
 from chatify_stream.config import LimitSettings, RoomSettings, Setting, all_settings, kinds
 from chatify_stream.messages.grpc.health.v1 import (
     HealthCheckRequest,
