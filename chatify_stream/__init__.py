@@ -7,12 +7,22 @@
 from __future__ import annotations
 
 from ._version import __version__
+from .auth import (
+    Authenticator,
+    CertificateAuthenticator,
+    Credentials,
+    Grants,
+    Identity,
+    JwtAuthenticator,
+    unauthenticated,
+)
 from .chat import Retention, RetentionRule
 from .client import (
     Backoff,
     Channel,
     ChannelState,
     ChatClient,
+    ClientTLS,
     Connected,
     DirectChat,
     Event,
@@ -23,6 +33,7 @@ from .client import (
     Reconnecting,
     RoomChat,
     ServiceStub,
+    client_tls,
 )
 from .codec import frame_text
 from .errors import (
@@ -45,8 +56,10 @@ from .errors import (
 from .messages.service.v1 import ChatReq, ChatRsp
 from .position import Position
 from .server import (
+    AddressHeader,
     ChatServer,
     HealthService,
+    MetricsOptions,
     RoomJoin,
     RoomLeave,
     RoomMessage,
@@ -54,14 +67,20 @@ from .server import (
     Rooms,
     ServingStatus,
     Session,
+    TLSOptions,
+    TracingOptions,
+    UsageLimits,
 )
 from .wire import Limits, Rate, Status
 
 __all__ = [
+    "AddressHeader",
+    "Authenticator",
     "Backoff",
     "BrokerError",
     "CallError",
     "CancelledCallError",
+    "CertificateAuthenticator",
     "Channel",
     "ChannelState",
     "ChatClient",
@@ -69,19 +88,25 @@ __all__ = [
     "ChatRsp",
     "ChatServer",
     "ChatifyError",
+    "ClientTLS",
     "ClosedError",
     "ConfigError",
     "Connected",
+    "Credentials",
     "DeadlineExceededError",
     "DirectChat",
     "Event",
     "Gap",
+    "Grants",
     "HealthService",
+    "Identity",
     "Joined",
+    "JwtAuthenticator",
     "Left",
     "Limits",
     "ListenError",
     "Message",
+    "MetricsOptions",
     "PeerProtocolError",
     "Position",
     "Rate",
@@ -100,10 +125,15 @@ __all__ = [
     "Session",
     "Status",
     "StatusError",
+    "TLSOptions",
     "TooLargeError",
+    "TracingOptions",
     "UnavailableError",
     "UncheckedError",
     "UsageError",
+    "UsageLimits",
     "__version__",
+    "client_tls",
     "frame_text",
+    "unauthenticated",
 ]

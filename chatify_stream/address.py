@@ -11,9 +11,10 @@ from typing import Any
 __all__ = [
     "DEFAULT_PORT",
     "Address",
-    "check_broker_url",
+    "check_header_name",
     "check_host",
     "check_method_path",
+    "check_network",
     "parse_address",
     "parse_target",
 ]
@@ -120,6 +121,12 @@ def check_host(host: str) -> None:
         raise ValueError(f"{host!r} is not a host name")
 
 
+def check_header_name(name: str) -> None:
+    """Raises `ValueError` for what is not the name of a text in the metadata of a call."""
+    if not re.fullmatch("[a-z0-9][a-z0-9_.-]*", name) or name.endswith("-bin"):
+        raise ValueError(f"{name!r} is not the name of a header, in small letters")
+
+
 def check_method_path(path: str) -> None:
     """Raises `ValueError` unless `path` is `/Service/Method`."""
     start, *parts = path.split("/")
@@ -130,18 +137,9 @@ def check_method_path(path: str) -> None:
         )
 
 
-def check_broker_url(url: str) -> None:
-    """Raises `ValueError` for what is no URL of a broker; whether it works is not looked at."""
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in ("memory", "sqlite"):
-        raise ValueError(f'there is no broker {url!r}; there are "memory://" and "sqlite:///PATH"')
-    if scheme == "memory" and rest:
-        raise ValueError(f'it is "memory://", without {rest!r}')
-    if scheme == "sqlite":
-        if not rest.startswith("/"):
-            raise ValueError(
-                "three slashes go before the path: sqlite:///chat.db is in the current folder, "
-                "sqlite:////var/lib/chat.db is not"
-            )
-        if not rest[1:] or "\0" in rest:
-            raise ValueError("the path of the file is missing, as in sqlite:///chat.db")
+def check_network(text: str) -> None:
+    """Raises `ValueError` for what is no IP address or network, such as `10.0.0.0/8`."""
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValueError(str(error)) from None

@@ -23,6 +23,7 @@ may raise it to end its call with that status.
 from __future__ import annotations
 
 import errno
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,9 @@ __all__ = [
     "UsageError",
     "call_error",
 ]
+
+
+_MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
 class ChatifyError(Exception):
@@ -209,6 +213,12 @@ class CallError(ChatifyError, GRPCError):
     ) -> None:
         GRPCError.__init__(self, status, message, details)
         self.metadata: Mapping[str, str | bytes] = {} if metadata is None else metadata
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that the server wants to be left alone, by its `retry-after-ms`; or None."""
+        text = str(self.metadata.get("retry-after-ms", ""))
+        return int(text) / 1000 if _MILLISECONDS.fullmatch(text) else None
 
     def __str__(self) -> str:
         return f"{self.status.name}: {self.message}" if self.message else self.status.name

@@ -82,6 +82,18 @@ def test_rooms(case: Case, tmp_path: Path) -> None:
         assert bench.measure(shortened(case), pair)[case.figure] > 0
 
 
+@pytest.mark.skipif(not HAS_PROC, reason="the case needs Linux' /proc")
+def test_metrics(tmp_path: Path) -> None:
+    """Our server is measured while it is asked for its metrics."""
+    bench = Bench(0.02, None, tmp_path / "no certificate", tmp_path / "no key")
+    [case] = [case for case in CASES if case.key == "flood-metrics"]
+    pair = pairs(case.who, build_binaries())[OURS]
+    assert bench.measure(case, pair)[case.figure] > 0
+    not_served = replace(case, server=("--broker", "{metrics}"))
+    with pytest.raises(ProcessFailed):
+        bench.measure(not_served, pair)
+
+
 @pytest.mark.skipif(not HAS_PROC, reason="the case needs Linux' /proc, too")
 def test_too_few_open_files() -> None:
     """A case that needs more connections than the system allows is left out, and named."""

@@ -6,7 +6,8 @@ bottom sees the same:
 - `sh`: starts a server, which runs until the same command is started again;
 - `console`: each line after `$ ` is a command that ends with status 0, and the lines under it are
   all that it prints;
-- `python`: a program that ends with status 0.
+- `python`: a program that ends with status 0;
+- `toml`: a configuration, or a part of one, without a problem.
 
 The ports stand for free ones.
 """
@@ -25,7 +26,7 @@ from pathlib import Path
 import pytest
 
 from chatify_stream import Limits
-from chatify_stream.config import all_settings
+from chatify_stream.config import all_settings, load
 
 from .e2e.processes import ListeningProcess
 from .ports import free_port
@@ -93,6 +94,11 @@ class Reader:
             assert ran.returncode == 0, ran.stderr
             assert ran.stdout.rstrip("\n") == expected.rstrip("\n")
 
+    def toml(self, text: str) -> None:
+        file = self.folder / "part.toml"
+        file.write_text(text, encoding="utf-8")
+        load(file)
+
     def python(self, text: str) -> None:
         subprocess.run(
             [sys.executable, "-W", "error", "-c", self.with_ports(text)],
@@ -112,7 +118,7 @@ def test_every_block(document: Path, tmp_path: Path) -> None:
         for kind, text in BLOCK.findall(document.read_text(encoding="utf-8")):
             if kind in ("mermaid", "text"):
                 continue
-            assert kind in ("sh", "console", "python"), f"no test knows what {kind} is"
+            assert kind in ("sh", "console", "python", "toml"), f"no test knows what {kind} is"
             getattr(reader, kind)(text)
 
 

@@ -174,3 +174,20 @@ def test_call_error_is_one_class() -> None:
     """One except clause catches whatever ends a call."""
     for status in Status:
         assert isinstance(call_error(status), CallError)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after-ms": "0"}, 0.0),
+        ({"retry-after-ms": "-1"}, None),
+        ({"retry-after-ms": "1 s"}, None),
+        ({"retry-after-ms": "٣"}, None),
+        ({"retry-after-ms": "9" * 16}, None),
+    ],
+)
+def test_retry_after(metadata: dict[str, str], seconds: float | None) -> None:
+    """A call that failed says how long the server wants to be left alone, if it has said so."""
+    assert StatusError(Status.RESOURCE_EXHAUSTED, metadata=metadata).retry_after == seconds

@@ -22,7 +22,7 @@ class Subscriber(Protocol):
         """What is published in the room after this position is told from now on.
 
         Comes before `subscribe` returns; and again, with a new epoch, when the log of the room was
-        lost or reset.
+        lost or reset; or with the same epoch, when what is missing here is not kept any more.
         """
 
     def published(self, room: str, publications: Sequence[Publication]) -> None:

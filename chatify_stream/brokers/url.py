@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..address import check_broker_url
+from ..broker_url import check_broker_url
 from ..chat import Retention, RetentionRule
 from ..errors import UsageError
 from .base import Broker
@@ -19,7 +19,8 @@ def make_broker(
     """The broker of a URL, not opened yet. Raises `UsageError` for what is no such URL.
 
     `sqlite:///chat.db` is a file in the current folder, `sqlite:////var/lib/chat.db` has its whole
-    path. `rules` are retentions for rooms of certain names.
+    path. `redis://HOST` and its kin are those of `parse_redis_url`; they need the extra `redis`,
+    which is said when it is missing. `rules` are retentions for rooms of certain names.
     """
     try:
         check_broker_url(url)
@@ -27,6 +28,10 @@ def make_broker(
         raise UsageError(str(error)) from None
     if url.startswith("memory:"):
         return MemoryBroker(retention, rules)
-    from .sqlite import SQLiteBroker  # which not every Python has
+    if url.startswith("sqlite:"):
+        from .sqlite import SQLiteBroker  # which not every Python has
 
-    return SQLiteBroker(url.removeprefix("sqlite:///"), retention, rules)
+        return SQLiteBroker(url.removeprefix("sqlite:///"), retention, rules)
+    from .redis import RedisBroker  # which is an extra
+
+    return RedisBroker(url, retention, rules)

@@ -42,11 +42,20 @@ class EndingReason(Enum):
     REFUSED = Status.PERMISSION_DENIED, "{why}", False
     """The program in which the server runs does not let this user in."""
 
+    FORBIDDEN = Status.PERMISSION_DENIED, "not allowed: {why}", False
+    """What is known of the user does not give the right."""
+
+    EXPIRED = Status.UNAUTHENTICATED, "{why}", True
+    """The token, or the certificate, by which the user was known."""
+
     UNCHECKED = Status.UNAVAILABLE, "{why}", True
     """That program could not say whether it does."""
 
     BAD_MESSAGE = Status.INTERNAL, "{why}", False
     TOO_LARGE = Status.RESOURCE_EXHAUSTED, "{why}", False
+    OVER_LIMIT = Status.RESOURCE_EXHAUSTED, "{why}", True
+    """Of use, such as messages a second; `retry-after-ms` says when to come back."""
+
     SLOW_READER = (
         Status.RESOURCE_EXHAUSTED,
         "the client reads too slowly: more than {limit} bytes wait for it; come back and resume",

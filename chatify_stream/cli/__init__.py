@@ -9,11 +9,14 @@ import click
 
 from .._version import __version__
 from .chat import chat
+from .check import check
 from .config import config
 from .gateway import gateway
 from .rooms import rooms
 from .send import send
 from .serve import serve
+from .token import token
+from .top import top
 
 __all__ = ["main"]
 
@@ -28,5 +31,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (serve, send, chat, rooms, gateway, config):
+for command in (serve, check, top, send, chat, rooms, gateway, config, token):
     main.add_command(command)

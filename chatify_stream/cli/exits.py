@@ -6,7 +6,8 @@
      used
 3    the deadline passed
 4    the server cannot be reached, or the connection was lost
-5    the server answered with another error status, or not in gRPC, or refused a message
+5    the server answered with another error status, or not in gRPC, or refused a message, or does
+     not serve
 130  interrupted
 143  terminated, while in a room
 """

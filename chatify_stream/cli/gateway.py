@@ -10,9 +10,11 @@ from typing import Any
 import click
 
 from ..config import GatewaySettings
+from .bearer import token_from_file
+from .client_tls import client_tls_of
 from .exits import CommandError, reporting_errors
 from .logs import configure_logging
-from .options import load_settings, settings_options
+from .options import LOG, load_settings, settings_options
 from .stopping import serve_until_stopped
 
 __all__ = ["gateway"]
@@ -21,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @click.command()
-@settings_options("gateway", "log")
+@settings_options("gateway", *LOG)
 @reporting_errors
 def gateway(config_file: Path | None, **flags: Any) -> None:
     """Run the HTTP gateway until Ctrl-C or SIGTERM.
@@ -41,6 +43,14 @@ async def _serve(settings: GatewaySettings) -> None:
         raise CommandError(
             f"the gateway needs {error.name}: pip install 'chatify-stream[gateway]'"
         ) from error
-    server = GatewayServer(create_app(settings.target, settings.timeout, settings.balancing))
+    token = None if settings.token_file is None else token_from_file(settings.token_file)
+    app = create_app(
+        settings.target,
+        settings.timeout,
+        settings.balancing,
+        token,
+        client_tls_of(settings),
+    )
+    server = GatewayServer(app)
     await serve_until_stopped(server, settings.host, settings.port, settings.grace)
     log.info("stopped")

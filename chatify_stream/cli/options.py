@@ -11,18 +11,27 @@ import click
 
 from ..config import CONFIG_VARIABLE, Loaded, Setting, all_settings, load
 
-__all__ = ["SERVE", "load_settings", "settings_options"]
+__all__ = ["LOG", "SERVE", "load_settings", "settings_options"]
 
 SERVE = (
     "server",
+    "tls",
+    "auth.mode",
+    "auth.secret_file",
+    "auth.keys",
     "limits.max_message_size",
     "rooms.enabled",
     "rooms.broker",
     "rooms.service",
     "rooms.port",
+    "metrics",
+    "tracing",
     "log",
 )
 """The sections and settings that have flags of `serve`."""
+
+LOG = ("log.level", "log.format")
+"""The settings of the log that every command has flags of."""
 
 PARAMETER_DOT = "__"
 """Stands in the names of parameters for the dot of `section.key`."""

@@ -16,7 +16,7 @@ from ..position import LARGEST_OFFSET, Position
 from .columns import Row, aligned, tab_separated
 from .exits import CommandError, reporting_errors
 from .logs import configure_logging
-from .options import load_settings, settings_options
+from .options import LOG, load_settings, settings_options
 from .rooms_calls import RoomEntry, RoomsCalls, Said, calling_rooms
 from .safe_text import safe, safe_json
 from .stdin import stdin_lines
@@ -76,7 +76,7 @@ def rooms() -> None:
 @click.option("--prefix", default="", metavar="TEXT", help="Only rooms whose names begin so.")
 @_limit_option
 @_json_option
-@settings_options("client", "log")
+@settings_options("client", *LOG)
 @reporting_errors
 def list_rooms(
     prefix: str, limit: int | None, as_json: bool, config_file: Path | None, **flags: Any
@@ -112,7 +112,7 @@ def list_rooms(
 )
 @click.option("--backwards", is_flag=True, help="The newest first.")
 @_json_option
-@settings_options("client", "log")
+@settings_options("client", *LOG)
 @reporting_errors
 def history(
     room: str,
@@ -148,7 +148,7 @@ def history(
 @rooms.command()
 @click.argument("room")
 @click.option("--count", is_flag=True, help="Print only how many there are.")
-@settings_options("client", "log")
+@settings_options("client", *LOG)
 @reporting_errors
 def presence(room: str, count: bool, config_file: Path | None, **flags: Any) -> None:
     """Print the users who are in ROOM."""
@@ -168,7 +168,7 @@ def presence(room: str, count: bool, config_file: Path | None, **flags: Any) -> 
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("--user", required=True, metavar="NAME", help="Who says it.")
 @click.option("--id", "message_id", default="", help="Publish the TEXT once under this id.")
-@settings_options("client", "log")
+@settings_options("client", *LOG)
 @reporting_errors
 def publish(
     room: str,
@@ -200,7 +200,7 @@ def publish(
 @click.option("--room", default="", help="Only the sessions in this room.")
 @click.option("--reason", default="", metavar="TEXT", help="What the user is told.")
 @click.option("--reconnect", is_flag=True, help="Tell the client that it may come back.")
-@settings_options("client", "log")
+@settings_options("client", *LOG)
 @reporting_errors
 def disconnect(
     user: str, room: str, reason: str, reconnect: bool, config_file: Path | None, **flags: Any

@@ -11,11 +11,14 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from ..client import Channel
+from ..client.tokens import next_token
 from ..config import ClientSettings
 from ..errors import CallError, PeerProtocolError, Status
 from ..messages.chatify.rooms import v1
 from ..position import Position
 from ..wire import Cardinality
+from .bearer import token_of
+from .client_tls import client_tls_of
 from .exits import CALL_FAILED, CommandError, exit_status
 from .safe_text import safe
 
@@ -135,7 +138,11 @@ class RoomsCalls:
 @asynccontextmanager
 async def calling_rooms(settings: ClientSettings) -> AsyncIterator[RoomsCalls]:
     """Raises `CommandError` for a call that has failed."""
-    channel = Channel(target=settings.target, connect_timeout=settings.connect_timeout)
+    channel = Channel(
+        target=settings.target,
+        connect_timeout=settings.connect_timeout,
+        ssl=client_tls_of(settings),
+    )
     async with channel:
         try:
             yield RoomsCalls(channel, settings)
@@ -156,16 +163,23 @@ class _Stub(v1.RoomsStub):
         super().__init__(channel, timeout=settings.timeout)
         self._channel = channel
         self._wait_for_ready = settings.wait_for_ready
+        self._token = token_of(settings)
+        self._connect_timeout = settings.connect_timeout
 
     async def _unary_unary(
         self, route: str, request: Any, response_type: Any, **options: Any
     ) -> Any:
+        metadata = None
+        if self._token is not None:
+            token = await next_token(self._token, self._connect_timeout)
+            metadata = {"authorization": f"Bearer {token}"}
         async with self._channel.request(
             route,
             Cardinality.UNARY_UNARY,
             type(request),
             response_type,
             timeout=self.timeout,
+            metadata=metadata,
             wait_for_ready=self._wait_for_ready,
         ) as stream:
             await stream.send_message(request, end=True)

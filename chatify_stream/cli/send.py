@@ -12,9 +12,12 @@ import click
 from ..client import ChatClient, DirectChat
 from ..config import ClientSettings
 from ..config.kinds import Seconds
+from ..errors import CallError
+from .bearer import token_of
+from .client_tls import client_tls_of
 from .exits import CALL_FAILED, CommandError, reporting_errors
 from .logs import configure_logging
-from .options import load_settings, settings_options
+from .options import LOG, load_settings, settings_options
 from .stdin import stdin_lines
 
 __all__ = ["send"]
@@ -44,7 +47,7 @@ def _interval(context: click.Context, option: click.Parameter, text: str) -> flo
     metavar="SECONDS",
     help="How long to wait between two messages.",
 )
-@settings_options("client", "log")
+@settings_options("client", *LOG)
 @reporting_errors
 def send(
     texts: tuple[str, ...],
@@ -86,12 +89,15 @@ async def _send(settings: ClientSettings, messages: AsyncIterator[str], interval
         timeout=settings.timeout,
         connect_timeout=settings.connect_timeout,
         wait_for_ready=settings.wait_for_ready,
+        ssl=client_tls_of(settings),
+        token=token_of(settings),
     ) as chat:
         sender = asyncio.create_task(_send_all(chat, messages, interval))
         receiver = asyncio.create_task(_print_replies(chat))
         try:
             await asyncio.wait({sender, receiver}, return_when=asyncio.FIRST_COMPLETED)
-            if not receiver.done():
+            # Of a call that has failed the receiver brings what came before, and the error.
+            if not receiver.done() and not isinstance(sender.exception(), CallError):
                 sender.result()
             await receiver
             if not sender.done():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
 import click
 
 from ..address import Address
+from .systemd import notify
 
 __all__ = ["StopSignals", "run_until_stopped", "serve_until_stopped"]
 
@@ -73,21 +74,28 @@ class Stoppable(Protocol):
 
 
 async def serve_until_stopped(
-    server: Stoppable, host: str, port: int, grace: float, also: Callable[[], list[str]] = list
+    server: Stoppable,
+    host: str,
+    port: int,
+    grace: float,
+    also: Callable[[], list[str]] = list,
+    start: Callable[[str, int], Awaitable[None]] | None = None,
 ) -> None:
     """Starts the server, says on standard output where it listens, and stops it on a signal.
 
-    `also` gives further lines to say then.
+    `also` gives further lines to say then; `start` takes the place of the server's own.
     """
     with StopSignals() as signals:
-        await server.start(host, port)
+        await (start or server.start)(host, port)
         click.echo("\n".join([f"listening on {Address(host, server.port)}", *also()]))
+        notify("READY=1")
         await run_until_stopped(signals, server, grace)
 
 
 async def run_until_stopped(signals: StopSignals, server: Stoppable, grace: float) -> None:
     """Waits for a stop signal, then drains the server; a second signal closes it at once."""
     number = await signals.wait()
+    notify("STOPPING=1")
     log.info("%s: stopping within %g s; a second signal stops at once", number.name, grace)
     draining = asyncio.ensure_future(server.drain(grace))
     second = asyncio.ensure_future(signals.wait())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from ..wire import Backoff, Balancing, ChannelState, Status
+from ..wire import Backoff, Balancing, ChannelState, ClientTLS, Status, client_tls
 from .channel import Channel
 from .chat_client import CHAT_PATH, ChatClient
 from .direct_chat import DirectChat
 from .events import Connected, Event, Gap, Joined, Left, Message, Reconnecting
 from .room_chat import RoomChat
 from .stub import ServiceStub
+from .tokens import Token
 
 __all__ = [
     "CHAT_PATH",
@@ -17,6 +18,7 @@ __all__ = [
     "Channel",
     "ChannelState",
     "ChatClient",
+    "ClientTLS",
     "Connected",
     "DirectChat",
     "Event",
@@ -28,4 +30,6 @@ __all__ = [
     "RoomChat",
     "ServiceStub",
     "Status",
+    "Token",
+    "client_tls",
 ]

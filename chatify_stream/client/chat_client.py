@@ -6,14 +6,14 @@ import ssl as ssl_module
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from ..wire import CONNECT_TIMEOUT, Backoff, MetadataLike
+from ..wire import CONNECT_TIMEOUT, Backoff, ClientTLS, MetadataLike
 from .channel import Channel
 
 if TYPE_CHECKING:
     from ..position import Position
     from .direct_chat import DirectChat
-    from .membership import Token
     from .room_chat import RoomChat
+    from .tokens import Token
 
 __all__ = ["CHAT_PATH", "CLOSE_TIMEOUT", "ChatClient"]
 
@@ -49,10 +49,11 @@ class ChatClient:
         *,
         timeout: float | None = None,
         wait_for_ready: bool = False,
+        token: Token | None = None,
         metadata: MetadataLike | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
         close_timeout: float = CLOSE_TIMEOUT,
-        ssl: bool | ssl_module.SSLContext | None = None,
+        ssl: bool | ClientTLS | ssl_module.SSLContext | None = None,
         compression: str | None = None,
     ) -> DirectChat: ...
 
@@ -73,7 +74,7 @@ class ChatClient:
         metadata: MetadataLike | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
         close_timeout: float = CLOSE_TIMEOUT,
-        ssl: bool | ssl_module.SSLContext | None = None,
+        ssl: bool | ClientTLS | ssl_module.SSLContext | None = None,
     ) -> RoomChat: ...
 
     def __new__(cls, *args: Any, **options: Any) -> Any:

@@ -11,9 +11,18 @@ from typing import cast
 from ..address import parse_target
 from ..errors import CallError, ClosedError, UsageError
 from ..messages.service.v1 import ChatReq, ChatRsp
-from ..wire import CONNECT_TIMEOUT, Cardinality, ClientStream, MetadataLike, check_encoding
+from ..wire import (
+    CONNECT_TIMEOUT,
+    Cardinality,
+    ClientStream,
+    ClientTLS,
+    MetadataLike,
+    check_encoding,
+)
 from .channel import Channel
 from .chat_client import CHAT_PATH, CLOSE_TIMEOUT, ChatClient
+from .joining import items_of
+from .tokens import Token, check_token, next_token
 
 __all__ = ["DirectChat"]
 
@@ -23,7 +32,8 @@ class DirectChat(ChatClient):
 
     `timeout` is the time in seconds for the whole call, connecting included; the server is told.
     With `wait_for_ready` the call waits, while no server can be reached, where it would fail.
-    `compression` is as for `Channel`.
+    `compression` is as for `Channel`. `token`: the bearer token, or a function, async or not, that
+    gives it.
 
     Entering connects and opens the call. Leaving half-closes, waits `close_timeout` seconds for
     the server to end the call, and raises when that was not with status OK and no method has said
@@ -40,10 +50,11 @@ class DirectChat(ChatClient):
         *,
         timeout: float | None = None,
         wait_for_ready: bool = False,
+        token: Token | None = None,
         metadata: MetadataLike | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
         close_timeout: float = CLOSE_TIMEOUT,
-        ssl: bool | ssl_module.SSLContext | None = None,
+        ssl: bool | ClientTLS | ssl_module.SSLContext | None = None,
         compression: str | None = None,
     ) -> None:
         if not isinstance(target, Channel):
@@ -54,6 +65,8 @@ class DirectChat(ChatClient):
         self._target = target
         self._timeout = timeout
         self._wait_for_ready = wait_for_ready
+        check_token(token)
+        self._token = token
         self._metadata = metadata
         self._connect_timeout = connect_timeout
         self._close_timeout = close_timeout
@@ -64,6 +77,7 @@ class DirectChat(ChatClient):
         self._half_closed = False
         self._ended = False
         self._error: CallError | None = None  # a call that has failed stays so
+        self._send_has_failed = False  # while replies may still be there to be received
         self._closed = False
         self._receiving = False
         self._last_reply: ChatRsp | None = None
@@ -71,6 +85,10 @@ class DirectChat(ChatClient):
     async def __aenter__(self) -> DirectChat:
         if self._stream is not None or self._closed:
             raise UsageError("a ChatClient is entered once: make a new one for each call")
+        metadata = self._metadata
+        if self._token is not None:
+            token = await next_token(self._token, self._connect_timeout)
+            metadata = [*items_of(metadata), ("authorization", f"Bearer {token}")]
         if isinstance(self._target, Channel):
             channel = self._target
         else:
@@ -83,7 +101,7 @@ class DirectChat(ChatClient):
             ChatReq,
             ChatRsp,
             timeout=self._timeout,
-            metadata=self._metadata,
+            metadata=metadata,
             compression=self._compression,
             wait_for_ready=self._wait_for_ready,
         )
@@ -103,7 +121,8 @@ class DirectChat(ChatClient):
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if exc is None and not self._closed and self._error is None:
+            is_told = self._error is not None or self._send_has_failed
+            if exc is None and not self._closed and not is_told:
                 await self._finish()
         finally:
             await self._cancel_and_close()
@@ -117,8 +136,8 @@ class DirectChat(ChatClient):
             raise ClosedError("the sending side was closed by half_close()")
         try:
             await stream.send_message(ChatReq(name=text))
-        except CallError as error:
-            self._error = error
+        except CallError:
+            self._send_has_failed = True
             raise
 
     async def half_close(self) -> None:

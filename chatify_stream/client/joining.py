@@ -10,7 +10,7 @@ from ..errors import PeerProtocolError, Status, UsageError
 from ..position import Position
 from ..wire import MetadataLike
 
-__all__ = ["MOST_HISTORY", "Greeting", "JoinRequest", "Metadata"]
+__all__ = ["MOST_HISTORY", "Greeting", "JoinRequest", "Metadata", "items_of"]
 
 Metadata = list[tuple[str, str | bytes]]
 
@@ -34,7 +34,7 @@ class JoinRequest:
         _check_name("room", self.room)
         if self.user is not None:
             _check_name("user", self.user)
-        for key, _ in _items(self.metadata):
+        for key, _ in items_of(self.metadata):
             if str(key).lower().startswith("chat-"):
                 raise UsageError(
                     f"the metadata {key!r} is this client's own: it has options for it"
@@ -62,7 +62,7 @@ class JoinRequest:
         return [*self._common(token, user), ("chat-events", "users")]
 
     def _common(self, token: str | None, user: str | None) -> Metadata:
-        metadata: Metadata = list(_items(self.metadata))
+        metadata: Metadata = list(items_of(self.metadata))
         metadata.append(_text("chat-room", self.room))
         if user is not None:
             metadata.append(_text("chat-user", user))
@@ -112,7 +112,8 @@ def _check_name(what: str, name: object) -> None:
         raise UsageError(str(error)) from None
 
 
-def _items(metadata: MetadataLike | None) -> Iterable[tuple[str, str | bytes]]:
+def items_of(metadata: MetadataLike | None) -> Iterable[tuple[str, str | bytes]]:
+    """The keys and values of metadata, in any of the forms that it may have."""
     if metadata is None:
         return ()
     return metadata.items() if isinstance(metadata, Mapping) else metadata

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
-from inspect import isawaitable
 
-from ..errors import CallError, ChatifyError, ClosedError, Status, UnavailableError, UsageError
+from ..errors import CallError, ClosedError
 from ..messages.service.v1 import ChatRsp
 from ..position import Position
 from .channel import Channel
@@ -26,13 +25,11 @@ from .reading import Reading
 from .reconnecting import Reconnection, says_come_back
 from .room_connection import LeftBehindError, RoomConnection
 from .sending import Sender
+from .tokens import Token, next_token
 
-__all__ = ["Membership", "Token"]
+__all__ = ["Membership"]
 
 log = logging.getLogger(__name__)
-
-Token = Callable[[], str | Awaitable[str]]
-"""Gives the token for the next call."""
 
 
 class Membership:
@@ -144,22 +141,7 @@ class Membership:
         return connection.greeting, replies
 
     async def _next_token(self) -> str | None:
-        if self._token is None:
-            return None
-        try:
-            async with asyncio.timeout(self._timeout):
-                token = self._token()
-                if isawaitable(token):
-                    token = await token
-        except ChatifyError:
-            raise
-        except Exception as error:
-            raise UnavailableError(
-                Status.UNAVAILABLE, f"there is no token for the call: {error!r}"
-            ) from error
-        if not isinstance(token, str):
-            raise UsageError(f"a token is a str, not {type(token).__name__}")
-        return token
+        return None if self._token is None else await next_token(self._token, self._timeout)
 
     async def _join(self) -> RoomConnection:
         """Begins a session: one that resumes where the program is, unless that has enough to do."""

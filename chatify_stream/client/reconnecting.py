@@ -6,7 +6,6 @@ by somebody between client and server, says nothing; then the status decides.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from ..errors import CallError, Status
@@ -30,6 +29,9 @@ STEADY = 10.0
 LONGEST_RETRY_AFTER = 3600.0
 """Seconds that a server may ask for."""
 
+RETRY_SPREAD = 0.25
+"""By which part chance makes that longer: many may have been told the same."""
+
 TRANSIENT = frozenset(
     {
         Status.ABORTED,
@@ -42,8 +44,6 @@ TRANSIENT = frozenset(
     }
 )
 """What may be over by the next attempt."""
-
-_MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
 def says_come_back(error: CallError) -> bool | None:
@@ -60,11 +60,8 @@ def may_pass(error: CallError, *, has_tokens: bool) -> bool:
 
 
 def retry_after(error: CallError) -> float:
-    """The seconds that the server wants to be left alone."""
-    text = str(error.metadata.get("retry-after-ms", ""))
-    if not _MILLISECONDS.fullmatch(text):
-        return 0.0
-    return min(int(text) / 1000, LONGEST_RETRY_AFTER)
+    """The seconds that the server wants to be left alone, within reason."""
+    return min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
 
 
 class Reconnection:
@@ -94,4 +91,6 @@ class Reconnection:
         if error.status is Status.UNAUTHENTICATED and self.attempt == 1:
             return retry_after(error)  # the token has expired, and a new one is all that it takes
         self._wait = self._backoff.wait(self._wait)
-        return max(self._backoff.with_jitter(self._wait, self._chance()), retry_after(error))
+        chance = self._chance()
+        wanted = min(retry_after(error) * (1 + RETRY_SPREAD * chance), LONGEST_RETRY_AFTER)
+        return max(self._backoff.with_jitter(self._wait, chance), wanted)

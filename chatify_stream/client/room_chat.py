@@ -18,14 +18,15 @@ from ..codec import encode_request
 from ..errors import ClosedError, UsageError
 from ..messages.service.v1 import ChatRspKind
 from ..position import Position
-from ..wire import CHANNEL_LIMITS, CONNECT_TIMEOUT, Backoff, MetadataLike
+from ..wire import CHANNEL_LIMITS, CONNECT_TIMEOUT, Backoff, ClientTLS, MetadataLike
 from .channel import Channel
 from .chat_client import CLOSE_TIMEOUT, ChatClient
 from .events import Event, Gap, Message
 from .joining import MOST_HISTORY, JoinRequest
-from .membership import Membership, Token
+from .membership import Membership
 from .reading import Reading, read_message
 from .reconnecting import ROOM_BACKOFF, Reconnection
+from .tokens import Token, check_token
 
 __all__ = ["RoomChat"]
 
@@ -85,7 +86,7 @@ class RoomChat(ChatClient):
         metadata: MetadataLike | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
         close_timeout: float = CLOSE_TIMEOUT,
-        ssl: bool | ssl_module.SSLContext | None = None,
+        ssl: bool | ClientTLS | ssl_module.SSLContext | None = None,
     ) -> None:
         try:
             if not isinstance(target, Channel):
@@ -94,10 +95,7 @@ class RoomChat(ChatClient):
                 resume = Position.parse(resume)
         except ValueError as error:
             raise UsageError(str(error)) from None
-        if token is not None and not callable(token):
-            raise UsageError(
-                f"token= is a function that gives a token, not a {type(token).__name__}"
-            )
+        check_token(token)
         if user is None and token is None:
             user = f"guest-{secrets.token_hex(4)}"
         _check_number("history", history, 0)
@@ -136,7 +134,7 @@ class RoomChat(ChatClient):
             channel,
             self._request,
             self._reading,
-            Reconnection(self._backoff, random.random, has_tokens=self._token is not None),
+            Reconnection(self._backoff, random.random, has_tokens=callable(self._token)),
             token=self._token,
             timeout=self._connect_timeout,
         )

@@ -14,7 +14,25 @@ from typing import Any, Protocol, TypeVar
 
 Number = TypeVar("Number", int, float)
 
-__all__ = ["Choice", "Integer", "Kind", "Rate", "Retentions", "Seconds", "Switch", "Text", "Texts"]
+__all__ = [
+    "HIDDEN",
+    "Choice",
+    "Integer",
+    "Kind",
+    "OptionalText",
+    "Rate",
+    "Ratio",
+    "Retentions",
+    "Seconds",
+    "Secret",
+    "Switch",
+    "Text",
+    "Texts",
+]
+
+
+HIDDEN = "(hidden)"
+"""Stands for a secret."""
 
 
 class Kind(Protocol):
@@ -93,6 +111,22 @@ class Seconds:
         return '"none"' if value is None else _shortest(value)
 
 
+@dataclass(frozen=True)
+class Ratio:
+    """A part of something."""
+
+    allowed = "a number from 0 to 1"
+
+    def check(self, value: Any) -> float:
+        return _check_number(value, 1, zero=True)
+
+    def from_text(self, text: str) -> float | str:
+        return _number(float, text)
+
+    def to_toml(self, value: float) -> str:
+        return _shortest(value)
+
+
 class _Written:
     """What stands as text in TOML, too."""
 
@@ -120,6 +154,51 @@ class Text(_Written):
 
 
 @dataclass(frozen=True)
+class OptionalText:
+    """As `Text`, or None, which is written "none"."""
+
+    of: str
+    verify: Callable[[str], object] = str
+
+    @property
+    def allowed(self) -> str:
+        return f'{self.of}, or "none"'
+
+    def check(self, value: Any) -> str | None:
+        if value in ("none", None):
+            return None
+        text = Text(self.allowed, self.verify).check(value)
+        if not text or "\0" in text:
+            raise ValueError
+        return text
+
+    def from_text(self, text: str) -> str:
+        return text
+
+    def to_toml(self, value: str | None) -> str:
+        return _toml_string("none" if value is None else value)
+
+
+@dataclass(frozen=True)
+class Secret(_Written):
+    """Text that is shown nowhere, or None, which is written "none"."""
+
+    @property
+    def allowed(self) -> str:
+        return 'printable ASCII without spaces, or "none"'
+
+    def check(self, value: Any) -> str | None:
+        if value in ("none", None):
+            return None
+        if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
+            raise ValueError
+        return value
+
+    def to_toml(self, value: str | None) -> str:
+        return _toml_string("none" if value is None else HIDDEN)
+
+
+@dataclass(frozen=True)
 class Texts:
     """A list of texts; commas part them where it is written as one text."""
 
@@ -142,12 +221,20 @@ class Texts:
 class Rate:
     """So many at once, and from then on so many a second; held as these two numbers."""
 
+    most: int = 1_000_000
+    none: bool = False
+    """"none" is allowed, for no limit."""
+
     @property
     def allowed(self) -> str:
-        numbers = "both numbers above 0, up to 1000000, the first whole"
-        return f'a rate such as "100, then 10/s"; {numbers}'
+        rate = 'a rate such as "100, then 10/s"'
+        if self.none:
+            return f'{rate}, up to {self.most}, the first number whole; or "none"'
+        return f"{rate}; both numbers above 0, up to {self.most}, the first whole"
 
-    def check(self, value: Any) -> tuple[int, float]:
+    def check(self, value: Any) -> tuple[int, float] | None:
+        if self.none and value in ("none", None):
+            return None
         if isinstance(value, str):
             value = self._parse(value)
         if not isinstance(value, tuple) or len(value) != 2:
@@ -155,12 +242,14 @@ class Rate:
         burst, per_second = value
         if not isinstance(burst, int):
             raise ValueError
-        return int(_check_number(burst, 1_000_000)), _check_number(per_second, 1_000_000)
+        return int(_check_number(burst, self.most)), _check_number(per_second, self.most)
 
     def from_text(self, text: str) -> str:
         return text
 
-    def to_toml(self, value: tuple[int, float]) -> str:
+    def to_toml(self, value: tuple[int, float] | None) -> str:
+        if value is None:
+            return '"none"'
         burst, per_second = value
         return _toml_string(f"{burst}, then {_shortest(per_second)}/s")
 

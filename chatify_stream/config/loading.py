@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, ConfigProblem
+from .kinds import HIDDEN
 from .settings import SECTIONS, Setting, Settings, all_settings, problem_text
 
 __all__ = ["CONFIG_VARIABLE", "Loaded", "load"]
@@ -29,6 +30,9 @@ CONFIG_VARIABLE = "CHATIFY_STREAM_CONFIG"
 _SERVICE_LINK = re.compile(
     PREFIX + r"(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?|PORT=\w+://.*)"
 )
+
+
+_SECRET = re.compile("tok|secret|passw", re.IGNORECASE)
 
 
 class _Text(str):
@@ -114,7 +118,7 @@ def _from_file(
             if setting is None:
                 keys = [each.key for each in known.values() if each.section == section]
                 hint = _hint(_near_setting(section, key, known), keys)
-                problem(f"{section}.{key} = {value!r} is not a setting; {hint}")
+                problem(f"{section}.{key} = {_shown(key, value)} is not a setting; {hint}")
             else:
                 yield setting, value
 
@@ -136,9 +140,15 @@ def _from_environment(
                 if near
                 else "`chatify-stream config init` lists them all"
             )
-            problems.append(ConfigProblem(variable, f"{text!r} is not a setting; {nearest}"))
+            shown = _shown(variable, text)
+            problems.append(ConfigProblem(variable, f"{shown} is not a setting; {nearest}"))
         else:
             yield setting, text
+
+
+def _shown(name: str, value: Any) -> str:
+    """A value whose name is not known: what it is may be read from the name."""
+    return HIDDEN if _SECRET.search(name) else repr(value)
 
 
 def _hint(near: str | None, words: Collection[str]) -> str:

@@ -10,20 +10,40 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..address import check_broker_url, check_host, check_method_path, parse_target
+from ..address import check_header_name, check_host, check_method_path, check_network, parse_target
+from ..broker_url import check_broker_url, hide_passwords
 from ..errors import ConfigError, ConfigProblem
 from ..template import DEFAULT_TEMPLATE, reply_template
-from .kinds import Choice, Integer, Kind, Rate, Retentions, Seconds, Switch, Text, Texts
+from .kinds import (
+    HIDDEN,
+    Choice,
+    Integer,
+    Kind,
+    OptionalText,
+    Rate,
+    Ratio,
+    Retentions,
+    Seconds,
+    Secret,
+    Switch,
+    Text,
+    Texts,
+)
 
 __all__ = [
+    "AuthSettings",
     "ClientSettings",
     "GatewaySettings",
     "LimitSettings",
     "LogSettings",
+    "MetricsSettings",
     "RoomSettings",
     "ServerSettings",
     "Setting",
     "Settings",
+    "TLSSettings",
+    "TracingSettings",
+    "UsageSettings",
     "all_settings",
     "problem_text",
 ]
@@ -34,11 +54,15 @@ _ANY = "0.0.0.0"  # noqa: S104 - where the original service listens
 _PORT = Integer(0, 65535)
 _BYTES = Integer(1, 2**31 - 1, unit="bytes")
 _RATE = Rate()
+_SOME_RATE = Rate(most=2**31 - 1, none=True)
+_COUNT = Integer(1, 2**31 - 1, none=True)
 _TARGET = Text(
     'the address of the server, such as "localhost:9000", or several with commas between them',
     parse_target,
 )
 
+
+_FILE = OptionalText("the path of a file")
 
 _TEN_YEARS = 3650 * 86400
 
@@ -46,6 +70,16 @@ _TEN_YEARS = 3650 * 86400
 def _setting(default: Any, kind: Kind, doc: str, *, flag: str | None = None) -> Any:
     """`flag` is that of the setting where it does not follow from its name."""
     return dataclasses.field(default=default, metadata={"kind": kind, "doc": doc, "flag": flag})
+
+
+def _check_right(right: str) -> None:
+    if right not in ("join", "send", "read", "admin"):
+        raise ValueError(f"there is no right {right!r}")
+
+
+def _check_pattern(pattern: str) -> None:
+    if not pattern:
+        raise ValueError("a pattern is empty")
 
 
 @dataclass(frozen=True)
@@ -76,6 +110,11 @@ class ServerSettings(_Section):
     grace: float = _setting(
         10.0, Seconds(zero=True), "Seconds that open calls have to end when the server stops."
     )
+    workers: int = _setting(
+        1,
+        Integer(1, 1024),
+        "Processes that serve the port together; for more than 1, rooms need a broker to share.",
+    )
     reply: str = _setting(
         DEFAULT_TEMPLATE,
         Text("a text in which {name} stands for the message", reply_template),
@@ -88,6 +127,78 @@ class ServerSettings(_Section):
     )
     reflection: bool = _setting(
         False, Switch(), "Let tools such as grpcurl ask which services there are."
+    )
+    proxy_protocol: bool = _setting(
+        False, Switch(), "Trusted proxies send a PROXY protocol header, version 1 or 2."
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        (),
+        Texts('a list of IP addresses and networks such as "10.0.0.0/8"', check_network),
+        "Addresses and networks of the proxies that are believed whom they speak for.",
+    )
+
+
+@dataclass(frozen=True)
+class TLSSettings(_Section):
+    """TLS of the chat server."""
+
+    cert: str | None = _setting(
+        None, _FILE, "The certificate and what it is signed with, PEM; without it there is no TLS."
+    )
+    key: str | None = _setting(None, _FILE, "The private key, PEM, where it is not in that file.")
+    client_ca: str | None = _setting(
+        None, _FILE, "The authorities, PEM, whose certificates clients may show."
+    )
+    require_client_cert: bool = _setting(
+        False, Switch(), "Refuse a client that has no such certificate."
+    )
+    min_version: Literal["1.2", "1.3"] = _setting(
+        "1.2", Choice(("1.2", "1.3")), "The oldest version of TLS that is spoken."
+    )
+
+
+@dataclass(frozen=True)
+class AuthSettings(_Section):
+    """Who may call the chat server."""
+
+    mode: Literal["off", "jwt", "certificate"] = _setting(
+        "off",
+        Choice(("off", "jwt", "certificate")),
+        "How callers are known: not at all, by a bearer token, by their TLS certificate.",
+    )
+    secret_file: str | None = _setting(
+        None, _FILE, "The secret of HS256 tokens, at least 32 bytes at random."
+    )
+    keys: str | None = _setting(
+        None,
+        OptionalText("the path of a file, or an https:// URL"),
+        "The keys of tokens: a JWKS, as a file or an https:// URL, or a public key in PEM.",
+    )
+    audience: str | None = _setting(
+        None, OptionalText("a text"), "What the aud of a token has to have in it."
+    )
+    issuer: str | None = _setting(
+        None, OptionalText("a text"), "What the iss of a token has to be."
+    )
+    leeway: float = _setting(
+        10.0,
+        Seconds(zero=True, most=300),
+        "Seconds by which the clocks of issuer and server may differ.",
+    )
+    default_rights: tuple[str, ...] = _setting(
+        ("join", "send", "read"),
+        Texts("a list of join, send, read and admin", _check_right),
+        "Rights in all rooms of a token without the claim rooms, and of a certificate.",
+    )
+    certificate_user: Literal["cn", "dns", "email", "uri"] = _setting(
+        "cn",
+        Choice(("cn", "dns", "email", "uri")),
+        "What in a certificate is the user: its common name, or its alternative name of a kind.",
+    )
+    admins: tuple[str, ...] = _setting(
+        (),
+        Texts('a list of names or patterns such as "ops-*"', _check_pattern),
+        "Users who have the right admin in all rooms, whatever their tokens say.",
     )
 
 
@@ -109,6 +220,9 @@ class LimitSettings(_Section):
     )
     max_connections_per_address: int | None = _setting(
         None, Integer(1, 2**31 - 1, none=True), "Connections open at a time from one IP address."
+    )
+    connection_rate_per_address: tuple[int, float] | None = _setting(
+        None, _SOME_RATE, "Connections made from one IP address."
     )
     handshake_timeout: float | None = _setting(
         10.0, Seconds(none=True), "Seconds for the preface and SETTINGS of a new connection."
@@ -153,6 +267,51 @@ class LimitSettings(_Section):
 
 
 @dataclass(frozen=True)
+class UsageSettings(_Section):
+    """How much one session, one user and one address may do."""
+
+    messages_per_session: tuple[int, float] | None = _setting(
+        None, _SOME_RATE, "Messages that are taken from one session."
+    )
+    messages_per_user: tuple[int, float] | None = _setting(
+        None, _SOME_RATE, "Messages that are taken from one user, where users are known."
+    )
+    messages_per_address: tuple[int, float] | None = _setting(
+        None, _SOME_RATE, "Messages that are taken from one IP address."
+    )
+    bytes_per_session: tuple[int, float] | None = _setting(
+        None, _SOME_RATE, "Bytes of messages that are taken from one session."
+    )
+    bytes_per_user: tuple[int, float] | None = _setting(
+        None, _SOME_RATE, "Bytes of messages that are taken from one user."
+    )
+    bytes_per_address: tuple[int, float] | None = _setting(
+        None, _SOME_RATE, "Bytes of messages that are taken from one IP address."
+    )
+    joins_per_user: tuple[int, float] | None = _setting(
+        (200, 20.0), _SOME_RATE, "Rooms that one user joins."
+    )
+    joins_per_address: tuple[int, float] | None = _setting(
+        None, _SOME_RATE, "Rooms that are joined from one IP address."
+    )
+    rooms_per_user: int | None = _setting(100, _COUNT, "Rooms that one user is in at a time.")
+    rooms_per_address: int | None = _setting(
+        None, _COUNT, "Rooms that one IP address is in at a time."
+    )
+    sessions_per_user: int | None = _setting(
+        1000, _COUNT, "Sessions of one user, in rooms or not, that are open at a time."
+    )
+    sessions_per_address: int | None = _setting(
+        None, _COUNT, "Sessions from one IP address that are open at a time."
+    )
+    address_header: str | None = _setting(
+        None,
+        OptionalText('the name of a header such as "x-forwarded-for"', check_header_name),
+        "Where server.trusted_proxies name the IP address of their client.",
+    )
+
+
+@dataclass(frozen=True)
 class RoomSettings(_Section):
     """The rooms of the chat server."""
 
@@ -161,8 +320,8 @@ class RoomSettings(_Section):
     )
     broker: str = _setting(
         "memory://",
-        Text('"memory://" or "sqlite:///PATH"', check_broker_url),
-        "Where the messages are: memory:// is gone with the server, sqlite:///PATH is a file.",
+        Text('"memory://", "sqlite:///PATH" or "redis://HOST"', check_broker_url),
+        "Where messages are: memory:// goes with the server; redis://HOST is for many servers.",
         flag="--broker",
     )
     retention_count: int = _setting(
@@ -191,7 +350,7 @@ class RoomSettings(_Section):
         "The TCP port of that service, where it is not to be that of the server.",
     )
     host: str = _setting(
-        "127.0.0.1", _HOST, "Where that port listens; the service asks nobody who they are."
+        "127.0.0.1", _HOST, "Where that port listens; without auth it asks nobody who they are."
     )
 
 
@@ -208,6 +367,30 @@ class ClientSettings(_Section):
     connect_timeout: float = _setting(10.0, Seconds(), "Seconds that reaching the server may take.")
     wait_for_ready: bool = _setting(
         False, Switch(), "Wait for a server that cannot be reached, as long as timeout allows."
+    )
+    tls: bool = _setting(False, Switch(), "Talk TLS with the server.")
+    ca: str | None = _setting(
+        None, _FILE, "The authorities, PEM, that are believed in place of the system's."
+    )
+    cert: str | None = _setting(
+        None, _FILE, "The certificate to show, PEM, and what it is signed with."
+    )
+    key: str | None = _setting(None, _FILE, "Its private key, PEM, where it is not in that file.")
+    server_name: str | None = _setting(
+        None,
+        OptionalText("a host name or an IP address", check_host),
+        "The name that the certificate of the server has to be for, if not that of target.",
+    )
+    insecure_skip_verify: bool = _setting(
+        False, Switch(), "Believe any certificate: for tests; anybody can be the server then."
+    )
+    token: str | None = _setting(
+        None,
+        Secret(),
+        "The bearer token to show; better in a file or the environment, where nobody sees it.",
+    )
+    token_file: str | None = _setting(
+        None, _FILE, "The file of the token, read again for each call."
     )
 
 
@@ -231,6 +414,54 @@ class GatewaySettings(_Section):
     grace: float = _setting(
         10.0, Seconds(zero=True), "Seconds that open requests have to end when the gateway stops."
     )
+    tls: bool = _setting(False, Switch(), "Talk TLS with the chat server.")
+    ca: str | None = _setting(
+        None, _FILE, "The authorities, PEM, that are believed in place of the system's."
+    )
+    cert: str | None = _setting(
+        None, _FILE, "The certificate to show, PEM, and what it is signed with."
+    )
+    key: str | None = _setting(None, _FILE, "Its private key, PEM, where it is not in that file.")
+    server_name: str | None = _setting(
+        None,
+        OptionalText("a host name or an IP address", check_host),
+        "The name that the certificate of the server has to be for, if not that of target.",
+    )
+    insecure_skip_verify: bool = _setting(
+        False, Switch(), "Believe any certificate: for tests; anybody can be the server then."
+    )
+    token_file: str | None = _setting(
+        None, _FILE, "The file of the bearer token for the chat server, read for each call."
+    )
+
+
+@dataclass(frozen=True)
+class MetricsSettings(_Section):
+    """Metrics of the chat server, for Prometheus."""
+
+    port: int | None = _setting(
+        None,
+        Integer(0, 65535, none=True),
+        "The TCP port of GET /metrics and GET /healthz; 0 takes a free one.",
+    )
+    host: str = _setting(
+        "127.0.0.1", _HOST, "Where that port listens; it asks nobody who they are."
+    )
+
+
+@dataclass(frozen=True)
+class TracingSettings(_Section):
+    """Traces of the chat server, by OpenTelemetry."""
+
+    enabled: bool = _setting(
+        False,
+        Switch(),
+        "A span for each call, in the trace that its client names.",
+        flag="--tracing",
+    )
+    message_sampling: float = _setting(
+        0.0, Ratio(), "The part of the messages that have a span of their own."
+    )
 
 
 @dataclass(frozen=True)
@@ -243,6 +474,20 @@ class LogSettings(_Section):
     format: str = _setting(
         "text", Choice(("text", "json")), "Lines for people, or one JSON object a line."
     )
+    access: bool = _setting(
+        False,
+        Switch(),
+        "Log each connection and session of the server, when it opens and when it closes.",
+        flag="--access-log",
+    )
+    rate: tuple[int, float] = _setting(
+        (200, 20.0), _RATE, "Lines of one kind that the server logs; the others are counted."
+    )
+    stall: float | None = _setting(
+        1.0,
+        Seconds(none=True),
+        "Seconds for which the server's event loop may stand still before the log says where.",
+    )
 
 
 @dataclass(frozen=True)
@@ -250,19 +495,29 @@ class Settings:
     """All settings, by section."""
 
     server: ServerSettings = dataclasses.field(default_factory=ServerSettings)
+    tls: TLSSettings = dataclasses.field(default_factory=TLSSettings)
+    auth: AuthSettings = dataclasses.field(default_factory=AuthSettings)
     limits: LimitSettings = dataclasses.field(default_factory=LimitSettings)
+    usage: UsageSettings = dataclasses.field(default_factory=UsageSettings)
     rooms: RoomSettings = dataclasses.field(default_factory=RoomSettings)
     client: ClientSettings = dataclasses.field(default_factory=ClientSettings)
     gateway: GatewaySettings = dataclasses.field(default_factory=GatewaySettings)
+    metrics: MetricsSettings = dataclasses.field(default_factory=MetricsSettings)
+    tracing: TracingSettings = dataclasses.field(default_factory=TracingSettings)
     log: LogSettings = dataclasses.field(default_factory=LogSettings)
 
 
 SECTIONS: dict[str, type[_Section]] = {
     "server": ServerSettings,
+    "tls": TLSSettings,
+    "auth": AuthSettings,
     "limits": LimitSettings,
+    "usage": UsageSettings,
     "rooms": RoomSettings,
     "client": ClientSettings,
     "gateway": GatewaySettings,
+    "metrics": MetricsSettings,
+    "tracing": TracingSettings,
     "log": LogSettings,
 }
 
@@ -294,7 +549,7 @@ class Setting:
     @property
     def flag(self) -> str:
         """The flag that sets it, of commands that have it."""
-        is_long = self.section in ("log", "rooms")
+        is_long = self.section in ("auth", "log", "metrics", "rooms", "tls", "tracing")
         words = f"{self.section}-{self.key}" if is_long else self.key
         return self.own_flag or "--" + words.replace("_", "-")
 
@@ -312,4 +567,8 @@ def all_settings() -> Iterator[Setting]:
 def problem_text(name: str, value: Any, kind: Kind, error: ValueError) -> str:
     """The sentence about a value that is not allowed."""
     reason = f" ({error})" if str(error) else ""
+    if isinstance(kind, Secret):
+        value = HIDDEN
+    elif isinstance(value, str):
+        value = hide_passwords(value)
     return f"{name} = {value!r} is not allowed: it has to be {kind.allowed}{reason}"

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ..address import parse_target
-from ..client import Backoff, Balancing, Channel, ChatClient, Status
+from ..client import Backoff, Balancing, Channel, ChatClient, ClientTLS, Status, Token
 from .errors import EXCEPTION_HANDLERS, error_response
 
 __all__ = ["create_app"]
@@ -29,18 +29,25 @@ def create_app(
     target: str | Sequence[str] = "localhost:9000",
     timeout: float = 2.0,
     balancing: Balancing = "pick_first",
+    token: Token | None = None,
+    ssl: ClientTLS | None = None,
 ) -> Starlette:
     """The gateway to the chat servers at `target`, as an ASGI application with a lifespan.
 
-    `timeout`: seconds that a chat server has to answer a request. `target` and `balancing` are as
-    for `Channel`, which all requests share. Raises `ValueError` for a bad target.
+    `timeout`: seconds that a chat server has to answer a request. `target`, `balancing` and `ssl`
+    are as for `Channel`, which all requests share; `token` is the gateway's own. Raises
+    `ValueError` for a bad target.
     """
     parse_target(target)  # before the lifespan
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with Channel(
-            target=target, balancing=balancing, backoff=BACKOFF, connect_timeout=timeout
+            target=target,
+            balancing=balancing,
+            backoff=BACKOFF,
+            connect_timeout=timeout,
+            ssl=ssl,
         ) as channel:
             app.state.channel = channel
             yield
@@ -55,7 +62,7 @@ def create_app(
         except UnicodeDecodeError:
             message = f"the name {segment.decode('ascii', 'replace')} is not percent-encoded UTF-8"
             return error_response(400, Status.INVALID_ARGUMENT.name, message)
-        async with ChatClient(request.app.state.channel, timeout=timeout) as chat:
+        async with ChatClient(request.app.state.channel, timeout=timeout, token=token) as chat:
             await chat.send(name)
             reply = await chat.close_and_recv()
         if reply is None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl as ssl_module
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from ipaddress import ip_network
 from types import TracebackType
 from typing import Any, Protocol
 
 from ..address import check_method_path
+from ..auth import Authenticator
+from ..brokers import Broker
 from ..codec import ChatCodec
 from ..errors import UsageError
 from ..template import DEFAULT_TEMPLATE, reply_template
@@ -21,11 +24,19 @@ from ..wire import (
     ServerObserver,
     ServerStatistics,
 )
+from .access import AccessControl
+from .access_log import AccessLog
 from .chat_service import CHAT_PATHS, ChatService, Handler
+from .client_address import AddressHeader
 from .health import HealthService, ServingStatus
 from .interceptors import Interceptor, intercepted
+from .metrics import MetricsOptions, Sources, load_metrics
 from .replying import Reply, replying
 from .rooms import ROOMS_SERVICE, Node, RoomOptions, Rooms, RoomsService
+from .tls import ServerTLS, TLSOptions
+from .tracing import TracingOptions, load_tracing
+from .usage import UsageControl, UsageLimits, UsageStatistics
+from .watchdog import Watchdog
 
 __all__ = ["ChatServer", "Service"]
 
@@ -34,6 +45,9 @@ HEALTH_SERVICE = "grpc.health.v1.Health"
 
 
 _DEFAULT_ROOMS = RoomOptions()
+_DEFAULT_USAGE = UsageLimits()
+
+SSL = ssl_module.SSLContext | Callable[[], ssl_module.SSLContext] | None
 
 
 class Service(Protocol):
@@ -64,6 +78,25 @@ class ChatServer:
     `interceptors` stand around the handlers of all calls, the first one outermost. `observers` are
     told of connections and calls.
 
+    `auth` finds out who makes a call, of every service but Health: a `JwtAuthenticator`, a
+    `CertificateAuthenticator`, or one of your own. Without it nobody is asked who they are.
+
+    `access_log` writes a line to the logger `chatify_stream.access` when a connection or a session
+    opens, and when it closes. `log_stalls` says in the log what blocks the event loop for longer
+    than so many seconds.
+
+    `metrics` are for Prometheus, and need the extra `metrics`. `tracing` has a span of
+    OpenTelemetry for each call, and needs the extra `tracing`.
+
+    `tls` has the certificate, which is read at `start`, and again whenever its files change.
+    `proxy_protocol_from` are the IP addresses and networks of proxies whose connections begin with
+    a header of the PROXY protocol, version 1 or 2, and then are those of whom it names; with None
+    nobody's do. On a Unix socket, everybody's do where it is not None.
+
+    `usage` is how much one session, one user and one address may do, such as
+    `UsageLimits(messages_per_user=Rate(50, 10.0))`; None for no such limits. `address_header` is
+    the header in which trusted proxies name the address of their client.
+
     `rooms` are for calls with the metadata `chat-room`, which `reply` and `handler` never see:
     `RoomOptions(broker="sqlite:///chat.db")` keeps what is said in them, by default it is gone
     with the server; None turns them off. `server.rooms` publishes and reads in them.
@@ -82,14 +115,29 @@ class ChatServer:
         rooms: RoomOptions | None = _DEFAULT_ROOMS,
         interceptors: Sequence[Interceptor] = (),
         observers: Sequence[ServerObserver] = (),
+        auth: Authenticator | None = None,
+        access_log: bool = False,
+        log_stalls: float | None = None,
+        metrics: MetricsOptions | None = None,
+        tracing: TracingOptions | bool = False,
+        tls: TLSOptions | None = None,
+        proxy_protocol_from: Collection[str] | None = None,
+        usage: UsageLimits | None = _DEFAULT_USAGE,
+        address_header: AddressHeader | None = None,
     ) -> None:
         if reply is not None and handler is not None:
             raise UsageError("pass reply= or handler=, not both")
         for name, function in {"reply": reply, "handler": handler}.items():
             if function is not None and not callable(function):
                 raise UsageError(f"{name}= is a function, not {function!r}")
+        if tracing is True:
+            tracing = TracingOptions()
+        self._tracing = load_tracing(tracing) if tracing else None
         if handler is None:
-            handler = replying(reply_template(DEFAULT_TEMPLATE) if reply is None else reply)
+            reply = reply_template(DEFAULT_TEMPLATE) if reply is None else reply
+            if self._tracing is not None:
+                reply = self._tracing.reply(reply)
+            handler = replying(reply, in_context=self._tracing is not None)
         self._methods: dict[str, MethodHandler] = {}
         self._service_names: list[str] = []
         self._server: Server | None = None
@@ -97,6 +145,30 @@ class ChatServer:
         self._limits = limits
         self._interceptors = tuple(interceptors)
         self._observers = tuple(observers)
+        if access_log:
+            access = AccessLog()
+            self._interceptors += (access.intercept,)
+            self._observers += (access,)
+        chat_paths = [*CHAT_PATHS, *paths]
+        self._metrics = None if metrics is None else load_metrics(metrics, chat_paths)
+        self._access = None if auth is None else AccessControl(auth)
+        self._usage = UsageControl(usage, chat_paths)
+        self._interceptors = (self._usage, *self._interceptors)
+        if self._access is not None:
+            self._interceptors = (self._access, *self._interceptors)
+        if address_header is not None:
+            self._interceptors = (address_header, *self._interceptors)
+        self._tls_options = tls
+        self._tls: ServerTLS | None = None
+        try:
+            self._proxies = (
+                None
+                if proxy_protocol_from is None
+                else [ip_network(each) for each in proxy_protocol_from]
+            )
+        except ValueError as error:
+            raise UsageError(f"proxy_protocol_from: {error}") from None
+        self._watchdog = None if log_stalls is None else Watchdog(log_stalls)
         self._reflection = reflection
         self._descriptor_sets = tuple(descriptor_sets)
         self.health = HealthService()
@@ -106,13 +178,26 @@ class ChatServer:
                 check_method_path(path)
         except ValueError as error:
             raise UsageError(str(error)) from None
-        self._node = None if rooms is None else Node(rooms)
+        if self._metrics is not None:
+            self._observers = (self._metrics.observer, *self._observers)
+        if self._tracing is not None:  # first, so that the others are within its spans
+            self._observers = (self._tracing.calls, *self._observers)
+        self._node = None if rooms is None else self._make_node(rooms)
         self._add(ChatService(handler, self._node, [*CHAT_PATHS, *paths]), [CHAT_SERVICE])
         self.add_service(self.health)
         if rooms is not None and rooms.service and rooms.service_port is None:
             self.add_service(RoomsService(self.rooms))
         for service in services:
             self.add_service(service)
+
+    def _make_node(self, rooms: RoomOptions) -> Node:
+        def watched(broker: Broker) -> Broker:
+            if self._tracing is not None:
+                broker = self._tracing.watched(broker)
+            return broker if self._metrics is None else self._metrics.watched(broker)
+
+        observers = [] if self._tracing is None else [self._tracing.calls]
+        return Node(rooms, watch_broker=watched, observers=observers)
 
     def add_service(self, service: Service) -> None:
         """Serves a grpclib or betterproto2 service beside Chat. Only before `start`."""
@@ -143,39 +228,71 @@ class ChatServer:
         """Starts to accept connections, on a free port when `port` is 0.
 
         `host` None stands for all interfaces. Further options are those of
-        `grpclib.server.Server.start`, such as `reuse_port`; with `sock` or `path` it listens there,
-        and not on `host` and `port`. Raises `ListenError`, which says where and why, and
-        `BrokerError` for rooms whose broker cannot be used.
+        `grpclib.server.Server.start`, such as `reuse_port`, which counts for all its ports; with
+        `sock` or `path` it listens there, and not on `host` and `port`. `ssl` is for TLS without
+        `tls`. Raises `ListenError`, which says where and why, `BrokerError` for rooms whose broker
+        cannot be used, and `ConfigError` for a certificate that cannot be.
         """
         if self._server is not None:
             raise UsageError("the server was started already")
+        if ssl is not None and self._tls_options is not None:
+            raise UsageError("pass ssl= or tls=, not both")
+        tls = None if self._tls_options is None else ServerTLS(self._tls_options)
+        context = ssl if tls is None else tls.context
         server = self._make_server(self._methods, self._service_names)
         if options.get("sock") is None and options.get("path") is None:
             options |= {"host": host, "port": port}
         if self._node is not None:
             await self._node.open()
         try:
-            await self._start_rooms_service(ssl)
-            await server.start(ssl=ssl, **options)
+            reuse_port = bool(options.get("reuse_port"))
+            self._start_metrics(reuse_port)
+            await self._start_rooms_service(context, reuse_port)
+            await server.start(ssl=context, proxies=self._proxies, **options)
         except BaseException:
             await self._close_rooms()
+            await self._close_metrics()
             raise
         self._server = server
+        self._tls = tls
+        if tls is not None:
+            tls.start_watching()
         for name in ("", *self._service_names):
             self.health.set_status(name, ServingStatus.SERVING)
+        if self._watchdog is not None:
+            self._watchdog.start()
 
-    async def _start_rooms_service(self, ssl: ssl_module.SSLContext | None) -> None:
+    def _start_metrics(self, reuse_port: bool) -> None:
+        if self._metrics is not None:
+            sources = Sources(
+                servers=lambda: [server.statistics() for server in self._servers()],
+                node=self._node,
+                uses_refused=lambda: self._usage.statistics().refused,
+                certificate_end=lambda: None if self._tls is None else self._tls.ends_at,
+                status=lambda: (self.health.status() or ServingStatus.UNKNOWN).name or "",
+            )
+            self._metrics.start(sources, reuse_port=reuse_port)
+
+    async def _close_metrics(self) -> None:
+        if self._metrics is not None:
+            await self._metrics.close()
+
+    async def _start_rooms_service(self, context: SSL, reuse_port: bool) -> None:
         """Starts the service of the rooms, where it has a port of its own."""
         options = None if self._node is None else self._node.options
         if options is not None and options.service and options.service_port is not None:
             service = RoomsService(self.rooms)
             methods = service.__mapping__() | self.health.__mapping__()
             self._rooms_server = self._make_server(methods, [ROOMS_SERVICE, HEALTH_SERVICE])
-            await self._rooms_server.start(options.service_host, options.service_port, ssl=ssl)
+            await self._rooms_server.start(
+                options.service_host, options.service_port, ssl=context, reuse_port=reuse_port
+            )
             self.health.set_status(ROOMS_SERVICE, ServingStatus.SERVING)
 
     def _make_server(self, methods: dict[str, MethodHandler], names: Sequence[str]) -> Server:
         methods = methods | self._reflection_methods(names)
+        if self._metrics is not None:
+            self._metrics.serve(methods)
         return Server(
             [_Methods(intercepted(methods, self._interceptors))],
             codec=ChatCodec(),
@@ -207,6 +324,42 @@ class ChatServer:
         return methods
 
     @property
+    def limits(self) -> Limits:
+        """What one client may cost; set, it counts for connections that are made from then on."""
+        return self._limits or Limits()
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._limits = limits
+        for server in self._servers():
+            server.limits = limits
+
+    def reload_tls(self, options: TLSOptions | None = None) -> bool:
+        """Reads the certificate again, or another one; says whether anything has changed.
+
+        Its files are looked at every few seconds as it is. Connections that are open stay as they
+        are. Raises `ConfigError` when it cannot be used, which leaves that of before in place.
+        """
+        if self._tls is None:
+            raise UsageError("the server has no TLS: pass tls= when it is made, and start it")
+        return self._tls.reload(options)
+
+    @property
+    def auth(self) -> Authenticator | None:
+        """Who finds out who calls. Another one may be set, for calls from then on.
+
+        Raises `UsageError` where that would begin, or cease, to ask callers who they are.
+        """
+        return None if self._access is None else self._access.authenticator
+
+    @auth.setter
+    def auth(self, authenticator: Authenticator | None) -> None:
+        if (authenticator is None) is not (self._access is None):
+            raise UsageError("authentication is turned on or off by a restart")
+        if self._access is not None and authenticator is not None:
+            self._access.authenticator = authenticator
+
+    @property
     def rooms(self) -> Rooms:
         """The rooms, to be used once the server is started.
 
@@ -220,6 +373,13 @@ class ChatServer:
     def rooms_port(self) -> int:
         """The port of the service of the rooms, the server's own or another."""
         return self.port if self._rooms_server is None else self._rooms_server.port
+
+    @property
+    def metrics_port(self) -> int:
+        """The port of the metrics. Raises `UsageError` when there is none."""
+        if self._metrics is None:
+            raise UsageError("this server has no metrics: it was made without metrics=")
+        return self._metrics.port
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -238,6 +398,26 @@ class ChatServer:
     def connection_statistics(self) -> list[ConnectionStatistics]:
         """What each connection that is open has done so far, in the order in which they came."""
         return self._started().connection_statistics()
+
+    @property
+    def usage(self) -> UsageLimits | None:
+        """The limits of use; set, they count from then on, for sessions that are open, too.
+
+        Messages of sessions that were opened while no limit of messages or bytes concerned them
+        stay uncounted.
+        """
+        return self._usage.limits
+
+    @usage.setter
+    def usage(self, limits: UsageLimits | None) -> None:
+        self._usage.limits = limits
+
+    def usage_statistics(self) -> UsageStatistics:
+        """What each limit of use has refused so far, and how many users and addresses are known.
+
+        `connections_refused_by` of `statistics` has what was refused at once.
+        """
+        return self._usage.statistics()
 
     @property
     def open_calls(self) -> int:
@@ -260,6 +440,8 @@ class ChatServer:
                 self._node.drain(grace)
             await asyncio.gather(*(server.drain(grace) for server in self._servers()))
             await self._close_rooms()
+            await self._close_metrics()
+            self._stop_watching()
 
     async def close(self) -> None:
         """Stops the server now: calls that are open end with UNAVAILABLE.
@@ -272,6 +454,14 @@ class ChatServer:
                 server.close()
                 await server.wait_closed()
             await self._close_rooms()
+            await self._close_metrics()
+            self._stop_watching()
+
+    def _stop_watching(self) -> None:
+        if self._tls is not None:
+            self._tls.stop_watching()
+        if self._watchdog is not None:
+            self._watchdog.stop()
 
     def _servers(self) -> list[Server]:
         return [each for each in (self._server, self._rooms_server) if each is not None]

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any, cast
 
+from .._version import __version__
 from ..errors import StatusError, UnavailableError
 from ..messages.grpc.health.v1 import (
     HealthBase,
@@ -17,9 +19,11 @@ from ..messages.grpc.health.v1 import (
     HealthListRequest,
     HealthListResponse,
 )
-from ..wire import Status
+from ..wire import MethodHandler, ServerStream, Status
 
 __all__ = ["HealthService", "ServingStatus"]
+
+CHECK_PATH = "/grpc.health.v1.Health/Check"
 
 ServingStatus = HealthCheckResponseServingStatus
 
@@ -50,6 +54,17 @@ class HealthService(HealthBase):
         self._statuses = dict.fromkeys(self._statuses, ServingStatus.NOT_SERVING)
         self._shut_down = True
         self._notify()
+
+    def __mapping__(self) -> dict[str, MethodHandler]:
+        mapping: dict[str, Any] = dict(super().__mapping__())
+        check: MethodHandler = mapping[CHECK_PATH]
+
+        async def checking(stream: ServerStream) -> None:
+            stream.trailers["chatify-version"] = __version__
+            await check.func(cast("Any", stream))
+
+        mapping[CHECK_PATH] = check._replace(func=cast("Any", checking))
+        return mapping
 
     def _notify(self) -> None:
         self._changed.set()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
 
 from ..codec import frame_text
 from ..errors import UsageError
@@ -21,11 +22,15 @@ Reply = Callable[[str], str | Awaitable[str]]
 """Makes the reply to one message. A plain function must not block: it runs in the event loop."""
 
 
-def replying(reply: Reply) -> Callable[[Session], Awaitable[None]]:
-    """The handler that answers each request with what `reply` makes of it, in order."""
+def replying(reply: Reply, *, in_context: bool = False) -> Callable[[Session], Awaitable[None]]:
+    """The handler that answers each request with what `reply` makes of it, in order.
+
+    `in_context`: `reply` is called in the context of the session's task, also for what comes while
+    the handler waits. That costs a little.
+    """
 
     async def handler(session: Session) -> None:
-        await _Replier(session, reply).serve()
+        await _Replier(session, reply).serve(in_context)
 
     return handler
 
@@ -43,10 +48,17 @@ class _Replier:
         """Those that are made, and not sent."""
         self._made: object = None
         """What `reply` made of the next name, when that is no text."""
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
-    async def serve(self) -> None:
-        while names := await self._session.receive_names(self._answer_at_once):
+    async def serve(self, in_context: bool) -> None:
+        at_once = self._answer_at_once
+        if in_context:
+            context = copy_context()
+
+            def at_once(names: list[str]) -> bool:
+                return context.run(self._answer_at_once, names)
+
+        while names := await self._session.receive_names(at_once):
             if names is not self._names:
                 self._answer(names)
             await self._go_on()
@@ -75,7 +87,7 @@ class _Replier:
                     return
                 replies.append(frame_text(text))
                 self._next += 1
-        except Exception as error:
+        except BaseException as error:  # SystemExit, too, ends this session alone
             self._error = error
 
     async def _go_on(self) -> None:

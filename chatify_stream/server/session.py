@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from ..codec import decode_name
 from ..errors import UsageError
@@ -51,6 +51,11 @@ class Session:
         """When the client stops waiting (`time_remaining()` in seconds), or None."""
         self.trailers = stream.trailers
         """Metadata to send with the status that ends the call; set it before the handler ends."""
+
+    @property
+    def identity(self) -> Any:
+        """The `Identity` of who calls; None on a server that asks nobody who they are."""
+        return self._stream.identity
 
     @property
     def compression(self) -> str:

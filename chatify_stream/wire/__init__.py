@@ -12,22 +12,25 @@ from grpclib.const import Handler as MethodHandler
 from grpclib.exceptions import StreamTerminatedError
 from grpclib.metadata import Deadline
 
+from .address_block import address_block
 from .backoff import Backoff
 from .balancer import Balancing
-from .call import ServerStream
+from .call import Meter, ServerStream
 from .channel import CONNECT_TIMEOUT, Channel
 from .client_stream import ClientStream
+from .client_tls import ClientTLS, client_tls
 from .codec import ProtoCodec, StatusDetailsCodec
 from .compression import check_encoding, frame, frame_prefix
 from .connectivity import ChannelState
 from .grpclib_internals import MetadataLike
-from .limits import CHANNEL_LIMITS, MAX_MESSAGE_SIZE, Limits, Rate
+from .limits import CHANNEL_LIMITS, MAX_MESSAGE_SIZE, Limits, Rate, check_limits
 from .message_reading import decode_message
 from .observing import CallEnd, ServerObserver
 from .page import Page
 from .protobuf_fields import varint_bytes
 from .server import Server
 from .statistics import ConnectionStatistics, ServerStatistics, StreamStatistics
+from .token_bucket import TokenBucket
 
 __all__ = [
     "CHANNEL_LIMITS",
@@ -40,10 +43,12 @@ __all__ = [
     "Channel",
     "ChannelState",
     "ClientStream",
+    "ClientTLS",
     "ConnectionStatistics",
     "Deadline",
     "Limits",
     "MetadataLike",
+    "Meter",
     "MethodHandler",
     "Page",
     "ProtoCodec",
@@ -56,7 +61,11 @@ __all__ = [
     "StatusDetailsCodec",
     "StreamStatistics",
     "StreamTerminatedError",
+    "TokenBucket",
+    "address_block",
     "check_encoding",
+    "check_limits",
+    "client_tls",
     "decode_message",
     "frame",
     "frame_prefix",

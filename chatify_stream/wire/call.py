@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from grpclib.const import Status
+from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from grpclib.metadata import Deadline
 from grpclib.server import Stream
@@ -47,7 +47,7 @@ from .statistics import StreamStatistics
 from .stream import CallStream
 from .wrapper import CallWrapper
 
-__all__ = ["Calls", "ServerStream", "Services"]
+__all__ = ["Calls", "Meter", "ServerStream", "Services"]
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,13 @@ TOO_OLD = "the connection has reached its age: the call may be made on a new one
 
 T = TypeVar("T")
 
+Meter = Callable[[list[bytes]], StatusError | None]
+"""Told the messages that have come, before they are decoded.
+
+It leaves those in the list that may be given out, and returns what stands behind them: the error
+that ends the call in place of those that it has taken away.
+"""
+
 
 class ServerStream(Stream[Any, Any]):
     """grpclib's stream of a handler, with compression and trailers that may be set ahead."""
@@ -70,6 +77,18 @@ class ServerStream(Stream[Any, Any]):
 
     identity: Any = None
     """Who calls, as an interceptor has found; of no concern here."""
+
+    aborted: CallError | None = None
+    """What `abort` has ended the call with."""
+
+    client_address: str | None = None
+    """From where, as an interceptor has found in a header of a trusted proxy."""
+
+    meter: Meter | None = None
+    """Counts the messages that come, if an interceptor wants to know."""
+
+    about: Mapping[str, str] = {}
+    """What its handler tells those who observe the call; of no concern here."""
 
     def __init__(
         self, *args: Any, encoding: str = IDENTITY, accept_encoding: str = "", **kwargs: Any
@@ -115,6 +134,8 @@ class ServerStream(Stream[Any, Any]):
         if data is None:
             self._check_number()
             return None
+        if self.meter is not None and (refusal := self.meter([data])) is not None:
+            raise refusal
         message = self._codec.decode(data, self._recv_type)
         (message,) = await self._dispatch.recv_message(message)
         self._messages_received += 1
@@ -175,12 +196,19 @@ class ServerStream(Stream[Any, Any]):
         return False
 
     def _decoded(self, encoded: list[bytes], decode: Callable[[bytes], T]) -> list[T]:
+        refusal = None
+        if self.meter is not None and encoded:
+            refusal = self.meter(encoded)
         try:
             messages = [decode(data) for data in encoded]
         except (StatusError, ValueError):
             messages = self._decode_until_an_error(encoded, decode)
         self._messages_received += len(messages)
         self._stream.connection.messages_received += len(messages)
+        if refusal is not None:
+            self._unreadable = self._unreadable or refusal
+            if not messages:
+                raise self._unreadable
         return messages
 
     def _decode_until_an_error(self, encoded: list[bytes], decode: Callable[[bytes], T]) -> list[T]:
@@ -263,12 +291,23 @@ class ServerStream(Stream[Any, Any]):
         self._stream.inbox.limit(max_size)
 
     @property
+    def method(self) -> str:
+        """The path of the method, `/package.Service/Method`."""
+        return self._method_name
+
+    @property
+    def is_unary(self) -> bool:
+        """The method takes one message and answers with one."""
+        return self._cardinality is Cardinality.UNARY_UNARY
+
+    @property
     def is_half_closed(self) -> bool:
         """The client sends nothing more, and all that it has sent was taken."""
         return self._stream.remote_ended and not self._stream.inbox.bytes_waiting
 
     def abort(self, error: CallError) -> None:
         """Ends the call: whatever its handler waits for raises `error`, which ends it so."""
+        self.aborted = error
         if self._stream.wrapper is not None:
             self._stream.wrapper.cancel(error)
 
@@ -276,6 +315,11 @@ class ServerStream(Stream[Any, Any]):
         self._send_message_done = True
         self._messages_sent += count
         self._stream.connection.messages_sent += count
+
+    @property
+    def messages(self) -> tuple[int, int]:
+        """How many messages have come, and how many have gone: quicker than `statistics`."""
+        return self._messages_received, self._messages_sent
 
     def statistics(self) -> StreamStatistics:
         """What has come and gone on this stream so far."""
@@ -496,7 +540,9 @@ class Calls(AbstractHandler):
             if task is None or task.cancelling():
                 raise
             return _failed(request.method)  # of a future that the handler awaited
-        except Exception:
+        except GeneratorExit:
+            raise  # its task is being thrown away, and must not wait for anything more
+        except BaseException:  # SystemExit would stop the event loop, and with it everybody
             return _failed(request.method)
         return _Outcome(Status.OK)
 

@@ -28,9 +28,10 @@ from .backoff import Attempts, Backoff
 from .balancer import BALANCERS, Balancing
 from .client_protocol import ClientProtocol
 from .client_stream import ClientStream
+from .client_tls import ClientTLS
 from .codec import ProtoCodec, StatusDetailsCodec
 from .compression import IDENTITY, check_encoding
-from .connection import DEFAULT_CONFIG
+from .connection import CHANNEL_CONFIG
 from .connectivity import ChannelState
 from .dialing import Dialer
 from .grpclib_internals import (
@@ -87,7 +88,7 @@ class Channel(grpclib.client.Channel):
         path: str | None = None,
         codec: CodecBase | None = None,
         status_details_codec: StatusDetailsCodecBase | None = None,
-        ssl: bool | ssl_module.SSLContext | ssl_module.DefaultVerifyPaths | None = None,
+        ssl: bool | ClientTLS | ssl_module.SSLContext | ssl_module.DefaultVerifyPaths | None = None,
         config: Configuration | None = None,
     ) -> None:
         """`target`: `HOST:PORT`, `dns:///HOST:PORT`, or several of these.
@@ -95,6 +96,8 @@ class Channel(grpclib.client.Channel):
         Several stand in a list, or in one text with commas between them; the port of a HOST alone
         is 9000. `connect_timeout`: seconds that an attempt to reach an address may take, until
         the server has greeted. Raises `UsageError` for what is no address, or contradicts itself.
+
+        `ssl`: what `client_tls` makes; True believes the authorities of the system.
 
         `limits`: what a server may cost, such as the size of its messages.
 
@@ -115,8 +118,8 @@ class Channel(grpclib.client.Channel):
             path=path,
             codec=codec or ProtoCodec(),
             status_details_codec=status_details_codec or StatusDetailsCodec(),
-            ssl=ssl,
-            config=config or DEFAULT_CONFIG,
+            ssl=ssl.context if isinstance(ssl, ClientTLS) else ssl,
+            config=config or CHANNEL_CONFIG,
         )
         self._compression = check_encoding(compression)
 
@@ -128,7 +131,13 @@ class Channel(grpclib.client.Channel):
         else:
             names = [Name.of_socket(path, self._authority, new_attempts())]
         self._target = ",".join(map(str, names))
-        dialer = Dialer(self._config, timeout=connect_timeout, limits=limits, ssl_context=self._ssl)
+        dialer = Dialer(
+            self._config,
+            timeout=connect_timeout,
+            limits=limits,
+            ssl_context=self._ssl,
+            server_name=ssl.server_name if isinstance(ssl, ClientTLS) else None,
+        )
         self._pool = Pool(names, BALANCERS[balancing](), dialer, new_attempts)
 
     def __repr__(self) -> str:

@@ -37,6 +37,8 @@ class ClientProtocol(WireProtocol):
         self._on_lost = on_lost
         self.greeting: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         """Done when the server's settings have come: True; False when the connection was lost."""
+        self.lost_by: BaseException | None = None
+        """What the transport says of why, when that was not in order."""
 
     @property
     def is_usable(self) -> bool:
@@ -64,6 +66,7 @@ class ClientProtocol(WireProtocol):
         return max(0, limit - open_calls)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self.lost_by = exc
         super().connection_lost(exc)
         if not self.greeting.done():
             self.greeting.set_result(False)

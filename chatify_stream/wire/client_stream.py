@@ -80,6 +80,13 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
         self._compression = compression
 
     @property
+    def tls_version(self) -> str | None:
+        """Such as "TLSv1.3"; None in the clear, and before the call has been sent."""
+        connection = None if self.peer is None else self.peer._transport
+        ssl_object = None if connection is None else connection.get_extra_info("ssl_object")
+        return None if ssl_object is None else str(ssl_object.version())
+
+    @property
     def is_ended_by_peer(self) -> bool:
         """The server has sent its status: there is nothing to send any more."""
         return self._send_request_done and self._stream.remote_ended

@@ -23,12 +23,19 @@ from .bound_later import BoundLater
 from .flag import Flag
 from .grpclib_internals import Configuration, Connection, Wrapper, decode_headers
 from .header_blocks import RememberingDecoder, RememberingEncoder
+from .holding import Holding
 from .kinds import window_update
 from .limits import Limits
 from .outbound import Outbound
 from .stream import CallStream
 
-__all__ = ["DEFAULT_CONFIG", "WireConnection", "h2_config", "h2_connection"]
+__all__ = [
+    "CHANNEL_CONFIG",
+    "SERVER_CONFIG",
+    "WireConnection",
+    "h2_config",
+    "h2_connection",
+]
 
 
 def h2_config(*, client_side: bool) -> H2Configuration:
@@ -43,15 +50,24 @@ def h2_config(*, client_side: bool) -> H2Configuration:
     )
 
 
-STREAM_WINDOW = 4 * 1024 * 1024
-CONNECTION_WINDOW = 4 * STREAM_WINDOW
-"""Bytes that may wait for readers. A stream that nobody reads does not hold up the others."""
+def _windows(stream: int, connection: int) -> Configuration:
+    """Bytes that may wait for the reader of one stream, and for those of all together."""
+    return Configuration(http2_stream_window_size=stream, http2_connection_window_size=connection)
 
-DEFAULT_CONFIG = Configuration(
-    http2_stream_window_size=STREAM_WINDOW, http2_connection_window_size=CONNECTION_WINDOW
-)
+
+SERVER_CONFIG = _windows(512 * 1024, 1024 * 1024)
+"""Messages of a few bytes take seven times as much memory as they take of the window."""
+
+CHANNEL_CONFIG = _windows(4 * 1024 * 1024, 16 * 1024 * 1024)
+"""A client has chosen its server, and may send long before it reads."""
 
 KNOWN_SETTINGS = frozenset(SettingCodes)
+
+MOST_WINDOWLESS = 1024 * 1024
+"""Bytes of messages larger than their windows, beside one message of the largest size."""
+
+MOST_UNSENT = 2 * 1024 * 1024
+"""Bytes of replies that may wait to be sent before no call is given another message."""
 
 LARGEST_TABLE = 4096
 """Bytes of the headers that are kept to be sent again in one byte; HTTP/2's default."""
@@ -154,6 +170,12 @@ class WireConnection(Connection):
         self.stream_close_waiter = Flag()  # type: ignore[assignment]
         self.outbound = outbound
         self.limits = limits
+        # A client, which has chosen its server, waits for its own answers.
+        self.holding = (
+            Holding()
+            if h2.config.client_side
+            else Holding(limits.max_message_size + MOST_WINDOWLESS, MOST_UNSENT)
+        )
         self.arrivals: list[Callable[[], bool]] = []
         """What is to be done at the end of a read, about messages that it brought."""
         self.window_grew_at = -math.inf

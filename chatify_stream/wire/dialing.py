@@ -15,6 +15,7 @@ from .grpclib_internals import ClientHandler, Configuration
 from .limits import Limits
 from .names import Endpoint
 from .protocol import READ_SIZE
+from .tls_reasons import tls_reason
 
 __all__ = ["DialError", "Dialer"]
 
@@ -37,14 +38,19 @@ class Dialer:
         timeout: float,
         limits: Limits,
         ssl_context: ssl.SSLContext | None,
+        server_name: str | None = None,
     ) -> None:
-        """`timeout`: seconds for an attempt. `limits`: what a server may cost."""
+        """`timeout`: seconds for an attempt. `limits`: what a server may cost.
+
+        `server_name`: what its certificate has to be for; None for the host.
+        """
         self.timeout = timeout
         self._config = config
         self._h2_config = h2_config(client_side=True)
         self._limits = limits
         self._read_buffer = memoryview(bytearray(READ_SIZE))
         self._ssl = ssl_context
+        self._server_name = server_name or config.ssl_target_name_override
 
     async def dial(
         self,
@@ -83,14 +89,21 @@ class Dialer:
                     raise
         except TimeoutError as error:
             raise DialError(Failure(f"no answer within {self.timeout:g} s")) from error
-        except (ssl.SSLError, ValueError) as error:  # the latter for a name that TLS cannot have
+        except ssl.SSLError as error:
+            raise _tls_failed(error) from error
+        except ValueError as error:  # a name that TLS cannot have
             raise DialError(Failure(f"TLS failed ({error})")) from error
         except OSError as error:
             # Of a Unix socket, nobody has made the file yet.
             is_cheap = isinstance(error, ConnectionRefusedError | FileNotFoundError)
             raise DialError(Failure(_reason(error), is_cheap=is_cheap)) from error
-        if greeted:
+        if greeted and protocol.connection.goaway is None:
             return protocol
+        if protocol.connection.goaway is not None:
+            raise DialError(Failure(f"it refused the connection ({protocol.connection.goaway})"))
+        if isinstance(protocol.lost_by, ssl.SSLError):
+            # In TLS 1.3 a server looks at the certificate of its client after the handshake.
+            raise _tls_failed(protocol.lost_by) from protocol.lost_by
         if protocol.connection.peer_error is not None:
             reason = f"does not speak gRPC ({protocol.connection.peer_error})"
             raise DialError(Failure(reason, is_misbehaviour=True))
@@ -103,7 +116,7 @@ class Dialer:
         location = endpoint.location
         server_name = None
         if self._ssl is not None:
-            server_name = self._config.ssl_target_name_override or endpoint.host
+            server_name = self._server_name or endpoint.host
         if isinstance(location, str):
             _, protocol = await loop.create_unix_connection(
                 factory, location, ssl=self._ssl, server_hostname=server_name
@@ -113,6 +126,10 @@ class Dialer:
                 factory, location.host, location.port, ssl=self._ssl, server_hostname=server_name
             )
         return protocol
+
+
+def _tls_failed(error: ssl.SSLError) -> DialError:
+    return DialError(Failure(f"TLS failed ({tls_reason(error)})"))
 
 
 def _reason(error: OSError) -> str:

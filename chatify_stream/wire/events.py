@@ -146,3 +146,4 @@ class WireEvents(EventsProcessor):
         self._budget.spend("resets")
         with suppress(ProtocolError):  # when the peer has reset it meanwhile
             self.connection._connection.reset_stream(stream_id, error_code)
+            self.connection.flush()  # which nobody may do when h2 did not read the headers

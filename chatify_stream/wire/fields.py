@@ -1,7 +1,7 @@
 """What HTTP/2 forbids in header fields, without I/O (RFC 9113, 8.2 and 8.3).
 
 A request, response or trailer section with such a field is malformed, which is an error of its
-stream. Each function says what is wrong, or None.
+stream. Each function says what is wrong, or None; not with which value, which may be a secret.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ def _fault(headers: Headers, pseudo: Collection[str]) -> str | None:
             if fault := _name_fault(name):
                 return fault
             if name == "te" and value != "trailers":
-                return f"te is {value!r}, not 'trailers'"
+                return "te has to be 'trailers'"
         if value.strip(" \t") != value or (
             not value.isprintable() and _FORBIDDEN.search(value) is not None
         ):
-            return f"the value of {name} is {value!r}"
+            return f"the value of {name} has spaces around it, or a forbidden character"
     return None
 
 

@@ -22,37 +22,20 @@ from .kinds import (
     SETTINGS,
     WINDOW_UPDATE,
 )
-from .limits import Limits, Rate
+from .limits import Limits
+from .token_bucket import TokenBucket
 
-__all__ = ["FloodError", "FrameBudget", "TokenBucket"]
+__all__ = ["FloodError", "FrameBudget"]
+
+
+MANY_SETTINGS = 32 * 6
+"""Bytes of SETTINGS that count as one frame: HTTP/2 has seven, and the rest mean nothing."""
 
 
 class FloodError(ProtocolError):
     """The peer sends too much of something; the text is for its GOAWAY."""
 
     error_code = ErrorCodes.ENHANCE_YOUR_CALM
-
-
-class TokenBucket:
-    """Holds `rate.burst` tokens at first and at the most, and gains `rate.per_second`."""
-
-    __slots__ = ("_rate", "_tokens", "_updated")
-
-    def __init__(self, rate: Rate, now: float) -> None:
-        """`now`: seconds, by a monotonic clock."""
-        self._rate = rate
-        self._tokens = float(rate.burst)
-        self._updated = now
-
-    def take(self, now: float) -> bool:
-        """Takes a token; False when there is none."""
-        gained = (now - self._updated) * self._rate.per_second
-        self._updated = now
-        self._tokens = min(self._tokens + gained, float(self._rate.burst))
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
 
 
 class FrameBudget:
@@ -80,7 +63,8 @@ class FrameBudget:
         `is_open`: its stream is. Raises `FloodError`.
         """
         if kind == SETTINGS and not flags & ACK:
-            self.spend("settings")
+            for _ in range(1 + len(body) // MANY_SETTINGS):
+                self.spend("settings")
         elif kind == RST_STREAM and is_open:
             self.spend("resets")
         elif not _has_use(kind, flags, body, is_open):

@@ -31,6 +31,7 @@ from .flood import FloodError, FrameBudget
 from .grpclib_internals import Headers
 from .header_blocks import RememberingDecoder
 from .kinds import (
+    ACK,
     CONTINUATION,
     DATA,
     END_HEADERS,
@@ -41,6 +42,7 @@ from .kinds import (
     HEADER_SIZE,
     HEADERS,
     PING,
+    PREFACE,
     PREFACE_SIZE,
     PUSH_PROMISE,
     RST_STREAM,
@@ -49,12 +51,14 @@ from .kinds import (
     WINDOW_UPDATE,
     read_frame_header,
 )
+from .mistaken import in_words
 from .states import end_received, stream_opened
 
 __all__ = ["FrameReader"]
 
 LARGEST_WINDOW = 2**31 - 1
 OURS = (DATA, HEADERS, WINDOW_UPDATE, PING, RST_STREAM, SETTINGS, GOAWAY)
+"""But the answers to PINGs are h2's, which gets those of a flood together, if at all."""
 STREAMS_TO_FORGET = 16
 
 RAPID = 1.0
@@ -116,6 +120,8 @@ class FrameReader:
         self._rest = b""
         self._preface_left = 0 if h2.config.client_side else PREFACE_SIZE
         self._is_greeted = False
+        self._is_acknowledged = False
+        """The peer has taken the SETTINGS of this side, of which there is one frame."""
         self._header_block: int | None = None
         """The bytes of a header block that has not ended yet."""
         self.data_frames = 0
@@ -147,7 +153,7 @@ class FrameReader:
                 break
             stream_id &= STREAM_BITS
             body = data[position + HEADER_SIZE : stop]
-            if kind in OURS and self._header_block is None:
+            if kind in OURS and self._header_block is None and not (kind == PING and flags & ACK):
                 if for_h2 < position:
                     if not self._to_h2(data[for_h2:position]):
                         return
@@ -166,14 +172,17 @@ class FrameReader:
     def _check_greeting(self, data: bytes, position: int) -> None:
         """The first frame is SETTINGS (RFC 9113, 3.4).
 
-        h2 checks a client's preface, but takes what an HTTP/1 or TLS server says for the header
-        of a huge frame, and waits for its end.
+        h2 checks a client's preface, without a word of what came instead, but takes what an HTTP/1
+        or TLS server says for the header of a huge frame, and waits for its end.
         """
+        started_at = PREFACE_SIZE - self._preface_left - position
+        if data[:position] != PREFACE[started_at : started_at + position]:
+            raise ProtocolError(f"it began with {in_words(data)}")
         if self._preface_left or len(data) <= position + FRAME_KIND:
             return
         if data[position + FRAME_KIND] != SETTINGS:
-            if position and not self._to_h2(data[:position]):  # h2 says so if that is wrong
-                return
+            if not self._h2.config.client_side:  # it may be any part of what a client meant
+                raise ProtocolError("its first frame is not SETTINGS")
             raise ProtocolError(f"it began with {data[position : position + 24]!r}")
         self._is_greeted = True
         self._on_greeting()
@@ -216,8 +225,13 @@ class FrameReader:
             return len(body) == 4 and self._is_over(stream_id)
         if stream_id:
             return False
-        if kind == SETTINGS:  # h2 would have it bear on the windows of closed streams, too
-            self._forget_closed()
+        if kind == SETTINGS:
+            if flags == ACK and not body:
+                if self._is_acknowledged:
+                    self._budget.spend("glitches")
+                    return True
+                self._is_acknowledged = True
+            self._forget_closed()  # h2 would have it bear on their windows, too
             return False
         if kind == PING:
             return flags == 0 and len(body) == 8 and self._ping(body)

@@ -6,8 +6,8 @@ grpclib's `protocol` and `utils`, which are private as a whole.
 - `server.Server`: `_codec`, `_config`, `_h2_config`, `_mapping`, `_protocol_factory`, `_server`,
   `_status_details_codec`
 - `server.Stream`: `_cardinality`, `_codec`, `_content_type`, `_dispatch`, `_messages_received`,
-  `_messages_sent`, `_recv_type`, `_send_initial_metadata_done`, `_send_message_done`,
-  `_send_trailing_metadata_done`, `_send_type`, `_stream`
+  `_messages_sent`, `_method_name`, `_recv_type`, `_send_initial_metadata_done`,
+  `_send_message_done`, `_send_trailing_metadata_done`, `_send_type`, `_stream`
 - `client.Channel`: `_authority`, `_calls_failed`, `_calls_started`, `_calls_succeeded`, `_codec`,
   `_config`, `_connected`, `_last_call_started`, `_loop`, `_scheme`, `_ssl`,
   `_status_details_codec`

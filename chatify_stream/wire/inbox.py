@@ -8,8 +8,9 @@ Rules: data is cut into messages when it arrives. A message is given out once; a
 cancelled takes none. Messages that wait to be given out hold their part of the flow-control
 window, so a reader that is slow slows its peer; all else is given back at once, so that a message
 larger than the window can come. A compressed message is inflated when it is given out, so what
-waits takes no more memory than it took of the window. An error stands behind the messages that
-came before it, and nothing after it is read.
+waits takes no more memory than it took of the window. What has come of a message that is not whole
+is bounded, and messages wait, as `holding` has it. An error stands behind the messages that came
+before it, and nothing after it is read.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from grpclib.const import Status
 
 from ..errors import StatusError
 from .compression import IDENTITY, PREFIX, inflate
+from .holding import Holding
 
 __all__ = ["Inbox"]
 
@@ -45,12 +47,15 @@ class Inbox:
         acknowledge: Callable[[int], None],
         max_size: int,
         at_end_of_read: Callable[[Callable[[], bool]], None],
+        holding: Holding | None = None,
     ) -> None:
         """`acknowledge` gives the peer a part of its window back, in bytes.
 
         What `at_end_of_read` is given is called then; it says whether nobody had to be woken.
+        `holding` is that of the connection; None for no bounds.
         """
         self._acknowledge = acknowledge
+        self._holding = holding or Holding()
         self._at_end_of_read = at_end_of_read
         self.at_once: Callable[[], bool] | None = None
         """Takes messages and deals with them; False when its reader has to be woken."""
@@ -66,6 +71,7 @@ class Inbox:
         self._waiting = 0  # the bytes of those messages, prefixes included
         self._partial = bytearray()
         self._taken = 0  # what the window lacks, padding included
+        self._windowless = 0  # the bytes that are here although the window does not lack them
         self._error: StatusError | None = None
         self._is_ended = False
         self._waiter: asyncio.Future[None] | None = None
@@ -93,6 +99,8 @@ class Inbox:
                     self._cut_partial()
             else:
                 self._cut(data)
+            if self._partial and self._is_too_much_here():
+                self._fail(self._holding.refusal())
             if self._messages or self._error is not None:
                 self._wake()
         self._settle()
@@ -112,12 +120,17 @@ class Inbox:
     def unacked_size(self) -> int:
         """What the window lacks, for a stream that is given up; nothing from then on."""
         taken, self._taken = self._taken, 0
+        self._partial = bytearray()
+        self._holding.windowless -= self._windowless
+        self._windowless = 0
         return taken
 
     async def next(self) -> bytes | None:
         """The next message; None after the last one. Raises `StatusError`."""
-        while not self._messages:
-            if not await self._arrival():
+        while not self._messages or self._holding.is_full:
+            if self._messages:
+                await self._holding.room()
+            elif not await self._arrival():
                 return None
         return self.next_nowait()
 
@@ -141,7 +154,10 @@ class Inbox:
         None, too, when `at_once` has taken them and asked for its reader.
         """
         self._is_asked_for = False
-        while not self._messages:
+        while not self._messages or self._holding.is_full:
+            if self._messages:
+                await self._holding.room()
+                continue
             if not await self._arrival():
                 return []
             if self._is_asked_for:  # also when more has come since: what was taken comes first
@@ -225,7 +241,7 @@ class Inbox:
         self._is_deferred = False
         if self._waiter is None or self._waiter.done():
             return False
-        if self.at_once is not None and self._waiting <= MOST_AT_ONCE:
+        if self.at_once is not None and self._waiting <= MOST_AT_ONCE and not self._holding.is_full:
             is_dealt_with = self.at_once()
             if is_dealt_with and not self._messages:
                 return True
@@ -239,6 +255,14 @@ class Inbox:
         if excess > 0:
             self._taken -= excess
             self._acknowledge(excess)
+        windowless = len(self._partial) + self._waiting - self._taken
+        if windowless != self._windowless:
+            self._holding.windowless += windowless - self._windowless
+            self._windowless = windowless
+
+    def _is_too_much_here(self) -> bool:
+        self._settle()
+        return self._holding.windowless > self._holding.most_windowless
 
     def _is_message_whole(self) -> bool:
         """Whether there is something to cut, or to refuse, in the part that is here."""

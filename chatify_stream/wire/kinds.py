@@ -17,6 +17,7 @@ __all__ = [
     "HEADER_SIZE",
     "PADDED",
     "PING",
+    "PREFACE",
     "PREFACE_SIZE",
     "PUSH_PROMISE",
     "RST_STREAM",
@@ -37,7 +38,8 @@ END_STREAM = ACK = 0x01
 END_HEADERS = 0x04
 PADDED = 0x08
 
-PREFACE_SIZE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+PREFACE_SIZE = len(PREFACE)
 HEADER_SIZE = 9
 FRAME_KIND = 3
 """The place of a frame's type in its header."""

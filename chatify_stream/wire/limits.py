@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import UsageError
 
-__all__ = ["CHANNEL_LIMITS", "MAX_MESSAGE_SIZE", "Limits", "Rate"]
+__all__ = ["CHANNEL_LIMITS", "MAX_MESSAGE_SIZE", "Limits", "Rate", "check_limits"]
 
 MAX_MESSAGE_SIZE = 4 * 1024 * 1024
 """Bytes of one message, unless configured otherwise; gRPC's usual default."""
@@ -28,6 +28,9 @@ class Rate:
 
     burst: int
     per_second: float
+
+    def __str__(self) -> str:
+        return f"{self.burst}, then {self.per_second:g}/s"
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,10 @@ class Limits:
     """Of a server; one more is closed as soon as it is accepted."""
 
     max_connections_per_address: int | None = None
-    """As `max_connections`, from one IP address."""
+    """As `max_connections`, from one IP address; of IPv6, from one block of 64 bits."""
+
+    connection_rate_per_address: Rate | None = None
+    """Connections from one such address; one more is closed as soon as it is accepted."""
 
     handshake_timeout: float | None = 10.0
     """For TLS, and then for the preface and SETTINGS."""
@@ -103,15 +109,22 @@ class Limits:
         return 4 * self.max_header_list_size
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if "Rate" in str(field.type):
-                if not isinstance(value, Rate):
-                    raise UsageError(f"the limit {field.name} has to be a Rate, not {value!r}")
-                _check(f"{field.name}.burst", value.burst, whole=True)
-                _check(f"{field.name}.per_second", value.per_second, whole=False)
-            elif value is not None or "None" not in str(field.type):
-                _check(field.name, value, whole="int" in str(field.type))
+        check_limits(self)
+
+
+def check_limits(limits: Any) -> None:
+    """Checks every field of a dataclass of limits, by its type. Raises `UsageError`."""
+    for field in dataclasses.fields(limits):
+        value, kind = getattr(limits, field.name), str(field.type)
+        if value is None and "None" in kind:
+            continue
+        if "Rate" in kind:
+            if not isinstance(value, Rate):
+                raise UsageError(f"the limit {field.name} has to be a Rate, not {value!r}")
+            _check(f"{field.name}.burst", value.burst, whole=True)
+            _check(f"{field.name}.per_second", value.per_second, whole=False)
+        else:
+            _check(field.name, value, whole="int" in kind)
 
 
 def _check(name: str, value: Any, *, whole: bool) -> None:

@@ -15,6 +15,10 @@ from .limits import Limits
 __all__ = ["Liveness", "Verdict"]
 
 
+LATE = 1.0
+"""Seconds: an event loop that comes later than that to what is due is overloaded."""
+
+
 class Verdict(enum.Enum):
     """What is to be done with the connection; the text says why."""
 
@@ -91,6 +95,13 @@ class Liveness:
             self.blocked(now, unsent)
         at, verdict = min(self._deadlines(), key=lambda deadline: deadline[0])
         if at > now:
+            return Verdict.KEEP
+        if now > at + LATE and verdict in (Verdict.CUT_DEAD, Verdict.CUT_UNGREETED):
+            # Nobody has looked in time: what the peer has sent may not have been read either.
+            if verdict is Verdict.CUT_DEAD:
+                self._pinged_at = now
+            else:
+                self._opened_at = now
             return Verdict.KEEP
         if verdict is Verdict.PING:
             self._pinged_at = now

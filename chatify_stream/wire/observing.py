@@ -81,6 +81,6 @@ class Observers:
 def _tell(function: Callable[..., CallEnd | None], *arguments: object) -> CallEnd | None:
     try:
         return function(*arguments)
-    except Exception:
+    except BaseException:  # SystemExit would stop the event loop
         log.exception("an observer failed")
         return None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 try:
@@ -39,14 +40,21 @@ class Outbound:
     """Gathers what is written to one connection."""
 
     def __init__(
-        self, transport: asyncio.Transport, max_control_backlog: int, write_timeout: float | None
+        self,
+        transport: asyncio.Transport,
+        max_control_backlog: int,
+        write_timeout: float | None,
+        extra: Mapping[str, Any] | None = None,
     ) -> None:
-        """`max_control_backlog`: bytes that are not messages and wait for the peer to read.
+        """`extra`: for `get_extra_info`, in place of what the transport says.
+
+        `max_control_backlog`: bytes that are not messages and wait for the peer to read.
 
         From a quarter of it on the peer is not read from; past it the connection is cut off.
         `write_timeout`: seconds that a peer may read nothing when the connection is closed.
         """
         self._write_timeout = write_timeout
+        self._extra = extra or {}
         self.is_backlog_full = False
         """The connection was cut off because too many answers waited."""
         self._transport = transport
@@ -206,6 +214,8 @@ class Outbound:
         return self._is_lingering or self._transport.is_closing()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if name in self._extra:
+            return self._extra[name]
         return self._transport.get_extra_info(name, default)
 
     def _add(self, data: bytes | memoryview) -> None:

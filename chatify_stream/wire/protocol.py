@@ -15,8 +15,8 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from h2.config import H2Configuration
 from h2.connection import ConnectionState
@@ -33,10 +33,10 @@ from .kinds import ACK, goaway, ping
 from .limits import Limits
 from .liveness import Liveness, Verdict
 from .outbound import Outbound
-from .statistics import ConnectionStatistics
+from .statistics import ConnectionStatistics, Totals
 from .stream import CallStream, StreamResetError, error_name
 
-__all__ = ["READ_SIZE", "WireProtocol"]
+__all__ = ["READ_SIZE", "WireProtocol", "ip_address_of"]
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +72,11 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         read_buffer: memoryview,
         on_last_call: Callable[[], None] = lambda: None,
         on_too_old: Callable[[], None] = lambda: None,
+        extra: Mapping[str, Any] | None = None,
     ) -> None:
-        """`read_buffer` is where what is received is put first; connections may share one.
+        """`extra`: what the transport's `get_extra_info` does not know, or has wrong.
+
+        `read_buffer` is where what is received is put first; connections may share one.
 
         `on_open` gets the peer's IP address and says whether there is room for the connection.
 
@@ -87,6 +90,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         self._on_close = on_close
         self._on_last_call = on_last_call
         self._on_too_old = on_too_old
+        self._extra = extra or {}
         self._is_open = False
         self._is_draining = False
         self._is_last_call_in = False
@@ -123,20 +127,31 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
             bytes_unsent=outbound.unsent,
         )
 
+    def add_to(self, totals: Totals) -> None:
+        """Adds what has come and gone: quickly, as a server may have many connections."""
+        connection = self.connection
+        totals.streams_opened += connection.streams_started
+        totals.messages_received += connection.messages_received
+        totals.messages_sent += connection.messages_sent
+        totals.bytes_received += self.bytes_received
+        totals.bytes_sent += connection.outbound.bytes_sent
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
         self._loop = asyncio.get_running_loop()
         sock = transport.get_extra_info("socket")
         if sock is not None:
             set_nodelay(sock)
-        self._address = _ip_address(transport)
+        self._address = ip_address_of(transport, self._extra)
         self._opened_at = self._loop.time()
         self._is_open = self._on_open(self, self._address)
         if not self._is_open:
             transport.abort()
             return
         limits = self._limits
-        outbound = Outbound(transport, limits.max_control_backlog, limits.write_timeout)
+        outbound = Outbound(
+            transport, limits.max_control_backlog, limits.write_timeout, self._extra
+        )
         h2 = h2_connection(self.h2_config, self.config, limits)
         self.connection = WireConnection(h2, outbound, self.config, limits)
         budget = FrameBudget(limits, self._loop.time)
@@ -359,6 +374,9 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         self.connection.outbound.write(goaway(h2.highest_inbound_stream_id, error_code, reason))
 
 
-def _ip_address(transport: asyncio.Transport) -> str | None:
-    peer = transport.get_extra_info("peername")
+def ip_address_of(
+    transport: asyncio.Transport, extra: Mapping[str, Any] | None = None
+) -> str | None:
+    """That of the peer; None on a Unix socket."""
+    peer = (extra or {}).get("peername") or transport.get_extra_info("peername")
     return peer[0] if isinstance(peer, tuple) else None

@@ -8,17 +8,19 @@ import os
 import socket
 import ssl as ssl_module
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import grpclib.server
 
 from ..errors import ListenError, UsageError
+from .accepting import Accepting, Entrance, Network
 from .call import CLOSING, SHUTTING_DOWN, TOO_OLD, Calls, Services
 from .codec import ProtoCodec, StatusDetailsCodec
-from .connection import DEFAULT_CONFIG, h2_config
+from .connection import SERVER_CONFIG, h2_config
 from .connections import LAST_WORDS, Connections
 from .grpclib_internals import CodecBase, Configuration, StatusDetailsCodecBase
 from .limits import Limits
@@ -63,7 +65,7 @@ class Server(grpclib.server.Server):
             handlers,
             codec=codec or ProtoCodec(),
             status_details_codec=status_details_codec or StatusDetailsCodec(),
-            config=config or DEFAULT_CONFIG,
+            config=config or SERVER_CONFIG,
         )
         self._h2_config = h2_config(client_side=False)
         self._limits = limits or Limits()
@@ -77,13 +79,31 @@ class Server(grpclib.server.Server):
             Observers(observers),
         )
         self._connections = Connections(
-            self._limits.max_connections, self._limits.max_connections_per_address
+            self._limits.max_connections,
+            self._limits.max_connections_per_address,
+            self._limits.connection_rate_per_address,
         )
         self._read_buffer = memoryview(bytearray(READ_SIZE))
         self._closed = Totals()
         self._ended: Counter[str] = Counter()
         self._accepting = True
+        self._entrance: Entrance | None = None
         self._closing = asyncio.Event()
+
+    @property
+    def limits(self) -> Limits:
+        """What one peer may cost; set, it counts for connections that are made from then on."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._limits = limits
+        self._services = replace(self._services, max_header_list_size=limits.max_header_list_size)
+        self._connections.limit(
+            limits.max_connections,
+            limits.max_connections_per_address,
+            limits.connection_rate_per_address,
+        )
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -109,11 +129,12 @@ class Server(grpclib.server.Server):
         connections, services = self._connections, self._services
         totals = replace(self._closed)
         for connection in connections:
-            totals.add(connection.statistics())
+            connection.add_to(totals)
         return ServerStatistics(
             connections=len(connections),
             connections_opened=connections.opened,
             connections_refused=connections.refused,
+            connections_refused_by=dict(connections.refused_by),
             connections_ended=dict(self._ended),
             calls=len(services.calls),
             calls_opened=totals.streams_opened,
@@ -143,7 +164,8 @@ class Server(grpclib.server.Server):
         flags: socket.AddressInfo = socket.AI_PASSIVE,
         sock: socket.socket | None = None,
         backlog: int = 1024,
-        ssl: ssl_module.SSLContext | None = None,
+        ssl: ssl_module.SSLContext | Callable[[], ssl_module.SSLContext] | None = None,
+        proxies: Collection[Network] | None = None,
         reuse_address: bool | None = None,
         reuse_port: bool | None = None,
     ) -> None:
@@ -152,6 +174,10 @@ class Server(grpclib.server.Server):
         It listens on `host` and `port`, on a Unix socket at `path`, or on `sock`, a stream socket
         that is bound already. Raises `UsageError` unless it is exactly one of them, and
         `ListenError`, which says why, when it cannot listen.
+
+        `ssl` may be a function that gives the context of each handshake, in which the client has
+        to agree on h2 by ALPN. `proxies` are the networks from which each connection begins with a
+        header of the PROXY protocol.
         """
         if (host is not None or port is not None) + (path is not None) + (sock is not None) != 1:
             raise UsageError("a server listens on a host and port, on a path, or on a socket")
@@ -164,9 +190,7 @@ class Server(grpclib.server.Server):
 
         async def listen(port: int | None) -> None:
             loop = asyncio.get_running_loop()
-            options: dict[str, Any] = {"sock": sock, "backlog": backlog, "ssl": ssl}
-            if ssl is not None:
-                options["ssl_handshake_timeout"] = self._limits.handshake_timeout
+            options: dict[str, Any] = {"sock": sock, "backlog": backlog}
             if path is not None:
                 self._server = await loop.create_unix_server(
                     self._protocol_factory, path, **options
@@ -178,6 +202,7 @@ class Server(grpclib.server.Server):
 
         if self._server is not None:
             raise RuntimeError("the server was started already")
+        self._entrance = Entrance.of(ssl, proxies)
         try:
             await listen(port)
             for _ in range(SAME_PORT_TRIES):
@@ -206,6 +231,7 @@ class Server(grpclib.server.Server):
         for connection in self._connections:
             cast(Calls, connection.handler).end()
             connection.close_when_idle()
+        self._abort_beginning()
         self._closing.set()
         self._connections.wake()
 
@@ -231,6 +257,7 @@ class Server(grpclib.server.Server):
         self._stop_accepting()
         for connection in self._connections:
             connection.drain()
+        self._abort_beginning()
         await self._connections.all_closed(grace - LAST_WORDS, unless=self._closing)
         self.close()
         await self.wait_closed()
@@ -241,7 +268,26 @@ class Server(grpclib.server.Server):
         self._server.close()
         self._accepting = False
 
-    def _protocol_factory(self) -> WireProtocol:
+    def _abort_beginning(self) -> None:
+        for connection in self._connections.beginning:
+            connection.abort()
+
+    def _protocol_factory(self) -> Any:
+        if self._entrance is None:
+            return self._protocol()
+        return Accepting(
+            self._entrance,
+            self._limits,
+            self._connections,
+            read_buffer=self._read_buffer,
+            on_open=self._admit,
+            make=self._protocol,
+            on_ended=self._ended_beginning,
+        )
+
+    def _protocol(
+        self, instead: Accepting | None = None, extra: Mapping[str, Any] | None = None
+    ) -> WireProtocol:
         calls = Calls(self._services)
         return WireProtocol(
             calls,
@@ -249,24 +295,37 @@ class Server(grpclib.server.Server):
             self._h2_config,
             self._limits,
             read_buffer=self._read_buffer,
-            on_open=self._connection_opened,
+            on_open=partial(self._connection_opened, instead),
             on_close=self._connection_closed,
             on_last_call=lambda: calls.refuse(CLOSING if self._accepting else SHUTTING_DOWN),
             on_too_old=lambda: calls.end(TOO_OLD),
+            extra=extra,
         )
 
-    def _connection_opened(self, connection: WireProtocol, address: str | None) -> bool:
+    def _connection_opened(
+        self, instead: Accepting | None, connection: WireProtocol, address: str | None
+    ) -> bool:
+        if instead is not None:
+            self._connections.replace(instead, connection)
+        elif not self._admit(connection, address):
+            return False
+        self._services.observers.connection_opened(address)
+        return True
+
+    def _admit(self, connection: Accepting | WireProtocol, address: str | None) -> bool:
         # It may have been in the backlog when the server stopped listening.
         if self._accepting and self._connections.add(connection, address):
-            self._services.observers.connection_opened(address)
             return True
         self._services.observers.connection_refused(address)
         return False
 
+    def _ended_beginning(self, reason: str) -> None:
+        self._ended[reason] += 1
+
     def _connection_closed(self, connection: WireProtocol) -> None:
         self._connections.discard(connection)
         statistics = connection.statistics()
-        self._closed.add(statistics)
+        connection.add_to(self._closed)
         if connection.ended_by is not None:
             self._ended[connection.ended_by] += 1
         self._services.observers.connection_closed(statistics, connection.ended_by)

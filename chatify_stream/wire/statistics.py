@@ -6,7 +6,7 @@ Sizes are in bytes, times in seconds. Counters only grow; they begin with 0 when
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 __all__ = ["ConnectionStatistics", "ServerStatistics", "StreamStatistics", "Totals"]
 
@@ -61,6 +61,9 @@ class ServerStatistics:
     connections_refused: int
     """For which there was no room."""
 
+    connections_refused_by: Mapping[str, int]
+    """The same, by the name of the limit, as in `Limits`."""
+
     connections_ended: Mapping[str, int]
     """By the reason why the server ended them: a limit, or a fault of the peer."""
 
@@ -85,15 +88,10 @@ class ServerStatistics:
 
 @dataclass
 class Totals:
-    """Sums over connections: those that were added, open or closed."""
+    """Sums over connections, to which each adds what it has done."""
 
     streams_opened: int = 0
     messages_received: int = 0
     messages_sent: int = 0
     bytes_received: int = 0
     bytes_sent: int = 0
-
-    def add(self, connection: ConnectionStatistics) -> None:
-        for field in fields(self):
-            name = field.name
-            setattr(self, name, getattr(self, name) + getattr(connection, name))

@@ -29,6 +29,7 @@ from ..errors import StatusError
 from .compression import IDENTITY, compress_frames
 from .flag import Flag
 from .grpclib_internals import EventsProcessor, H2Stream, Headers
+from .holding import Holding
 from .inbox import Inbox
 from .response import readable
 from .states import send_headers
@@ -91,6 +92,24 @@ class GivenUpError(StreamTerminatedError):
         return "a message was cut short by cancelling its sender, and that cancelled the call"
 
 
+class _Wait:
+    """The bytes of one message, or of several, that wait to be sent."""
+
+    __slots__ = ("_holding", "_size")
+
+    def __init__(self, holding: Holding, size: int) -> None:
+        self._holding = holding
+        self._size = size
+        holding.waits_to_send(size)
+
+    def less(self, size: int) -> None:
+        self._size -= size
+        self._holding.does_not_wait(size)
+
+    def is_over(self) -> None:
+        self.less(self._size)
+
+
 class CallStream(H2Stream):
     """The HTTP/2 stream of one call."""
 
@@ -121,6 +140,7 @@ class CallStream(H2Stream):
             partial(connection.ack, stream_id),
             connection.limits.max_message_size,
             connection.arrivals.append,
+            connection.holding,
         )
         self.buffer = self.inbox  # type: ignore[assignment] # which has all that grpclib uses
 
@@ -179,12 +199,14 @@ class CallStream(H2Stream):
         elif not end_stream and self.send_data_in_turn(data):
             return
         self._senders += 1
+        wait = _Wait(self.connection.holding, len(data))
         try:
-            await self._send_in_order(data, end_stream)
+            await self._send_in_order(data, end_stream, wait)
         finally:
             self._senders -= 1
+            wait.is_over()
 
-    async def _send_in_order(self, data: bytes, end_stream: bool) -> None:
+    async def _send_in_order(self, data: bytes, end_stream: bool, wait: _Wait) -> None:
         async with self._sending:
             if self._sends_in_a_row >= FRAMES_IN_A_ROW:
                 self._sends_in_a_row = 0
@@ -196,6 +218,7 @@ class CallStream(H2Stream):
                     size = await self._writable(len(data) - sent)
                     chunk = data[sent : sent + size]
                     sent += size
+                    wait.less(size)
                     is_last = sent == len(data)
                     if (is_last and end_stream) or not self._send_now(chunk):
                         self._h2_connection.send_data(self.id, chunk, end_stream and is_last)

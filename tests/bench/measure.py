@@ -12,12 +12,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
+from urllib.request import urlopen
 
 from tests.e2e.processes import ListeningProcess
+from tests.ports import free_port
 
 from .cases import Case
 from .peers import Pair
@@ -34,6 +38,8 @@ SECONDS = 300
 
 BUSY = 0.5
 """How many programs are ready to run on a machine that is not idle, on the average."""
+
+SCRAPE_INTERVAL = 1.0
 
 OTHER_FILES = 100
 """Files that a server or client may have open beside its connections, at most."""
@@ -65,6 +71,27 @@ def raise_file_limit() -> float:
     return math.inf if files == resource.RLIM_INFINITY else files - OTHER_FILES
 
 
+@contextmanager
+def scraped(port: int) -> Iterator[None]:
+    """Asks for the metrics once a second. Raises `OSError` when they cannot be had."""
+    is_over = Event()
+
+    def scrape() -> None:
+        while True:
+            with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=SECONDS) as response:
+                response.read()
+            if is_over.wait(SCRAPE_INTERVAL):
+                return
+
+    with ThreadPoolExecutor() as pool:
+        scraping = pool.submit(scrape)
+        try:
+            yield
+        finally:
+            is_over.set()
+        scraping.result()
+
+
 def is_busy() -> bool:
     """Other programs use the machine, or have until a minute ago; then figures say little."""
     return hasattr(os, "getloadavg") and os.getloadavg()[0] > BUSY
@@ -86,9 +113,12 @@ class Bench:
         """
         files = ("--certificate", str(self.certificate), "--key", str(self.key))
         with tempfile.TemporaryDirectory() as folder:
-            flags = [flag.format(folder=folder) for flag in case.server]
+            metrics = free_port()
+            flags = [flag.format(folder=folder, metrics=metrics) for flag in case.server]
             server = (*pair.server, *flags, *(files if case.tls else ()))
-            with ListeningProcess(*self._pinned(0, server)) as process:
+            with ListeningProcess(*self._pinned(0, server)) as process, ExitStack() as stack:
+                if str(metrics) in flags:
+                    stack.enter_context(scraped(metrics))
                 return self._loaded(case, process, pair.load, files[:2] if case.tls else ())
 
     def _loaded(

@@ -30,6 +30,12 @@ async def test_kinds(kind: type, tmp_path: Path) -> None:
     assert (tmp_path / "chat.db").exists() == (kind is SQLiteBroker)
 
 
+def test_redis() -> None:
+    """The URLs of a Redis make its broker, which connects when it is opened."""
+    for url in ("redis://localhost", "unix:///redis.sock", "redis+cluster://a,b"):
+        assert type(make_broker(url, RETENTION, RULES)).__name__ == "RedisBroker"
+
+
 async def test_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After three slashes the path begins in the current folder, after four at the root."""
     monkeypatch.chdir(tmp_path)
@@ -41,7 +47,7 @@ async def test_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    "url", ["", "memory", "redis://localhost", "sqlite://chat.db", "memory://x"]
+    "url", ["", "memory", "postgres://localhost", "sqlite://chat.db", "memory://x"]
 )
 def test_wrong(url: str) -> None:
     """What is no URL of a broker is refused with what there is."""

@@ -2,13 +2,15 @@
 
 import json
 import logging
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import pytest
 
-from chatify_stream.cli.logs import JSONFormatter, configure_logging
+from chatify_stream.cli.logs import ServerLog, configure_logging
 from chatify_stream.config import LogSettings
 
 
@@ -27,36 +29,6 @@ def root() -> Iterator[logging.Logger]:
         root.addHandler(handler)
     root.setLevel(level)
     logging.getLogger("asyncio").setLevel(asyncio_level)
-
-
-def record(message: str, *args: object, error: bool = False) -> logging.LogRecord:
-    info = sys.exc_info() if error else None
-    return logging.LogRecord("chat.x", logging.WARNING, "x.py", 1, message, args, info)
-
-
-def test_json() -> None:
-    """A line is a JSON object with time, level, logger and message."""
-    made = record("%s sent %d\nlines", "小明", 2)
-    line = JSONFormatter().format(made)
-    assert "\n" not in line
-    assert "小明" in line
-    entry = json.loads(line)
-    time = datetime.fromisoformat(entry.pop("time"))
-    assert time.utcoffset() == timedelta(0)
-    assert abs(time.timestamp() - made.created) < 0.001
-    assert entry == {"level": "warning", "logger": "chat.x", "message": "小明 sent 2\nlines"}
-
-
-def test_json_traceback() -> None:
-    """An exception is in the same line, whole."""
-    try:
-        raise ValueError("boom")
-    except ValueError:
-        line = JSONFormatter().format(record("failed", error=True))
-    assert "\n" not in line
-    error = json.loads(line)["error"]
-    assert error.startswith("Traceback (most recent call last):\n")
-    assert error.endswith("\nValueError: boom")
 
 
 @pytest.mark.parametrize(
@@ -106,3 +78,51 @@ def test_asyncio_is_quiet(root: logging.Logger, capsys: pytest.CaptureFixture[st
     error = capsys.readouterr().err
     assert "Using selector" not in error
     assert "slow" in error
+
+
+class TestServerLog:
+    def test_it_is_written_by_the_end(
+        self, root: logging.Logger, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """What was logged while it was entered is there when it is left, in its order."""
+        with ServerLog(LogSettings(rate=(1000, 1.0))):
+            for number in range(300):
+                logging.getLogger("chat.x").info("line %d", number)
+        lines = capfd.readouterr().err.splitlines()
+        assert [line.rpartition(" ")[2] for line in lines] == list(map(str, range(300)))
+
+    def test_another_level_and_format(
+        self, root: logging.Logger, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """It changes while it runs."""
+        with ServerLog(LogSettings()) as log:
+            logging.getLogger("chat.x").debug("not shown")
+            log.change(LogSettings(level="debug", format="json"))
+            logging.getLogger("chat.x").debug("shown")
+        assert json.loads(capfd.readouterr().err)["message"] == "shown"
+
+    def test_nobody_reads_it(self) -> None:
+        """With a pipe that is full the program goes on, ends in time, and with its own status."""
+        program = """if True:
+            import logging, sys
+            from chatify_stream.cli.logs import ServerLog
+            from chatify_stream.config import LogSettings
+            with ServerLog(LogSettings(rate=(100000, 1.0))):
+                for number in range(20000):
+                    logging.getLogger("chat.x").info("line %d", number)
+                print("went on", flush=True)
+            sys.exit(7)
+        """
+        read, write = os.pipe()
+        try:
+            ran = subprocess.run(
+                [sys.executable, "-c", program],
+                stdout=subprocess.PIPE,
+                stderr=write,
+                timeout=60,
+                text=True,
+            )
+        finally:
+            os.close(read)
+            os.close(write)
+        assert (ran.stdout, ran.returncode) == ("went on\n", 7)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chatify_stream import ChatServer, Session, Status, StatusError
+from chatify_stream import ChatServer, Rate, Session, Status, StatusError, UsageLimits
 
 from ..e2e.processes import Process, ServerProcess
 from .commands import COMMAND, SECONDS, Finished, run
@@ -286,6 +286,26 @@ class TestFailures:
             target = f"127.0.0.1:{server.port}"
             done = await asyncio.to_thread(run, "send", "--target", target, "a", "nobody", "b")
         assert done == Finished(5, "Hello a\n", "Error: NOT_FOUND: 没有 no nobody\n")
+
+    async def test_too_many_messages(self) -> None:
+        """All that was within the limit is printed, and then which limit it was, and for how long.
+
+        Messages that are on their way by then do not hide it.
+        """
+        usage = UsageLimits(messages_per_session=Rate(200, 0.001))
+        async with ChatServer(usage=usage) as server:
+            await server.start("127.0.0.1", 0)
+            target = f"127.0.0.1:{server.port}"
+            done = await asyncio.to_thread(run, "send", "--target", target, "--count", "5000")
+        assert (done.status, done.stdout) == (
+            5,
+            replies(*map("Message {}".format, range(200))).stdout,
+        )
+        assert re.fullmatch(
+            "Error: RESOURCE_EXHAUSTED: too many messages of a session: the limit is "
+            r"200, then 0\.001/s; try again in [\d.]+ s\n",
+            done.stderr,
+        )
 
     async def test_ended_early(self) -> None:
         """A server that ends the call, though with OK, before all was sent is status 5."""

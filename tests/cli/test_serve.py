@@ -17,6 +17,7 @@ import pytest
 from chatify_stream import (
     Channel,
     ChatClient,
+    ConfigError,
     Limits,
     Rate,
     Retention,
@@ -25,9 +26,19 @@ from chatify_stream import (
     Status,
     StatusError,
     UnavailableError,
+    UsageLimits,
 )
-from chatify_stream.cli.assembly import limits_of, rooms_of
-from chatify_stream.config import LimitSettings, RoomSettings, Setting, all_settings, kinds
+from chatify_stream.cli.assembly import address_header_of, limits_of, rooms_of, usage_of
+from chatify_stream.config import (
+    LimitSettings,
+    RoomSettings,
+    ServerSettings,
+    Setting,
+    Settings,
+    UsageSettings,
+    all_settings,
+    kinds,
+)
 from chatify_stream.messages.grpc.health.v1 import (
     HealthCheckRequest,
     HealthCheckResponseServingStatus,
@@ -341,7 +352,7 @@ class TestSettings:
             assert list(entry) == ["time", "level", "logger", "message"]
             assert datetime.fromisoformat(entry["time"]).utcoffset() == timedelta(0)
             assert entry["level"] in ("debug", "info", "warning", "error")
-        assert ("info", "chatify_stream.cli.serve", "stopped") in [
+        assert ("info", "chatify_stream.cli.serving", "stopped") in [
             (entry["level"], entry["logger"], entry["message"]) for entry in entries
         ]
 
@@ -362,8 +373,8 @@ def extremes(setting: Setting) -> list[object]:
             return [least, most, *[None] * none]
         case kinds.Seconds(none=none):
             return [5e-324, 86400.0, *[None] * none]
-        case kinds.Rate():
-            return [(1, 5e-324), (1_000_000, 1_000_000.0)]
+        case kinds.Rate(most, none=none):
+            return [(1, 5e-324), (most, float(most)), *[None] * none]
     raise AssertionError(f"no extremes for {setting.name}: add them here")
 
 
@@ -386,6 +397,36 @@ class TestLimits:
             expected = Rate(*value) if isinstance(value, tuple) else value
             defaults = limits_of(LimitSettings())
             assert limits == dataclasses.replace(defaults, **{setting.key: expected})
+
+
+USAGE = [setting for setting in all_settings() if setting.section == "usage"]
+
+
+class TestUsage:
+    def test_defaults(self) -> None:
+        """The settings have every limit of use, in the same order, and its defaults."""
+        names = [field.name for field in dataclasses.fields(UsageLimits)]
+        assert [setting.key for setting in USAGE] == [*names, "address_header"]
+        assert usage_of(UsageSettings()) == UsageLimits()
+
+    @pytest.mark.parametrize("setting", USAGE[:-1], ids=lambda setting: setting.key)
+    def test_each(self, setting: Setting) -> None:
+        """Whatever a setting may be is what the server gets, and takes."""
+        for value in extremes(setting):
+            expected = Rate(*value) if isinstance(value, tuple) else value
+            limits = usage_of(UsageSettings(**{setting.key: value}))
+            assert limits == dataclasses.replace(UsageLimits(), **{setting.key: expected})
+
+    def test_the_header(self) -> None:
+        """A header is believed of trusted proxies, of whom there has to be one."""
+        usage = UsageSettings(address_header="x-forwarded-for")
+        assert address_header_of(Settings()) is None
+        server = ServerSettings(trusted_proxies=("10.0.0.0/8",))
+        header = address_header_of(Settings(usage=usage, server=server))
+        assert header is not None
+        assert header.client("10.0.0.1", ["192.0.2.1"]) == "192.0.2.1"
+        with pytest.raises(ConfigError, match=r"server\.trusted_proxies"):
+            address_header_of(Settings(usage=usage))
 
 
 class TestRooms:
@@ -446,7 +487,7 @@ class TestRooms:
     @pytest.mark.parametrize(
         ("url", "text"),
         [
-            ("redis", 'there is no broker \'redis\'; there are "memory://" and "sqlite:///PATH"'),
+            ("redis", "there is no broker 'redis'; there are"),
             ("sqlite://chat.db", "three slashes go before the path"),
             ("sqlite:///", "the path of the file is missing"),
             ("memory://x", "without 'x'"),

@@ -257,6 +257,26 @@ class TestLife:
         with pytest.raises(UsageError, match="async with"):
             await chat.receive()
 
+    async def test_sending_on_a_call_that_has_failed(self) -> None:
+        """A send that fails takes no reply away that came before; then comes why it failed."""
+
+        async def handler(session: Session) -> None:
+            for number in range(3):
+                await session.send(str(number))
+            raise StatusError(Status.RESOURCE_EXHAUSTED, "enough")
+
+        async with handled_by(handler) as chat:
+            async with asyncio.timeout(30):
+                with pytest.raises(StatusError, match="enough"):
+                    while True:
+                        await chat.send("")
+                        await asyncio.sleep(0)
+                assert [await chat.receive() for _ in range(3)] == [
+                    ChatRsp(message=str(number)) for number in range(3)
+                ]
+                with pytest.raises(StatusError, match="enough"):
+                    await chat.receive()
+
     async def test_after_leaving(self, target: str) -> None:
         """A client that was left can do nothing more, and cannot be entered again."""
         async with ChatClient(target) as chat:

@@ -110,7 +110,7 @@ class TestWhen:
     @pytest.mark.parametrize(
         ("said", "delay"),
         [
-            ("2500", 2.5),
+            ("2000", 2.25),
             ("10", 1),
             ("", 1),
             ("-5000", 1),
@@ -123,6 +123,11 @@ class TestWhen:
     def test_the_server_wants_time(self, said: str, delay: float) -> None:
         """The server may ask for a longer time, within reason, and not for a shorter one."""
         assert reconnection().delay(ended(retry_after_ms=said), 0) == delay
+
+    @pytest.mark.parametrize(("chance", "delay"), [(0, 20), (0.5, 22.5), (1, 25)])
+    def test_the_server_has_told_many(self, chance: float, delay: float) -> None:
+        """Chance makes the time that the server asks for longer, never shorter."""
+        assert reconnection(chance).delay(ended(retry_after_ms="20000"), 0) == delay
 
     def test_a_token_has_expired(self) -> None:
         """A session whose token has expired is followed at once by one with the next token."""

@@ -12,6 +12,7 @@ from chatify_stream.config.kinds import (
     Choice,
     Integer,
     Kind,
+    OptionalText,
     Rate,
     Retentions,
     Seconds,
@@ -43,6 +44,7 @@ ANY_TEXTS = Texts("a list of texts", anything)
 RETENTIONS = Retentions(1000)
 CHOICE = Choice(("one", "two"))
 SWITCH = Switch()
+OPTIONAL = OptionalText("the path of a file")
 
 
 @pytest.mark.parametrize(
@@ -316,3 +318,15 @@ def test_from_text_of_what_is_written(text: str, number: int) -> None:
     """Text and numbers given as a flag are the same as in the file."""
     assert ANY_TEXT.check(ANY_TEXT.from_text(text)) == text
     assert INTEGER.check(INTEGER.from_text(str(number))) == number
+
+
+def test_optional_text() -> None:
+    """A text that may be left out is written "none" then, and is never empty."""
+    assert OPTIONAL.allowed == 'the path of a file, or "none"'
+    for value in ("none", None):
+        assert OPTIONAL.check(value) is None
+    assert OPTIONAL.check(OPTIONAL.from_text("a.pem")) == "a.pem"
+    assert [OPTIONAL.to_toml(value) for value in (None, "a.pem")] == ['"none"', '"a.pem"']
+    for wrong in ("", "a\0b", 1, "\udcff"):
+        with pytest.raises(ValueError):  # noqa: PT011 - which has no text of its own
+            OPTIONAL.check(wrong)

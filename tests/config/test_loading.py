@@ -8,12 +8,19 @@ import pytest
 
 from chatify_stream.config import (
     CONFIG_VARIABLE,
+    AuthSettings,
     LimitSettings,
+    LogSettings,
+    MetricsSettings,
     RoomSettings,
     Settings,
+    TLSSettings,
+    TracingSettings,
+    UsageSettings,
     all_settings,
     load,
 )
+from chatify_stream.config.kinds import Texts
 from chatify_stream.errors import ConfigError
 
 WriteConfig = Callable[[str | bytes], Path]
@@ -116,15 +123,35 @@ class TestFile:
             host = "::"
             port = 0
             grace = 0.5
+            workers = 3
             reply = "你好 {name}"
             paths = ["/a/b", "/c/d"]
             reflection = true
+            proxy_protocol = true
+            trusted_proxies = ["10.0.0.0/8", "::1"]
+            [tls]
+            cert = "tls.crt"
+            key = "tls.key"
+            client_ca = "clients.crt"
+            require_client_cert = true
+            min_version = "1.3"
+            [auth]
+            mode = "jwt"
+            secret_file = "secret"
+            keys = "https://id.example/jwks"
+            audience = "chat"
+            issuer = "id"
+            leeway = 0
+            default_rights = ["read"]
+            certificate_user = "dns"
+            admins = ["ops-*"]
             [limits]
             max_message_size = 1
             max_header_list_size = 2
             max_concurrent_streams = 3
             max_connections = "none"
             max_connections_per_address = 5
+            connection_rate_per_address = "6, then 0.5/s"
             handshake_timeout = "none"
             first_call_timeout = "none"
             keepalive_time = "none"
@@ -137,6 +164,20 @@ class TestFile:
             settings = "15, then 3/s"
             glitches = "16, then 4/s"
             max_control_backlog = 17
+            [usage]
+            messages_per_session = "1, then 2/s"
+            messages_per_user = "3, then 4/s"
+            messages_per_address = "5, then 6/s"
+            bytes_per_session = "7, then 8/s"
+            bytes_per_user = "9, then 10/s"
+            bytes_per_address = "2147483647, then 12/s"
+            joins_per_user = "none"
+            joins_per_address = "13, then 14/s"
+            rooms_per_user = 15
+            rooms_per_address = 16
+            sessions_per_user = "none"
+            sessions_per_address = 18
+            address_header = "forwarded"
             [rooms]
             enabled = false
             broker = "sqlite:///chat.db"
@@ -149,34 +190,62 @@ class TestFile:
             port = 0
             host = "::1"
             [client]
+            token = "abc"
+            token_file = "token"
             target = "[::1]:1"
             timeout = "none"
             connect_timeout = 1
             wait_for_ready = true
+            tls = true
+            ca = "ca.crt"
+            cert = "ada.crt"
+            key = "ada.key"
+            server_name = "chat.example"
+            insecure_skip_verify = true
             [gateway]
+            token_file = "token"
             host = "localhost"
             port = 65535
             target = "chat, [::1]:2"
             balancing = "round_robin"
             timeout = 1e-3
             grace = 0
+            tls = true
+            ca = "ca.crt"
+            cert = "ada.crt"
+            key = "ada.key"
+            server_name = "chat.example"
+            insecure_skip_verify = true
+            [metrics]
+            port = 9100
+            host = "::1"
+            [tracing]
+            enabled = true
+            message_sampling = 0.5
             [log]
             level = "error"
             format = "json"
+            access = true
+            rate = "18, then 5/s"
+            stall = "none"
             """
         )
         loaded = load(file)
         assert set(loaded.sources.values()) == {str(file)}
         server, client = loaded.settings.server, loaded.settings.client
-        assert (server.host, server.port, server.grace) == ("::", 0, 0.5)
+        assert (server.host, server.port, server.grace, server.workers) == ("::", 0, 0.5, 3)
         assert (server.reply, server.paths) == ("你好 {name}", ("/a/b", "/c/d"))
         assert server.reflection is True
+        assert server.proxy_protocol is True
+        assert server.trusted_proxies == ("10.0.0.0/8", "::1")
+        assert loaded.settings.tls == TLSSettings("tls.crt", "tls.key", "clients.crt", True, "1.3")
         assert loaded.settings.limits == LimitSettings(
             max_message_size=1,
             max_header_list_size=2,
             max_concurrent_streams=3,
             max_connections=None,
             max_connections_per_address=5,
+            connection_rate_per_address=(6, 0.5),
             handshake_timeout=None,
             first_call_timeout=None,
             keepalive_time=None,
@@ -189,6 +258,21 @@ class TestFile:
             settings=(15, 3.0),
             glitches=(16, 4.0),
             max_control_backlog=17,
+        )
+        assert loaded.settings.usage == UsageSettings(
+            messages_per_session=(1, 2.0),
+            messages_per_user=(3, 4.0),
+            messages_per_address=(5, 6.0),
+            bytes_per_session=(7, 8.0),
+            bytes_per_user=(9, 10.0),
+            bytes_per_address=(2**31 - 1, 12.0),
+            joins_per_user=None,
+            joins_per_address=(13, 14.0),
+            rooms_per_user=15,
+            rooms_per_address=16,
+            sessions_per_user=None,
+            sessions_per_address=18,
+            address_header="forwarded",
         )
         assert loaded.settings.rooms == RoomSettings(
             enabled=False,
@@ -206,10 +290,28 @@ class TestFile:
         assert client.wait_for_ready
         gateway = loaded.settings.gateway
         assert (gateway.host, gateway.port, gateway.target) == ("localhost", 65535, "chat, [::1]:2")
+        assert loaded.settings.auth == AuthSettings(
+            "jwt",
+            "secret",
+            "https://id.example/jwks",
+            "chat",
+            "id",
+            0.0,
+            ("read",),
+            "dns",
+            ("ops-*",),
+        )
+        assert client.token == "abc"
+        for each in (client, gateway):
+            assert each.token_file == "token"
+            assert (each.tls, each.insecure_skip_verify) == (True, True)
+            assert (each.ca, each.cert, each.key) == ("ca.crt", "ada.crt", "ada.key")
+            assert each.server_name == "chat.example"
         assert gateway.balancing == "round_robin"
         assert (gateway.timeout, gateway.grace) == (0.001, 0.0)
-        assert loaded.settings.log.level == "error"
-        assert loaded.settings.log.format == "json"
+        assert loaded.settings.metrics == MetricsSettings(9100, "::1")
+        assert loaded.settings.tracing == TracingSettings(True, 0.5)
+        assert loaded.settings.log == LogSettings("error", "json", True, (18, 5.0), None)
 
     @pytest.mark.parametrize("content", ["", "# nothing\n", "[server]\n", "\ufeff[server]\n"])
     def test_empty(self, write: WriteConfig, content: str) -> None:
@@ -290,21 +392,24 @@ class TestFile:
             (
                 "[log]\nports = 1",
                 "log.ports = 1 is not a setting; did you mean server.port or rooms.port or "
-                "gateway.port?",
+                "gateway.port or metrics.port?",
             ),
             (
                 "[gateway]\nx = 'x'",
                 "gateway.x = 'x' is not a setting; there are host, port, target, "
-                "balancing, timeout, grace",
+                "balancing, timeout, grace, tls, ca, cert, key, server_name, "
+                "insecure_skip_verify, token_file",
             ),
             ("[servr]\nport = 1", "servr is not a section; did you mean server?"),
             (
                 "[x]",
-                "x is not a section; there are server, limits, rooms, client, gateway, log",
+                "x is not a section; there are server, tls, auth, limits, usage, rooms, client, "
+                "gateway, metrics, tracing, log",
             ),
             (
                 "port = 1",
-                "port is not a section; there are server, limits, rooms, client, gateway, log",
+                "port is not a section; there are server, tls, auth, limits, usage, rooms, client, "
+                "gateway, metrics, tracing, log",
             ),
             ("server = 1", "server = 1: it has to be a table, written [server]"),
             ("[[log]]", "log = [{}]: it has to be a table, written [log]"),
@@ -392,6 +497,8 @@ class TestEnvironment:
         """Every setting can be set by its variable."""
         toml = setting.kind.to_toml(setting.default)
         text = "" if toml == "[]" else toml.strip('"')
+        if isinstance(setting.kind, Texts):
+            text = ", ".join(setting.default)
         loaded = load(environ={setting.variable: text})
         assert loaded.settings == Settings()
         assert loaded.sources[setting.name] == setting.variable

@@ -14,6 +14,7 @@ from chatify_stream.config.kinds import (
     Integer,
     Kind,
     Rate,
+    Ratio,
     Retentions,
     Seconds,
     Switch,
@@ -53,14 +54,23 @@ def test_default_ends_with_one_newline() -> None:
 
 def test_effective_defaults() -> None:
     """Each value in effect has a comment that says where it came from."""
-    assert render_effective(load()).startswith(
+    text = render_effective(load())
+    assert text.startswith(
         "[server]\n"
         'host = "0.0.0.0"        # default\n'
         "port = 9000             # default\n"
         "grace = 10              # default\n"
+        "workers = 1             # default\n"
         'reply = "Hello {name}"  # default\n'
         "paths = []              # default\n"
         "reflection = false      # default\n"
+        "proxy_protocol = false  # default\n"
+        "trusted_proxies = []    # default\n"
+        "\n"
+        "[tls]\n"
+        'cert = "none"                # default\n'
+    )
+    assert (
         "\n"
         "[limits]\n"
         "max_message_size = 4194304            # default\n"
@@ -68,7 +78,7 @@ def test_effective_defaults() -> None:
         "max_concurrent_streams = 1000         # default\n"
         "max_connections = 20000               # default\n"
         'max_connections_per_address = "none"  # default\n'
-    )
+    ) in text
 
 
 def test_effective_sources(file: Path) -> None:
@@ -100,14 +110,19 @@ def values(name: str, kind: Kind) -> st.SearchStrategy[Any]:
             numbers |= st.integers(1, kind.most)
             return numbers | st.just("none") if kind.none else numbers
         case Rate():
-            numbers = st.floats(0, 1_000_000, exclude_min=True)
-            return st.builds("{}, then {}/s".format, st.integers(1, 1_000_000), numbers)
+            numbers = st.floats(0, kind.most, exclude_min=True)
+            rates = st.builds("{}, then {}/s".format, st.integers(1, kind.most), numbers)
+            return rates | st.just("none") if kind.none else rates
         case Retentions():
             numbers = st.integers(0, 2**31 - 1)
             ages = st.floats(0, kind.most_seconds, exclude_min=True)
             names = st.text(st.characters(codec="utf-8"), min_size=1).map(str.strip).filter(bool)
             names = names.filter(lambda name: "\n" not in name)
             return st.lists(st.builds("{}: {} messages, {} s".format, names, numbers, ages))
+        case Ratio():
+            return st.floats(0, 1)
+        case Ratio():
+            return st.floats(0, 1)
         case Choice():
             return st.sampled_from(kind.words)
         case Switch():
@@ -122,9 +137,27 @@ def values(name: str, kind: Kind) -> st.SearchStrategy[Any]:
             segment = segment.filter(lambda text: "/" not in text)
             return st.lists(st.builds("/{}/{}".format, segment, segment))
         case "broker":
-            return st.sampled_from(["memory://", "sqlite:///聊天.db", "sqlite:////x/y.db"])
+            return st.sampled_from(
+                ["memory://", "sqlite:///聊天.db", "sqlite:////x/y.db", "redis://h/1"]
+            )
         case "reply":
             return templates()
+        case "secret_file" | "keys" | "audience" | "issuer" | "token_file":
+            return st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
+        case "trusted_proxies":
+            return st.lists(st.ip_addresses().map(str) | st.just("10.0.0.0/8"))
+        case "address_header":
+            return st.sampled_from(["x-forwarded-for", "forwarded"])
+        case "token":
+            return st.just("none")  # another one is not shown
+        case "default_rights":
+            return st.lists(st.sampled_from(["join", "send", "read", "admin"]))
+        case "admins":
+            return st.lists(st.text(st.characters(codec="utf-8"), min_size=1))
+        case "cert" | "key" | "client_ca" | "ca":
+            return st.just("none") | st.sampled_from(["server.pem", "/etc/证书/tls.crt"])
+        case "server_name":
+            return st.just("none") | st.sampled_from(["chat.example", "::1"])
     raise AssertionError(f"no values for {name}: add them here")
 
 

@@ -130,8 +130,8 @@ def build(*argv: str | Path, cwd: Path) -> str:
 
 
 def build_go_peers() -> Path:
-    """The folder with the binaries `client`, `server`, and those of the tools."""
-    return _build_go(GO / "bin", "./client", "./server", *TOOLS)
+    """The folder with the binaries `client`, `server`, `table`, and those of the tools."""
+    return _build_go(GO / "bin", "./client", "./server", "./table", *TOOLS)
 
 
 def build_go_interop() -> Path:

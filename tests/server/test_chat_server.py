@@ -10,9 +10,14 @@ import pytest
 
 from chatify_stream import (
     Channel,
+    ChatReq,
     ChatRsp,
     ChatServer,
+    Limits,
     ListenError,
+    ServiceStub,
+    Status,
+    StatusError,
     UnavailableError,
     UsageError,
 )
@@ -184,3 +189,19 @@ async def test_a_second_try_to_start() -> None:
             await server.start("127.0.0.1", other.port)
         await server.start("127.0.0.1", 0)
         assert (await server.rooms.publish("lobby", "Ada", "hello")).offset == 1
+
+
+async def test_other_limits_while_it_runs() -> None:
+    """They count for connections that are made from then on; those that are open keep theirs."""
+    async with ChatServer() as server:
+        await server.start("127.0.0.1", 0)
+        assert server.limits == Limits()
+        async with Channel("127.0.0.1", server.port) as before:
+            stub = ServiceStub(before)
+            assert [r.message async for r in stub.chat([ChatReq(name="x" * 100)])]
+            server.limits = Limits(max_message_size=50)
+            assert [r.message async for r in stub.chat([ChatReq(name="x" * 100)])]
+            async with Channel("127.0.0.1", server.port) as after:
+                with pytest.raises(StatusError) as caught:
+                    [r async for r in ServiceStub(after).chat([ChatReq(name="x" * 100)])]
+    assert caught.value.status is Status.RESOURCE_EXHAUSTED

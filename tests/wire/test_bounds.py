@@ -207,6 +207,40 @@ async def test_a_call_in_the_place_of_another() -> None:
             assert await client.wait_for(DATA, 11) == ANSWER
 
 
+async def test_each_malformed_call_is_reset() -> None:
+    """Also those of which h2 has not read the headers, and after which nothing comes."""
+    async with scene(Limits()) as here, frame_client(here.server.port) as client:
+        client.send(headers(1))
+        client.send(frame(PING, 0, 0, bytes(8)))
+        await client.wait_for(PING)
+        client.send(headers(3, X="y"), headers(5, X="y"))
+        for stream_id in (3, 5):
+            reset = await client.wait_for(RST, stream_id)
+            assert int.from_bytes(reset, "big") == ErrorCodes.PROTOCOL_ERROR
+
+
+async def test_messages_that_do_not_end() -> None:
+    """A connection holds a little more of them than one of the largest size."""
+    size = 1024 * 1024
+    almost = framed(bytes(size))[:-1]
+    parts = [almost[start : start + 16384] for start in range(0, len(almost), 16384)]
+    async with scene(Limits(max_message_size=size)) as here:
+        async with frame_client(here.server.port) as attacker:
+            for stream_id in range(1, 11, 2):
+                attacker.send(headers(stream_id))
+                attacker.send(*(frame(DATA, 0, stream_id, part) for part in parts))
+            await attacker.wait_for(HEADERS, 9)
+            decoder = Decoder()
+            ended = {
+                stream_id: dict(decoder.decode(body))
+                for kind, stream_id, body in numbered_frames_in(attacker.received)
+                if kind == HEADERS
+            }
+            assert {3, 5, 7, 9} >= set(ended) >= {7, 9}
+            assert ended[9]["grpc-status"] == "8"
+            assert "messages that are not whole" in ended[9]["grpc-message"]
+
+
 @pytest.mark.parametrize("parts", [1, 4])
 async def test_a_header_block_that_is_too_large(parts: int) -> None:
     """Headers are refused by their size as they are sent, in however many frames."""

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from chatify_stream.wire import Rate
 from chatify_stream.wire.connections import LOG_INTERVAL, Connections
 from chatify_stream.wire.protocol import WireProtocol
 
@@ -41,6 +42,20 @@ class TestRoom:
         connections.discard(first)
         assert connections.add(connection(), "127.0.0.1")
         assert not connections.add(connection(), "127.0.0.1")
+
+    async def test_other_limits(self) -> None:
+        """They count from then on; those that are open stay, and are counted by their address."""
+        connections = Connections()
+        first, second = connection(), connection()
+        assert connections.add(first, "127.0.0.1")
+        assert connections.add(second, "127.0.0.1")
+        connections.limit(None, 2, None)
+        assert not connections.add(connection(), "127.0.0.1")
+        connections.discard(first)
+        assert connections.add(connection(), "127.0.0.1")
+        connections.limit(1, None, None)
+        assert not connections.add(connection(), "127.0.0.2")
+        assert len(connections) == 2
 
     async def test_refusals_do_not_flood_the_log(self, caplog: Any) -> None:
         """There is one line a second, with the number of those that were refused."""
@@ -91,3 +106,36 @@ class TestWaiting:
         enough.set()
         connections.wake()
         await asyncio.wait_for(waiting, 10)
+
+
+class TestRate:
+    async def test_of_one_address(self) -> None:
+        """One address makes so many connections at once, and from then on so many a second."""
+        now = 50.0
+        connections = Connections(rate_per_address=Rate(2, 1.0), clock=lambda: now)
+        added = [connections.add(connection(), "192.0.2.1") for _ in range(3)]
+        assert added == [True, True, False]
+        assert connections.add(connection(), "192.0.2.2")
+        now += 1
+        added = [connections.add(connection(), "192.0.2.1") for _ in range(2)]
+        assert added == [True, False]
+        assert connections.refused_by == {"connection_rate_per_address": 2}
+        assert (len(connections), connections.refused) == (4, 2)
+
+    async def test_of_one_block(self) -> None:
+        """Addresses of IPv6 that one subscriber has are one."""
+        connections = Connections(None, 1, Rate(3, 1.0), clock=lambda: 50.0)
+        assert connections.add(connection(), "2001:db8::1")
+        assert not connections.add(connection(), "2001:db8::2")
+        assert connections.add(connection(), "2001:db8:0:1::1")
+        assert not connections.add(connection(), "2001:db8::3")
+        assert not connections.add(connection(), "2001:db8::4")
+        assert connections.refused_by == {
+            "max_connections_per_address": 2,
+            "connection_rate_per_address": 1,
+        }
+
+    async def test_of_a_unix_socket(self) -> None:
+        """Who comes from no address is not held up."""
+        connections = Connections(rate_per_address=Rate(1, 0.001), clock=lambda: 50.0)
+        assert all(connections.add(connection(), None) for _ in range(5))

@@ -10,6 +10,7 @@ from .raw import request_headers
 
 REQUEST = request_headers()
 RESPONSE = [(":status", "200"), ("content-type", "application/grpc")]
+WRONG_VALUE = "the value of x has spaces around it, or a forbidden character"
 
 
 class TestRequests:
@@ -44,12 +45,12 @@ class TestRequests:
         ("é", "x", "'é' is not the name of a field"),
         ("connection", "close", "connection belongs to HTTP/1"),
         ("transfer-encoding", "chunked", "transfer-encoding belongs to HTTP/1"),
-        ("te", "gzip", "te is 'gzip', not 'trailers'"),
-        ("x", "a\nb", "the value of x is 'a\\nb'"),
-        ("x", "a\rb", "the value of x is 'a\\rb'"),
-        ("x", "a\0b", "the value of x is 'a\\x00b'"),
-        ("x", " a", "the value of x is ' a'"),
-        ("x", "a\t", "the value of x is 'a\\t'"),
+        ("te", "gzip", "te has to be 'trailers'"),
+        ("x", "a\nb", WRONG_VALUE),
+        ("x", "a\rb", WRONG_VALUE),
+        ("x", "a\0b", WRONG_VALUE),
+        ("x", " a", WRONG_VALUE),
+        ("x", "a\t", WRONG_VALUE),
         ("x", "", None),
         ("x", "Ã¤\x80\x7f", None),
     ],

@@ -6,7 +6,7 @@ import pytest
 from h2.errors import ErrorCodes
 
 from chatify_stream.wire import Limits, Rate
-from chatify_stream.wire.flood import FloodError, FrameBudget, TokenBucket
+from chatify_stream.wire.flood import FloodError, FrameBudget
 
 DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, UPDATE, CONTINUATION = range(10)
 END_STREAM = ACK = 0x01
@@ -21,21 +21,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class TestTokenBucket:
-    def test_a_burst_and_then_a_rate(self) -> None:
-        """The burst is there at once; what was taken comes back in time, and no more."""
-        bucket = TokenBucket(Rate(3, 2.0), 0.0)
-        assert [bucket.take(0.0) for _ in range(4)] == [True, True, True, False]
-        assert [bucket.take(1.0) for _ in range(3)] == [True, True, False]
-        assert [bucket.take(1000.0) for _ in range(4)] == [True, True, True, False]
-
-    def test_asking_in_vain_costs_nothing(self) -> None:
-        """Who asks again and again gets the next token as soon as any other."""
-        bucket = TokenBucket(Rate(1, 1.0), 0.0)
-        assert bucket.take(0.0)
-        assert [bucket.take(now / 8) for now in range(1, 9)] == [False] * 7 + [True]
 
 
 FRAMES = {
@@ -96,3 +81,11 @@ def test_time_heals() -> None:
     budget.spend("pings")
     with pytest.raises(FloodError):
         budget.spend("pings")
+
+
+def test_settings_that_mean_nothing() -> None:
+    """A frame of more settings than there are counts as several."""
+    budget = FrameBudget(Limits(settings=Rate(10, 1.0)), Clock())
+    budget.frame(SETTINGS, 0, bytes(7 * 6), is_open=False)
+    with pytest.raises(FloodError, match="too_many_settings"):
+        budget.frame(SETTINGS, 0, bytes(1000 * 6), is_open=False)

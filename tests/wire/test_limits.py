@@ -37,7 +37,14 @@ def test_what_is_no_limit(name: str, value: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["max_connections", "keepalive_time", "write_timeout", "max_connection_age"]
+    "name",
+    [
+        "connection_rate_per_address",
+        "max_connections",
+        "keepalive_time",
+        "write_timeout",
+        "max_connection_age",
+    ],
 )
 def test_none_is_no_limit(name: str) -> None:
     """Where a limit may be left out, None leaves it out."""

@@ -147,5 +147,22 @@ class TestAge:
 
 def test_the_first_that_is_due_comes_first() -> None:
     """Of several limits that are passed, the one that was passed first counts."""
-    watched = liveness(first_call_timeout=20.0, handshake_timeout=10.0)
-    assert verdict(watched, 30) is Verdict.CUT_UNGREETED
+    watched = liveness(first_call_timeout=10.2, handshake_timeout=10.0)
+    assert verdict(watched, 10.5) is Verdict.CUT_UNGREETED
+
+
+class TestAnOverloadedLoop:
+    def test_a_peer_that_may_have_answered(self) -> None:
+        """Whoever is looked at too late gets the time again, since nobody may have read."""
+        watched = liveness(keepalive_time=30.0, keepalive_timeout=10.0)
+        watched.greeted()
+        assert verdict(watched, 30) is Verdict.PING
+        assert verdict(watched, 45) is Verdict.KEEP
+        assert watched.due_at == START + 55
+        assert verdict(watched, 55) is Verdict.CUT_DEAD
+
+    def test_a_peer_that_may_have_greeted(self) -> None:
+        """So does one that has just come."""
+        watched = liveness(handshake_timeout=10.0)
+        assert verdict(watched, 15) is Verdict.KEEP
+        assert verdict(watched, 25) is Verdict.CUT_UNGREETED

@@ -11,9 +11,10 @@ from typing import Any
 
 import click
 
+from ..bearer import token_of
 from ..exits import CommandError, reporting_errors
 from ..logs import configure_logging
-from ..options import load_settings, settings_options
+from ..options import LOG, load_settings, settings_options
 from .bookmark import state_folder
 from .termination import on_termination
 from .visit import ChatOptions, Visit
@@ -32,7 +33,9 @@ def _login_name() -> str:
 
 @click.command()
 @click.option("--room", required=True, metavar="NAME", help="The room to go to.")
-@click.option("--user", metavar="NAME", help="Who you are.  [default: your login name]")
+@click.option(
+    "--user", metavar="NAME", help="Who you are.  [default: as the token says, or your login name]"
+)
 @click.option(
     "--history",
     type=click.IntRange(min=0),
@@ -47,7 +50,7 @@ def _login_name() -> str:
 @click.option(
     "--json", "as_json", is_flag=True, help="Between pipes: print every event, as JSON lines."
 )
-@settings_options("client", "log")
+@settings_options("client", *LOG)
 @reporting_errors
 def chat(
     room: str,
@@ -84,6 +87,7 @@ def chat(
         is_fresh=fresh,
         folder=state_folder(os.environ),
         client=settings.client,
+        says_user=user is not None or token_of(settings.client) is None,
     )
     if os.isatty(0) and os.isatty(1) and os.environ.get("TERM") != "dumb":
         from prompt_toolkit.patch_stdout import patch_stdout

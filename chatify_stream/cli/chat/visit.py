@@ -17,6 +17,8 @@ from ...client import Connected, Event, Gap, Message, Reconnecting, RoomChat
 from ...config import ClientSettings
 from ...errors import DeadlineExceededError, Status
 from ...position import Position
+from ..bearer import token_of
+from ..client_tls import client_tls_of
 from .bookmark import Bookmark
 
 __all__ = ["ChatOptions", "Visit"]
@@ -38,6 +40,8 @@ class ChatOptions:
     folder: Path
     """Where the bookmarks are."""
     client: ClientSettings
+    says_user: bool = True
+    """The server is told the user; otherwise it knows them by the token."""
 
 
 class Visit:
@@ -53,12 +57,14 @@ class Visit:
         self.chat = RoomChat(
             client.target,
             room=room,
-            user=options.user,
+            user=options.user if options.says_user else None,
+            token=token_of(client),
             history=options.history if self.resumed is None else 0,
             presence=presence,
             resume=self.resumed,
             wait_for_ready=client.wait_for_ready,
             connect_timeout=client.connect_timeout,
+            ssl=client_tls_of(client),
         )
 
     async def __aenter__(self) -> Visit:

@@ -6,6 +6,7 @@ from .api import Rooms
 from .hooks import JoinHook, LeaveHook, MessageHook, RoomJoin, RoomLeave, RoomMessage
 from .joining import wants_room
 from .node import Node, RoomStatistics
+from .observing import RoomObserver
 from .options import RoomOptions
 from .service import ROOMS_SERVICE, RoomsService
 from .session import RoomSession
@@ -19,6 +20,7 @@ __all__ = [
     "RoomJoin",
     "RoomLeave",
     "RoomMessage",
+    "RoomObserver",
     "RoomOptions",
     "RoomSession",
     "RoomStatistics",

@@ -39,8 +39,12 @@ def ending_of(error: BaseException) -> Ending:
             return EndingReason.BROKER_AWAY()
         case StatusError(status=Status.INVALID_ARGUMENT):
             return EndingReason.BAD_REQUEST(why=error.message)
+        case StatusError(status=Status.RESOURCE_EXHAUSTED) if error.retry_after is not None:
+            return EndingReason.OVER_LIMIT(why=error.message)
         case StatusError(status=Status.RESOURCE_EXHAUSTED):
             return EndingReason.TOO_LARGE(why=error.message)
+        case StatusError(status=Status.UNAUTHENTICATED):
+            return EndingReason.EXPIRED(why=error.message)
         case StatusError(status=Status.INTERNAL):
             return EndingReason.BAD_MESSAGE(why=error.message)
         case CancelledCallError() | StreamTerminatedError() | asyncio.CancelledError():

@@ -40,6 +40,8 @@ class RoomJoin:
     session_id: str
     peer: Peer
     metadata: Mapping[str, str | bytes]
+    identity: Any = None
+    """The `Identity` of who calls; None on a server that asks nobody who they are."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,8 @@ class Hooks:
         except TimeoutError:
             log.error("%s took longer than %g s", name, self._timeout)
             raise UncheckedError("it could not be checked in time; try again later") from None
-        except Exception:
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException:  # SystemExit would stop the event loop
             log.exception("%s failed", name)
             raise UncheckedError("it could not be checked; try again later") from None

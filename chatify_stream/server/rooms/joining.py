@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ...chat import check_name
 from ...position import Position
 
-__all__ = ["EVENTS", "JoinRequest", "read_join", "text_metadata", "wants_room"]
+__all__ = ["EVENTS", "JoinRequest", "read_join", "room_named", "text_metadata", "wants_room"]
 
 ROOM, USER, RESUME, HISTORY, EVENT_NAMES = (
     "chat-room",
@@ -59,6 +59,14 @@ def read_join(metadata: Mapping[str, str | bytes]) -> JoinRequest:
     history = 0 if history_text is None else _number(HISTORY, history_text)
     events = _events(_text(metadata, EVENT_NAMES) or "")
     return JoinRequest(room, user, resume, history, PRESENCE in events, USERS in events)
+
+
+def room_named(metadata: Mapping[str, str | bytes]) -> str | None:
+    """The room that a call asks for, whether there can be one or not; None when it is not text."""
+    try:
+        return _text(metadata, ROOM)
+    except ValueError:
+        return None
 
 
 def text_metadata(key: str, text: str) -> dict[str, str | bytes]:

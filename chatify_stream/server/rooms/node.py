@@ -12,13 +12,16 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ...brokers import Broker
 from ...chat import Ending, EndingReason, Hub, Publication, Room
 from ...codec import frame_presence, frame_publication
 from ...errors import BrokerError
+from .contained import contained
+from .observing import RoomObserver, RoomObservers
 from .options import RoomOptions
 from .subscriptions import Subscriptions
 
@@ -38,6 +41,10 @@ class OpenSession(Protocol):
 
     def end(self, ending: Ending) -> None:
         """Ends it soon, unless it has ended."""
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait for its client to read."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +71,27 @@ class RoomStatistics:
     resumes: Mapping[bool, int]
     """How many sessions asked to resume: those that could, and those that could not."""
 
+    outbox_bytes: int
+    """Those that wait for clients to read."""
+
 
 class Node:
     """Everything that the sessions of one server share."""
 
-    def __init__(self, options: RoomOptions, *, clock: Callable[[], float] = time.time) -> None:
-        """`clock` gives seconds since 1970."""
+    def __init__(
+        self,
+        options: RoomOptions,
+        *,
+        clock: Callable[[], float] = time.time,
+        watch_broker: Callable[[Broker], Broker] = lambda broker: broker,
+        observers: Sequence[RoomObserver] = (),
+    ) -> None:
+        """`clock` gives seconds since 1970; `watch_broker`, the broker to use for the one given."""
         self.options = options
         self.hooks = options.hooks
-        self.broker = options.make_broker()
+        self.observers = RoomObservers(observers)
+        self._watch_broker = watch_broker
+        self.broker = watch_broker(options.make_broker())
         self.hub = Hub(_encode, frame_presence, self._flush_soon)
         self._unflushed: list[Room] = []
         self.subscriptions = Subscriptions(self.hub, self.broker)
@@ -89,7 +108,7 @@ class Node:
     async def open(self) -> None:
         """Raises `BrokerError`. After `close` it opens a new broker, as its URL says."""
         if self.is_closed:
-            self.broker = self.options.make_broker()
+            self.broker = self._watch_broker(self.options.make_broker())
             self.subscriptions = Subscriptions(self.hub, self.broker)
             self.is_draining = self.is_closed = False
         try:
@@ -105,7 +124,7 @@ class Node:
 
     def spawn(self, task: Coroutine[Any, Any, None]) -> None:
         """Runs something that has to be done before the node is closed."""
-        running = asyncio.get_running_loop().create_task(task)
+        running = asyncio.get_running_loop().create_task(contained(task))
         self._tasks.add(running)
         running.add_done_callback(self._done)
 
@@ -119,6 +138,7 @@ class Node:
             messages_published=self.messages_published,
             deliveries=self.hub.deliveries,
             resumes=dict(self.resumes),
+            outbox_bytes=sum(session.backlog for session in self.sessions),
         )
 
     def drain(self, grace: float) -> None:

@@ -46,7 +46,8 @@ class RoomOptions:
     service: bool = False
     """Serve `chatify.rooms.v1.Rooms`, for backends and operators.
 
-    Whoever reaches it may read and write in every room, and disconnect every user.
+    Whoever may call it may read and write in every room, and disconnect every user: with
+    authentication administrators, without it whoever reaches it.
     """
 
     service_port: int | None = None

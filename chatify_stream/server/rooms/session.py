@@ -46,6 +46,7 @@ from .endings import EndedError, ending_of
 from .hooks import RoomJoin, RoomLeave, RoomMessage
 from .joining import JoinRequest, read_join, text_metadata
 from .node import Node
+from .permission import Permission, permission_of
 
 __all__ = ["RoomSession"]
 
@@ -75,6 +76,7 @@ class RoomSession:
         self.room = ""
         self.user = f"guest-{self.session_id[:6]}"
         self._member: Member | None = None
+        self._permission = Permission(None)
 
     # What the hub and the node ask for.
 
@@ -93,6 +95,10 @@ class RoomSession:
             error = call_error(ending.status, ending.text)
             self._loop.call_soon(self._stream.abort, error)
 
+    @property
+    def backlog(self) -> int:
+        return 0 if self._member is None else self._member.backlog
+
     # The session.
 
     async def serve(self) -> None:
@@ -104,12 +110,21 @@ class RoomSession:
         try:
             await self._serve()
         except BaseException as error:
-            ending = self._ending or ending_of(error)
+            ending = self._ending or ending_of(self._stream.aborted or error)
             self._log(ending, error)
-            if isinstance(error, Exception):
-                raise call_error(ending.status, ending.text) from error
-            raise
+            if isinstance(error, asyncio.CancelledError | GeneratorExit):
+                raise
+            if ending.reason == "over_limit" and isinstance(error, StatusError):
+                self._stream.trailers.update(error.metadata)
+            raise call_error(ending.status, ending.text) from error
         finally:
+            self._stream.about = {
+                **self._stream.about,
+                "room": self.room,
+                "user": self.user,
+                "session": self.session_id,
+                "ending": ending.reason,
+            }
             self._stream.trailers.update(self._last_words(ending))
             node.sessions.discard(self)
             node.sessions_ended[ending.reason] += 1
@@ -122,10 +137,14 @@ class RoomSession:
             join = read_join(metadata)
         except ValueError as error:
             raise EndedError(EndingReason.BAD_REQUEST(why=error)) from error
-        self.room, self.user = join.room, join.user or self.user
+        identity = self._stream.identity
+        self._permission = permission_of(identity, join)
+        self.room, self.user = join.room, self._permission.user or self.user
         self._stream.limit_messages(self._node.options.max_message_size)
         peer = peer_of(self._stream)
-        await self._node.hooks.join(RoomJoin(self.room, self.user, self.session_id, peer, metadata))
+        await self._node.hooks.join(
+            RoomJoin(self.room, self.user, self.session_id, peer, metadata, identity)
+        )
         try:
             room = await self._node.subscriptions.hold(join.room)
             try:
@@ -139,11 +158,15 @@ class RoomSession:
         member = self._member = Member(
             self, self.user, self.session_id, self._node.options.max_outbox
         )
-        if join.wants_presence:
+        may_read = self._permission.may_read
+        if join.wants_presence and may_read:
             room.watch(member)
         try:
             await self._begin(member, room, join)
-            await self._catch_up(member, room)
+            if may_read:
+                await self._catch_up(member, room)
+            else:
+                member.go_live()  # of what it is told, which are its own messages
             if not self._stream.is_half_closed:  # it came to look, and has gone already
                 await self._node.broker.enter(self.room, self.user, self.session_id)
             await self._publish_all(member, room)
@@ -159,13 +182,14 @@ class RoomSession:
     async def _begin(self, member: Member, room: Room, join: JoinRequest) -> None:
         """Finds where the member begins, and tells its client."""
         newest = room.newest
+        may_read = self._permission.may_read
         offset, recovered = newest.offset, False
         if join.resume is not None or join.history:
             page = await self._read(room, newest.epoch, limit=1)
             if join.resume is None:
                 offset = max(min(page.oldest - 1, offset), offset - join.history)
             else:
-                recovered = can_resume(join.resume, newest, page.oldest)
+                recovered = may_read and can_resume(join.resume, newest, page.oldest)
                 offset = join.resume.offset if recovered else offset
                 self._node.resumes[recovered] += 1
         await self._stream.send_initial_metadata(
@@ -178,7 +202,10 @@ class RoomSession:
             }
         )
         member.epoch, member.offset = newest.epoch, offset
-        if join.wants_users:
+        self._node.observers.session_joined(self, None if join.resume is None else recovered)
+        if not may_read:
+            member.offset = newest.offset
+        elif join.wants_users:
             users = await self._node.broker.users(room.name)
             for chunk in chunks((frame_presence(user, True) for user in users), 0):
                 await self._send_missed(member, chunk._replace(offset=0))
@@ -215,7 +242,8 @@ class RoomSession:
                     await asyncio.sleep(0)  # others may have read meanwhile
                 if member.backlog > quarter:
                     await self._until(member, lambda: member.backlog <= quarter)
-        await self._until(member, lambda: room.offset >= member.own_offset)
+        if self._permission.may_read:
+            await self._until(member, lambda: room.offset >= member.own_offset)
         room.flush()
         room.dismiss(member)  # what others go on to say is not waited for
         await self._until(member, lambda: not member.outbox)
@@ -235,6 +263,11 @@ class RoomSession:
 
     async def _publish(self, member: Member, room: Room, requests: Sequence[_Request]) -> None:
         now_ms = self._node.now_ms()
+        if not self._permission.may_send:
+            why = f"{self.user!r} may not send here: that takes the right send in {self.room!r}"
+            for _, message_id in requests:
+                member.deliver(Chunk(frame_refusal(message_id, why), 1, 0))
+            return
         if self._node.hooks.check_messages:
             checked = [await self._checked(member, *each) for each in requests]
             requests = [each for each in checked if each is not None]
@@ -249,6 +282,8 @@ class RoomSession:
                 case Outcome.PUBLISHED:
                     self._node.messages_published += 1
                     member.own_offset = offset
+                    if not self._permission.may_read:
+                        self._acknowledge(member, draft, receipt)
                 case Outcome.DUPLICATE:
                     self._send_again(member, room, draft, receipt)
                 case Outcome.CONFLICT:
@@ -265,11 +300,20 @@ class RoomSession:
             member.deliver(Chunk(frame_refusal(message_id, error.reason), 1, 0))
             return None
 
+    def _acknowledge(self, member: Member, draft: Draft, receipt: Receipt) -> None:
+        """Sends its own message to a member that gets no others."""
+        if receipt.position.epoch != member.epoch:
+            raise EndedError(EndingReason.LOG_RESET())
+        frames = frame_publication(
+            receipt.position.offset, draft.user, draft.text, draft.id, draft.sent_at_ms
+        )
+        member.deliver(Chunk(frames, 1, receipt.position.offset))
+
     def _send_again(self, member: Member, room: Room, draft: Draft, receipt: Receipt) -> None:
         """Sends a message that was published before, unless it is still on its way."""
         offset = receipt.position.offset
         room.flush()
-        if offset <= member.offset:
+        if offset <= member.offset or not self._permission.may_read:
             frames = frame_publication(offset, draft.user, draft.text, draft.id, receipt.sent_at_ms)
             member.deliver(Chunk(frames, 1, 0))
         member.own_offset = max(member.own_offset, offset)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from ...brokers import Broker
 from ...chat import Hub, Room
 from ...errors import BrokerError
+from .contained import contained
 
 __all__ = ["Subscriptions"]
 
@@ -59,7 +60,7 @@ class Subscriptions:
         async def in_turn() -> None:
             if before is not None:
                 await asyncio.wait([before])
-            await ask(room)
+            await contained(ask(room))
 
         def done(task: asyncio.Task[None]) -> None:
             if self._last.get(name) is task:

@@ -38,7 +38,11 @@ class Case:
     who: Who = "servers"
     tls: bool = False
     server: tuple[str, ...] = ()
-    """Flags of our server; `{folder}` in them is an empty folder of the measurement's own."""
+    """Flags of our server.
+
+    `{folder}` in them is an empty folder of the measurement's own; `{metrics}` is a port, whose
+    metrics are then asked for once a second.
+    """
     beside: str | None = None
     """The key of a case of ours that this one is compared with."""
     longer: float = 1.0

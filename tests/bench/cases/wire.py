@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..peers import GRPC_GO, GRPCIO, GRPCLIB
-from .case import Case, Target
+from .case import BESIDE, Case, Target
 
 __all__ = ["WIRE_CASES"]
 
@@ -61,6 +61,25 @@ WIRE_CASES = (
         "server_kb_per_stream",
         targets=(Target(28),),
         less_is_better=True,
+    ),
+    Case(
+        *("flood-time", "flood, 1 stream: time", "server's µs a message"),
+        ("flood",),
+        "server_us_per_message",
+        less_is_better=True,
+        who="our server",
+        longer=3,
+    ),
+    Case(
+        *("flood-metrics", "the same, with metrics: time", "server's µs a message"),
+        ("flood",),
+        "server_us_per_message",
+        targets=(Target(1.03, BESIDE),),
+        less_is_better=True,
+        who="our server",
+        server=("--metrics-port", "{metrics}"),
+        beside="flood-time",
+        longer=3,
     ),
     Case(*("flood-tls", "flood, 1 stream, TLS", "msg/s"), ("flood",), tls=True),
     Case(

@@ -34,6 +34,8 @@ class Arguments:
     tls: TLS | None
     broker: str
     """Where the logs of the rooms are; only our server has such."""
+    metrics_port: int | None
+    """Where our server serves metrics."""
 
 
 def parse_arguments() -> Arguments:
@@ -41,9 +43,10 @@ def parse_arguments() -> Arguments:
     parser.add_argument("--certificate", type=Path)
     parser.add_argument("--key", type=Path)
     parser.add_argument("--broker", default="memory://")
+    parser.add_argument("--metrics-port", type=int)
     parsed = parser.parse_args()
     tls = None if parsed.certificate is None else TLS(parsed.certificate, parsed.key)
-    return Arguments(tls, parsed.broker)
+    return Arguments(tls, parsed.broker, parsed.metrics_port)
 
 
 def say_listening(port: int) -> None:

@@ -11,6 +11,7 @@ import sys
 
 from chatify_stream import ChatifyError, ChatReq, ChatRsp, ChatServer, RoomOptions
 from chatify_stream.codec import decode_name, frame_text
+from chatify_stream.server import MetricsOptions
 from chatify_stream.wire import Cardinality, MethodHandler, ServerStream
 
 from .arguments import FANOUT, GREETING, ROOMS, parse_arguments, say_listening
@@ -69,7 +70,11 @@ async def main() -> None:
     gc.freeze()
     gc.set_threshold(50_000)
     rooms = RoomOptions(broker=arguments.broker)
-    async with ChatServer(services=[Fanout()], paths=[ROOMS], rooms=rooms) as server:
+    port = arguments.metrics_port
+    metrics = None if port is None else MetricsOptions(port)
+    async with ChatServer(
+        services=[Fanout()], paths=[ROOMS], rooms=rooms, metrics=metrics
+    ) as server:
         await server.start("127.0.0.1", 0, ssl=tls.context() if tls else None)
         say_listening(server.port)
         await server.wait_closed()

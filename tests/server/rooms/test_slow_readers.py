@@ -290,7 +290,7 @@ class TestPublishers:
         """Whoever floods the room and does not read is not read from, and then ended."""
         async with channel_to(impatient) as channel, joined(channel) as reader:
             async with raw_member(impatient) as flood:
-                flood.say("x" * KIB, times=4000)
+                flood.say("x" * KIB, times=500)
                 await until(lambda: impatient.rooms.statistics().sessions == 1)
                 published = impatient.rooms.statistics().messages_published
                 await flood.read_until(lambda: flood.is_ended)

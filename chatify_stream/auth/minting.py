@@ -1,0 +1,66 @@
+"""Makes tokens and secrets, for development: who has users has somebody who makes their tokens."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from .keys import NEEDS_JWT, NEEDS_KEYS, public_key, read_key_file, secret_file
+
+__all__ = ["make_secret_file", "mint"]
+
+SECRET_BYTES = 48
+
+
+def make_secret_file(path: str | Path) -> None:
+    """Writes a new secret into a new file that only its owner may read. Raises `UsageError`."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise UsageError(f"{path} is there already; a secret is not overwritten") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+    with open(descriptor, "w", encoding="ascii") as file:
+        file.write(secrets.token_urlsafe(SECRET_BYTES) + "\n")
+
+
+def mint(
+    claims: Mapping[str, Any],
+    *,
+    secret: str | Path | None = None,
+    key: str | Path | None = None,
+    key_id: str | None = None,
+) -> str:
+    """A token with these claims, signed with the secret in a file, or the private key in a PEM.
+
+    Raises `UsageError`.
+    """
+    if (secret is None) is (key is None):
+        raise UsageError("a token is signed with a secret or with a key: give one of them")
+    try:
+        import jwt
+    except ModuleNotFoundError as error:
+        raise UsageError(NEEDS_JWT.format(name=error.name)) from error
+    headers = None if key_id is None else {"kid": key_id}
+    if secret is not None:
+        return jwt.encode(dict(claims), secret_file(secret).material, "HS256", headers)
+    material, algorithm = _private_key(str(key))
+    return jwt.encode(dict(claims), material, algorithm, headers)
+
+
+def _private_key(path: str) -> tuple[Any, str]:
+    data = read_key_file(path)
+    try:
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    except ModuleNotFoundError as error:
+        raise UsageError(NEEDS_KEYS) from error
+    try:
+        key: Any = load_pem_private_key(data, None)
+        public = key.public_key()
+    except Exception as error:  # of many classes
+        raise UsageError(f"{path} has no private key in PEM, without a passphrase") from error
+    return key, public_key(None, public).algorithms[0]

@@ -1,0 +1,240 @@
+"""Messages on their way into Redis.
+
+Rules: what is published in one room while an answer is awaited goes out after it in one call, in
+its order; the messages of one `publish` are never parted. Rooms do not wait for each other. A
+message that may have been published is published again only if it has an id, by which Redis knows
+it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from secrets import token_urlsafe
+from typing import Any, NamedTuple
+
+from ...chat import WINDOW_MS, Draft, Outcome, Receipt, Retention
+from ...errors import BrokerError
+from ...position import Position
+from .failures import LostError
+from .feed import Known
+from .keys import RoomKeys, fingerprint_of
+from .scripts import HELD
+
+__all__ = ["HOLD_MS", "Publisher", "Publishing", "arguments_of", "receipts_of"]
+
+LONGEST_QUEUE = 20_000
+"""Calls of `publish` that may wait; more are refused."""
+
+LARGEST_CALL = 256
+"""Messages of one call, unless one `publish` has more."""
+
+LARGEST_CALL_SIZE = 256 * 1024
+"""Characters of these, likewise."""
+
+HOLD_MS = 3000
+"""For how long nothing is published in a room after Redis was started anew: servers that know more
+of it than Redis does say so meanwhile."""
+
+ASK_AGAIN = 0.2
+"""Seconds after which that is tried again."""
+
+
+class Waiting(NamedTuple):
+    """One `publish`."""
+
+    drafts: Sequence[Draft]
+    messages: Sequence[str]
+    """As Redis keeps them."""
+    future: asyncio.Future[list[Receipt]]
+    deadline: float
+
+    @property
+    def may_repeat(self) -> bool:
+        return all(draft.id for draft in self.drafts)
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.messages))
+
+
+class Publishing(NamedTuple):
+    """One call of the script: what goes in, and how often it may have been made before."""
+
+    room: str
+    drafts: Sequence[Draft]
+    messages: Sequence[str]
+    nonce: str
+    deadline: float
+
+
+def message_of(draft: Draft) -> str:
+    """As Redis keeps it. Raises `UnicodeEncodeError` for what is no text."""
+    user, text, message_id, sent_at_ms = draft
+    written = json.dumps((user, text, message_id, sent_at_ms), ensure_ascii=False)
+    written.encode()
+    return written
+
+
+def arguments_of(
+    keys: RoomKeys, publishing: Publishing, known: Known | None, retention: Retention
+) -> tuple[tuple[str, ...], tuple[str | int, ...]]:
+    """The keys and arguments of the script."""
+    all_keys = list(keys.four)
+    epoch, offset, nonce = known or ("", 0, "")
+    age_ms = int(retention.age * 1000)
+    arguments: list[str | int] = [HOLD_MS, epoch, offset, nonce, publishing.nonce]
+    arguments += [retention.count, age_ms, WINDOW_MS]
+    for draft, message in zip(publishing.drafts, publishing.messages, strict=True):
+        number = 0
+        if draft.id:
+            all_keys.append(keys.of_id(draft.user, draft.id))
+            number = len(all_keys)
+        arguments += [number, draft.sent_at_ms, fingerprint_of(draft.text), message]
+    return tuple(all_keys), tuple(arguments)
+
+
+def receipts_of(reply: Sequence[Any], epoch: str) -> list[Receipt]:
+    """What the script says of each draft."""
+    outcomes = zip(reply[::3], reply[1::3], reply[2::3], strict=True)
+    return [
+        Receipt(Outcome(outcome.decode()), Position(epoch, offset), int(sent))
+        for outcome, offset, sent in outcomes
+    ]
+
+
+class Publisher:
+    """What waits, by room."""
+
+    def __init__(
+        self,
+        send: Callable[[Publishing], Awaitable[list[Any]]],
+        settle: Callable[[Publishing, list[Any]], Awaitable[str]],
+        refusal: Callable[[str], BrokerError],
+        timeout: float,
+    ) -> None:
+        """`send` asks Redis; `settle` does what follows, and gives the epoch."""
+        self._send = send
+        self._settle = settle
+        self._refusal = refusal
+        self._timeout = timeout
+        self._waiting: dict[str, deque[Waiting]] = {}
+        self._count = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def publish(self, room: str, drafts: Sequence[Draft]) -> list[Receipt]:
+        """What a broker's `publish` does."""
+        messages = [message_of(draft) for draft in drafts]
+        if not drafts:
+            return []
+        if self._count >= LONGEST_QUEUE:
+            raise self._refusal(f"{LONGEST_QUEUE} messages wait for Redis")
+        loop = asyncio.get_running_loop()
+        waiting = Waiting(drafts, messages, loop.create_future(), loop.time() + self._timeout)
+        queue = self._waiting.get(room)
+        if queue is None:
+            queue = self._waiting[room] = deque()
+            task = loop.create_task(self._serve(room, queue))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        queue.append(waiting)
+        self._count += 1
+        try:
+            return await waiting.future
+        finally:
+            self._count -= 1
+
+    async def close(self) -> None:
+        """Waits for what was asked for."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _serve(self, room: str, queue: deque[Waiting]) -> None:
+        """Publishes what waits for a room, until nothing does."""
+        try:
+            while batch := _next_batch(queue):
+                is_again = False
+                while batch:
+                    batch = await self._publish(room, batch, is_again)
+                    is_again = True
+        finally:
+            del self._waiting[room]
+
+    async def _publish(self, room: str, batch: list[Waiting], is_again: bool) -> list[Waiting]:
+        """Returns what is to be published again, since nobody knows whether it was."""
+        drafts = [draft for waiting in batch for draft in waiting.drafts]
+        messages = [message for waiting in batch for message in waiting.messages]
+        publishing = Publishing(room, drafts, messages, token_urlsafe(6), batch[0].deadline)
+        try:
+            reply = await self._until_done(publishing)
+            epoch = await self._settle(publishing, reply)
+        except LostError as error:
+            is_late = asyncio.get_running_loop().time() > publishing.deadline
+            again = [] if is_late else [waiting for waiting in batch if waiting.may_repeat]
+            _fail([waiting for waiting in batch if waiting not in again], self._refusal(str(error)))
+            return again
+        except BrokerError as error:
+            _fail(batch, error)
+            return []
+        except BaseException:
+            _fail(batch, self._refusal("it has failed"))
+            raise
+        receipts = receipts_of(reply[2:], epoch)
+        first = 0
+        for waiting in batch:
+            count = len(waiting.drafts)
+            own = receipts[first : first + count]
+            if not waiting.future.done():
+                waiting.future.set_result(_as_first(own, waiting.drafts) if is_again else own)
+            first += count
+        return []
+
+    async def _until_done(self, publishing: Publishing) -> list[Any]:
+        while True:
+            reply = await self._send(publishing)
+            if reply[0] != HELD:
+                return reply
+            if asyncio.get_running_loop().time() + ASK_AGAIN > publishing.deadline:
+                raise self._refusal("it was started anew, and is being looked at")
+            await asyncio.sleep(ASK_AGAIN)
+
+
+def _as_first(receipts: list[Receipt], drafts: Sequence[Draft]) -> list[Receipt]:
+    """A duplicate of this very call has been published by it."""
+    offsets: set[int] = set()
+    found = []
+    for receipt, draft in zip(receipts, drafts, strict=True):
+        is_ours = receipt.sent_at_ms == draft.sent_at_ms
+        if (
+            receipt.outcome is Outcome.DUPLICATE
+            and is_ours
+            and receipt.position.offset not in offsets
+        ):
+            receipt = receipt._replace(outcome=Outcome.PUBLISHED)
+        offsets.add(receipt.position.offset)
+        found.append(receipt)
+    return found
+
+
+def _next_batch(queue: deque[Waiting]) -> list[Waiting]:
+    """What goes out together; nothing of what nobody waits for any more."""
+    batch: list[Waiting] = []
+    count = size = 0
+    while queue:
+        waiting = queue[0]
+        if not waiting.future.done():
+            count += len(waiting.drafts)
+            size += waiting.size
+            if batch and (count > LARGEST_CALL or size > LARGEST_CALL_SIZE):
+                break
+            batch.append(waiting)
+        queue.popleft()
+    return batch
+
+
+def _fail(batch: Sequence[Waiting], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.future.done():
+            waiting.future.set_exception(error)

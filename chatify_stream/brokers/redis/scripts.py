@@ -1,0 +1,295 @@
+"""What Redis does in one step, in Lua.
+
+Rules: all keys of a room have its hash tag, so a script works on Redis Cluster. Each script has the
+keys LOG, STREAM, WHO and NODES first, and the arguments that `PRELUDE` names. What is written is a
+function of the time that the script reads from Redis, and effects are replicated, not scripts.
+
+Keys of a room, behind `PREFIX:{ROOM}:`
+
+- `log`: a hash. `epoch`, `offset` and `nonce` of the newest message; `base` is of the log as it
+  was begun, and stays when the epoch changes; `ms`, the newest time that a message got; `run`, the
+  run of Redis that was last published in; `changes` counts joins and leaves; `listed` says that the
+  room stands in the list of rooms.
+- `stream`: the messages, with the ids `OFFSET-0`: `m`, as JSON `[user, text, id, sent_at_ms]`; `t`,
+  when it came; `n`, the nonce of the call that published it.
+- `id:DIGEST`: of a user and an id: `base offset sent_at_ms fingerprint ms`, for five minutes.
+- `who`: a hash of users, with the nodes that they are on, separated by spaces.
+- `nodes`: a sorted set of the nodes that have users here, by the time until which they are alive.
+
+The nonce proves that two logs are the same up to a message: each call that publishes has its own.
+A copy of Redis that is older, and has grown since, has another one at that offset. What is told has
+the nonce before it, too, so that it is passed on only behind what it follows in the log.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha1
+from typing import NamedTuple
+
+__all__ = ["ABOUT", "JOIN", "LOOK", "PUBLISH", "QUIT", "READ", "SCRIPTS", "USERS", "Script"]
+
+PRELUDE = """
+if redis.replicate_commands then redis.replicate_commands() end
+local LOG, STREAM, WHO, NODES = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local fresh, clock, channel, tell_by, this_run = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local FEW = 600000
+local function text(number) return string.format('%.0f', number) end
+local time = redis.call('TIME')
+local server_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = tonumber(clock) or server_ms
+local log = redis.call('HMGET', LOG, 'epoch', 'offset', 'nonce', 'base', 'ms', 'run', 'listed')
+local epoch, offset, nonce, base = log[1], tonumber(log[2]), log[3], log[4]
+local latest, run, listed = tonumber(log[5] or 0), log[6] or '', log[7]
+local function tell(message) redis.call(tell_by, channel, cjson.encode(message)) end
+
+local function begin()
+  if epoch then return end
+  redis.call('DEL', LOG, STREAM)
+  epoch, offset, nonce, base, latest, run, listed = fresh, 0, '', fresh, 0, this_run, false
+  redis.call('HSET', LOG, 'epoch', epoch, 'offset', '0', 'nonce', '', 'base', base, 'run', run)
+  redis.call('PEXPIRE', LOG, FEW)
+end
+
+local function rename()
+  epoch, run = fresh, this_run
+  redis.call('HSET', LOG, 'epoch', epoch, 'run', run)
+  tell({'reset', epoch})
+end
+
+local function oldest()
+  local found = redis.call('XRANGE', STREAM, '-', '+', 'COUNT', 1)[1]
+  if not found then return offset + 1 end
+  return tonumber(string.match(found[1], '%d+')), tonumber(found[2][4])
+end
+
+local function is_older(at, limit)
+  local found = redis.call('XRANGE', STREAM, text(at) .. '-0', text(at) .. '-0')[1]
+  return not found or tonumber(found[2][4]) <= limit
+end
+
+local function expire(age)
+  local first, came = oldest()
+  local limit = now - age
+  if came and came <= limit then
+    local last = offset
+    while first <= last do
+      local middle = math.floor((first + last) / 2)
+      if is_older(middle, limit) then first = middle + 1 else last = middle - 1 end
+    end
+    redis.call('XTRIM', STREAM, 'MINID', text(first) .. '-0')
+  end
+  return first
+end
+
+local function nonce_at(at)
+  if at == offset then return nonce end
+  local found = redis.call('XRANGE', STREAM, text(at) .. '-0', text(at) .. '-0')[1]
+  return found and found[2][6]
+end
+
+local function forget_dead()
+  local dead = redis.call('ZRANGEBYSCORE', NODES, '-inf', server_ms)
+  for _, node in ipairs(dead) do
+    local users = redis.call('HGETALL', WHO)
+    for i = 1, #users, 2 do
+      local left = {}
+      for other in string.gmatch(users[i + 1], '%S+') do
+        if other ~= node then left[#left + 1] = other end
+      end
+      if #left == 0 then
+        redis.call('HDEL', WHO, users[i])
+        tell({'left', redis.call('HINCRBY', LOG, 'changes', 1), users[i]})
+      else
+        redis.call('HSET', WHO, users[i], table.concat(left, ' '))
+      end
+    end
+    redis.call('ZREM', NODES, node)
+  end
+end
+
+local function changes() return tonumber(redis.call('HGET', LOG, 'changes') or 0) end
+"""
+
+HELD = b"HELD"
+"""Redis runs anew; those who know the room say first whether its log is what it was."""
+
+
+class Script(NamedTuple):
+    """A script, as it is called by its digest."""
+
+    source: str
+    digest: str
+
+    @classmethod
+    def of(cls, body: str) -> Script:
+        source = PRELUDE + body
+        return cls(source, sha1(source.encode()).hexdigest())  # noqa: S324 - as Redis has it
+
+
+PUBLISH = Script.of("""
+local hold = tonumber(ARGV[6])
+local known_epoch, known_offset, known_nonce = ARGV[7], tonumber(ARGV[8]), ARGV[9]
+local call_nonce, count, age, window = ARGV[10], tonumber(ARGV[11]), ARGV[12], tonumber(ARGV[13])
+begin()
+if known_epoch == epoch
+    and (known_offset > offset or known_offset == offset and known_nonce ~= nonce) then
+  rename()
+elseif run ~= this_run and run ~= '' and this_run ~= '' then
+  local held = redis.call('HMGET', LOG, 'held', 'until')
+  if held[1] ~= this_run then
+    redis.call('HSET', LOG, 'held', this_run, 'until', text(server_ms + hold))
+    return {'HELD'}
+  elseif server_ms < tonumber(held[2]) then
+    return {'HELD'}
+  end
+end
+latest = math.max(latest, now)
+redis.call('HSET', LOG, 'run', this_run, 'ms', text(latest))
+expire(age)
+local answer, added, first = {epoch, listed or ''}, {}, offset + 1
+for i = 14, #ARGV, 4 do
+  local key, sent, fingerprint, message = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local known = key > 0 and redis.call('GET', KEYS[key])
+  local at_base, at, at_sent, of, ms
+  if known then
+    at_base, at, at_sent, of, ms = string.match(known, '(%S+) (%S+) (%S+) (%S+) (%S+)')
+  end
+  if known and at_base == base and tonumber(ms) > now - window then
+    answer[#answer + 1] = of == fingerprint and 'duplicate' or 'conflict'
+    answer[#answer + 1] = tonumber(at)
+    answer[#answer + 1] = at_sent
+  else
+    offset = offset + 1
+    local id = text(offset) .. '-0'
+    redis.call('XADD', STREAM, id, 'm', message, 't', text(latest), 'n', call_nonce)
+    if key > 0 then
+      local value = table.concat({base, text(offset), sent, fingerprint, text(now)}, ' ')
+      redis.call('SET', KEYS[key], value, 'PX', window)
+    end
+    added[#added + 1] = message
+    answer[#answer + 1] = 'published'
+    answer[#answer + 1] = offset
+    answer[#answer + 1] = sent
+  end
+end
+local keep = math.max(tonumber(age), window) + FEW
+redis.call('PEXPIRE', LOG, text(keep))
+if #added > 0 then
+  redis.call('HSET', LOG, 'offset', text(offset), 'nonce', call_nonce)
+  redis.call('XTRIM', STREAM, 'MAXLEN', count)
+  redis.call('PEXPIRE', STREAM, text(keep))
+  redis.call(tell_by, channel, '["messages","' .. epoch .. '",' .. text(first) .. ',"'
+    .. nonce .. '","' .. call_nonce .. '",[' .. table.concat(added, ',') .. ']]')
+end
+return answer
+""")
+"""ARGV 6 to 13: for how long a new run of Redis holds, in ms; what the node knows of the
+room: epoch, offset, nonce; the nonce of this call; the number and the age in ms that are kept; the
+window of ids in ms. Then four of each draft: the number of its id's key or 0; when it was sent; the
+fingerprint of its text; the message. Returns the epoch, `listed`, and three of each draft."""
+
+LOOK = Script.of("""
+local known_epoch, known_offset, known_nonce = ARGV[6], tonumber(ARGV[7]), ARGV[8]
+local limit, node, lease, age = tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11]), ARGV[12]
+begin()
+if redis.call('PTTL', LOG) < FEW then redis.call('PEXPIRE', LOG, FEW) end
+local is_alive = 1
+if node ~= '' then
+  if redis.call('ZSCORE', NODES, node) then
+    redis.call('ZADD', NODES, text(server_ms + lease), node)
+    redis.call('PEXPIRE', NODES, 2 * lease)
+    redis.call('PEXPIRE', WHO, 2 * lease)
+  else
+    is_alive = 0
+  end
+end
+forget_dead()
+local first, found = expire(age), {}
+if known_epoch == epoch then
+  local there = known_offset <= offset and nonce_at(known_offset)
+  if known_offset > 0 and (known_offset > offset or there and there ~= known_nonce) then
+    rename()
+  elseif known_offset < offset and limit > 0 then
+    if known_offset > 0 and not there then first = known_offset + 2 end
+    found = redis.call('XRANGE', STREAM, text(known_offset + 1) .. '-0', '+', 'COUNT', limit)
+  end
+end
+return {epoch, offset, nonce, first, changes(), is_alive, found}
+""")
+"""ARGV 6 to 12: the epoch, offset and nonce that the node has come to; how many messages behind
+them it wants; the node, if it has users here, and for how long they are there; the age that is
+kept. Returns epoch, offset and nonce; the oldest offset that proves to be of the same log; the
+number of joins and leaves; whether the node's users are known; and the messages."""
+
+READ = Script.of("""
+local after, before, limit, newest, age = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+begin()
+local first = expire(age)
+local from = text(after + 1) .. '-0'
+local to = before == '' and '+' or text(tonumber(before) - 1) .. '-0'
+local found = {}
+if before == '' or tonumber(before) > after + 1 then
+  if newest == '1' then
+    found = redis.call('XREVRANGE', STREAM, to, from, 'COUNT', limit)
+  else
+    found = redis.call('XRANGE', STREAM, from, to, 'COUNT', limit)
+  end
+end
+return {epoch, offset, first, found}
+""")
+"""ARGV 6 to 10: what a broker's `read` has, and the age that is kept."""
+
+JOIN = Script.of("""
+local node, lease, user, is_there = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9] == '1'
+begin()
+forget_dead()
+local nodes, was_there = {}, false
+for other in string.gmatch(redis.call('HGET', WHO, user) or '', '%S+') do
+  if other == node then was_there = true else nodes[#nodes + 1] = other end
+end
+if is_there then
+  redis.call('ZADD', NODES, text(server_ms + lease), node)
+  if not was_there then
+    if #nodes == 0 then tell({'joined', redis.call('HINCRBY', LOG, 'changes', 1), user}) end
+    nodes[#nodes + 1] = node
+    redis.call('HSET', WHO, user, table.concat(nodes, ' '))
+  end
+elseif was_there then
+  if #nodes == 0 then
+    redis.call('HDEL', WHO, user)
+    tell({'left', redis.call('HINCRBY', LOG, 'changes', 1), user})
+  else
+    redis.call('HSET', WHO, user, table.concat(nodes, ' '))
+  end
+end
+redis.call('PEXPIRE', NODES, 2 * lease)
+redis.call('PEXPIRE', WHO, 2 * lease)
+return {epoch, listed or ''}
+""")
+"""ARGV 6 to 9: the node, for how long it is there, a user, and whether the user is on it."""
+
+QUIT = Script.of("""
+begin()
+if redis.call('ZSCORE', NODES, ARGV[6]) then redis.call('ZADD', NODES, 0, ARGV[6]) end
+forget_dead()
+""")
+"""ARGV 6: the node, none of whose users is there any more."""
+
+USERS = Script.of("""
+begin()
+forget_dead()
+return {epoch, changes(), redis.call('HKEYS', WHO)}
+""")
+"""No ARGV of its own."""
+
+ABOUT = Script.of("""
+if not epoch then return {'', 0, 0, 0} end
+forget_dead()
+expire(ARGV[6])
+local messages, users = redis.call('XLEN', STREAM), redis.call('HLEN', WHO)
+if messages + users == 0 then redis.call('HDEL', LOG, 'listed') end
+return {epoch, offset, messages, users}
+""")
+"""ARGV 6: the age that is kept. Returns the position, and how many messages and users there are."""
+
+SCRIPTS = (PUBLISH, LOOK, READ, JOIN, QUIT, USERS, ABOUT)

@@ -1,0 +1,149 @@
+"""What `top` shows: the figures of a server, from what its metrics endpoint said twice. No I/O.
+
+A rate is what a counter grew by in the time between; a counter that went back, since the server
+was started anew, has none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+__all__ = ["Figure", "Sample", "Snapshot", "figures"]
+
+MOST_LIMITS = 5
+"""Limits that are shown, those that cut the most."""
+
+
+class Sample(NamedTuple):
+    """One number of the endpoint."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+
+class Figure(NamedTuple):
+    """A line of the view."""
+
+    name: str
+    value: str
+    rate: str = ""
+    is_alarming: bool = False
+
+
+class Snapshot:
+    """What the endpoint said at one time, in seconds of a monotonic clock."""
+
+    def __init__(self, samples: Iterable[Sample], at: float) -> None:
+        self.at = at
+        self._samples: dict[str, list[Sample]] = {}
+        for sample in samples:
+            self._samples.setdefault(sample.name, []).append(sample)
+
+    def samples(self, name: str) -> Sequence[Sample]:
+        return self._samples.get(name, ())
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sum over the samples with these labels."""
+        return sum(
+            sample.value for sample in self.samples(name) if labels.items() <= sample.labels.items()
+        )
+
+    def label(self, name: str, label: str) -> str:
+        """The label of its first sample; empty where there is none."""
+        return next((sample.labels.get(label, "") for sample in self.samples(name)), "")
+
+
+def figures(now: Snapshot, before: Snapshot | None) -> list[Figure]:
+    """The lines of the view, from top to bottom."""
+    return list(_figures(now, before))
+
+
+def _figures(now: Snapshot, before: Snapshot | None) -> Iterator[Figure]:
+    def counter(name: str, metric: str, unit: str = "", **labels: str) -> Figure:
+        value = now.value(metric, **labels)
+        show = _bytes if unit == "B" else _number
+        rate = _rate(now, before, metric, labels)
+        return Figure(name, show(value), "" if rate is None else f"{show(rate)}/s")
+
+    yield Figure(
+        "connections",
+        _number(now.value("chatify_connections")),
+        counter("", "chatify_connections_opened_total").rate,
+    )
+    yield Figure(
+        "calls",
+        _number(now.value("chatify_calls")),
+        counter("", "grpc_server_started_total").rate,
+    )
+    for sample in now.samples("chatify_sessions"):
+        yield Figure(f"sessions, {sample.labels.get('kind', '?')}", _number(sample.value))
+    yield Figure("rooms", _number(now.value("chatify_rooms")))
+    yield counter("messages received", "grpc_server_msg_received_total")
+    yield counter("messages sent", "grpc_server_msg_sent_total")
+    yield counter("published in rooms", "chatify_room_messages_published_total")
+    yield counter("deliveries in rooms", "chatify_room_deliveries_total")
+    yield counter("bytes received", "chatify_received_bytes_total", "B")
+    yield counter("bytes sent", "chatify_sent_bytes_total", "B")
+    yield Figure("waiting for clients", _bytes(now.value("chatify_room_outbox_bytes")))
+    yield counter("slow readers ended", "chatify_room_slow_readers_total")
+    yield counter("resumes, whole", "chatify_room_resumes_total", recovered="true")
+    yield counter("resumes, not whole", "chatify_room_resumes_total", recovered="false")
+    stalled = now.value("chatify_event_loop_stalled_seconds")
+    lag = _mean(now, before, "chatify_event_loop_lag_seconds")
+    if stalled > 0:
+        yield Figure("event loop", f"stands still for {stalled:.1f} s", "", True)
+    else:
+        yield Figure("event loop lag", _seconds(lag), "", lag is not None and lag > 0.1)
+    if now.samples("chatify_broker_call_seconds_count"):
+        mean = _mean(now, before, "chatify_broker_call_seconds")
+        calls = counter("", "chatify_broker_call_seconds_count").rate
+        yield Figure("calls of the broker", _seconds(mean), calls)
+        errors = counter("errors of the broker", "chatify_broker_errors_total")
+        yield errors._replace(is_alarming=errors.rate not in ("", "0/s"))
+    limits = sorted(now.samples("chatify_limit_hits_total"), key=lambda each: -each.value)
+    for sample in limits[:MOST_LIMITS]:
+        if sample.value:
+            limit = sample.labels.get("limit", "?")
+            yield counter(f"cut by {limit}", "chatify_limit_hits_total", limit=limit)
+
+
+def _rate(
+    now: Snapshot, before: Snapshot | None, metric: str, labels: Mapping[str, str]
+) -> float | None:
+    if before is None or now.at <= before.at:
+        return None
+    grown = now.value(metric, **labels) - before.value(metric, **labels)
+    return None if grown < 0 else grown / (now.at - before.at)
+
+
+def _mean(now: Snapshot, before: Snapshot | None, histogram: str) -> float | None:
+    """Of what was observed between the two; of all, where nothing was."""
+    count, total = now.value(f"{histogram}_count"), now.value(f"{histogram}_sum")
+    if before is not None:
+        new = count - before.value(f"{histogram}_count")
+        if new > 0:
+            return (total - before.value(f"{histogram}_sum")) / new
+    return total / count if count else None
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return "?"
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+
+
+def _bytes(value: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{_number(value)} {unit}"
+        value /= 1000
+    return f"{_number(value)} TB"
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "?"
+    return f"{1000 * value:.1f} ms" if value < 1 else f"{value:.1f} s"

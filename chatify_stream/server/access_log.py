@@ -1,0 +1,132 @@
+"""The access log: who came, what for, and how it ended.
+
+Rules: one line when a connection or a session opens, and one when it closes. A call of one message
+and one reply has one line, when it ends, and so has a call that is refused before its handler runs.
+No line has a text of a message, nor metadata but the names of the room and the user; what
+strangers chose is written as Python writes texts, so that it stays within its line.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from functools import partial
+from itertools import count
+from typing import cast
+
+from ..wire import CallEnd, ConnectionStatistics, ServerObserver, ServerStream, Status
+from .client_address import client_address
+from .interceptors import CallHandler
+from .rooms.joining import read_join, wants_room
+from .session import peer_of
+
+__all__ = ["ACCESS_LOGGER", "AccessLog"]
+
+ACCESS_LOGGER = "chatify_stream.access"
+
+_CHOSEN_BY_STRANGERS = ("room", "user", "reason")
+
+Fields = dict[str, str | int | float]
+
+
+class AccessLog(ServerObserver):
+    """Writes to the logger `chatify_stream.access`, at level INFO.
+
+    Each record has the attributes `event`, such as "session closed", and `fields`, a dict.
+    """
+
+    def __init__(self) -> None:
+        self._log = logging.getLogger(ACCESS_LOGGER)
+        self._numbers = count(1)
+
+    def connection_opened(self, address: str | None) -> None:
+        self._say("connection opened", {"peer": address or "unix"})
+
+    def connection_refused(self, address: str | None) -> None:
+        self._say("connection refused", {"peer": address or "unix"})
+
+    def connection_closed(self, statistics: ConnectionStatistics, reason: str | None) -> None:
+        self._say(
+            "connection closed",
+            {
+                "peer": statistics.peer or "unix",
+                "reason": reason or "left",
+                "duration": round(statistics.age, 3),
+                "calls": statistics.streams_opened,
+                "messages_received": statistics.messages_received,
+                "messages_sent": statistics.messages_sent,
+                "bytes_received": statistics.bytes_received,
+                "bytes_sent": statistics.bytes_sent,
+            },
+        )
+
+    def call_started(self, stream: ServerStream) -> CallEnd:
+        stream.about = {"call": str(next(self._numbers))}
+        return partial(self._call_ended, stream, time.monotonic())
+
+    def intercept(self, path: str, handler: CallHandler) -> CallHandler:
+        """An `Interceptor`, the innermost one: a session opens when nothing has refused it."""
+
+        async def opening(stream: ServerStream) -> None:
+            if not stream.is_unary:
+                self._say("session opened", _beginning(stream))
+            await handler(stream)
+
+        return opening
+
+    def _call_ended(
+        self, stream: ServerStream, started: float, status: Status | None, message: str | None
+    ) -> None:
+        statistics = stream.statistics()
+        about = dict(stream.about)
+        reason = about.pop("ending", None) or message or ""
+        fields = _beginning(stream)
+        for name, value in about.items():
+            if value:
+                fields.setdefault(name, value)
+        fields["status"] = "RESET" if status is None else status.name
+        if reason:
+            fields["reason"] = reason
+        fields["duration"] = round(time.monotonic() - started, 3)
+        fields["messages_received"] = statistics.messages_received
+        fields["messages_sent"] = statistics.messages_sent
+        self._say("call" if stream.is_unary else "session closed", fields)
+
+    def _say(self, event: str, fields: Fields) -> None:
+        if self._log.isEnabledFor(logging.INFO):
+            words = " ".join(map(_word, fields.items()))
+            extra = {"event": event, "fields": fields}
+            self._log.info(event + ": %s", words, extra=extra)
+
+
+def _beginning(stream: ServerStream) -> Fields:
+    """What is known of a call when its handler begins."""
+    peer = peer_of(stream)
+    fields: Fields = {
+        "call": stream.about.get("call", ""),
+        "peer": str(peer),
+        "method": stream.method,
+    }
+    if (client := client_address(stream)) and client != peer.host:
+        fields["client"] = client
+    metadata = cast("Mapping[str, str | bytes]", stream.metadata or {})
+    if stream.client_address is not None:
+        fields["client"] = stream.client_address
+    user = getattr(stream.identity, "user", None)
+    if wants_room(metadata):
+        try:
+            join = read_join(metadata)
+        except ValueError:
+            pass  # it is refused for that
+        else:
+            fields["room"] = join.room
+            user = user or join.user
+    if user:
+        fields["user"] = user
+    return fields
+
+
+def _word(field: tuple[str, str | int | float]) -> str:
+    name, value = field
+    return f"{name}={value!r}" if name in _CHOSEN_BY_STRANGERS else f"{name}={value}"

@@ -1,0 +1,282 @@
+"""The metrics, as prometheus_client has them: their names, what they mean, and their values now.
+
+Every family is there from the beginning, also without a sample, so that what one server has can be
+relied on with the next. No label is made of what a client says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.utils import floatToGoString
+
+from ..._version import __version__
+from ...chat import EndingReason
+from ...wire import ServerStatistics
+from ..rooms import RoomStatistics
+from .broker_times import BrokerTimes
+from .call_counts import CallCounts
+from .histogram import Histogram
+from .limit_names import CONNECTION_LIMITS, SLOW_READERS
+
+__all__ = [
+    "broker_families",
+    "call_families",
+    "ended_connections",
+    "lag_families",
+    "limit_families",
+    "refused_connections",
+    "room_families",
+    "server_families",
+    "stall_families",
+    "tls_families",
+]
+
+Family = TypeVar("Family", CounterMetricFamily, GaugeMetricFamily)
+
+Samples = Mapping[Any, float]
+"""By the values of the labels, tuples of texts."""
+
+
+def call_families(calls: CallCounts) -> Iterator[Metric]:
+    """Of each method that is served."""
+    labels = ("grpc_type", "grpc_service", "grpc_method")
+    started = {each.labels: each.started for each in calls}
+    yield _counter("grpc_server_started", "Calls that have begun.", started, labels)
+    yield _counter(
+        "grpc_server_handled",
+        "Calls that have ended, by the status that the client was sent; Canceled without one.",
+        {(*each.labels, code): n for each in calls for code, n in each.handled.items()},
+        (*labels, "grpc_code"),
+    )
+    messages = {each.labels: each.messages for each in calls}
+    yield _counter(
+        "grpc_server_msg_received",
+        "Messages received from clients.",
+        {method: received for method, (received, _) in messages.items()},
+        labels,
+    )
+    yield _counter(
+        "grpc_server_msg_sent",
+        "Messages sent to clients.",
+        {method: sent for method, (_, sent) in messages.items()},
+        labels,
+    )
+    yield _histogram(
+        "grpc_server_handling_seconds",
+        "How long calls took, from their beginning to their end.",
+        {each.labels: each.seconds for each in calls if each.seconds.count},
+        labels,
+    )
+
+
+def server_families(servers: Sequence[ServerStatistics]) -> Iterator[Metric]:
+    """Of the server on all of its ports."""
+    yield _gauge(
+        "chatify_build_info",
+        "Always 1; the label says which version runs.",
+        {(__version__,): 1},
+        ("version",),
+    )
+    yield _gauge(
+        "chatify_connections",
+        "Connections that are open.",
+        sum(each.connections for each in servers),
+    )
+    yield _counter(
+        "chatify_connections_opened",
+        "Connections that were opened.",
+        sum(each.connections_opened for each in servers),
+    )
+    yield _counter(
+        "chatify_connections_refused",
+        "Connections for which there was no room.",
+        sum(each.connections_refused for each in servers),
+    )
+    yield _counter(
+        "chatify_connections_ended",
+        "Connections that the server ended for a limit or a fault of the client.",
+        _by_name(ended_connections(servers)),
+        ("reason",),
+    )
+    yield _counter(
+        "chatify_received_bytes",
+        "Bytes received from clients.",
+        sum(each.bytes_received for each in servers),
+    )
+    yield _counter(
+        "chatify_sent_bytes", "Bytes sent to clients.", sum(each.bytes_sent for each in servers)
+    )
+    yield _gauge("chatify_calls", "Calls that are open.", sum(each.calls for each in servers))
+    yield _counter(
+        "chatify_calls_ended",
+        "Calls that have ended, of methods that are not served too; RESET without a status.",
+        _by_name(_sum(each.calls_ended for each in servers)),
+        ("status",),
+    )
+
+
+def room_families(direct: int, rooms: RoomStatistics) -> Iterator[Metric]:
+    """Of the direct sessions that are open, and of the rooms."""
+    yield _gauge(
+        "chatify_sessions",
+        "Chat streams that are open: direct, or in a room.",
+        _by_name({"direct": direct, "room": rooms.sessions}),
+        ("kind",),
+    )
+    yield _gauge("chatify_rooms", "Rooms that somebody on this server is in.", rooms.rooms)
+    yield _counter(
+        "chatify_room_sessions_opened", "Sessions of rooms that were opened.", rooms.sessions_opened
+    )
+    reasons = {reason.name.lower(): 0 for reason in EndingReason}
+    yield _counter(
+        "chatify_room_sessions_ended",
+        "Sessions of rooms that have ended.",
+        _by_name({**reasons, **rooms.sessions_ended}),
+        ("reason",),
+    )
+    yield _counter(
+        "chatify_room_slow_readers",
+        "Sessions of rooms that were ended because their client read too slowly.",
+        sum(rooms.sessions_ended.get(reason, 0) for reason in SLOW_READERS),
+    )
+    yield _counter(
+        "chatify_room_resumes",
+        "Sessions that asked to resume: true for those that lost nothing.",
+        _by_name({"true": rooms.resumes.get(True, 0), "false": rooms.resumes.get(False, 0)}),
+        ("recovered",),
+    )
+    yield _counter(
+        "chatify_room_messages_published",
+        "Messages published in rooms, on this server.",
+        rooms.messages_published,
+    )
+    yield _counter(
+        "chatify_room_deliveries",
+        "Messages times the sessions that they were given to.",
+        rooms.deliveries,
+    )
+    yield _gauge(
+        "chatify_room_outbox_bytes",
+        "Bytes that wait for clients of rooms to read.",
+        rooms.outbox_bytes,
+    )
+
+
+def tls_families(ends_at: float | None) -> Iterator[Metric]:
+    """Of TLS; `ends_at` is None without it."""
+    yield _gauge(
+        "chatify_tls_certificate_expiry_timestamp_seconds",
+        "When the certificate of the server ends, in seconds since 1970; only with TLS.",
+        {} if ends_at is None else ends_at,
+    )
+
+
+def broker_families(times: BrokerTimes) -> Iterator[Metric]:
+    """Of the calls of the broker."""
+    yield _histogram(
+        "chatify_broker_call_seconds",
+        "How long calls of the broker took.",
+        {(call,): seconds for call, seconds in times.seconds.items()},
+        ("call",),
+    )
+    yield _counter(
+        "chatify_broker_errors",
+        "Calls of the broker that failed.",
+        _by_name(times.errors),
+        ("call",),
+    )
+
+
+def limit_families(hits: Mapping[str, int]) -> Iterator[Metric]:
+    """Of the limits, by their settings."""
+    yield _counter(
+        "chatify_limit_hits",
+        "How often a limit cut or refused somebody, by its setting.",
+        _by_name(hits),
+        ("limit",),
+    )
+
+
+def lag_families(lag: Histogram) -> Iterator[Metric]:
+    """Of the event loop."""
+    yield _histogram(
+        "chatify_event_loop_lag_seconds",
+        "How late the event loop was, asked once a second.",
+        {(): lag},
+    )
+
+
+def stall_families(seconds: float) -> Iterator[Metric]:
+    """Of the event loop, also while it is blocked."""
+    yield _gauge(
+        "chatify_event_loop_stalled_seconds",
+        "How late it is now: more than 0 only while something blocks it.",
+        seconds,
+    )
+
+
+def refused_connections(servers: Iterable[ServerStatistics]) -> Counter[str]:
+    """By the limit."""
+    return _sum(each.connections_refused_by for each in servers)
+
+
+def ended_connections(servers: Iterable[ServerStatistics]) -> Counter[str]:
+    """By the reason; those of limits are there from the beginning."""
+    ended = Counter(dict.fromkeys(CONNECTION_LIMITS, 0))
+    for reason, number in _sum(each.connections_ended for each in servers).items():
+        ended["too_large_headers" if reason.startswith("headers of") else reason] += number
+    return ended
+
+
+def _sum(counters: Iterable[Mapping[str, int]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for each in counters:
+        total.update(each)
+    return total
+
+
+def _by_name(numbers: Mapping[str, int]) -> Samples:
+    return {(name,): number for name, number in numbers.items()}
+
+
+def _counter(
+    name: str, text: str, samples: Samples | float, labels: Sequence[str] = ()
+) -> CounterMetricFamily:
+    return _filled(CounterMetricFamily(name, text, labels=labels), samples)
+
+
+def _gauge(
+    name: str, text: str, samples: Samples | float, labels: Sequence[str] = ()
+) -> GaugeMetricFamily:
+    return _filled(GaugeMetricFamily(name, text, labels=labels), samples)
+
+
+def _filled(family: Family, samples: Samples | float) -> Family:
+    if not isinstance(samples, Mapping):
+        samples = {(): samples}
+    for labels, value in samples.items():
+        family.add_metric(labels, value)
+    return family
+
+
+def _histogram(
+    name: str,
+    text: str,
+    histograms: Mapping[Any, Histogram],
+    labels: Sequence[str] = (),
+) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(name, text, labels=labels)
+    for values, histogram in histograms.items():
+        bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
+        buckets = list(zip(bounds, histogram.cumulative, strict=True))
+        family.add_metric(values, buckets, histogram.sum)
+    return family

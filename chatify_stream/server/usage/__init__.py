@@ -1,0 +1,9 @@
+"""Limits of use: how much one session, one user and one address may do."""
+
+from __future__ import annotations
+
+from .interceptor import UsageControl
+from .limits import UsageLimits
+from .usage import Usage, UsageStatistics
+
+__all__ = ["Usage", "UsageControl", "UsageLimits", "UsageStatistics"]

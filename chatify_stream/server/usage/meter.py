@@ -1,0 +1,101 @@
+"""Counts the messages of one session. No I/O.
+
+Rules: a message is taken from all buckets or from none. Once one is refused, so is everything after
+it: the order of a sender has no holes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ...errors import StatusError
+from ...wire import Rate, TokenBucket
+from .account import Account
+from .limits import UsageLimits
+from .refusal import over_rate, too_large
+
+__all__ = ["SessionMeter"]
+
+LONGEST_REFILL = 60.0
+"""Seconds. Whoever is refused comes back to a full bucket, or after this time."""
+
+
+class _Count(NamedTuple):
+    limit: str
+    rate: Rate
+    bucket: TokenBucket
+    of_bytes: bool
+
+
+class SessionMeter:
+    """Called with the messages that have come, it takes those away that are over a limit."""
+
+    def __init__(
+        self,
+        accounts: Sequence[Account],
+        limits: Callable[[], UsageLimits],
+        clock: Callable[[], float],
+        refused: Callable[[str], None],
+    ) -> None:
+        """`accounts`: what the messages are taken from. `refused` is told the name of the limit."""
+        self._accounts = accounts
+        self._limits = limits
+        self._clock = clock
+        self._refused = refused
+        self._known: UsageLimits | None = None
+        self._counts: list[_Count] = []
+        self._refusal: StatusError | None = None
+
+    def __call__(self, messages: list[bytes]) -> StatusError | None:
+        """Leaves those in the list that are within the limits; why the others are not."""
+        if self._refusal is not None:
+            messages.clear()
+            return self._refusal
+        now = self._clock()
+        limits = self._limits()
+        if limits is not self._known:
+            self._known, self._counts = limits, list(self._counts_of(limits, now))
+        number, size = len(messages), sum(map(len, messages))
+        for count in self._counts:
+            if count.bucket.available(now) < (size if count.of_bytes else number):
+                return self._cut(messages, now)
+        for count in self._counts:
+            count.bucket.spend(size if count.of_bytes else number)
+        return None
+
+    def _counts_of(self, limits: UsageLimits, now: float) -> list[_Count]:
+        return [
+            _Count(
+                f"{of}_per_{account.kind}", rate, account.bucket(of, rate, limits, now), of_bytes
+            )
+            for account in self._accounts
+            for of, of_bytes in (("messages", False), ("bytes", True))
+            if (rate := account.rate(of, limits)) is not None
+        ]
+
+    def _cut(self, messages: list[bytes], now: float) -> StatusError | None:
+        """Takes the first ones that fit, and refuses the others."""
+        for kept, message in enumerate(messages):
+            size = len(message)
+            short = next((each for each in self._counts if not _fits(each, size, now)), None)
+            if short is not None:
+                self._refusal = _refusal(short, size, now)
+                self._refused(short.limit)
+                del messages[kept:]
+                break
+            for count in self._counts:
+                count.bucket.spend(size if count.of_bytes else 1)
+        return self._refusal
+
+
+def _fits(count: _Count, size: int, now: float) -> bool:
+    return count.bucket.available(now) >= (size if count.of_bytes else 1)
+
+
+def _refusal(count: _Count, size: int, now: float) -> StatusError:
+    rate, number = count.rate, size if count.of_bytes else 1
+    if number > rate.burst:
+        return too_large(count.limit, rate, number)
+    filled = min(count.bucket.wait(now, rate.burst), LONGEST_REFILL)
+    return over_rate(count.limit, rate, max(count.bucket.wait(now, number), filled))

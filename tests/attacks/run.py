@@ -1,0 +1,201 @@
+"""Makes attacks on a server, with a bystander, and looks at what each of them did.
+
+One connection attacks, then many at once. Each time the attackers have to see what the table says.
+The server may grow by so much and no more, at the worst moment and when the attack is over; it has
+to close what it had opened, log no traceback and little else, and answer a new client. And the
+bystander has to have got every answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ..e2e.processes import Process
+from . import floods, flow, handshakes, headers, messages, resets, rooms, tokens  # noqa: F401
+from .attacker import attacker, call, message
+from .server import AttackedServer, Seen
+from .table import ATTACKS, Attack, Form
+
+__all__ = ["Outcome", "Scene", "scene"]
+
+MEGABYTE = 1024 * 1024
+
+MOST_TOGETHER = 320.0
+"""Megabytes by which the server may grow, however many attack it at once."""
+
+MOST_LINES, LINES_A_SECOND = 300, 50
+"""Of the log, for one attack; the setting `log.rate` has how many of one kind it takes."""
+
+PATIENCE = 60.0
+
+WARMING = Form(scale=0.05, drip=0.1)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one attack, by one connection or by many, did."""
+
+    attack: str
+    connections: int
+    seconds: float
+    peak: float
+    """Megabytes that the server grew by, at the most."""
+    grown: float
+    """Megabytes that it still has, when the attack is over."""
+    lines: int
+    """That it logged."""
+    before: float
+    """The bystander's p99 before the attack, in milliseconds."""
+    during: float
+    worst: float
+    faults: list[str]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.attack[:50]:50} {self.connections:5} {self.seconds:6.1f} s"
+            f" {self.peak:7.1f} {self.grown:7.1f} MiB {self.lines:4} lines"
+            f" {self.before:6.1f} {self.during:7.1f} {self.worst:8.1f} ms"
+        )
+
+
+class Scene:
+    """A server and its bystander."""
+
+    def __init__(
+        self, server: AttackedServer, bystander: Process, token: str, time_to_settle: float
+    ) -> None:
+        """`token`: one that the server accepts, if it asks for any."""
+        self.server = server
+        self.token = token
+        self._time_to_settle = time_to_settle
+        self._bystander = bystander
+
+    async def make(self, attacks: Sequence[Attack], form: Form, connections: int) -> Outcome:
+        """These attacks at once, each by so many connections."""
+        server = self.server
+        before = await self.ask_bystander()
+        logged = len(server.stderr())
+        server.forget_peak()
+        at_first = server.seen()
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        results = await asyncio.gather(
+            *(self._attack(attack, form) for attack in attacks for _ in range(connections)),
+            return_exceptions=True,
+        )
+        seconds = loop.time() - started
+        during = await self.ask_bystander()
+        peak = server.peak() - at_first.resident
+        await self._talk()
+        each = sum(attack.megabytes for attack in attacks)
+        allowed = MEGABYTE * min(connections * each, MOST_TOGETHER)
+        left = await self._settled(at_first)
+        log = server.stderr()[logged:]
+        faults = _surprises([attack for attack in attacks for _ in range(connections)], results)
+        if peak > allowed:
+            faults.append(f"grew by {peak / MEGABYTE:.1f} MiB at the most")
+        grown = left.resident - at_first.resident
+        if grown > allowed:
+            faults.append(f"has grown by {grown / MEGABYTE:.1f} MiB")
+        if "Traceback" in log:
+            faults.append(f"a traceback: {log[-2000:]}")
+        lines = log.count("\n")
+        if lines > MOST_LINES + LINES_A_SECOND * seconds:
+            faults.append(f"{lines} lines were logged, such as {log[:300]!r}")
+        return Outcome(
+            ", ".join(attack.name for attack in attacks),
+            connections,
+            seconds,
+            peak / MEGABYTE,
+            grown / MEGABYTE,
+            lines,
+            before["p99"] * 1000,
+            during["p99"] * 1000,
+            during["worst"] * 1000,
+            faults,
+        )
+
+    async def _attack(self, attack: Attack, form: Form) -> str:
+        async with attacker(self.server.port, attack.greeting) as connected:
+            return await attack.run(connected, form)
+
+    async def ask_bystander(self) -> dict[str, Any]:
+        """How it went since the last time."""
+        with suppress(BrokenPipeError):  # it has ended, as the next line finds out
+            self._bystander.write_line("how is it?")
+        line = await asyncio.to_thread(self._bystander.read_line, PATIENCE)
+        assert line is not None, f"the bystander was dropped: {self._bystander.stderr()}"
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    async def _talk(self) -> None:
+        """A new client is answered."""
+        fields = [("authorization", f"Bearer {self.token}")] if self.token else []
+        async with attacker(self.server.port) as client:
+            await client.send(call(1, *fields), message(1, ends=True))
+            assert await client.answer(1) == "OK"
+
+    async def _settled(self, at_first: Seen) -> Seen:
+        """What the server holds once it holds no more than at first, or has had time to."""
+        async with asyncio.timeout(PATIENCE):
+            while self.server.seen().descriptors > at_first.descriptors:
+                await asyncio.sleep(0.02)
+        deadline = asyncio.get_running_loop().time() + self._time_to_settle
+        while (seen := self.server.seen()).resident > at_first.resident:
+            if asyncio.get_running_loop().time() > deadline:
+                break
+            await asyncio.sleep(0.05)
+        return seen
+
+    async def warm_up(self) -> None:
+        """What the server does for the first time takes memory, too."""
+        if not self.token:
+            for name in ("ping flood", "a thousand idle calls", "coming and going"):
+                await self._attack(ATTACKS[name], WARMING)
+        await self.ask_bystander()
+
+
+def _surprises(attacks: Sequence[Attack], results: Sequence[str | BaseException]) -> list[str]:
+    """What was not seen as it had to be; the first of each kind."""
+    wrong = (
+        f"{attack.name}: saw {result!r}, not {attack.sees!r}"
+        for attack, result in zip(attacks, results, strict=True)
+        if result != attack.sees
+    )
+    return list(dict.fromkeys(wrong))[:5]
+
+
+@asynccontextmanager
+async def scene(
+    *, time_to_settle: float, with_tokens: bool = False, env: dict[str, str] | None = None
+) -> AsyncIterator[Scene]:
+    """A server that runs, and its bystander, who is here all the time.
+
+    `time_to_settle`: seconds that the server has to give back its memory. `with_tokens`: it asks
+    everybody for one.
+    """
+    with ExitStack() as stack:
+        arguments = ["serve"]
+        token = ""
+        if with_tokens:
+            secret = Path(stack.enter_context(TemporaryDirectory())) / "secret"
+            secret.touch(0o600)
+            secret.write_bytes(tokens.SECRET)
+            arguments += ["--auth-mode", "jwt", "--auth-secret-file", str(secret)]
+            token = tokens.token(tokens.claims(sub="bystander"))
+        server = stack.enter_context(AttackedServer(*arguments, env=env))
+        speaking = [sys.executable, "-m", f"{__package__}.bystander", str(server.port), token]
+        bystander = stack.enter_context(Process(*speaking, interactive=True))
+        here = Scene(server, bystander, token, time_to_settle)
+        await here.warm_up()
+        yield here
+        await here.ask_bystander()
+        assert "Traceback" not in server.stderr()

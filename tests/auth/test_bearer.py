@@ -1,0 +1,127 @@
+"""Bearer tokens: from the metadata of a call to an identity."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from multidict import MultiDict
+
+from chatify_stream import Status, StatusError, UsageError
+from chatify_stream.auth import Credentials, Identity, JwtAuthenticator
+
+from .key_server import serving_keys
+from .tokens import CLAIMS, NOW, jwk, jwks, secret_path, signed
+
+
+def authenticator(folder: Path, **options: Any) -> JwtAuthenticator:
+    options.setdefault("secret_file", secret_path(folder))
+    return JwtAuthenticator(clock=lambda: NOW, **options)
+
+
+async def identity(who: JwtAuthenticator, authorization: str) -> Identity:
+    return await who.authenticate(Credentials("/a/b", {"authorization": authorization}))
+
+
+async def refusal(who: JwtAuthenticator, metadata: Any) -> StatusError:
+    with pytest.raises(StatusError) as info:
+        await who.authenticate(Credentials("/a/b", metadata))
+    return info.value
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", " Bearer  "])
+async def test_bearer(scheme: str, tmp_path: Path) -> None:
+    """A token is known by its scheme, in any case."""
+    assert (await identity(authenticator(tmp_path), f"{scheme} {signed()}")).user == "ada"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "why"),
+    [
+        ({}, "there is no token: send the metadata authorization: Bearer TOKEN"),
+        ({"authorization": ""}, "the authorization is no bearer token: send the metadata"),
+        ({"authorization": "Bearer"}, "the authorization is no bearer token"),
+        ({"authorization": "Basic YTpi"}, "the authorization is no bearer token"),
+        ({"authorization": signed()}, "the authorization is no bearer token"),
+        (
+            MultiDict([("authorization", f"Bearer {signed()}")] * 2),
+            "there is more than one authorization",
+        ),
+        ({"authorization": "Bearer a.b.c"}, "the token is not accepted: it is no JSON Web Token"),
+        ({"authorization": f"Bearer {signed({})}"}, "the token is not accepted: it has no exp"),
+    ],
+)
+async def test_refused(metadata: Any, why: str, tmp_path: Path) -> None:
+    """What is wrong is told, with what would be right; coming back with the same does not help."""
+    error = await refusal(authenticator(tmp_path), metadata)
+    assert error.status is Status.UNAUTHENTICATED
+    assert str(error.message).startswith(why)
+    assert error.metadata == {"chat-reconnect": "no"}
+
+
+async def test_expired(tmp_path: Path) -> None:
+    """Who has an expired token is told to come back, since a new one helps."""
+    token = signed(CLAIMS | {"exp": NOW - 60})
+    error = await refusal(authenticator(tmp_path), {"authorization": f"Bearer {token}"})
+    assert str(error) == (
+        "UNAUTHENTICATED: the token is not accepted: it has expired; a new one is needed"
+    )
+    assert error.metadata == {"chat-reconnect": "yes"}
+
+
+async def test_no_error_shows_the_token(tmp_path: Path) -> None:
+    """No error, and no text of a call, has the token or a part of it."""
+    for token in (signed(CLAIMS | {"exp": 0}), signed(secret="x" * 32), "secretsecret.a.b"):
+        call = Credentials("/a/b", {"authorization": f"Bearer {token}"})
+        with pytest.raises(StatusError) as info:
+            await authenticator(tmp_path).authenticate(call)
+        for part in token.split("."):
+            assert len(part) < 6 or part not in f"{info.value!r} {info.value} {call!r}"
+
+
+async def test_rotation_in_a_file(tmp_path: Path) -> None:
+    """A reload brings the next key, and takes the last one away when it is gone."""
+    path = tmp_path / "jwks"
+    first, second = jwk("RS256", kid="1"), jwk("ES256", kid="2")
+    old, new = signed(algorithm="RS256", kid="1"), signed(algorithm="ES256", kid="2")
+    path.write_bytes(jwks(first))
+    who = authenticator(tmp_path, secret_file=None, keys=str(path))
+    assert (await identity(who, f"Bearer {old}")).user == "ada"
+    error = await refusal(who, {"authorization": f"Bearer {new}"})
+    assert "it is signed with a key that is not known here" in str(error)
+    path.write_bytes(jwks(first, second))
+    assert who.reload()
+    for token in (old, new):
+        assert (await identity(who, f"Bearer {token}")).user == "ada"
+    path.write_bytes(jwks(second))
+    assert who.reload()
+    assert (await identity(who, f"Bearer {new}")).user == "ada"
+    assert (await refusal(who, {"authorization": f"Bearer {old}"})).status.name == "UNAUTHENTICATED"
+
+
+async def test_rotation_at_a_url(tmp_path: Path) -> None:
+    """A key that is not known is looked for where the keys come from, and not for each call."""
+    with serving_keys() as server:
+        server.answer = (200, jwks(jwk("HS256", kid="1")))
+        who = authenticator(tmp_path, secret_file=None, keys=server.url, interval=0)
+        assert (await identity(who, f"Bearer {signed(kid='1')}")).user == "ada"
+        server.answer = (200, jwks(jwk("HS256", kid="1"), jwk("EdDSA", kid="2")))
+        token = signed(algorithm="EdDSA", kid="2")
+        assert (await identity(who, f"Bearer {token}")).user == "ada"
+        assert (await identity(who, f"Bearer {signed(kid='1')}")).user == "ada"
+        assert server.asked == 2
+
+
+async def test_no_keys_yet(tmp_path: Path) -> None:
+    """While no keys could be fetched nobody can be known, and it is not the callers' fault."""
+    with serving_keys() as server:
+        server.answer = (503, b"")
+        who = authenticator(tmp_path, secret_file=None, keys=server.url)
+        error = await refusal(who, {"authorization": f"Bearer {signed()}"})
+    assert error.status is Status.UNAVAILABLE
+    assert error.metadata == {"chat-reconnect": "yes"}
+
+
+def test_nothing_to_verify_with() -> None:
+    """There has to be a secret or keys."""
+    with pytest.raises(UsageError, match="there is nothing to verify tokens with"):
+        JwtAuthenticator()

@@ -1,0 +1,95 @@
+"""Identities, and rights by patterns of rooms."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatify_stream import UsageError
+from chatify_stream.auth import RIGHTS, Grants, Identity
+
+GRANTS = Grants.of(
+    {"lobby": ["join", "send"], "team-*": ["join", "read"], "team-x": ["send"], "ops-?": ["admin"]}
+)
+
+
+@pytest.mark.parametrize(
+    ("room", "rights"),
+    [
+        ("lobby", {"join", "send"}),
+        ("Lobby", set()),
+        ("lobby2", set()),
+        ("team-a", {"join", "read"}),
+        ("team-x", {"join", "read", "send"}),
+        ("ops-1", {"join", "read", "send", "admin"}),
+        ("ops-12", set()),
+        ("other", set()),
+    ],
+)
+def test_rights(room: str, rights: set[str]) -> None:
+    """The rights of all patterns that match the whole name; admin has the others in it."""
+    assert {right for right in RIGHTS if GRANTS.allows(right, room)} == rights
+
+
+@pytest.mark.parametrize(
+    ("rooms", "is_admin"),
+    [
+        ({"*": ["admin"]}, True),
+        ({"*": ["join", "send", "read"]}, False),
+        ({"**": ["admin"], "?*": ["admin"], "ops-*": ["admin"]}, False),
+        ({}, False),
+    ],
+)
+def test_admin(rooms: dict[str, list[str]], is_admin: bool) -> None:
+    """An administrator has the right admin under the pattern * itself."""
+    assert Grants.of(rooms).is_admin is is_admin
+    assert Identity("ada", Grants.of(rooms)).is_admin is is_admin
+
+
+def test_together() -> None:
+    """Grants are added."""
+    both = Grants.of({"a": ["join"]}) | Grants.of({"a": ["send"]})
+    assert both.allows("join", "a")
+    assert both.allows("send", "a")
+
+
+@pytest.mark.parametrize(
+    ("rooms", "text"),
+    [
+        ({"a": "join"}, "the rights in 'a' are a list, not 'join'"),
+        ({"a": None}, "the rights in 'a' are a list, not None"),
+        ({"a": [1]}, "the rights in 'a' are texts such as 'join'"),
+        ({"a": ["write"]}, "there is no right 'write'; there are join, send, read, admin"),
+        ({"": ["join"]}, "a pattern of rooms is a text such as 'team-*', not ''"),
+        ({1: ["join"]}, "a pattern of rooms is a text such as 'team-*', not 1"),
+    ],
+)
+def test_wrong_grants(rooms: Any, text: str) -> None:
+    """What is no right and no pattern is refused."""
+    with pytest.raises(UsageError) as info:
+        Grants.of(rooms)
+    assert str(info.value) == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((1,), "the user is a text, not 1"),
+        (("",), "the user name is empty; it has 1 to 128 characters"),
+        (("a\nb",), "control character U\\+000A"),
+        (("ada", Grants(), float("nan")), "expires_at is a number of seconds, or None"),
+    ],
+)
+def test_wrong_identity(arguments: Any, text: str) -> None:
+    """A user has a name that users may have."""
+    with pytest.raises(UsageError, match=text):
+        Identity(*arguments)
+
+
+@given(st.text(min_size=1), st.text(), st.sampled_from(RIGHTS))
+def test_any_pattern(pattern: str, room: str, right: str) -> None:
+    """No pattern fails, and a name without special characters matches itself alone."""
+    allowed = Grants.of({pattern: [right]}).allows(right, room)
+    if not set(pattern) & set("*?["):
+        assert allowed == (pattern == room)

@@ -1,0 +1,219 @@
+"""`serve` that asks who calls, and the commands that say so."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatify_stream import ChatClient, Status, StatusError
+from chatify_stream.auth import CertificateAuthenticator, JwtAuthenticator
+from chatify_stream.cli.assembly import auth_of, believes_everybody, reloaded_auth
+from chatify_stream.cli.bearer import token_from_file, token_of
+from chatify_stream.config import (
+    AuthSettings,
+    ClientSettings,
+    ServerSettings,
+    Settings,
+    load,
+    render_effective,
+)
+from chatify_stream.errors import ConfigError, UnavailableError, UsageError
+
+from ..auth.tokens import secret_path, signed
+from ..e2e.processes import ServerProcess
+from .commands import Finished, run
+
+ADMIN = {"*": ["admin"]}
+
+
+def token(user: str = "ada", secret: str | None = None, **claims: Any) -> str:
+    more = {} if secret is None else {"secret": secret}
+    return signed({"sub": user, "exp": 2**32, **claims}, **more)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that asks who calls."""
+    secret = secret_path(tmp_path_factory.mktemp("auth"))
+    with ServerProcess(
+        "serve", "--auth-mode", "jwt", "--auth-secret-file", secret, "--rooms-service"
+    ) as server:
+        yield server
+
+
+def test_sending(guarded: ServerProcess, tmp_path: Path) -> None:
+    """The token comes from a flag or a file."""
+    file = tmp_path / "token"
+    file.write_text(token() + "\n")
+    target = ("send", "--target", guarded.address)
+    hello = Finished(0, "Hello Ada\n", "")
+    assert run(*target, "--token", token(), "Ada") == hello
+    assert run(*target, "--token-file", file, "Ada") == hello
+    none = run(*target, "Ada")
+    assert none.status == 5
+    assert none.stderr == (
+        "Error: UNAUTHENTICATED: there is no token: send the metadata authorization: Bearer TOKEN\n"
+    )
+
+
+def test_rooms(guarded: ServerProcess) -> None:
+    """The commands for operators are for administrators."""
+    target = ("--target", guarded.address, "--token")
+    admin, user = token("root", rooms=ADMIN), token()
+    assert run("rooms", "presence", "lobby", "--count", *target, admin) == Finished(0, "0\n", "")
+    refused = run("rooms", "list", *target, user)
+    assert refused.status == 5
+    assert "PERMISSION_DENIED: /chatify.rooms.v1.Rooms/ListRooms is for admin" in refused.stderr
+
+
+def test_chat(guarded: ServerProcess, tmp_path: Path) -> None:
+    """In a room one is who the token says; another name is refused."""
+    room = ("chat", "--room", "talk", "--target", guarded.address, "--token", token("Grace"))
+    env = {"XDG_STATE_HOME": str(tmp_path)}
+    said = run(*room, stdin="hi\n", env=env)
+    assert (said.status, said.stderr) == (0, "")
+    assert said.stdout.split("\t")[2:] == ["Grace", "hi\n"]
+    other = run(*room, "--user", "Ada", stdin="hi\n", env=env)
+    assert other.status == 5
+    assert "chat-user is not who calls: that is 'Grace'" in other.stderr
+
+
+async def is_let_in(server: ServerProcess, shown: str) -> bool:
+    try:
+        async with ChatClient(server.address, token=shown) as chat:
+            await chat.send("Ada")
+            return await chat.close_and_recv() is not None
+    except StatusError as error:
+        return error.status is not Status.UNAUTHENTICATED
+
+
+async def test_reloading_keys(tmp_path: Path) -> None:
+    """SIGHUP reads the secret again; the log says so, and has no secret and no token in it."""
+    path = Path(secret_path(tmp_path))
+    after = "the next secret, of thirty-two bytes"
+    with ServerProcess("serve", "--auth-mode", "jwt", "--auth-secret-file", str(path)) as server:
+
+        async def reload(what: str) -> None:
+            os.kill(server.pid, signal.SIGHUP)
+            while what not in server.stderr():
+                assert server.exit_code is None, server.stderr()
+                await asyncio.sleep(0.01)
+
+        assert await is_let_in(server, token())
+        assert not await is_let_in(server, token(secret=after))
+        path.write_text(after)
+        await reload("reloaded: the keys of tokens")
+        assert await is_let_in(server, token(secret=after))
+        assert not await is_let_in(server, token())
+        path.write_text("short")
+        await reload("left as it was")
+        assert await is_let_in(server, token(secret=after))
+        logged = server.stderr()
+    assert after not in logged
+    assert token().rpartition(".")[2] not in logged
+    assert "the secret has 5 bytes; 32 are the least" in logged
+
+
+def test_no_token_is_shown() -> None:
+    """No token is shown, be it used, wrong, or misspelt."""
+    secret, wrong = "s3cret", "s3cret s3cret"
+    shown = render_effective(load(None, {"CHATIFY_STREAM_CLIENT_TOKEN": secret}))
+    assert 'token = "(hidden)"' in shown
+    assert secret not in shown
+    for variable in ("CLIENT_TOKN", "AUTH_TOKEN", "CLIENT_TOKEN"):
+        with pytest.raises(ConfigError) as info:
+            load(None, {f"CHATIFY_STREAM_{variable}": wrong})
+        assert secret not in f"{info.value} {info.value!r}"
+    assert "client.token = '(hidden)' is not allowed: it has to be printable" in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("mode", "host", "is_said"),
+    [
+        ("off", "0.0.0.0", True),
+        ("off", "chat.example", True),
+        ("off", "::", True),
+        ("off", "127.0.0.1", False),
+        ("off", "::1", False),
+        ("off", "localhost", False),
+        ("certificate", "0.0.0.0", False),
+    ],
+)
+def test_warning(mode: Any, host: str, is_said: bool) -> None:
+    """A server that others reach, and that asks nobody, says so when it starts."""
+    settings = Settings(server=ServerSettings(host=host), auth=AuthSettings(mode=mode))
+    warning = believes_everybody(settings)
+    assert (warning is not None) is is_said
+    assert warning is None or f"nobody is asked who they are, and {host} is not" in warning
+
+
+def test_the_warning_is_logged() -> None:
+    """The warning is one line of the log."""
+    with ServerProcess("serve", "--host", "0.0.0.0") as server:
+        server.stop()
+        lines = [line for line in server.stderr().splitlines() if "nobody is asked" in line]
+    assert len(lines) == 1
+    assert "WARNING" in lines[0]
+
+
+def test_authenticators(tmp_path: Path) -> None:
+    """Each mode has its authenticator."""
+    secret = secret_path(tmp_path)
+    assert auth_of(AuthSettings()) is None
+    assert isinstance(auth_of(AuthSettings(mode="jwt", secret_file=secret)), JwtAuthenticator)
+    assert isinstance(auth_of(AuthSettings(mode="certificate")), CertificateAuthenticator)
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (AuthSettings(mode="jwt"), 'auth: auth.mode = "jwt" needs auth.secret_file or auth.keys'),
+        (AuthSettings(keys="x"), 'auth: auth.secret_file and auth.keys are for auth.mode = "jwt"'),
+        (AuthSettings(mode="jwt", keys="/nowhere"), "auth: /nowhere cannot be read: No such file"),
+        (AuthSettings(mode="jwt", keys="http://x/"), "auth: 'http://x/': keys are fetched by"),
+    ],
+)
+def test_wrong_settings(settings: AuthSettings, why: str) -> None:
+    """Settings that do not go together, and keys that cannot be used, are told."""
+    with pytest.raises(ConfigError) as info:
+        auth_of(settings)
+    assert str(info.value).startswith(why)
+
+
+def test_reloaded(tmp_path: Path) -> None:
+    """New settings have a new authenticator; the same ones read their files again."""
+    old = AuthSettings(mode="jwt", secret_file=secret_path(tmp_path))
+    auth = auth_of(old)
+    assert reloaded_auth(auth, old, old) == (auth, False)
+    secret_path(tmp_path, "another secret, of thirty-two bytes")
+    assert reloaded_auth(auth, old, old) == (auth, True)
+    changed, _ = reloaded_auth(auth, old, AuthSettings(mode="certificate"))
+    assert isinstance(changed, CertificateAuthenticator)
+    assert reloaded_auth(None, AuthSettings(), AuthSettings()) == (None, False)
+
+
+def test_token_file(tmp_path: Path) -> None:
+    """A file is read for each call; while it has no token there is none."""
+    file = tmp_path / "token"
+    read = token_from_file(str(file))
+    with pytest.raises(UnavailableError, match="cannot be read: No such file or directory"):
+        read()
+    for text, given in {"abc": "abc", " abc\r\n": "abc"}.items():
+        file.write_text(text)
+        assert read() == given
+    for text in ("", "\n", "x" * 20_000):
+        file.write_text(text)
+        with pytest.raises(UnavailableError, match="has no token in it"):
+            read()
+
+
+def test_two_tokens() -> None:
+    """A token is a text or a file, not both."""
+    assert token_of(ClientSettings()) is None
+    assert token_of(ClientSettings(token="a")) == "a"
+    with pytest.raises(UsageError, match=r"client\.token or client\.token_file, not both"):
+        token_of(ClientSettings(token="a", token_file="b"))

@@ -1,0 +1,109 @@
+"""The commands over TLS, as processes; and what their settings may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from chatify_stream.cli.assembly import proxies_of, tls_of
+from chatify_stream.cli.client_tls import client_tls_of
+from chatify_stream.config import ClientSettings, GatewaySettings, ServerSettings, TLSSettings
+from chatify_stream.errors import ConfigError
+
+from ..auth.certificates import Authority, Pair
+from ..e2e.processes import ServerProcess
+from .commands import run
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def pair(authority: Authority) -> Pair:
+    return authority.issue("server")
+
+
+@pytest.fixture(scope="module")
+def tls_server(authority: Authority, pair: Pair) -> Iterator[ServerProcess]:
+    """Which asks for client certificates, and has the service of the rooms."""
+    with ServerProcess(
+        "serve", "--rooms-service", "--tls-cert", str(pair.cert), "--tls-key", str(pair.key),
+        "--tls-client-ca", str(authority.file), "--tls-require-client-cert",
+    ) as process:  # fmt: skip
+        yield process
+
+
+def test_commands(authority: Authority, tls_server: ServerProcess) -> None:
+    """A command reaches the server, by the name that its certificate has, or is told why not."""
+    ada = authority.issue("ada")
+    target = ("--target", f"localhost:{tls_server.port}")
+    shown = ("--cert", ada.cert, "--key", ada.key)
+    sent = run("send", *target, "--tls", "--ca", authority.file, *shown, "Ada")
+    assert (sent.status, sent.stdout) == (0, "Hello Ada\n"), sent.stderr
+    listed = run("rooms", "list", *target, "--tls", "--insecure-skip-verify", *shown)
+    assert listed.status == 0, listed.stderr
+    for flags, reason in (
+        (("--tls", "--ca", authority.file), "it wants a client certificate"),
+        (("--tls", "--ca", authority.file, "--server-name", "other", *shown), "another name"),
+        ((), "this port takes TLS only"),
+    ):
+        failed = run("send", *target, *flags, "Ada")
+        assert failed.status == 4
+        assert reason in failed.stderr
+        assert failed.stderr.count("\n") == 1
+
+
+def test_a_wrong_certificate(authority: Authority, pair: Pair) -> None:
+    """A certificate that cannot be used is one line, which names the file."""
+    failed = run("serve", "--port", "0", "--tls-cert", pair.cert, "--tls-key", authority.file)
+    assert failed.status == 2
+    assert f"{authority.file}: it has no private key" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_settings_of_the_server(pair: Pair) -> None:
+    """Settings that are of no use are refused, by name."""
+    assert tls_of(TLSSettings()) is None
+    options = tls_of(TLSSettings(cert="cert.pem", min_version="1.3"))
+    assert options is not None
+    assert (options.cert, options.min_version) == ("cert.pem", "1.3")
+    for settings, name in (
+        (TLSSettings(key="key.pem"), "tls.key"),
+        (TLSSettings(cert="cert.pem", require_client_cert=True), "tls.require_client_cert"),
+    ):
+        with pytest.raises(ConfigError, match=f"^{name}: "):
+            tls_of(settings)
+
+
+def test_the_proxy_protocol() -> None:
+    """Whose headers are believed has to be said."""
+    networks = ("10.0.0.0/8", "::1")
+    assert proxies_of(ServerSettings(trusted_proxies=networks)) is None
+    believing = ServerSettings(proxy_protocol=True, trusted_proxies=networks)
+    assert proxies_of(believing) == networks
+    with pytest.raises(ConfigError, match=r"^server\.proxy_protocol: .*server\.trusted_proxies"):
+        proxies_of(ServerSettings(proxy_protocol=True))
+
+
+@pytest.mark.parametrize("section", [ClientSettings, GatewaySettings])
+def test_settings_of_clients(
+    section: type[ClientSettings] | type[GatewaySettings], authority: Authority
+) -> None:
+    """Files and names go with TLS, and nothing is taken that is not looked at."""
+    assert client_tls_of(section()) is None
+    ca = str(authority.file)
+    made = client_tls_of(section(tls=True, ca=ca, server_name="chat.example"))
+    assert made is not None
+    assert made.server_name == "chat.example"
+    for wrong in (
+        section(ca=ca),
+        section(insecure_skip_verify=True),
+        section(tls=True, key="key.pem"),
+        section(tls=True, ca=ca, insecure_skip_verify=True),
+        section(tls=True, ca="none.pem"),
+    ):
+        with pytest.raises(ConfigError):
+            client_tls_of(wrong)

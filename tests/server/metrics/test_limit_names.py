@@ -1,0 +1,43 @@
+"""By which setting somebody was cut off."""
+
+from __future__ import annotations
+
+from chatify_stream.chat import EndingReason
+from chatify_stream.config import all_settings
+from chatify_stream.server.metrics.limit_names import (
+    CONNECTION_LIMITS,
+    SESSION_LIMITS,
+    SLOW_READERS,
+    limit_hits,
+)
+from chatify_stream.wire.liveness import Verdict
+
+
+def test_settings() -> None:
+    """Every limit is a setting."""
+    assert limit_hits({}, {}, {}, {}).keys() <= {setting.name for setting in all_settings()}
+
+
+def test_reasons() -> None:
+    """Every reason that is looked for is one that is given, and none of a verdict is left out."""
+    endings = {reason.name.lower() for reason in EndingReason}
+    assert {*SESSION_LIMITS, *SLOW_READERS} <= endings
+    cuts = {verdict.name.lower() for verdict in Verdict if verdict.name.startswith("CUT_")}
+    drains = {Verdict.DRAIN_IDLE.value, Verdict.DRAIN_OLD.value}
+    assert cuts | drains <= CONNECTION_LIMITS.keys()
+
+
+def test_sums() -> None:
+    """What one setting did to connections and to sessions is one number."""
+    hits = limit_hits(
+        {"max_connections": 3},
+        {"cut_stalled": 2, "protocol_error": 9},
+        {"stalled": 5, "left": 9, "too_large": 1},
+        {"joins_per_user": 4},
+    )
+    assert {name: number for name, number in hits.items() if number} == {
+        "limits.max_connections": 3,
+        "usage.joins_per_user": 4,
+        "limits.write_timeout": 7,
+        "rooms.max_message_size": 1,
+    }

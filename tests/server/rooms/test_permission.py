@@ -1,0 +1,61 @@
+"""What the session of a caller may do in its room."""
+
+import pytest
+
+from chatify_stream import Grants, Identity
+from chatify_stream.server.rooms.endings import EndedError
+from chatify_stream.server.rooms.joining import JoinRequest
+from chatify_stream.server.rooms.permission import Permission, permission_of
+
+
+def join(user: str | None = None, room: str = "lobby") -> JoinRequest:
+    return JoinRequest(room, user, None, 0, False, False)
+
+
+def ada(*rights: str) -> Identity:
+    return Identity("ada", Grants.of({"lobby": rights}))
+
+
+@pytest.mark.parametrize("identity", [None, "somebody's own"])
+def test_nobody_is_asked(identity: object) -> None:
+    """Where nobody is asked who they are, a client is who it says."""
+    assert permission_of(identity, join("bob")) == Permission("bob", True, True)
+    assert permission_of(identity, join()) == Permission(None, True, True)
+
+
+@pytest.mark.parametrize(
+    ("rights", "may_send", "may_read"),
+    [
+        (["join"], False, False),
+        (["join", "send"], True, False),
+        (["join", "read"], False, True),
+        (["join", "send", "read"], True, True),
+        (["admin"], True, True),
+    ],
+)
+def test_rights(rights: list[str], may_send: bool, may_read: bool) -> None:
+    """The user is who calls, and may do what their rights say."""
+    for said in (None, "ada"):
+        assert permission_of(ada(*rights), join(said)) == Permission("ada", may_send, may_read)
+
+
+@pytest.mark.parametrize(
+    ("identity", "request_", "why"),
+    [
+        (ada("send", "read"), join(), "'ada' may not join the room 'lobby'"),
+        (ada("join"), join(room="other"), "'ada' may not join the room 'other'"),
+        (ada("join"), join("bob"), "chat-user is not who calls: that is 'ada'"),
+        (ada("admin"), join("bob"), "chat-user is not who calls: that is 'ada'"),
+    ],
+)
+def test_forbidden(identity: Identity, request_: JoinRequest, why: str) -> None:
+    """Who may not join, or says to be somebody else, is told so; coming back does not help."""
+    with pytest.raises(EndedError) as info:
+        permission_of(identity, request_)
+    ending = info.value.ending
+    assert (ending.reason, ending.status.name, ending.reconnect) == (
+        "forbidden",
+        "PERMISSION_DENIED",
+        False,
+    )
+    assert ending.text.startswith(f"not allowed: {why}")

@@ -1,0 +1,73 @@
+"""Spans of messages: which have one, and what one says of a failure."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+
+from chatify_stream import TracingOptions, UsageError
+from chatify_stream.server.tracing.messages import MessageSpans
+
+
+@pytest.fixture
+def exporter() -> InMemorySpanExporter:
+    return InMemorySpanExporter()
+
+
+def make(exporter: InMemorySpanExporter, *draws: float) -> MessageSpans:
+    """A half has spans, by these draws."""
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    drawn = iter(draws)
+    return MessageSpans(provider.get_tracer("test"), 0.5, draw=lambda: next(drawn))
+
+
+def test_sampling(exporter: InMemorySpanExporter) -> None:
+    """A message has a span by chance."""
+    reply = make(exporter, 0.4, 0.6, 0.5).reply(str.upper)
+    assert [reply(name) for name in "abc"] == ["A", "B", "C"]
+    assert len(exporter.get_finished_spans()) == 1
+
+
+async def test_an_awaited_reply(exporter: InMemorySpanExporter) -> None:
+    """Its span ends when it is there."""
+    gate = asyncio.Event()
+
+    async def later(name: str) -> str:
+        await gate.wait()
+        return name
+
+    made = make(exporter, 0).reply(later)("a")
+    assert not isinstance(made, str)
+    waiting = asyncio.ensure_future(made)
+    await asyncio.sleep(0)
+    assert not exporter.get_finished_spans()
+    gate.set()
+    assert await waiting == "a"
+    assert len(exporter.get_finished_spans()) == 1
+
+
+def test_a_failure(exporter: InMemorySpanExporter) -> None:
+    """It is an error, by its class; what it says may be what the message says, and is left out."""
+
+    def fail(name: str) -> str:
+        raise ValueError(name)
+
+    with pytest.raises(ValueError, match="secret"):
+        make(exporter, 0).reply(fail)("secret")
+    [span] = exporter.get_finished_spans()
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.status.description == "ValueError"
+    assert "secret" not in span.to_json()
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 1.1, "1", float("nan")])
+def test_wrong_options(ratio: float) -> None:
+    """A part of the messages is a number from 0 to 1."""
+    with pytest.raises(UsageError, match="from 0 to 1"):
+        TracingOptions(message_sampling=ratio)

@@ -1,0 +1,61 @@
+"""Tests of server/usage/limits.py and refusal.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chatify_stream import Rate, Status, UsageError, UsageLimits
+from chatify_stream.server.usage.refusal import over_count, over_rate, too_large
+
+NAMES = list(UsageLimits.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("messages_per_user", 5, "messages_per_user has to be a Rate, not 5"),
+        ("bytes_per_session", Rate(0, 1), "bytes_per_session.burst has to be a whole number"),
+        ("joins_per_address", Rate(1, 0), "joins_per_address.per_second has to be a number above"),
+        ("rooms_per_user", 0, "rooms_per_user has to be a whole number from 1"),
+        ("sessions_per_address", True, "sessions_per_address has to be a whole number from 1"),
+    ],
+)
+def test_what_is_no_limit(name: str, value: Any, text: str) -> None:
+    """A value that is no limit is refused, by its name."""
+    with pytest.raises(UsageError, match=text):
+        UsageLimits(**{name: value})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_none_is_no_limit(name: str) -> None:
+    """Every limit may be left out."""
+    assert getattr(UsageLimits(**{name: None}), name) is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_limit_is_told(name: str) -> None:
+    """Whoever is over a limit is told which, what it is, and when to try again."""
+    if name.startswith(("rooms", "sessions")):
+        error = over_count(name, 7)
+        assert "at most 7 at a time; try again in 5 s" in str(error.message)
+        assert error.retry_after == 5
+    else:
+        error = over_rate(name, Rate(7, 0.5), 1.2341)
+        assert "the limit is 7, then 0.5/s; try again in 1.235 s" in str(error.message)
+        assert error.retry_after == 1.235
+    assert error.status is Status.RESOURCE_EXHAUSTED
+    assert name.rpartition("_")[2] in str(error.message)
+
+
+def test_no_time_is_told_as_a_short_one() -> None:
+    """Nobody is told to come back in no time at all."""
+    assert over_rate("joins_per_user", Rate(1, 1.0), 0.0).retry_after == 0.001
+
+
+def test_a_message_that_is_too_large() -> None:
+    """Who sends what no waiting makes small enough is not told to wait."""
+    error = too_large("bytes_per_user", Rate(10, 1.0), 11)
+    assert (error.status, error.retry_after) == (Status.RESOURCE_EXHAUSTED, None)
+    assert "the message has 11 bytes; at most 10 are taken at once" in str(error.message)
