@@ -405,6 +405,7 @@ class Calls(AbstractHandler):
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._new: dict[H2Stream, tuple[Headers, str | None, Callable[[], None]]] = {}
         self._tasks: dict[H2Stream, asyncio.Task[None]] = {}
         self._refusal: str | None = None
         self._ending: str | None = None
@@ -412,10 +413,21 @@ class Calls(AbstractHandler):
     def accept(
         self, stream: H2Stream, headers: Headers, release_stream: Callable[[], None]
     ) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(stream, headers, self._refusal))
-        self._tasks[stream] = task
-        self._services.calls.add(task)
-        task.add_done_callback(partial(self._ended, stream, release_stream))
+        # Not run before the end of the read, by which it may have been reset (CVE-2023-44487).
+        if not self._new:
+            cast(CallStream, stream).connection.arrivals.append(self._begin)
+        self._new[stream] = (headers, self._refusal, release_stream)
+
+    def _begin(self) -> bool:
+        """Runs the calls that the read has brought."""
+        new, self._new = self._new, {}
+        loop = asyncio.get_running_loop()
+        for stream, (headers, refusal, release_stream) in new.items():
+            task = loop.create_task(self._serve(stream, headers, refusal))
+            self._tasks[stream] = task
+            self._services.calls.add(task)
+            task.add_done_callback(partial(self._ended, stream, release_stream))
+        return not new
 
     def refuse(self, reason: str) -> None:
         """From now on new calls are answered UNAVAILABLE."""
@@ -426,9 +438,13 @@ class Calls(AbstractHandler):
         task = self._tasks.get(stream)
         if task is not None:
             _cancel(stream, task)
+        elif stream in self._new:
+            self._drop(stream)
 
     def close(self) -> None:
         """The connection is gone."""
+        for stream in list(self._new):
+            self._drop(stream)
         for stream, task in self._tasks.items():
             _cancel(stream, task)
 
@@ -439,6 +455,12 @@ class Calls(AbstractHandler):
         for stream in self._tasks:
             if stream.wrapper is not None:  # one that has not begun yet is refused when it does
                 stream.wrapper.cancel(UnavailableError(Status.UNAVAILABLE, reason))
+
+    def _drop(self, stream: H2Stream) -> None:
+        """A call that was reset before it has begun."""
+        _, _, release = self._new.pop(stream)
+        self._services.ended[RESET] += 1
+        release()
 
     def _ended(
         self, stream: H2Stream, release: Callable[[], None], task: asyncio.Task[None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+from hpack import Encoder
 
 from chatify_stream import (
     Channel,
@@ -17,6 +18,9 @@ from chatify_stream import (
 )
 from chatify_stream.messages.grpc.health.v1 import HealthCheckRequest, HealthStub
 from chatify_stream.wire import CallEnd, ConnectionStatistics, ServerObserver, ServerStream
+from chatify_stream.wire.kinds import END_HEADERS, HEADERS, PING, RST_STREAM
+
+from .raw import frame, frame_client, request_headers
 
 CHAT = "/service.v1.Service/Chat"
 
@@ -97,6 +101,28 @@ async def test_refused_connection() -> None:
             with pytest.raises(UnavailableError):
                 await chat(server.port)
     assert "it: refused 127.0.0.1" in recorder.told
+
+
+async def test_a_call_that_is_reset_at_once() -> None:
+    """One that is reset in the read that opened it is counted, and never begins."""
+    recorder = Recorder()
+    async with ChatServer(observers=[recorder]) as server:
+        await server.start("127.0.0.1", 0)
+        async with frame_client(server.port) as client:
+            block = Encoder().encode(request_headers(CHAT))
+            reset = (8).to_bytes(4, "big")
+            client.send(
+                *(
+                    frame(HEADERS, END_HEADERS, number, block) + frame(RST_STREAM, 0, number, reset)
+                    for number in range(1, 2 * 50, 2)
+                ),
+                frame(PING, 0, 0, b"12345678"),
+            )
+            await client.wait_for(PING)
+            assert server.open_calls == 0
+            assert server.statistics().calls_opened == 50
+            assert server.statistics().calls_ended == {"RESET": 50}
+    assert not any("began" in each for each in recorder.told)
 
 
 async def test_status() -> None:

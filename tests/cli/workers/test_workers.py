@@ -34,8 +34,15 @@ class Workers(ServerProcess):
     def __init__(self, *args: str) -> None:
         super().__init__("serve", "--workers", "2", "--no-rooms", *args)
 
-    def started(self) -> list[int]:
-        """The process ids of all workers so far, in the order in which they came."""
+    def started(self, least: int = 2) -> list[int]:
+        """The process ids of all workers so far, in the order in which they came.
+
+        Waits for so many, since a log may be late.
+        """
+        wait_until(lambda: len(self._started()) >= least, self)
+        return self._started()
+
+    def _started(self) -> list[int]:
         return [int(pid) for pids in PIDS.findall(self.stderr()) for pid in pids.split(",")]
 
 
@@ -86,12 +93,12 @@ def test_one_dies() -> None:
         first, second = server.started()
         os.kill(first, signal.SIGKILL)
         assert asyncio.run(ask(server.address)) == "Hello gene"
-        wait_until(lambda: len(server.started()) == 3, server)
+        assert len(server.started(3)) == 3
         os.kill(second, signal.SIGKILL)
-        wait_until(lambda: len(server.started()) == 4, server)
+        assert len(server.started(4)) == 4
         assert asyncio.run(ask(server.address)) == "Hello gene"
         assert server.stop() == 0
-        assert not any(map(is_running, server.started()))
+        assert not any(map(is_running, server._started()))
         assert f"worker {first} ended with status -9" in server.stderr()
 
 
@@ -117,7 +124,7 @@ def test_renewed(tmp_path: Path) -> None:
             assert (await chat.receive()).message == "old one"
             config.write_text('[server]\nreply = "new {name}"\n')
             os.kill(server.pid, signal.SIGHUP)
-            await asyncio.to_thread(wait_until, lambda: len(server.started()) >= 3, server)
+            await asyncio.to_thread(server.started, 3)
             await chat.send("two")
             assert (await chat.receive()).message == "old two"
         await asyncio.to_thread(wait_until, lambda: "workers are new" in server.stderr(), server)

@@ -1,3 +1,5 @@
+"""What is to be known before any test is imported."""
+
 from __future__ import annotations
 
 import pytest
