@@ -143,21 +143,26 @@ class ChatServer:
         self._server: Server | None = None
         self._rooms_server: Server | None = None
         self._limits = limits
-        self._interceptors = tuple(interceptors)
-        self._observers = tuple(observers)
-        if access_log:
-            access = AccessLog()
-            self._interceptors += (access.intercept,)
-            self._observers += (access,)
         chat_paths = [*CHAT_PATHS, *paths]
-        self._metrics = None if metrics is None else load_metrics(metrics, chat_paths)
         self._access = None if auth is None else AccessControl(auth)
         self._usage = UsageControl(usage, chat_paths)
-        self._interceptors = (self._usage, *self._interceptors)
-        if self._access is not None:
-            self._interceptors = (self._access, *self._interceptors)
-        if address_header is not None:
-            self._interceptors = (address_header, *self._interceptors)
+        self._metrics = None if metrics is None else load_metrics(metrics, chat_paths)
+        log = AccessLog() if access_log else None
+        around: list[Interceptor | None] = [
+            address_header,
+            self._access,
+            self._usage,
+            *interceptors,
+            None if log is None else log.intercept,
+        ]
+        self._interceptors = [each for each in around if each is not None]
+        watching: list[ServerObserver | None] = [
+            None if self._tracing is None else self._tracing.calls,  # the others are in its spans
+            None if self._metrics is None else self._metrics.observer,
+            *observers,
+            log,
+        ]
+        self._observers = [each for each in watching if each is not None]
         self._tls_options = tls
         self._tls: ServerTLS | None = None
         try:
@@ -178,12 +183,8 @@ class ChatServer:
                 check_method_path(path)
         except ValueError as error:
             raise UsageError(str(error)) from None
-        if self._metrics is not None:
-            self._observers = (self._metrics.observer, *self._observers)
-        if self._tracing is not None:  # first, so that the others are within its spans
-            self._observers = (self._tracing.calls, *self._observers)
         self._node = None if rooms is None else self._make_node(rooms)
-        self._add(ChatService(handler, self._node, [*CHAT_PATHS, *paths]), [CHAT_SERVICE])
+        self._add(ChatService(handler, self._node, chat_paths), [CHAT_SERVICE])
         self.add_service(self.health)
         if rooms is not None and rooms.service and rooms.service_port is None:
             self.add_service(RoomsService(self.rooms))

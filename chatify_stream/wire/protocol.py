@@ -364,6 +364,8 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
     def _released(self) -> None:
         if self._is_last_call_in and self.is_idle and not self.connection.is_closing():
             self._say_goaway(ErrorCodes.NO_ERROR)
+            if self.connection.is_going_away and not self.h2_config.client_side:
+                self.connection.outbound.close_noisy()  # it may have sent a PING behind its GOAWAY
             self.processor.close("the connection was drained")
 
     def _say_goaway(self, error_code: ErrorCodes, reason: str = "") -> None:
