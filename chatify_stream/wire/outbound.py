@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 try:
@@ -155,8 +156,9 @@ class Outbound:
         self.flush()
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._is_lingering = self.is_over = True
-            self._transport.write_eof()
             self._abort_later(LAST_WORDS, whatever=True)
+            with suppress(OSError):  # the peer has gone already
+                self._transport.write_eof()
         else:
             self.close()
 
