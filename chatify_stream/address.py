@@ -15,6 +15,7 @@ __all__ = [
     "check_host",
     "check_method_path",
     "check_network",
+    "is_loopback",
     "parse_address",
     "parse_target",
 ]
@@ -135,6 +136,14 @@ def check_method_path(path: str) -> None:
             f"{path!r} is not the path of a gRPC method; write /Service/Method, as in "
             "/service.v1.Service/Chat"
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the name or IP address of a host is this machine alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def check_network(text: str) -> None:

@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
+from ..address import is_loopback
 from ..errors import UsageError
 from .keys import LARGEST_FILE, Key, jwks_keys, key_file, secret_file
 
@@ -124,15 +124,8 @@ def check_url(url: str) -> None:
         raise UsageError(f"{url!r} has no host")
     if parts.username is not None:
         raise UsageError("a URL of keys has no user and password in it")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise UsageError(f"{url!r}: keys are fetched by https://, or from this machine itself")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _get(url: SplitResult) -> bytes:

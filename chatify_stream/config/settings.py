@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from ..address import check_header_name, check_host, check_method_path, check_network, parse_target
@@ -70,6 +71,26 @@ _TEN_YEARS = 3650 * 86400
 def _setting(default: Any, kind: Kind, doc: str, *, flag: str | None = None) -> Any:
     """`flag` is that of the setting where it does not follow from its name."""
     return dataclasses.field(default=default, metadata={"kind": kind, "doc": doc, "flag": flag})
+
+
+# What ClientSettings and GatewaySettings have for TLS. A base class would put it before the rest.
+_ca = partial(
+    _setting, None, _FILE, "The authorities, PEM, that are believed in place of the system's."
+)
+_cert = partial(_setting, None, _FILE, "The certificate to show, PEM, and what it is signed with.")
+_key = partial(_setting, None, _FILE, "Its private key, PEM, where it is not in that file.")
+_server_name = partial(
+    _setting,
+    None,
+    OptionalText("a host name or an IP address", check_host),
+    "The name that the certificate of the server has to be for, if not that of target.",
+)
+_insecure_skip_verify = partial(
+    _setting,
+    False,
+    Switch(),
+    "Believe any certificate: for tests; anybody can be the server then.",
+)
 
 
 def _check_right(right: str) -> None:
@@ -369,21 +390,11 @@ class ClientSettings(_Section):
         False, Switch(), "Wait for a server that cannot be reached, as long as timeout allows."
     )
     tls: bool = _setting(False, Switch(), "Talk TLS with the server.")
-    ca: str | None = _setting(
-        None, _FILE, "The authorities, PEM, that are believed in place of the system's."
-    )
-    cert: str | None = _setting(
-        None, _FILE, "The certificate to show, PEM, and what it is signed with."
-    )
-    key: str | None = _setting(None, _FILE, "Its private key, PEM, where it is not in that file.")
-    server_name: str | None = _setting(
-        None,
-        OptionalText("a host name or an IP address", check_host),
-        "The name that the certificate of the server has to be for, if not that of target.",
-    )
-    insecure_skip_verify: bool = _setting(
-        False, Switch(), "Believe any certificate: for tests; anybody can be the server then."
-    )
+    ca: str | None = _ca()
+    cert: str | None = _cert()
+    key: str | None = _key()
+    server_name: str | None = _server_name()
+    insecure_skip_verify: bool = _insecure_skip_verify()
     token: str | None = _setting(
         None,
         Secret(),
@@ -415,21 +426,11 @@ class GatewaySettings(_Section):
         10.0, Seconds(zero=True), "Seconds that open requests have to end when the gateway stops."
     )
     tls: bool = _setting(False, Switch(), "Talk TLS with the chat server.")
-    ca: str | None = _setting(
-        None, _FILE, "The authorities, PEM, that are believed in place of the system's."
-    )
-    cert: str | None = _setting(
-        None, _FILE, "The certificate to show, PEM, and what it is signed with."
-    )
-    key: str | None = _setting(None, _FILE, "Its private key, PEM, where it is not in that file.")
-    server_name: str | None = _setting(
-        None,
-        OptionalText("a host name or an IP address", check_host),
-        "The name that the certificate of the server has to be for, if not that of target.",
-    )
-    insecure_skip_verify: bool = _setting(
-        False, Switch(), "Believe any certificate: for tests; anybody can be the server then."
-    )
+    ca: str | None = _ca()
+    cert: str | None = _cert()
+    key: str | None = _key()
+    server_name: str | None = _server_name()
+    insecure_skip_verify: bool = _insecure_skip_verify()
     token_file: str | None = _setting(
         None, _FILE, "The file of the bearer token for the chat server, read for each call."
     )

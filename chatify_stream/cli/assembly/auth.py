@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
+from ...address import is_loopback
 from ...auth import Authenticator, CertificateAuthenticator, JwtAuthenticator
 from ...config import AuthSettings, Settings
 from ...errors import ConfigError, ConfigProblem, UsageError
@@ -59,17 +58,10 @@ def reloaded_auth(
 
 def believes_everybody(settings: Settings) -> str | None:
     """A warning for a server that others reach, and that asks nobody who they are."""
-    if settings.auth.mode != "off" or _is_loopback(settings.server.host):
+    if settings.auth.mode != "off" or is_loopback(settings.server.host):
         return None
     return (
         f"nobody is asked who they are, and {settings.server.host} is not this machine alone: "
         "whoever reaches the port can read and write in every room, under any name; "
         "auth.mode changes that"
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
