@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import weakref
 
 import pytest
 from grpclib.protocol import Stream
 
-from chatify_stream import CallError, Channel, ChatClient, ChatServer, ServiceStub
+from chatify_stream import (
+    CallError,
+    Channel,
+    ChatClient,
+    ChatServer,
+    ServiceStub,
+)
+from chatify_stream.wire import ServerObserver, ServerStream
 
 from .footprint import descriptors, held
 
@@ -99,3 +108,42 @@ async def test_the_stub_leaves_no_task() -> None:
                     async for _ in ServiceStub(channel).chat(failing()):
                         pass
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+class Calls(ServerObserver):
+    """The calls of a server that are still in memory."""
+
+    def __init__(self) -> None:
+        self.kept: weakref.WeakSet[ServerStream] = weakref.WeakSet()
+        self.started = 0
+
+    def call_started(self, stream: ServerStream) -> None:
+        self.started += 1
+        self.kept.add(stream)
+
+
+@pytest.mark.parametrize("room", [None, "lobby"])
+async def test_a_session_is_freed_as_it_ends(room: str | None) -> None:
+    """It waits for no garbage collector, so those that come and go take no memory."""
+    calls = Calls()
+    async with ChatServer(observers=[calls]) as server:
+        await server.start("127.0.0.1", 0)
+        async with Channel("127.0.0.1", server.port) as channel:
+            gc.collect()
+            gc.disable()
+            try:
+                for _ in range(10):
+                    if room is None:
+                        async with ChatClient(channel) as chat:
+                            await chat.send("Ada")
+                            await chat.close_and_recv()
+                    else:
+                        async with ChatClient(channel, room=room, user="Ada") as chat:
+                            await chat.send("Ada")
+                async with asyncio.timeout(30):
+                    while server.open_calls:
+                        await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                assert (calls.started, len(calls.kept)) == (10, 0)
+            finally:
+                gc.enable()

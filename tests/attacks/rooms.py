@@ -31,7 +31,7 @@ async def names_that_are_none(peer: Attacker, form: Form) -> str:
     return await peer.answers(range(1, 2 * len(wrong), 2))
 
 
-@attack("OK", together=1, megabytes=32)
+@attack("OK", together=1)
 async def ten_thousand_rooms(peer: Attacker, form: Form) -> str:
     """Joined one after the other, by one user."""
     last = 2 * form.times(10_000) + 1

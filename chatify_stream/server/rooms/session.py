@@ -126,6 +126,7 @@ class RoomSession:
                 "ending": ending.reason,
             }
             self._stream.trailers.update(self._last_words(ending))
+            self._member = None  # which has the session: together they would wait for the collector
             node.sessions.discard(self)
             node.sessions_ended[ending.reason] += 1
 
