@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,7 @@ class _Health:
     tls: str | None
     """The version of TLS; None in the clear."""
     certificate_expires: str | None
-    """As the certificate has it; None also where it was not verified."""
+    """In ISO 8601; None also where it was not verified."""
     connect_ms: float
     """Looking up, connecting, TLS and the greeting of the server."""
     answer_ms: float
@@ -130,10 +132,17 @@ async def _check(channel: Channel, service: str, timeout: float, connecting: flo
             status=HealthCheckResponseServingStatus(answer.status).name,
             version=None if version is None else str(version),
             tls=stream.tls_version,
-            certificate_expires=certificate.get("notAfter"),
+            certificate_expires=_expiry(certificate.get("notAfter")),
             connect_ms=round(1000 * connecting, 3),
             answer_ms=round(1000 * (answered - asked), 3),
         )
+
+
+def _expiry(not_after: str | None) -> str | None:
+    """A time as certificates have it, in ISO 8601."""
+    if not_after is None:
+        return None
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(not_after), UTC).isoformat()
 
 
 def _lines(health: _Health) -> list[str]:

@@ -16,6 +16,9 @@ TLS_HANDSHAKE = 22
 
 PREFACE_LINE = PREFACE[:14]
 HTTP_1 = re.compile(rb"[A-Z]{3,16} [!-~]")
+SHOWN = 4
+"""Bytes of a protocol that is not known."""
+
 TLS_ONLY = "this port takes TLS only"
 
 _PAGE = """\
@@ -29,7 +32,7 @@ connection: close\r
 
 
 def in_words(data: bytes) -> str:
-    """What they are."""
+    """What they are. Of what is not known no more is shown than names a protocol: no secrets."""
     if re.match(rb"\x16\x03[\0-\4]", data):
         return "TLS"
     if data.startswith((LINE_START, SIGNATURE)):
@@ -38,7 +41,7 @@ def in_words(data: bytes) -> str:
         return "HTTP/2 in the clear"
     if HTTP_1.match(data):
         return "HTTP/1"
-    return f"{data[:24]!r}"
+    return f"{data[:SHOWN]!r}"
 
 
 def answer_in_the_clear(data: bytes) -> bytes:

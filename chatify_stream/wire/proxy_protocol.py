@@ -68,7 +68,7 @@ def read_proxy_header(data: bytes) -> ProxyHeader | None:
         return _binary(data) if len(data) >= FIXED_SIZE else None
     if LINE_START.startswith(data[: len(LINE_START)]):
         return _line(data)
-    raise ProxyHeaderError(f"it began with {data[: len(SIGNATURE)]!r}")
+    raise ProxyHeaderError(f"it began with {data[:4]!r}")
 
 
 def _line(data: bytes) -> ProxyHeader | None:

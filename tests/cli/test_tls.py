@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -43,6 +45,13 @@ def test_commands(authority: Authority, tls_server: ServerProcess) -> None:
     shown = ("--cert", ada.cert, "--key", ada.key)
     sent = run("send", *target, "--tls", "--ca", authority.file, *shown, "Ada")
     assert (sent.status, sent.stdout) == (0, "Hello Ada\n"), sent.stderr
+    checked = run(
+        "check", *target, "--json", "--tls", "--ca", authority.file, *shown,
+    )  # fmt: skip
+    answer = json.loads(checked.stdout)
+    assert (checked.status, answer["status"]) == (0, "SERVING"), checked.stderr
+    assert answer["tls"].startswith("TLSv1.3")
+    assert datetime.fromisoformat(answer["certificate_expires"]) > datetime.now(UTC)
     listed = run("rooms", "list", *target, "--tls", "--insecure-skip-verify", *shown)
     assert listed.status == 0, listed.stderr
     for flags, reason in (

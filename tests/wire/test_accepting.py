@@ -195,7 +195,7 @@ async def test_plaintext_at_tls(
         assert server.statistics().connections_ended == {"no_tls": 3}
     assert messages(caplog) == [
         f"127.0.0.1 came to a port that takes TLS, and began with {what}"
-        for what in ("HTTP/2 in the clear", "HTTP/1", "b'whatever'")
+        for what in ("HTTP/2 in the clear", "HTTP/1", "b'what'")
     ]
 
 
