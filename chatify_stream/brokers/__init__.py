@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from .base import Broker, RoomInfo, RoomPage, Subscriber
+from .base import Answers, Broker, RoomInfo, RoomPage, Subscriber
 from .memory import MemoryBroker
 from .url import make_broker
 
 __all__ = [
+    "Answers",
     "Broker",
     "MemoryBroker",
     "RoomInfo",

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from ..chat import Draft, LogPage, Publication, Receipt
 from ..position import Position
 
-__all__ = ["Broker", "RoomInfo", "RoomPage", "Subscriber"]
+__all__ = ["Answers", "Broker", "RoomInfo", "RoomPage", "Subscriber"]
 
 
 class Subscriber(Protocol):
@@ -31,6 +31,12 @@ class Subscriber(Protocol):
     def presence_changed(self, room: str, user: str, joined: bool) -> None:
         """The first session of a user has come to the room, or the last one has left it."""
 
+    def heard(self, command: bytes) -> bytes:
+        """What another server has told all others, by `tell`; returns the answer to it.
+
+        Raises nothing.
+        """
+
 
 class RoomInfo(NamedTuple):
     """One room, as `rooms` lists it."""
@@ -48,6 +54,15 @@ class RoomPage(NamedTuple):
     has_more: bool
 
 
+class Answers(NamedTuple):
+    """What the other servers have answered to what they were told."""
+
+    answers: list[bytes]
+    """In no order."""
+    silent: int
+    """How many more were told, and have not answered in time."""
+
+
 class Broker(Protocol):
     """The logs and the presence of all rooms.
 
@@ -57,6 +72,14 @@ class Broker(Protocol):
 
     Cancelling a method loses nothing: what had been asked for may have happened or not.
     """
+
+    @property
+    def is_available(self) -> bool:
+        """It is open, and as far as it knows its storage can be asked.
+
+        Costs nothing, and asks nobody: storage that has just gone away may still seem to be there,
+        for seconds. It is for probes and metrics; who wants something asks for it, and is told.
+        """
 
     async def open(self, subscriber: Subscriber) -> None:
         """Comes first, once. Raises `BrokerError` for storage that cannot be used, with why."""
@@ -122,4 +145,11 @@ class Broker(Protocol):
         """The rooms that keep messages or have users, of names that begin with `prefix`.
 
         At most `limit`, in the order of their names, from behind the name `after`.
+        """
+
+    async def tell(self, command: bytes) -> Answers:
+        """Tells every other server that shares this broker, and waits for their answers, briefly.
+
+        Each is told at most once; one that is not connected to the storage at that moment is not,
+        and not counted. A broker of one server has nobody to tell.
         """

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ..chat import Presence
 from ..errors import BrokerError
 from ..position import Position
-from .base import RoomInfo, Subscriber
+from .base import Answers, RoomInfo, Subscriber
 
 __all__ = ["SingleServerBroker"]
 
@@ -25,6 +25,10 @@ class SingleServerBroker(ABC):
         self._presence = Presence()
         self._subscriber: Subscriber | None = None
 
+    @property
+    def is_available(self) -> bool:
+        return self._subscriber is not None
+
     async def enter(self, room: str, user: str, session_id: str) -> None:
         subscriber = self._open_subscriber()
         if self._presence.enter(room, user, session_id):
@@ -37,6 +41,10 @@ class SingleServerBroker(ABC):
     async def users(self, room: str) -> list[str]:
         self._open_subscriber()
         return self._presence.users(room)
+
+    async def tell(self, command: bytes) -> Answers:
+        self._open_subscriber()
+        return Answers([], 0)
 
     @abstractmethod
     def _refusal(self, reason: str) -> BrokerError:

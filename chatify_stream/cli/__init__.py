@@ -12,6 +12,7 @@ from .chat import chat
 from .check import check
 from .config import config
 from .gateway import gateway
+from .nodes import nodes
 from .rooms import rooms
 from .send import send
 from .serve import serve
@@ -31,5 +32,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (serve, check, top, send, chat, rooms, gateway, config, token):
+for command in (serve, check, top, send, chat, rooms, nodes, gateway, config, token):
     main.add_command(command)

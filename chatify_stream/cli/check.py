@@ -63,7 +63,8 @@ class _Health:
     "--service",
     default="",
     metavar="NAME",
-    help="Ask of this service, such as service.v1.Service, and not of the server as a whole.",
+    help="Ask of this service, such as service.v1.Service, and not of the server as a whole; "
+    "service.v1.Service/rooms: whether rooms have their broker.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @settings_options("client", *LOG)

@@ -14,10 +14,10 @@ import click
 
 from ..position import LARGEST_OFFSET, Position
 from .columns import Row, aligned, tab_separated
-from .exits import CommandError, reporting_errors
+from .exits import CALL_FAILED, CommandError, reporting_errors
 from .logs import configure_logging
 from .options import LOG, load_settings, settings_options
-from .rooms_calls import RoomEntry, RoomsCalls, Said, calling_rooms
+from .rooms_calls import RoomEntry, RoomsCalls, Said, calling_rooms, silence
 from .safe_text import safe, safe_json
 from .stdin import stdin_lines
 
@@ -205,11 +205,16 @@ def publish(
 def disconnect(
     user: str, room: str, reason: str, reconnect: bool, config_file: Path | None, **flags: Any
 ) -> None:
-    """End the sessions of USER, and print how many there were."""
+    """End the sessions of USER on all servers, and print how many there were.
+
+    Exit status 5, too, when some server has not answered; those that have did it.
+    """
 
     async def run(calls: RoomsCalls) -> None:
-        number = await calls.disconnect(user, room, reason, reconnect)
+        number, silent = await calls.disconnect(user, room, reason, reconnect)
         click.echo(f"{number} session{'' if number == 1 else 's'} ended")
+        if silent:
+            raise CommandError(silence(silent), CALL_FAILED)
 
     _run(config_file, flags, run)
 

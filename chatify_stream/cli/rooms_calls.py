@@ -22,7 +22,7 @@ from .client_tls import client_tls_of
 from .exits import CALL_FAILED, CommandError, exit_status
 from .safe_text import safe
 
-__all__ = ["RoomEntry", "RoomsCalls", "Said", "calling_rooms"]
+__all__ = ["NodeEntry", "RoomEntry", "RoomsCalls", "Said", "calling_rooms", "silence"]
 
 LARGEST_PAGE = 1000
 
@@ -45,6 +45,24 @@ class Said(NamedTuple):
     user: str
     text: str
     id: str
+
+
+class NodeEntry(NamedTuple):
+    """A server of those that share the rooms."""
+
+    id: str
+    version: str
+    host: str
+    address: str
+    pid: int
+    started_at_ms: int
+    sessions: int
+    rooms: int
+    cpu: float
+    loop_lag: float
+    published_per_second: float
+    delivered_per_second: float
+    draining: bool
 
 
 class RoomsCalls:
@@ -129,10 +147,21 @@ class RoomsCalls:
         answer = await self._stub.publish(request)
         return _position(answer.position), answer.duplicate
 
-    async def disconnect(self, user: str, room: str, reason: str, reconnect: bool) -> int:
-        """How many sessions were ended."""
+    async def disconnect(
+        self, user: str, room: str, reason: str, reconnect: bool
+    ) -> tuple[int, int]:
+        """How many sessions were ended, and how many servers have not answered."""
         request = v1.DisconnectRequest(user=user, room=room, reason=reason, reconnect=reconnect)
-        return (await self._stub.disconnect(request)).sessions
+        answer = await self._stub.disconnect(request)
+        return answer.sessions, answer.silent
+
+    async def nodes(self) -> tuple[list[NodeEntry], int]:
+        """The servers that share the rooms, and how many more have not answered."""
+        answer = await self._stub.list_nodes(v1.ListNodesRequest())
+        entries = [
+            NodeEntry(*(getattr(node, name) for name in NodeEntry._fields)) for node in answer.nodes
+        ]
+        return entries, answer.silent
 
 
 @asynccontextmanager
@@ -184,6 +213,11 @@ class _Stub(v1.RoomsStub):
         ) as stream:
             await stream.send_message(request, end=True)
             return await stream.recv_message()
+
+
+def silence(servers: int) -> str:
+    """Says that some were told, and have not answered."""
+    return f"{servers} server{'' if servers == 1 else 's'} did not answer in time"
 
 
 def _page_size(left: int | None) -> int:

@@ -9,7 +9,7 @@ from ipaddress import ip_network
 from types import TracebackType
 from typing import Any, Protocol
 
-from ..address import check_method_path
+from ..address import Address, check_method_path
 from ..auth import Authenticator
 from ..brokers import Broker
 from ..codec import ChatCodec
@@ -43,6 +43,9 @@ __all__ = ["ChatServer", "Service"]
 CHAT_SERVICE = "service.v1.Service"
 HEALTH_SERVICE = "grpc.health.v1.Health"
 
+ROOMS_READINESS = f"{CHAT_SERVICE}/rooms"
+"""Health has it where there are rooms; it does not serve while their broker is away."""
+
 
 _DEFAULT_ROOMS = RoomOptions()
 _DEFAULT_USAGE = UsageLimits()
@@ -66,7 +69,8 @@ class ChatServer:
     `reply` makes the answer to each message: a plain function, which must not block, or an async
     one. `handler` serves whole sessions instead. With neither the answer is `Hello {name}`.
 
-    `grpc.health.v1.Health` is always served, and the same status on a plain `GET /healthz`.
+    `grpc.health.v1.Health` is always served, and the same status on a plain `GET /healthz`;
+    `GET /readyz` is 200 only while rooms have their broker, too.
     `reflection` adds the reflection services; for those to describe `services` too, pass their
     definitions in `descriptor_sets`: FileDescriptorSets, as
     `protoc --descriptor_set_out=FILE --include_imports` writes them.
@@ -198,7 +202,13 @@ class ChatServer:
             return broker if self._metrics is None else self._metrics.watched(broker)
 
         observers = [] if self._tracing is None else [self._tracing.calls]
-        return Node(rooms, watch_broker=watched, observers=observers)
+        node = Node(rooms, watch_broker=watched, observers=observers)
+        node.pulse.on_availability = self._set_readiness
+        return node
+
+    def _set_readiness(self, is_available: bool) -> None:
+        status = ServingStatus.SERVING if is_available else ServingStatus.NOT_SERVING
+        self.health.set_status(ROOMS_READINESS, status)
 
     def add_service(self, service: Service) -> None:
         """Serves a grpclib or betterproto2 service beside Chat. Only before `start`."""
@@ -260,6 +270,8 @@ class ChatServer:
             tls.start_watching()
         for name in ("", *self._service_names):
             self.health.set_status(name, ServingStatus.SERVING)
+        if self._node is not None:
+            self._node.address = str(Address(*server.addresses[0])) if server.addresses else ""
         if self._watchdog is not None:
             self._watchdog.start()
 
@@ -298,14 +310,17 @@ class ChatServer:
             [_Methods(intercepted(methods, self._interceptors))],
             codec=ChatCodec(),
             limits=self._limits,
-            pages={"/healthz": self._health_page},
+            pages={"/healthz": self._health_page, "/readyz": self._readiness_page},
             observers=self._observers,
         )
 
     def _health_page(self) -> Page:
         """For load balancers that do not know gRPC."""
-        status = self.health.status() or ServingStatus.UNKNOWN
-        return Page(f"{status.name}\n", 200 if status is ServingStatus.SERVING else 503)
+        return _page_of(self.health.status())
+
+    def _readiness_page(self) -> Page:
+        """Likewise, and whether rooms have their broker."""
+        return _page_of(self.health.status(ROOMS_READINESS) or self.health.status())
 
     def _reflection_methods(self, served: Sequence[str]) -> dict[str, MethodHandler]:
         if not self._reflection:
@@ -503,3 +518,8 @@ class _Methods:
 
     def __mapping__(self) -> dict[str, MethodHandler]:
         return self._methods
+
+
+def _page_of(status: ServingStatus | None) -> Page:
+    status = status or ServingStatus.UNKNOWN
+    return Page(f"{status.name}\n", 200 if status is ServingStatus.SERVING else 503)

@@ -41,8 +41,8 @@ class HealthService(HealthBase):
         self._shut_down = False
 
     def set_status(self, service: str, status: ServingStatus) -> None:
-        """Sets the status of one service, known before or not."""
-        self._statuses[service] = status
+        """Sets the status of one service, known before or not; nothing serves after `shut_down`."""
+        self._statuses[service] = ServingStatus.NOT_SERVING if self._shut_down else status
         self._notify()
 
     def status(self, service: str = "") -> ServingStatus | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import Protocol, TypeVar
 
-from ..brokers import Broker, RoomPage, Subscriber
+from ..brokers import Answers, Broker, RoomPage, Subscriber
 from ..chat import Draft, LogPage, Receipt
 
 __all__ = ["CALLS", "Watch", "WatchedBroker"]
 
-CALLS = ("publish", "read", "subscribe", "unsubscribe", "enter", "leave", "users", "rooms")
+CALLS = ("publish", "read", "subscribe", "unsubscribe", "enter", "leave", "users", "rooms", "tell")
 
 T = TypeVar("T")
 
@@ -27,6 +27,10 @@ class WatchedBroker:
     def __init__(self, broker: Broker, watch: Watch) -> None:
         self._broker = broker
         self._watch = watch
+
+    @property
+    def is_available(self) -> bool:
+        return self._broker.is_available
 
     async def open(self, subscriber: Subscriber) -> None:
         await self._broker.open(subscriber)
@@ -68,3 +72,6 @@ class WatchedBroker:
         return await self._watch(
             "rooms", "", self._broker.rooms(prefix=prefix, after=after, limit=limit)
         )
+
+    async def tell(self, command: bytes) -> Answers:
+        return await self._watch("tell", "", self._broker.tell(command))

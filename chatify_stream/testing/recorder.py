@@ -22,6 +22,8 @@ class Recorder:
         """By room."""
         self.presence: defaultdict[str, list[tuple[str, bool]]] = defaultdict(list)
         """By room: users, and whether they came (True) or went."""
+        self.commands: list[bytes] = []
+        """What other servers told; the answer to each is itself, backwards."""
         self.faults: list[str] = []
         """What was not told as a broker promises."""
         self._offsets: dict[str, int] = {}
@@ -45,6 +47,11 @@ class Recorder:
     def presence_changed(self, room: str, user: str, joined: bool) -> None:
         self.presence[room].append((user, joined))
         self._changed.set()
+
+    def heard(self, command: bytes) -> bytes:
+        self.commands.append(command)
+        self._changed.set()
+        return command[::-1]
 
     def offsets(self, room: str) -> list[int]:
         """The offsets that were told, in their order."""

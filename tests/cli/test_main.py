@@ -13,7 +13,7 @@ from chatify_stream.config import all_settings
 
 from .commands import run, run_without
 
-COMMANDS = ["serve", "check", "top", "send", "chat", "rooms", "gateway", "config", "token"]
+COMMANDS = ["serve", "check", "top", "send", "chat", "rooms", "nodes", "gateway", "config", "token"]
 ROOMS = ["list", "history", "presence", "publish", "disconnect"]
 HELP = [
     [],

@@ -14,10 +14,11 @@ Budget = Callable[[], int]
 
 
 class Relay:
-    """Forwards to a port."""
+    """Forwards to a port, from an address of its own: on Linux any that begins with 127."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, source: str = "127.0.0.1") -> None:
         self._port = port
+        self._source = source
         self._chance = random.Random(0)
         self.budget: Budget | None = None
         self.cuts = 0
@@ -70,7 +71,9 @@ class Relay:
         ours = {writer.transport}
         try:
             await self._is_open.wait()
-            peer_reader, peer_writer = await asyncio.open_connection("127.0.0.1", self._port)
+            peer_reader, peer_writer = await asyncio.open_connection(
+                "127.0.0.1", self._port, local_addr=(self._source, 0)
+            )
             ours.add(peer_writer.transport)
             self._transports |= ours
             left = [2**62 if self.budget is None else self.budget()]
@@ -112,8 +115,8 @@ async def _turns(number: int) -> None:
 
 
 @asynccontextmanager
-async def relaying(port: int) -> AsyncIterator[Relay]:
-    relay = Relay(port)
+async def relaying(port: int, source: str = "127.0.0.1") -> AsyncIterator[Relay]:
+    relay = Relay(port, source)
     await relay.start()
     try:
         yield relay

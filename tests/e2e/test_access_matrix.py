@@ -50,6 +50,7 @@ METHODS: dict[str, tuple[str, bytes]] = {
     "/chatify.rooms.v1.Rooms/Presence": ("admin", bytes(v1.PresenceRequest(room="lobby"))),
     "/chatify.rooms.v1.Rooms/ListRooms": ("admin", b""),
     "/chatify.rooms.v1.Rooms/Disconnect": ("admin", bytes(v1.DisconnectRequest(user="nobody"))),
+    "/chatify.rooms.v1.Rooms/ListNodes": ("admin", b""),
     f"/{REFLECTION.format('v1')}": ("admin", LIST_SERVICES),
     f"/{REFLECTION.format('v1alpha')}": ("admin", LIST_SERVICES),
     "/grpc.health.v1.Health/Check": ("anybody", bytes(HealthCheckRequest())),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 from betterproto2.grpclib import ServiceStub
@@ -20,7 +21,7 @@ from chatify_stream.messages.grpc.health.v1 import (
 
 from ..wire.raw import raw_client, request_headers
 
-SERVICES = ["", "service.v1.Service", "grpc.health.v1.Health"]
+SERVICES = ["", "service.v1.Service", "service.v1.Service/rooms", "grpc.health.v1.Health"]
 
 
 @pytest.fixture
@@ -100,6 +101,27 @@ async def test_a_plain_get(server: ChatServer) -> None:
         ]:
             server.health.set_status("", status)
             headers = request_headers("/healthz", __method="GET")
+            client.h2.send_headers(stream_id, headers, end_stream=True)
+            client.flush()
+            response = await client.wait_for(ResponseReceived, stream_id)
+            await client.wait_for(StreamEnded, stream_id)
+            assert (dict(response.headers)[":status"], client.data_of(stream_id)) == answer
+
+
+@pytest.mark.parametrize("of", ["", "service.v1.Service/rooms"])
+async def test_a_plain_get_of_readiness(server: ChatServer, of: str) -> None:
+    """One that asks whether the server is ready learns of its rooms, or of the whole without."""
+    async with AsyncExitStack() as stack:
+        if not of:
+            server = await stack.enter_async_context(ChatServer(rooms=None))
+            await server.start("127.0.0.1", 0)
+        client = await stack.enter_async_context(raw_client(server.port))
+        for stream_id, status, answer in [
+            (1, ServingStatus.SERVING, ("200", b"SERVING\n")),
+            (3, ServingStatus.NOT_SERVING, ("503", b"NOT_SERVING\n")),
+        ]:
+            server.health.set_status(of, status)
+            headers = request_headers("/readyz", __method="GET")
             client.h2.send_headers(stream_id, headers, end_stream=True)
             client.flush()
             response = await client.wait_for(ResponseReceived, stream_id)

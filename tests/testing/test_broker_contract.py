@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chatify_stream.brokers import Broker, MemoryBroker, RoomPage, Subscriber
+from chatify_stream.brokers import Answers, Broker, MemoryBroker, RoomPage, Subscriber
 from chatify_stream.chat import Draft, LogPage, Outcome, Receipt, Retention
 from chatify_stream.errors import BrokerError
 from chatify_stream.testing import BrokerContract
@@ -152,6 +152,15 @@ class ClosedOnce(MemoryBroker):
         await super().close()
 
 
+class TellsItself(MemoryBroker):
+    async def tell(self, command: bytes) -> Answers:
+        return Answers([self._open_subscriber().heard(command)], 0)
+
+
+class AlwaysAvailable(MemoryBroker):
+    is_available = True
+
+
 class Strips(MemoryBroker):
     async def publish(self, room: str, drafts: Sequence[Draft]) -> list[Receipt]:
         return await super().publish(room, [d._replace(text=d.text.strip()) for d in drafts])
@@ -175,6 +184,8 @@ FAULTS: dict[type[MemoryBroker], str] = {
     NoMoreRooms: "test_pages",
     NeverClosed: "test_used_while_it_is_not_open",
     ClosedOnce: "test_twice",
+    TellsItself: "test_told_to_nobody",
+    AlwaysAvailable: "test_availability",
     Strips: "test_what_a_message_may_be",
 }
 

@@ -14,7 +14,7 @@ from ...broker_url import parse_redis_url
 from ...chat import Draft, LogPage, Receipt, Retention, RetentionRule, retention_of
 from ...errors import BrokerError
 from ...position import Position, new_epoch
-from ..base import RoomPage, Subscriber
+from ..base import Answers, RoomPage, Subscriber
 from . import scripts
 from .failures import LostError
 from .feed import Feed, Known, Look, publication_of
@@ -25,6 +25,7 @@ from .publishing import Publisher, Publishing, arguments_of
 from .residents import Residents
 from .scripts import Script
 from .shards import Shards
+from .telling import Telling
 from .upkeep import Upkeep
 
 __all__ = ["RedisBroker"]
@@ -77,6 +78,7 @@ class RedisBroker:
         self._publisher = Publisher(
             self._send, self._settle_publishing, self._refusal, self._timeout
         )
+        self._telling = Telling(self._keys, self._node, self._shards.write, self._refusal)
         self._listing = Listing(self._keys, self._read_plain, self._about)
         self._upkeep = Upkeep(self._look_after, self._rooms_to_look_after, self._listing.sweep)
         self._residents = Residents()
@@ -94,6 +96,7 @@ class RedisBroker:
 
     async def open(self, subscriber: Subscriber) -> None:
         await self._shards.open()
+        await self._begin_telling(subscriber)
         if self._is_closed:
             await self._shards.close()
             raise self._refusal("it was closed while it was being opened")
@@ -104,6 +107,7 @@ class RedisBroker:
         self._is_closed = True
         was_open, self._subscriber = self._subscriber is not None, None
         await self._publisher.close()
+        await self._telling.close()
         for room in list(self._feeds):
             self._drop(room)
         await self._upkeep.close()
@@ -167,6 +171,10 @@ class RedisBroker:
     async def rooms(self, *, prefix: str = "", after: str = "", limit: int) -> RoomPage:
         self._open_subscriber()
         return await self._listing.page(prefix, after, limit)
+
+    async def tell(self, command: bytes) -> Answers:
+        self._open_subscriber()
+        return await self._telling.tell(command, self._deadline())
 
     # What is asked of Redis.
 
@@ -277,6 +285,22 @@ class RedisBroker:
 
     # What Redis tells.
 
+    async def _begin_telling(self, subscriber: Subscriber) -> None:
+        listener = self._shards.of(self._telling.slot).listener
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._telling.open(
+                    subscriber.heard, listener, is_sharded=self._shards.is_sharded
+                )
+        except BaseException as error:
+            await self._shards.close()
+            if isinstance(error, TimeoutError):
+                raise self._refusal(
+                    "its pub/sub does not answer in time; may the user use the channels that "
+                    "begin with the prefix?"
+                ) from error
+            raise
+
     def _listen(self, room: str) -> None:
         keys = self._keys.of_room(room)
         listener = self._shards.of(keys.slot).listener
@@ -288,11 +312,15 @@ class RedisBroker:
         self._listened.pop(room).unsubscribe(self._keys.of_room(room).channel)
 
     def _on_message(self, channel: str, payload: bytes) -> None:
-        if (feed := self._feeds.get(self._keys.room_of_channel(channel))) is not None:
+        if self._telling.has_channel(channel):
+            self._telling.on_message(channel, payload)
+        elif (feed := self._feeds.get(self._keys.room_of_channel(channel))) is not None:
             feed.receive(payload)
 
     def _on_subscribed(self, channel: str) -> None:
-        if (feed := self._feeds.get(self._keys.room_of_channel(channel))) is not None:
+        if self._telling.has_channel(channel):
+            self._telling.on_subscribed(channel)
+        elif (feed := self._feeds.get(self._keys.room_of_channel(channel))) is not None:
             feed.look()
 
     def _on_moved(self) -> None:
@@ -301,6 +329,7 @@ class RedisBroker:
             if self._shards.of(keys.slot).listener is not listener:
                 listener.unsubscribe(keys.channel)
                 self._listen(room)
+        self._telling.listen(self._shards.of(self._telling.slot).listener)
         self._on_run()
 
     def _on_run(self) -> None:

@@ -46,7 +46,12 @@ class Keys:
         self.indexes = [
             f"{prefix}:rooms:{part}" if is_cluster else f"{prefix}:rooms" for part in parts
         ]
+        self.servers_slot = slot_of(f"{prefix}:{{servers}}:")
         self.of_room = lru_cache(maxsize=10_000)(self._of_room)
+
+    def of_servers(self, node: str) -> str:
+        """The channel on which one server is told something, or all of them are."""
+        return f"{self._prefix}:{{servers}}:tell{self._db}:{node}"
 
     def room_of_channel(self, channel: str) -> str:
         """The room whose channel it is."""

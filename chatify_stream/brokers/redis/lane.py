@@ -83,7 +83,7 @@ class Plain(NamedTuple):
     """A command of Redis."""
 
     slot: int
-    words: tuple[str | int, ...]
+    words: tuple[str | bytes | int, ...]
     may_repeat: bool = True
     size: int = 100
 

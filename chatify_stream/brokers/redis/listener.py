@@ -1,6 +1,6 @@
 """What one Redis tells by itself: its pub/sub, over one connection.
 
-Rules: a loss is noticed, at the latest, `SILENCE` seconds after the last word. After it, and
+Rules: a loss is noticed, at the latest, `silence` seconds after the last word. After it, and
 whenever Redis confirms a channel, what was told may have a hole: whoever listens looks into the log
 then. Nothing is waited for while a message is dealt with.
 """
@@ -23,10 +23,11 @@ __all__ = ["Listener"]
 
 log = logging.getLogger(__name__)
 
-PING = 3.0
-"""Seconds between two PINGs."""
-
 SILENCE = 10.0
+"""Seconds without a word after which a connection is lost, at the most."""
+
+PINGS = 3
+"""So many are sent in that time."""
 
 TOGETHER = 500
 """Channels that are subscribed to by one command."""
@@ -44,11 +45,13 @@ class Listener:
         on_trouble: Callable[[], object],
         *,
         is_sharded: bool,
+        silence: float = SILENCE,
     ) -> None:
         """`on_subscribed` is told of a channel each time that it is subscribed to; `on_run` when
         Redis has been started anew, or is another one; `on_trouble` when it is away, or does not
-        have a channel any more. `is_sharded`: by SSUBSCRIBE."""
+        have a channel any more. `is_sharded`: by SSUBSCRIBE. `silence`: seconds without a word."""
         self._dial = dial
+        self._silence = min(silence, SILENCE)
         self._on_message = on_message
         self._on_subscribed = on_subscribed
         self._on_run = on_run
@@ -141,22 +144,23 @@ class Listener:
 
     async def _write(self, link: Link) -> None:
         loop = asyncio.get_running_loop()
-        next_ping = loop.time() + PING
-        while loop.time() - self._heard < SILENCE:
+        pause = self._silence / (PINGS + 1)
+        next_ping = loop.time() + pause
+        while loop.time() < self._heard + self._silence:
             commands = list(self._outgoing)
             self._outgoing.clear()
             self._has_outgoing.clear()
             if loop.time() >= next_ping:
-                next_ping = loop.time() + PING
+                next_ping = loop.time() + pause
                 commands.append(("PING",))
             if commands:
-                async with asyncio.timeout(SILENCE):
+                async with asyncio.timeout(self._silence):
                     await link.send(commands)
             try:
-                async with asyncio.timeout_at(next_ping):
+                async with asyncio.timeout_at(min(next_ping, self._heard + self._silence)):
                     await self._has_outgoing.wait()
             except TimeoutError:
-                pass
+                await asyncio.sleep(0)  # what has come while the loop was busy is heard first
 
 
 def _subscriptions(verb: str, channels: Iterable[str]) -> Iterable[Command]:

@@ -134,6 +134,7 @@ class Shards:
             self._on_run,
             self._trouble.set,
             is_sharded=self.is_sharded,
+            silence=self._location.timeout,
         )
         shard = self._masters[master] = Shard(writes, reads, listener)
         writes.start(link)

@@ -180,8 +180,13 @@ def tls_families(ends_at: float | None) -> Iterator[Metric]:
     )
 
 
-def broker_families(times: BrokerTimes) -> Iterator[Metric]:
-    """Of the calls of the broker."""
+def broker_families(times: BrokerTimes, is_available: bool | None) -> Iterator[Metric]:
+    """Of the broker and its calls; it is None where there are no rooms."""
+    yield _gauge(
+        "chatify_broker_available",
+        "1 while the broker can be asked, as far as is known; 0 while it is away.",
+        {} if is_available is None else {(): float(is_available)},
+    )
     yield _histogram(
         "chatify_broker_call_seconds",
         "How long calls of the broker took.",

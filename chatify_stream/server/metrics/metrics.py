@@ -127,7 +127,9 @@ class Metrics:
         yield from call_families(self._calls)
         yield from server_families(servers)
         yield from room_families(self._calls.open(self._chat_paths) - rooms.sessions, rooms)
-        yield from broker_families(self._broker_times)
+        yield from broker_families(
+            self._broker_times, None if node is None else node.broker.is_available
+        )
         yield from limit_families(hits)
         yield from tls_families(sources.certificate_end())
         yield from lag_families(self._lag.seconds)

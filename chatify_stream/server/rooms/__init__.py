@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .api import Rooms
+from .api import Disconnected, Nodes, Rooms
 from .hooks import JoinHook, LeaveHook, MessageHook, RoomJoin, RoomLeave, RoomMessage
 from .joining import wants_room
 from .node import Node, RoomStatistics
@@ -13,10 +13,12 @@ from .session import RoomSession
 
 __all__ = [
     "ROOMS_SERVICE",
+    "Disconnected",
     "JoinHook",
     "LeaveHook",
     "MessageHook",
     "Node",
+    "Nodes",
     "RoomJoin",
     "RoomLeave",
     "RoomMessage",

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from ...brokers import RoomPage
-from ...chat import Draft, EndingReason, LogPage, Outcome, Receipt, check_id, check_name
+from ...chat import Draft, LogPage, Outcome, Receipt, check_id, check_name
 from ...errors import ClosedError, RefusedError, TooLargeError, UsageError
+from ...messages.chatify.rooms import v1
 from ...position import LARGEST_OFFSET, Position
 from .node import Node, RoomStatistics
+from .telling import ASK_NODE, disconnect_command, read_answers
 
-__all__ = ["LONGEST_REASON", "Rooms"]
+__all__ = ["LONGEST_REASON", "Disconnected", "Nodes", "Rooms"]
 
 LONGEST_REASON = 256
 """Characters; it goes into trailers, for which clients have little room."""
+
+
+class Disconnected(NamedTuple):
+    """What became of disconnecting a user."""
+
+    sessions: int
+    """How many were ended."""
+    silent: int
+    """Servers that were told, and have not answered in time."""
+
+
+class Nodes(NamedTuple):
+    """The servers that share a broker."""
+
+    nodes: list[v1.Node]
+    """In the order of their hosts, addresses and pids."""
+    silent: int
+    """How many more were asked, and have not answered in time."""
 
 
 class Rooms:
@@ -105,24 +126,35 @@ class Rooms:
 
         The client is told the reason, and with `reconnect` that it may come back and resume.
         """
-        _check(check_name, "user", user)
-        if room is not None:
-            _check(check_name, "room", room)
-        _size("reason", reason)
-        if len(reason) > LONGEST_REASON:
-            raise UsageError(
-                f"the reason has {len(reason)} characters; at most {LONGEST_REASON} are allowed"
-            )
-        kind = EndingReason.SENT_BACK if reconnect else EndingReason.SENT_AWAY
-        ending = kind(why=reason)
-        found = [
-            session
-            for session in self._open().sessions
-            if session.user == user and room in (None, session.room)
-        ]
-        for session in found:
-            session.end(ending)
-        return len(found)
+        return self._open().disconnect(_disconnection(user, room, reason, reconnect))
+
+    async def disconnect_everywhere(
+        self,
+        user: str,
+        room: str | None = None,
+        *,
+        reason: str = "by an operator",
+        reconnect: bool = False,
+    ) -> Disconnected:
+        """The same on every server that shares the broker; waits for them some seconds at most.
+
+        A server that is cut off from the broker at that moment is not told. Raises `BrokerError`
+        when the broker is away; the sessions on this server have been ended then.
+        """
+        request = _disconnection(user, room, reason, reconnect)
+        node = self._open()
+        own = node.disconnect(request)
+        told = await node.broker.tell(disconnect_command(request))
+        others = read_answers(v1.DisconnectResponse, told.answers)
+        return Disconnected(own + sum(other.sessions for other in others), told.silent)
+
+    async def nodes(self) -> Nodes:
+        """The servers that share the broker, this one among them, as they say that they are."""
+        node = self._open()
+        told = await node.broker.tell(ASK_NODE)
+        found = [node.about(), *(n for n in read_answers(v1.Node, told.answers) if n.id)]
+        found.sort(key=lambda each: (each.host, each.address, each.pid))
+        return Nodes(found, told.silent)
 
     def statistics(self) -> RoomStatistics:
         """What the rooms have done so far."""
@@ -134,6 +166,21 @@ class Rooms:
         if not self._node.is_open:
             raise UsageError("the server was not started: await start() first")
         return self._node
+
+
+def _disconnection(
+    user: str, room: str | None, reason: str, reconnect: bool
+) -> v1.DisconnectRequest:
+    """Raises `UsageError`."""
+    _check(check_name, "user", user)
+    if room is not None:
+        _check(check_name, "room", room)
+    _size("reason", reason)
+    if len(reason) > LONGEST_REASON:
+        raise UsageError(
+            f"the reason has {len(reason)} characters; at most {LONGEST_REASON} are allowed"
+        )
+    return v1.DisconnectRequest(user=user, room=room or "", reason=reason, reconnect=reconnect)
 
 
 def _check(check: Callable[..., object], *values: str) -> None:

@@ -9,21 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from secrets import token_urlsafe
 from typing import Any, Protocol
 
+from ..._version import __version__
 from ...brokers import Broker
 from ...chat import Ending, EndingReason, Hub, Publication, Room
 from ...codec import frame_presence, frame_publication
 from ...errors import BrokerError
+from ...messages.chatify.rooms import v1
+from ...position import Position
 from .contained import contained
 from .observing import RoomObserver, RoomObservers
 from .options import RoomOptions
+from .pulse import Pulse
 from .subscriptions import Subscriptions
+from .telling import answer_to
 
 __all__ = ["Node", "OpenSession", "RoomStatistics"]
 
@@ -102,7 +110,15 @@ class Node:
         self.sessions_ended: Counter[str] = Counter()
         self.messages_published = 0
         self.resumes: Counter[bool] = Counter()
+        self.address = ""
+        """Where the server listens."""
+        self.pulse = Pulse(
+            lambda: (self.messages_published, self.hub.deliveries),
+            lambda: self.broker.is_available,
+        )
+        self._id = token_urlsafe(9)
         self._clock = clock
+        self._started_at_ms = self.now_ms()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -112,11 +128,12 @@ class Node:
             self.subscriptions = Subscriptions(self.hub, self.broker)
             self.is_draining = self.is_closed = False
         try:
-            await self.broker.open(self.hub)
+            await self.broker.open(_Told(self.hub, self._heard))
         except BaseException:
             self.is_closed = True
             raise
         self.is_open = True
+        self.pulse.start()
 
     def now_ms(self) -> int:
         """Milliseconds since 1970, UTC."""
@@ -141,6 +158,41 @@ class Node:
             outbox_bytes=sum(session.backlog for session in self.sessions),
         )
 
+    def about(self) -> v1.Node:
+        """This node, as it is now."""
+        load = self.pulse.load
+        return v1.Node(
+            id=self._id,
+            version=__version__,
+            host=socket.gethostname(),
+            address=self.address,
+            pid=os.getpid(),
+            started_at_ms=self._started_at_ms,
+            sessions=len(self.sessions),
+            rooms=len(self.hub),
+            cpu=load.cpu,
+            loop_lag=load.loop_lag,
+            published_per_second=load.published,
+            delivered_per_second=load.delivered,
+            draining=self.is_draining,
+        )
+
+    def disconnect(self, request: v1.DisconnectRequest) -> int:
+        """Ends the sessions of a user on this node; says how many."""
+        kind = EndingReason.SENT_BACK if request.reconnect else EndingReason.SENT_AWAY
+        ending = kind(why=request.reason)
+        found = [
+            session
+            for session in self.sessions
+            if session.user == request.user and request.room in ("", session.room)
+        ]
+        for session in found:
+            session.end(ending)
+        return len(found)
+
+    def _heard(self, command: bytes) -> bytes:
+        return answer_to(command, self.about, self.disconnect)
+
     def drain(self, grace: float) -> None:
         """Ends all sessions, and new ones at once: not all together, but within half of `grace`."""
         self.is_draining = True
@@ -154,6 +206,7 @@ class Node:
         What follows the end of a session, such as a hook, is given up after a second.
         """
         self.is_draining = self.is_closed = True
+        self.pulse.stop()
         if self._tasks:
             _, late = await asyncio.wait(list(self._tasks), timeout=PATIENCE)
             if late:
@@ -181,6 +234,26 @@ class Node:
                 log.warning("%s", error)
             else:
                 log.error("what follows a session failed", exc_info=error)
+
+
+class _Told:
+    """A `Subscriber`: the hub, and who answers other nodes."""
+
+    def __init__(self, hub: Hub, heard: Callable[[bytes], bytes]) -> None:
+        self._hub = hub
+        self._heard = heard
+
+    def begins_at(self, room: str, position: Position) -> None:
+        self._hub.begins_at(room, position)
+
+    def published(self, room: str, publications: Sequence[Publication]) -> None:
+        self._hub.published(room, publications)
+
+    def presence_changed(self, room: str, user: str, joined: bool) -> None:
+        self._hub.presence_changed(room, user, joined)
+
+    def heard(self, command: bytes) -> bytes:
+        return self._heard(command)
 
 
 def _encode(publication: Publication) -> bytes:

@@ -118,10 +118,15 @@ class RoomsService(v1.RoomsBase):
     async def disconnect(self, message: v1.DisconnectRequest) -> v1.DisconnectResponse:
         reason = {"reason": message.reason} if message.reason else {}
         with _answering():
-            sessions = self._rooms.disconnect(
+            ended = await self._rooms.disconnect_everywhere(
                 message.user, message.room or None, reconnect=message.reconnect, **reason
             )
-        return v1.DisconnectResponse(sessions=sessions)
+        return v1.DisconnectResponse(sessions=ended.sessions, silent=ended.silent)
+
+    async def list_nodes(self, message: v1.ListNodesRequest) -> v1.ListNodesResponse:
+        with _answering():
+            found = await self._rooms.nodes()
+        return v1.ListNodesResponse(nodes=found.nodes, silent=found.silent)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from .reading import Reading
 from .repeating import Repeating
 from .retention import Retaining
 from .subscribing import Subscribing
+from .telling import Telling
 
 __all__ = ["BrokerContract"]
 
@@ -32,7 +33,8 @@ class BrokerContract(
     Retaining,
     Presence,
     Listing,
+    Telling,
     Closing,
     Durability,
 ):
-    """All of it. `make_broker` has to be given, and `durable` if it is."""
+    """All of it. `make_broker` has to be given, and `durable` and `shared` if it is."""

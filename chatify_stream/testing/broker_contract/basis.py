@@ -21,6 +21,9 @@ class Basis:
     durable = False
     """What was acknowledged outlives the broker."""
 
+    shared = False
+    """Several servers may use it at once."""
+
     timeout = 10.0
     """Seconds in which anything happens, or never does."""
 

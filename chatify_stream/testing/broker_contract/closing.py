@@ -46,6 +46,7 @@ class Closing(Basis):
             "enter": lambda: broker.enter("lobby", "ada", "session 2"),
             "users": lambda: broker.users("lobby"),
             "rooms": lambda: broker.rooms(limit=1),
+            "tell": lambda: broker.tell(b"hello"),
         }
         for name, call in calls.items():
             try:

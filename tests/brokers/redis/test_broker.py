@@ -15,6 +15,7 @@ from .servers import RedisServer
 
 class TestContract(BrokerContract):
     durable = True
+    shared = True
 
     @pytest.fixture(autouse=True)
     def _url(self, shared_redis: RedisServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Callable
 
@@ -98,6 +99,17 @@ async def test_availability() -> None:
         finally:
             await broker.close()
         assert not broker.is_available
+
+
+async def test_availability_of_one_that_hangs() -> None:
+    """That Redis does not answer any more is known without asking it for anything."""
+    with redis_server() as server:
+        async with opened(f"{server.url}?timeout=1") as (broker, _):
+            await until(lambda: broker.is_available)
+            server.signal(signal.SIGSTOP)
+            await until(lambda: not broker.is_available)
+            server.signal(signal.SIGCONT)
+            await until(lambda: broker.is_available)
 
 
 async def until(condition: Callable[[], bool]) -> None:

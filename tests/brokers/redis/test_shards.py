@@ -35,6 +35,7 @@ def cluster() -> Iterator[list[RedisServer]]:
 
 class TestCluster(BrokerContract):
     durable = True
+    shared = True
 
     @pytest.fixture(autouse=True)
     def _url(self, cluster: list[RedisServer]) -> None:
@@ -136,3 +137,16 @@ async def test_failover(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> No
         await recorder.until(lambda: len(recorder.begun["behind"]) == 2, PATIENCE)
         first, second = recorder.begun["behind"]
         assert (first.epoch == second.epoch, second.offset) == (False, 1)
+
+
+async def test_the_slot_of_servers_moves(cluster: list[RedisServer]) -> None:
+    """Servers hear each other at the new master, too."""
+    url = f"{url_of(cluster)}?prefix={token_hex(4)}"
+    async with opened(url) as (broker, _), opened(url) as (other, _):
+        slot = broker._keys.servers_slot
+        old = next(n for n, (first, last) in enumerate(SLOTS) if first <= slot <= last)
+        await in_thread(move_slot, slot, cluster[old], cluster[old - 1], cluster)
+        async with asyncio.timeout(PATIENCE):
+            for each in (broker, other):
+                while await each.tell(b"abc") != ([b"cba"], 0):
+                    await asyncio.sleep(0.01)

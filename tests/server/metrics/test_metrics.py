@@ -210,6 +210,19 @@ async def test_a_broker_that_fails() -> None:
     assert found.value("chatify_broker_errors_total", call="read") == 0
 
 
+async def test_a_broker_that_is_away() -> None:
+    """It is said whether the broker is there, where there is one."""
+    broker = MoodyBroker()
+    async with make_server(rooms=RoomOptions(broker=broker)) as server:
+        await server.start("127.0.0.1", 0)
+        assert (await scrape(server)).value("chatify_broker_available") == 1
+        broker.is_there = False
+        assert (await scrape(server)).value("chatify_broker_available") == 0
+    async with make_server(rooms=None) as server:
+        await server.start("127.0.0.1", 0)
+        assert (await scrape(server)).families["chatify_broker_available"].samples == []
+
+
 async def test_the_port_of_the_rooms_service() -> None:
     """What comes to it counts as well."""
     rooms = RoomOptions(service=True, service_port=0)

@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 
 from chatify_stream import BrokerError
-from chatify_stream.brokers import MemoryBroker, RoomPage, Subscriber
+from chatify_stream.brokers import Answers, MemoryBroker, RoomPage, Subscriber
 from chatify_stream.chat import Draft, LogPage, Publication, Receipt, Retention
 from chatify_stream.position import Position, new_epoch
 
@@ -32,6 +32,12 @@ class MoodyBroker:
         """The methods that wait for a gate to be opened."""
         self.calls: list[tuple[str, str]] = []
         """Methods, with the rooms that they were called for."""
+        self.is_there = True
+        """What it says of its storage."""
+        self.others = Answers([], 0)
+        """What other servers answer to whatever they are told."""
+        self.told: list[bytes] = []
+        """What they were told."""
         self.waiting = 0
         """Calls that wait for a gate."""
         self._chance = chance
@@ -44,6 +50,10 @@ class MoodyBroker:
     def count(self, method: str) -> int:
         """How often it was called."""
         return sum(name == method for name, _ in self.calls)
+
+    @property
+    def is_available(self) -> bool:
+        return self.is_there and self.memory.is_available
 
     async def open(self, subscriber: Subscriber) -> None:
         if self._chance is not None:
@@ -101,6 +111,12 @@ class MoodyBroker:
         await self._before("rooms", "")
         return await self.memory.rooms(prefix=prefix, after=after, limit=limit)
 
+    async def tell(self, command: bytes) -> Answers:
+        await self._before("tell", "")
+        await self.memory.tell(command)
+        self.told.append(command)
+        return self.others
+
     def lose_the_log(self, room: str) -> None:
         """It begins anew, with another epoch."""
         del self.memory._logs[room]
@@ -145,6 +161,9 @@ class _Late:
 
     def presence_changed(self, room: str, user: str, joined: bool) -> None:
         self._subscriber.presence_changed(room, user, joined)
+
+    def heard(self, command: bytes) -> bytes:
+        return self._subscriber.heard(command)
 
     def _later(self, turns: int) -> None:
         loop = asyncio.get_running_loop()

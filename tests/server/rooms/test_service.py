@@ -57,7 +57,7 @@ from ..talking import answers, serving
 
 SECONDS = 30.0
 ROOMS_PROTO = "chatify/rooms/v1/rooms.proto"
-METHODS = ["Publish", "History", "Presence", "ListRooms", "Disconnect"]
+METHODS = ["Publish", "History", "Presence", "ListRooms", "Disconnect", "ListNodes"]
 BAD_NAMES = {
     "": "is empty; it has 1 to 128 characters",
     "x" * 129: "has 129 characters; at most 128 are allowed",
@@ -903,7 +903,7 @@ class TestTrouble:
                 async with channel.request(
                     f"/{ROOMS_SERVICE}/{method}", Cardinality.UNARY_UNARY, Bytes, Bytes
                 ) as stream:
-                    await stream.send_message(Bytes(b"\x0a\x02\xff\xff"), end=True)
+                    await stream.send_message(Bytes(b"\x0a\x02\xff\xff\x0a\x02"), end=True)
                     with pytest.raises(StatusError, match="is not a valid") as caught:
                         await stream.recv_message()
         assert caught.value.status is Status.INTERNAL

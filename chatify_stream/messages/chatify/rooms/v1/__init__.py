@@ -8,9 +8,12 @@ __all__ = (
     "DisconnectResponse",
     "HistoryRequest",
     "HistoryResponse",
+    "ListNodesRequest",
+    "ListNodesResponse",
     "ListRoomsRequest",
     "ListRoomsResponse",
     "Message",
+    "Node",
     "Position",
     "PresenceRequest",
     "PresenceResponse",
@@ -69,6 +72,11 @@ class DisconnectResponse(betterproto2.Message):
     sessions: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
     """
     How many sessions were ended.
+    """
+
+    silent: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    """
+    Servers that were told, and have not said how many of these they had.
     """
 
 
@@ -135,6 +143,36 @@ default_message_pool.register_message(
 
 
 @dataclass(eq=False, repr=False)
+class ListNodesRequest(betterproto2.Message):
+    pass
+
+
+default_message_pool.register_message(
+    "chatify.rooms.v1", "ListNodesRequest", ListNodesRequest
+)
+
+
+@dataclass(eq=False, repr=False)
+class ListNodesResponse(betterproto2.Message):
+    nodes: "list[Node]" = betterproto2.field(
+        1, betterproto2.TYPE_MESSAGE, repeated=True
+    )
+    """
+    In the order of their hosts, addresses and pids.
+    """
+
+    silent: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    """
+    Servers that were asked as well, and have not answered in time.
+    """
+
+
+default_message_pool.register_message(
+    "chatify.rooms.v1", "ListNodesResponse", ListNodesResponse
+)
+
+
+@dataclass(eq=False, repr=False)
 class ListRoomsRequest(betterproto2.Message):
     prefix: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
@@ -191,6 +229,75 @@ class Message(betterproto2.Message):
 
 
 default_message_pool.register_message("chatify.rooms.v1", "Message", Message)
+
+
+@dataclass(eq=False, repr=False)
+class Node(betterproto2.Message):
+    """
+    A server, as it is now. What is per second is of the last seconds.
+    """
+
+    id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Another one for each start of a server.
+    """
+
+    version: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+
+    host: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    The name of its machine.
+    """
+
+    address: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Where it listens; empty for a Unix socket.
+    """
+
+    pid: "int" = betterproto2.field(5, betterproto2.TYPE_UINT32)
+
+    started_at_ms: "int" = betterproto2.field(6, betterproto2.TYPE_INT64)
+    """
+    In milliseconds since 1970, UTC.
+    """
+
+    sessions: "int" = betterproto2.field(7, betterproto2.TYPE_UINT32)
+    """
+    Those of rooms that are open.
+    """
+
+    rooms: "int" = betterproto2.field(8, betterproto2.TYPE_UINT32)
+    """
+    Those that its sessions are in.
+    """
+
+    cpu: "float" = betterproto2.field(9, betterproto2.TYPE_DOUBLE)
+    """
+    What its process has of one core, from 0 to 1.
+    """
+
+    loop_lag: "float" = betterproto2.field(10, betterproto2.TYPE_DOUBLE)
+    """
+    Seconds that its event loop was late.
+    """
+
+    published_per_second: "float" = betterproto2.field(11, betterproto2.TYPE_DOUBLE)
+    """
+    Messages that its sessions and its program published.
+    """
+
+    delivered_per_second: "float" = betterproto2.field(12, betterproto2.TYPE_DOUBLE)
+    """
+    Messages times the sessions that they were given to.
+    """
+
+    draining: "bool" = betterproto2.field(13, betterproto2.TYPE_BOOL)
+    """
+    It is about to stop.
+    """
+
+
+default_message_pool.register_message("chatify.rooms.v1", "Node", Node)
 
 
 @dataclass(eq=False, repr=False)
@@ -398,13 +505,37 @@ class RoomsStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "DisconnectResponse":
         """
-        Ends the sessions of a user.
+        Ends the sessions of a user, on every server that shares the rooms.
         """
 
         return await self._unary_unary(
             "/chatify.rooms.v1.Rooms/Disconnect",
             message,
             DisconnectResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def list_nodes(
+        self,
+        message: "ListNodesRequest | None" = None,
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "ListNodesResponse":
+        """
+        The servers that share the rooms.
+        """
+
+        if message is None:
+            message = ListNodesRequest()
+
+        return await self._unary_unary(
+            "/chatify.rooms.v1.Rooms/ListNodes",
+            message,
+            ListNodesResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
@@ -446,7 +577,14 @@ class RoomsBase(betterproto2_grpclib.ServiceBase):
 
     async def disconnect(self, message: "DisconnectRequest") -> "DisconnectResponse":
         """
-        Ends the sessions of a user.
+        Ends the sessions of a user, on every server that shares the rooms.
+        """
+
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def list_nodes(self, message: "ListNodesRequest") -> "ListNodesResponse":
+        """
+        The servers that share the rooms.
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -491,6 +629,14 @@ class RoomsBase(betterproto2_grpclib.ServiceBase):
         response = await self.disconnect(request)
         await stream.send_message(response)
 
+    async def __rpc_list_nodes(
+        self, stream: "grpclib.server.Stream[ListNodesRequest, ListNodesResponse]"
+    ) -> None:
+        request = await stream.recv_message()
+        assert request is not None
+        response = await self.list_nodes(request)
+        await stream.send_message(response)
+
     def __mapping__(self) -> "dict[str, grpclib.const.Handler]":
         return {
             "/chatify.rooms.v1.Rooms/Publish": grpclib.const.Handler(
@@ -522,5 +668,11 @@ class RoomsBase(betterproto2_grpclib.ServiceBase):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 DisconnectRequest,
                 DisconnectResponse,
+            ),
+            "/chatify.rooms.v1.Rooms/ListNodes": grpclib.const.Handler(
+                self.__rpc_list_nodes,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                ListNodesRequest,
+                ListNodesResponse,
             ),
         }

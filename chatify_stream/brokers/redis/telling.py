@@ -1,0 +1,161 @@
+"""What the servers tell each other, by pub/sub of Redis.
+
+Rules: every server listens to one channel for what all are told, and to one of its own for answers.
+PUBLISH says how many have got it, so that it is known how many answers are to come; who tells
+something is told it, too, and answers so that the number is right. Both channels have one slot, and
+so one master in a Cluster. What is lost on the way is not told again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from itertools import count
+from typing import Any
+
+from ...errors import BrokerError
+from ..base import Answers
+from .failures import LostError
+from .keys import Keys
+from .lane import Plain
+from .listener import Listener
+
+__all__ = ["Telling"]
+
+PATIENCE = 2.0
+"""Seconds that answers are waited for."""
+
+
+class _Question:
+    """Something that was told, until all have answered."""
+
+    def __init__(self) -> None:
+        self.answers: list[bytes] = []
+        self.own = 0
+        """Answers of this server itself."""
+        self.expected: int | None = None
+        """How many were told; None as long as Redis has not said."""
+        self.is_answered = asyncio.Event()
+
+    @property
+    def silent(self) -> int:
+        return 0 if self.expected is None else self.expected - self.own - len(self.answers)
+
+    def check(self) -> None:
+        if self.expected is not None and self.silent <= 0:
+            self.is_answered.set()
+
+
+class Telling:
+    """The channels of one server, its questions, and its answers."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        node: str,
+        write: Callable[[Plain, float], Awaitable[Any]],
+        refusal: Callable[[str], BrokerError],
+    ) -> None:
+        """`node` is the name of this server; `write` asks Redis, until a time of the loop."""
+        self._keys = keys
+        self._node = node
+        self._all, self._own = keys.of_servers(""), keys.of_servers(node)
+        self.slot = keys.servers_slot
+        self._write = write
+        self._refusal = refusal
+        self._heard: Callable[[bytes], bytes] | None = None
+        self._verb = "PUBLISH"
+        self._numbers = count(1)
+        self._questions: dict[int, _Question] = {}
+        self._answering: set[asyncio.Task[None]] = set()
+        self._listener: Listener | None = None
+        self._subscribed: set[str] = set()
+        self._is_listening = asyncio.Event()
+
+    async def open(
+        self, heard: Callable[[bytes], bytes], listener: Listener, *, is_sharded: bool
+    ) -> None:
+        """Returns once Redis tells. `heard` makes the answer to what others tell."""
+        self._heard, self._verb = heard, "SPUBLISH" if is_sharded else "PUBLISH"
+        self.listen(listener)
+        await self._is_listening.wait()
+
+    async def close(self) -> None:
+        """May be called while it opens, which ends that."""
+        self._heard = None
+        self._is_listening.set()
+        for task in self._answering:
+            task.cancel()
+        if self._answering:
+            await asyncio.wait(self._answering)
+
+    def listen(self, listener: Listener) -> None:
+        """The slot of the channels is that one's."""
+        if listener is not self._listener:
+            for channel in (self._all, self._own):
+                if self._listener is not None:
+                    self._listener.unsubscribe(channel)
+                listener.subscribe(channel)
+            self._listener = listener
+
+    async def tell(self, command: bytes, deadline: float) -> Answers:
+        """Raises `BrokerError` when Redis cannot be asked; `deadline` is a time of the loop."""
+        number, question = next(self._numbers), _Question()
+        self._questions[number] = question
+        try:
+            message = f"{self._node} {number} ".encode() + command
+            question.expected = await self._publish(self._all, message, deadline)
+            question.check()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await question.is_answered.wait()
+        except LostError as error:
+            raise self._refusal(str(error)) from error
+        finally:
+            del self._questions[number]
+        return Answers(question.answers, max(0, question.silent))
+
+    def has_channel(self, channel: str) -> bool:
+        return channel in (self._all, self._own)
+
+    def on_subscribed(self, channel: str) -> None:
+        self._subscribed.add(channel)
+        if len(self._subscribed) == 2:
+            self._is_listening.set()
+
+    def on_message(self, channel: str, payload: bytes) -> None:
+        """Something that was told, or an answer."""
+        sender, number, body = payload.split(b" ", 2)
+        if channel == self._own:
+            self._on_answer(sender.decode(), int(number), body)
+        elif sender.decode() == self._node:
+            self._on_answer(self._node, int(number), b"")
+        elif self._heard is not None:
+            self._answer(sender.decode(), number, self._heard(body))
+
+    def _on_answer(self, sender: str, number: int, answer: bytes) -> None:
+        question = self._questions.get(number)
+        if question is not None:  # or it comes too late
+            if sender == self._node:
+                question.own += 1
+            else:
+                question.answers.append(answer)
+            question.check()
+
+    def _answer(self, asker: str, number: bytes, answer: bytes) -> None:
+        message = b"%b %b %b" % (self._node.encode(), number, answer)
+        task = asyncio.get_running_loop().create_task(
+            self._send(self._keys.of_servers(asker), message)
+        )
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _send(self, channel: str, message: bytes) -> None:
+        with suppress(BrokerError, LostError):  # nobody waits for it any more
+            await self._publish(channel, message, asyncio.get_running_loop().time() + PATIENCE)
+
+    async def _publish(self, channel: str, message: bytes, deadline: float) -> int:
+        ask = Plain(self.slot, (self._verb, channel, message), may_repeat=False, size=len(message))
+        told: int = await self._write(ask, deadline)
+        return told

@@ -1,0 +1,74 @@
+"""What servers tell each other, and whether the storage is there."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from ...brokers import Broker
+from ..recorder import Recorder
+from .basis import Basis
+
+__all__ = ["Telling"]
+
+EVERY_BYTE = bytes(range(256))
+
+
+class Telling(Basis):
+    async def test_told_to_nobody(self) -> None:
+        """Where there is no other server nobody is told, this one neither."""
+        async with self.opened() as (broker, recorder), asyncio.timeout(self.timeout):
+            assert await broker.tell(EVERY_BYTE) == ([], 0)
+            assert recorder.commands == []
+
+    async def test_told_to_all_others(self) -> None:
+        """Each other server is told once, whatever the bytes are, and its answer is returned."""
+        if not self.shared:
+            return
+        async with AsyncExitStack() as stack, asyncio.timeout(self.timeout):
+            opened = [await stack.enter_async_context(self.opened()) for _ in range(3)]
+            for index, (broker, own) in enumerate(opened):
+                for command in (b"", EVERY_BYTE, b"%d" % index):
+                    assert await broker.tell(command) == ([command[::-1]] * 2, 0)
+                    for _, recorder in opened:
+                        expected = [] if recorder is own else [command]
+                        assert recorder.commands == expected
+                        recorder.commands.clear()
+
+    async def test_many_told_at_once(self) -> None:
+        """Each gets the answers to what it has told."""
+        if not self.shared:
+            return
+        async with self.opened() as one, self.opened() as other, asyncio.timeout(self.timeout):
+            commands = [b"%d" % number for number in range(200)]
+            told = [broker.tell(each) for broker, _ in (one, other) for each in commands]
+            answers = await asyncio.gather(*told)
+            assert answers == [([each[::-1]], 0) for each in commands * 2]
+            assert sorted(one[1].commands) == sorted(other[1].commands) == sorted(commands)
+
+    async def test_after_another_was_closed(self) -> None:
+        """A server that was closed is not told, and nobody waits for it."""
+        if not self.shared:
+            return
+        async with self.opened() as (broker, _), asyncio.timeout(self.timeout):
+            async with self.opened() as (_, gone):
+                pass
+            while await broker.tell(b"hello") != ([], 0):  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0.01)
+            assert gone.commands == []
+
+    async def test_availability(self) -> None:
+        """It is available while it is open, and only then."""
+        broker = await self.make_broker(clock=self.clock)
+        assert not broker.is_available
+        await broker.open(Recorder())
+        try:
+            await self._until_available(broker)
+        finally:
+            await broker.close()
+        assert not broker.is_available
+
+    async def _until_available(self, broker: Broker) -> None:
+        async with asyncio.timeout(self.timeout):
+            while not broker.is_available:  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0.01)

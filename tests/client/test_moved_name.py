@@ -1,0 +1,47 @@
+"""A server's name that stands for another address from some time on."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+
+import pytest
+
+from chatify_stream import ChatClient, ChatServer, Gap, Message
+
+from ..wire.lookups import LookUps
+
+PATIENCE = 60.0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
+async def test_a_name_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member of a room whose server is gone finds the one that its name stands for by then."""
+    look_ups = LookUps()
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_ups)
+    look_ups.found |= {host: [host] for host in ("127.0.0.1", "127.0.0.2")}
+    look_ups.found["chat"] = ["127.0.0.1"]
+    with socket.create_server(("127.0.0.2", 0)) as free:
+        port = free.getsockname()[1]
+    async with ChatServer() as first, ChatServer() as second:
+        await first.start("127.0.0.1", port)
+        await second.start("127.0.0.2", port)
+        async with (
+            asyncio.timeout(PATIENCE),
+            ChatClient(f"dns:///chat:{port}", room="lobby", user="Ada") as ada,
+        ):
+            await ada.send("to the first")
+            look_ups.found["chat"] = ["127.0.0.2"]
+            await first.close()
+            await ada.send("to the second")
+            page = await second.rooms.history("lobby", limit=10)
+            assert [each.text for each in page.publications] == ["to the second"]
+            events = []
+            async for event in ada:
+                if isinstance(event, Message | Gap):
+                    events.append(type(event))
+                if isinstance(event, Message) and event.text == "to the second":
+                    break
+            assert events == [Message, Gap, Message]  # the second one has a log of its own
+    assert look_ups.asked.count("chat") > 1

@@ -1,0 +1,97 @@
+"""Tests of server/rooms/telling.py, and of what a server makes of the answers."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from chatify_stream.brokers import Answers
+from chatify_stream.errors import BrokerError
+from chatify_stream.messages.chatify.rooms import v1
+from chatify_stream.server.rooms.telling import (
+    ASK_NODE,
+    answer_to,
+    disconnect_command,
+    read_answers,
+)
+
+from .membership import node_of, room_server
+from .moody_broker import MoodyBroker
+
+REQUEST = v1.DisconnectRequest(user="小明", room="a b", reason="够了", reconnect=True)
+
+
+def answer(command: bytes, asked: list[v1.DisconnectRequest] | None = None) -> bytes:
+    asked = [] if asked is None else asked
+
+    def disconnect(request: v1.DisconnectRequest) -> int:
+        asked.append(request)
+        return 3
+
+    return answer_to(command, lambda: v1.Node(id="here", pid=7), disconnect)
+
+
+def test_disconnect() -> None:
+    """A request comes to the letter, and the number back."""
+    asked: list[v1.DisconnectRequest] = []
+    answered = answer(disconnect_command(REQUEST), asked)
+    assert asked == [REQUEST]
+    assert read_answers(v1.DisconnectResponse, [answered]) == [v1.DisconnectResponse(sessions=3)]
+
+
+def test_node() -> None:
+    """A node says how it is."""
+    assert read_answers(v1.Node, [answer(ASK_NODE)]) == [v1.Node(id="here", pid=7)]
+
+
+def test_unknown_and_broken(caplog: pytest.LogCaptureFixture) -> None:
+    """What a node of another version tells, or nobody should, is answered with nothing."""
+    for command in (b"", b"dance ", b"nodes", b"\xff\x00 \n"):
+        assert answer(command) == b""
+    assert caplog.records == []
+    asked: list[v1.DisconnectRequest] = []
+    assert answer(b"disconnect \xff\xff\xff", asked) == b""
+    assert asked == []
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+def test_answers_that_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
+    """They are passed over, and logged; an empty one is that of a message without fields."""
+    answers = [b"\xff\xff\xff", b"", bytes(v1.DisconnectResponse(sessions=2))]
+    assert [each.sessions for each in read_answers(v1.DisconnectResponse, answers)] == [0, 2]
+    assert len(caplog.records) == 1
+
+
+class TestServer:
+    async def test_disconnect_everywhere(self) -> None:
+        """The sessions of all servers are counted, and those servers that say nothing."""
+        broker = MoodyBroker()
+        broker.others = Answers([bytes(v1.DisconnectResponse(sessions=n)) for n in (2, 0, 5)], 1)
+        async with room_server(broker=broker) as server:
+            ended = await server.rooms.disconnect_everywhere("Ada", "a", reason="x")
+        assert ended == (7, 1)
+        request = v1.DisconnectRequest(user="Ada", room="a", reason="x")
+        assert broker.told == [disconnect_command(request)]
+
+    async def test_nodes(self) -> None:
+        """This server and those that answer, in order; what is no node is not one."""
+        broker = MoodyBroker()
+        others = [v1.Node(id="2", host="\U0010ffff", pid=1), v1.Node(id="1", host=""), v1.Node()]
+        broker.others = Answers([bytes(node) for node in others], 2)
+        async with room_server(broker=broker) as server:
+            nodes, silent = await server.rooms.nodes()
+            own = node_of(server).about()
+        assert [node.id for node in nodes] == ["1", own.id, "2"]
+        assert silent == 2
+        assert own.address == f"127.0.0.1:{nodes[1].address.rpartition(':')[2]}"
+
+    async def test_the_broker_is_away(self) -> None:
+        """Whoever asks learns that others could not be told."""
+        broker = MoodyBroker()
+        broker.failing.add("tell")
+        async with room_server(broker=broker) as server:
+            with pytest.raises(BrokerError):
+                await server.rooms.disconnect_everywhere("Ada")
+            with pytest.raises(BrokerError):
+                await server.rooms.nodes()
