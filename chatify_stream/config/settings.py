@@ -282,6 +282,9 @@ class LimitSettings(_Section):
         _RATE,
         "Frames that do nothing: empty, unknown, PRIORITY, of streams that the peer ended.",
     )
+    refusals: tuple[int, float] = _setting(
+        (2000, 200.0), _RATE, "Calls of one connection that are refused; past it, more slowly."
+    )
     max_control_backlog: int = _setting(
         256 * 1024, _BYTES, "Bytes of answers, to PING and the like, that a client has not read."
     )

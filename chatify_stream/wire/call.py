@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 from grpclib.const import Cardinality, Status
@@ -26,6 +27,7 @@ from multidict import MultiDict
 from ..errors import CallError, CancelledCallError, StatusError, UnavailableError, UsageError
 from .codec import ProtoCodec
 from .compression import ENCODINGS, IDENTITY, check_encoding, frame, is_accepted
+from .flood import FloodError
 from .grpclib_internals import (
     GRPC_CONTENT_TYPE,
     AbstractHandler,
@@ -42,6 +44,7 @@ from .grpclib_internals import (
 )
 from .observing import Observers
 from .page import Page, Pages, find_page
+from .refusals import REFUSED, Refusals
 from .request import RefusalError, Request, read_request
 from .statistics import StreamStatistics
 from .stream import CallStream
@@ -50,6 +53,12 @@ from .wrapper import CallWrapper
 __all__ = ["Calls", "Meter", "ServerStream", "Services"]
 
 log = logging.getLogger(__name__)
+
+MOST_BEGUN = 16
+"""Calls of a connection that begin in one turn of the event loop: others want their turn, too."""
+
+FULL_CALLS = 128
+"""The open calls of a connection have no more headers than so many that have all they may."""
 
 TIME_TO_END = 0.5
 """Seconds that a client has to end a request that is not gRPC, before it is answered."""
@@ -409,25 +418,34 @@ class Calls(AbstractHandler):
         self._tasks: dict[H2Stream, asyncio.Task[None]] = {}
         self._refusal: str | None = None
         self._ending: str | None = None
+        self._refusals: Refusals | None = None  # most connections need none
+        self._header_bytes = 0
 
     def accept(
         self, stream: H2Stream, headers: Headers, release_stream: Callable[[], None]
     ) -> None:
+        if self._refusals is not None and self._refusals.is_too_much(_now()):
+            release_stream()
+            raise FloodError("too_many_refusals")
         # Not run before the end of the read, by which it may have been reset (CVE-2023-44487).
         if not self._new:
             cast(CallStream, stream).connection.arrivals.append(self._begin)
         self._new[stream] = (headers, self._refusal, release_stream)
 
     def _begin(self) -> bool:
-        """Runs the calls that the read has brought."""
-        new, self._new = self._new, {}
+        """Runs the calls that reads have brought, the first ones now."""
+        if not self._new:  # they were reset
+            return True
         loop = asyncio.get_running_loop()
-        for stream, (headers, refusal, release_stream) in new.items():
+        for stream in list(islice(self._new, MOST_BEGUN)):
+            headers, refusal, release_stream = self._new.pop(stream)
             task = loop.create_task(self._serve(stream, headers, refusal))
             self._tasks[stream] = task
             self._services.calls.add(task)
             task.add_done_callback(partial(self._ended, stream, release_stream))
-        return not new
+        if self._new:
+            loop.call_soon(self._begin)
+        return False
 
     def refuse(self, reason: str) -> None:
         """From now on new calls are answered UNAVAILABLE."""
@@ -484,20 +502,11 @@ class Calls(AbstractHandler):
             await _show(h2_stream, page, with_body)
             services.ended[f"HTTP {page.status}"] += 1
             return
-        subtype = services.codec.__content_subtype__
-        try:
-            request = read_request(
-                headers, services.methods, subtype, services.max_header_list_size
-            )
-            if reason := refusal or self._ending:
-                raise RefusalError(Status.UNAVAILABLE, reason)
-        except RefusalError as error:
-            if error.http_status != 200:
-                await _wait_for_end(h2_stream)
-            await _refuse(h2_stream, error, subtype)
-            services.ended[error.status.name] += 1
-            return
+        request = self._read(headers, refusal)
         del headers  # which would be kept as long as the call
+        if isinstance(request, RefusalError):
+            await self._turn_away(h2_stream, request)
+            return
         method = services.methods[request.method]
         stream = ServerStream(
             h2_stream,
@@ -515,8 +524,11 @@ class Calls(AbstractHandler):
         )
         stream.metadata = request.metadata
         ends = services.observers.call_started(stream) if services.observers else ()
+        self._header_bytes += request.header_list_size
         try:
             outcome = await self._run(stream, h2_stream, method, request)
+            if outcome.status in REFUSED:
+                await self._pace(h2_stream)
             if not stream.is_ended:
                 try:
                     await _end(stream, outcome)
@@ -524,7 +536,46 @@ class Calls(AbstractHandler):
                     log.debug("%s: the peer has left: %s", request.method, error)
             services.ended[RESET if stream.sent_status is None else stream.sent_status.name] += 1
         finally:
+            self._header_bytes -= request.header_list_size
             Observers.call_ended(ends, stream.sent_status, stream.sent_status_message)
+
+    def _read(self, headers: Headers, refusal: str | None) -> Request | RefusalError:
+        """The call, or why it is refused; that holds nothing of the headers."""
+        services = self._services
+        most = services.max_header_list_size
+        try:
+            subtype = services.codec.__content_subtype__
+            request = read_request(headers, services.methods, subtype, most)
+            if reason := refusal or self._ending:
+                raise RefusalError(Status.UNAVAILABLE, reason)
+            if self._header_bytes + request.header_list_size > FULL_CALLS * most:
+                raise RefusalError(
+                    Status.RESOURCE_EXHAUSTED,
+                    f"the open calls of this connection have {self._header_bytes} bytes of "
+                    f"headers; at most {FULL_CALLS * most} are taken",
+                )
+        except RefusalError as error:
+            return error.with_traceback(None)
+        return request
+
+    async def _turn_away(self, h2_stream: H2Stream, refusal: RefusalError) -> None:
+        if refusal.http_status != 200:
+            await _wait_for_end(h2_stream)
+        if refusal.status is not Status.UNAVAILABLE:
+            await self._pace(h2_stream)
+        await _refuse(h2_stream, refusal, self._services.codec.__content_subtype__)
+        self._services.ended[refusal.status.name] += 1
+
+    async def _pace(self, h2_stream: H2Stream) -> None:
+        """Waits until a call that is refused may be told so."""
+        stream = cast(CallStream, h2_stream)
+        now = _now()
+        if self._refusals is None:
+            self._refusals = Refusals(stream.connection.limits, now)
+        delay = self._refusals.delay(now)
+        if delay and self._refusal is None:
+            stream.inbox.drop()
+            await asyncio.sleep(delay)
 
     async def _run(
         self, stream: ServerStream, h2_stream: H2Stream, method: MethodHandler, request: Request
@@ -573,6 +624,10 @@ def _cancel(stream: H2Stream, task: asyncio.Task[None]) -> None:
     """Once: a handler that runs is cancelled by its wrapper, when its stream is terminated."""
     if stream.wrapper is None or not cast(CallWrapper, stream.wrapper).is_entered:
         task.cancel()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _is_over(deadline: Deadline | None) -> bool:

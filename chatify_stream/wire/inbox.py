@@ -112,6 +112,13 @@ class Inbox:
             self._fail(StatusError(Status.INTERNAL, "the stream ended in the middle of a message"))
         self._wake()
 
+    def drop(self) -> None:
+        """Nobody is to read what has come, or what still comes: it holds no window."""
+        self._messages = _NONE
+        self._waiting = 0
+        self._fail(StatusError(Status.CANCELLED, "the call is over"))
+        self._settle()
+
     @property
     def bytes_waiting(self) -> int:
         """Of messages that have come whole, prefixes included."""

@@ -46,7 +46,8 @@ class Limits:
     max_header_list_size: int = 16 * 1024
     """Of the headers of a call (RFC 9113, 6.5.2); past it the call ends RESOURCE_EXHAUSTED.
 
-    Of four times as much its connection is ended, which has to decode them all.
+    Of four times as much its connection is ended, which has to decode them all. The open calls of
+    a connection have no more than 128 times as much, or the next one ends so.
     """
 
     max_concurrent_streams: int = 1000
@@ -96,6 +97,14 @@ class Limits:
 
     glitches: Rate = Rate(1000, 200.0)
     """Frames that do nothing: empty, unknown, PRIORITY, of streams that the peer ended."""
+
+    refusals: Rate = Rate(2000, 200.0)
+    """Calls that end PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAUTHENTICATED or UNIMPLEMENTED.
+
+    Past it their status is sent later, at that rate. The default lets the thousand sessions of a
+    gateway's connection be refused twice at once. Who makes calls without waiting for it, until
+    more than `max_concurrent_streams` are owed, is cut off.
+    """
 
     max_control_backlog: int = 256 * 1024
     """Answers (to PING, SETTINGS and the like) that wait for a peer which does not read.

@@ -40,6 +40,8 @@ class Request:
     """Of the requests: one that is accepted here."""
     accept_encoding: str
     """The `grpc-accept-encoding` of the client, empty if it sent none."""
+    header_list_size: int
+    """Bytes of all headers, as RFC 9113 counts them (6.5.2)."""
 
 
 class RefusalError(Exception):
@@ -61,7 +63,7 @@ def read_request(
 ) -> Request:
     """Raises `RefusalError` for a call that cannot be answered.
 
-    `max_size`: bytes of all headers, as RFC 9113 counts them (6.5.2).
+    `max_size`: of the `header_list_size`.
     """
     size = sum([len(name) + len(value) + 32 for name, value in headers])
     if size > max_size:
@@ -104,6 +106,7 @@ def read_request(
         user_agent=fields.get("user-agent"),
         encoding=_read_encoding(fields.get("grpc-encoding", IDENTITY)),
         accept_encoding=fields.get("grpc-accept-encoding", ""),
+        header_list_size=size,
     )
 
 

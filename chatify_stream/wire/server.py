@@ -26,12 +26,18 @@ from .grpclib_internals import CodecBase, Configuration, StatusDetailsCodecBase
 from .limits import Limits
 from .observing import Observers, ServerObserver
 from .page import Pages
-from .protocol import READ_SIZE, WireProtocol
+from .protocol import WireProtocol
 from .statistics import ConnectionStatistics, ServerStatistics, Totals
 
 __all__ = ["Server"]
 
 log = logging.getLogger(__name__)
+
+READ_SIZE = 64 * 1024
+"""Bytes of one connection that are dealt with before the others have their turn.
+
+They may be five thousand messages, which take ten milliseconds.
+"""
 
 SAME_PORT_TRIES = 10
 """Port 0 on several addresses: how often to look for one port that is free on all of them."""

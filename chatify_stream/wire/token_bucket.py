@@ -39,7 +39,7 @@ class TokenBucket:
         return self._tokens
 
     def spend(self, number: int) -> None:
-        """Takes tokens that are there, as `available` has just said."""
+        """Takes tokens, of those that are there, as `available` has just said, or on credit."""
         self._tokens -= number
 
     def wait(self, now: float, number: float) -> float:

@@ -163,6 +163,7 @@ class TestFile:
             resets = "14, then 2.5/s"
             settings = "15, then 3/s"
             glitches = "16, then 4/s"
+            refusals = "18, then 5/s"
             max_control_backlog = 17
             [usage]
             messages_per_session = "1, then 2/s"
@@ -257,6 +258,7 @@ class TestFile:
             resets=(14, 2.5),
             settings=(15, 3.0),
             glitches=(16, 4.0),
+            refusals=(18, 5.0),
             max_control_backlog=17,
         )
         assert loaded.settings.usage == UsageSettings(

@@ -64,6 +64,7 @@ DEFAULTS: dict[str, Any] = {
     "limits.resets": (1000, 100.0),
     "limits.settings": (100, 10.0),
     "limits.glitches": (1000, 200.0),
+    "limits.refusals": (2000, 200.0),
     "limits.max_control_backlog": 262144,
     "usage.messages_per_session": None,
     "usage.messages_per_user": None,

@@ -18,7 +18,8 @@ import pytest
 from h2.errors import ErrorCodes
 from hpack import Decoder, Encoder
 
-from chatify_stream.wire import Limits, Rate, Server, ServerStream, frames
+from chatify_stream.errors import StatusError
+from chatify_stream.wire import Limits, Rate, Server, ServerStream, Status, frames
 
 from .raw import (
     GREETING,
@@ -282,6 +283,129 @@ async def test_a_call_with_large_headers() -> None:
             assert "at most 4000 are taken" in answer["grpc-message"]
             client.send(frame(DATA, END_STREAM, 1, ADA))
             assert await client.wait_for(DATA, 1) == ANSWER
+
+
+async def test_calls_with_many_headers_in_all() -> None:
+    """The open calls of a connection have so many; one that ends gives way to another."""
+    async with scene(Limits(max_header_list_size=1000)) as here:
+        async with frame_client(here.server.port) as client:
+            opened = range(1, 301, 2)
+            client.send(*(headers(stream_id, x="y" * 600) for stream_id in opened))
+            await client.wait_for(HEADERS, 299)
+            client.send(*(frame(DATA, END_STREAM, stream_id, ADA) for stream_id in opened[:50]))
+            await client.wait_for(DATA, 99)
+            client.send(headers(301, x="y" * 600), frame(DATA, END_STREAM, 301, ADA))
+            assert await client.wait_for(DATA, 301) == ANSWER
+            decoder, refused = Decoder(), {}
+            for kind, stream_id, body in numbered_frames_in(client.received):
+                if kind == HEADERS:
+                    fields = dict(decoder.decode(body))
+                    if fields.get("grpc-status", "0") != "0":
+                        refused[stream_id] = fields["grpc-message"]
+    first = opened.index(min(refused))
+    assert 128 <= first <= 128 * 1000 / 633  # which is the part that is said here
+    assert sorted(refused) == list(opened[first:])
+    assert "at most 128000 are taken" in refused[299]
+
+
+UNKNOWN = "/test.Echo/Unknown"
+SLOW = Limits(refusals=Rate(5, 0.001), max_concurrent_streams=10)
+"""Past the burst, a refusal is told in quarter of an hour."""
+
+
+async def refused_at_once(client: FrameClient, path: str) -> None:
+    """Makes five calls, which are refused."""
+    client.send(*(headers(stream_id, path=path) for stream_id in range(1, 11, 2)))
+    for stream_id in range(1, 11, 2):
+        await client.wait_for(HEADERS, stream_id)
+
+
+async def answered(client: FrameClient, stream_id: int) -> None:
+    """Makes a call, which is served."""
+    client.send(headers(stream_id), frame(DATA, END_STREAM, stream_id, ADA))
+    assert await client.wait_for(DATA, stream_id) == ANSWER
+
+
+def has_headers(client: FrameClient, stream_id: int) -> bool:
+    frames = numbered_frames_in(client.received)
+    return any((kind, stream) == (HEADERS, stream_id) for kind, stream, _ in frames)
+
+
+async def test_refusals_are_told_later() -> None:
+    """Past the rate a refused call waits for its status, and other calls wait for nothing."""
+    async with scene(SLOW) as here, frame_client(here.server.port) as client:
+        await refused_at_once(client, UNKNOWN)
+        client.send(headers(11, path=UNKNOWN))
+        await answered(client, 13)
+        await answered(client, 15)
+        assert not has_headers(client, 11)
+
+
+async def test_refusals_by_a_handler_are_told_later() -> None:
+    """It is the same whoever refuses; an answer such as NOT_FOUND is no refusal."""
+    status = Status.NOT_FOUND
+
+    async def refuse(stream: ServerStream) -> None:
+        raise StatusError(status, "no")
+
+    async with scene(SLOW) as here, frame_client(here.server.port) as client:
+        here.service.handler = refuse
+        for stream_id in range(101, 141, 2):
+            client.send(headers(stream_id, path="/test.Echo/Run"))
+            await client.wait_for(HEADERS, stream_id)
+        status = Status.PERMISSION_DENIED
+        for stream_id in range(141, 151, 2):
+            client.send(headers(stream_id, path="/test.Echo/Run"))
+            await client.wait_for(HEADERS, stream_id)
+        client.send(headers(151, path="/test.Echo/Run"))
+        await answered(client, 153)
+        assert not has_headers(client, 151)
+
+
+async def test_a_refusal_that_waits_holds_no_window() -> None:
+    """What is sent on a call that is to be refused is thrown away."""
+    async with scene(SLOW) as here, frame_client(here.server.port) as client:
+        await refused_at_once(client, UNKNOWN)
+        client.send(headers(11, path=UNKNOWN), *[frame(DATA, 0, 11, bytes(16384))] * 20)
+        assert await client.wait_for(UPDATE, 11)
+
+
+async def test_refusals_that_nobody_waits_for() -> None:
+    """Who gives up calls that are to be refused, to make others, is cut off."""
+    async with scene(SLOW) as here, frame_client(here.server.port) as attacker:
+        await refused_at_once(attacker, UNKNOWN)
+        for turn in range(11):
+            attacker.send(headers(11 + 2 * turn, path=UNKNOWN), frame(PING, 0, 0, bytes(8)))
+            await attacker.wait_for(PING, which=2 * turn)
+            attacker.send(frame(RST, 0, 11 + 2 * turn, bytes(4)), frame(PING, 0, 0, bytes(8)))
+            await attacker.wait_for(PING, which=2 * turn + 1)
+        attacker.send(headers(101))
+        goaway = await attacker.wait_for(GOAWAY)
+        assert said(goaway) == (ErrorCodes.ENHANCE_YOUR_CALM, "too_many_refusals")
+        await attacker.wait_closed()
+
+
+async def test_a_drain_waits_for_no_refusal() -> None:
+    """A connection that is to be closed tells refusals at once."""
+    async with scene(SLOW) as here, frame_client(here.server.port) as client:
+        await refused_at_once(client, UNKNOWN)
+        client.send(headers(11), frame(PING, 0, 0, bytes(8)))
+        await client.wait_for(PING)
+        for connection in here.server._connections:
+            connection.close_when_idle()
+        client.send(headers(13, path=UNKNOWN), frame(DATA, END_STREAM, 11, ADA))
+        await client.wait_for(HEADERS, 13)
+        await client.wait_closed()
+
+
+async def test_many_calls_in_one_read() -> None:
+    """Calls begin a few at a time; those that are reset before are dropped, the others served."""
+    async with scene(Limits()) as here, frame_client(here.server.port) as client:
+        ids = range(1, 401, 2)
+        client.send(*(headers(each) + frame(DATA, END_STREAM, each, ADA) for each in ids))
+        client.send(*(frame(RST, 0, each, bytes(4)) for each in ids[100:]))
+        for each in ids[:100]:
+            await client.wait_for(HEADERS, each, which=1)
 
 
 async def test_streams() -> None:

@@ -35,6 +35,18 @@ def make() -> tuple[Inbox, Peer]:
     return Inbox(peer.acknowledge, LIMIT, [].append), peer
 
 
+def test_drop() -> None:
+    """What nobody is to read gives its window back, what has come and what still comes."""
+    inbox, peer = make()
+    data = framed(b"Ada") + framed(b"Grace")[:7]
+    inbox.add(data, len(data))
+    inbox.drop()
+    assert (inbox.bytes_waiting, peer.given_back) == (0, len(data))
+    inbox.add(data, len(data))
+    inbox.eof()
+    assert (inbox.bytes_waiting, peer.given_back) == (0, 2 * len(data))
+
+
 @given(st.lists(st.binary(max_size=300)), st.lists(st.integers(1, 50)), st.integers(1, 5))
 def test_messages_in_any_pieces(messages: list[bytes], pieces: list[int], most: int) -> None:
     """Messages come out as they went in, however they were cut, one by one or in batches."""

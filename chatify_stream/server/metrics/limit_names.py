@@ -20,6 +20,7 @@ CONNECTION_LIMITS = {
     "too_many_resets": "limits.resets",
     "too_many_settings": "limits.settings",
     "too_many_glitches": "limits.glitches",
+    "too_many_refusals": "limits.refusals",
     "too_large_headers": "limits.max_header_list_size",
     "max_control_backlog": "limits.max_control_backlog",
     "cut_ungreeted": "limits.handshake_timeout",

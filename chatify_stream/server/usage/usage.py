@@ -21,6 +21,11 @@ from .refusal import over_count, over_rate
 
 __all__ = ["NO_LIMITS", "Usage", "UsageStatistics", "Visit"]
 
+_NAMES = {
+    kind: [field.name for field in fields(UsageLimits) if field.name.endswith(kind)]
+    for kind in ("user", "address")
+}
+
 NO_LIMITS = UsageLimits(**{field.name: None for field in fields(UsageLimits)})
 
 
@@ -151,8 +156,4 @@ class Visit:
 
 
 def _has_limits(limits: UsageLimits, kind: str) -> bool:
-    return any(
-        getattr(limits, field.name) is not None
-        for field in fields(limits)
-        if field.name.endswith(kind)
-    )
+    return any(getattr(limits, name) is not None for name in _NAMES[kind])
