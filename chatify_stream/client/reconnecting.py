@@ -23,8 +23,11 @@ __all__ = [
 ROOM_BACKOFF = Backoff(initial=0.25, factor=1.6, jitter=0.5, maximum=15.0)
 """Many clients lose their server together, so chance has a large part; and people wait."""
 
-STEADY = 10.0
-"""Seconds. After a session that lasted so long the next failure is the first again."""
+STEADY = 2.0
+"""Seconds. After a session that lasted so long the next failure is the first again.
+
+A longer time would take failures of one server after another for one that goes on.
+"""
 
 LONGEST_RETRY_AFTER = 3600.0
 """Seconds that a server may ask for."""

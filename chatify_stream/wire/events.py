@@ -54,6 +54,7 @@ class WireEvents(EventsProcessor):
         self._on_release = on_release
         self._on_ping_ack = on_ping_ack
         self._sound_headers: Headers | None = None
+        self._is_full = False
 
     def register(self, stream: H2Stream) -> Callable[[], None]:
         """grpclib's, but the function that it returns may be called more than once."""
@@ -62,6 +63,7 @@ class WireEvents(EventsProcessor):
         def release_once() -> None:
             if stream.id in self.streams:
                 release()
+                self._is_full = False
                 self._on_release()
 
         return release_once
@@ -93,9 +95,21 @@ class WireEvents(EventsProcessor):
         self.handler.accept(stream, headers, self.register(stream))
 
     def _has_room(self, limit: int) -> bool:
-        """Handlers that are still on their way out do not count, within reason."""
+        """Handlers that are still on their way out do not count, within reason.
+
+        They are counted once a read, which may have a thousand calls, unless one of them ends.
+        """
+        if self._is_full:
+            return False
         is_open = sum(stream.closable for stream in self.streams.values())
-        return is_open < limit and len(self.streams) < 2 * limit
+        self._is_full = is_open >= limit or len(self.streams) >= 2 * limit
+        if self._is_full:
+            self.connection.arrivals.append(self._look_again)
+        return not self._is_full
+
+    def _look_again(self) -> bool:
+        self._is_full = False
+        return True
 
     def process_response_received(self, event: ResponseReceived) -> None:
         if not self._is_malformed(event.stream_id, response_fault(cast(Headers, event.headers))):
@@ -110,6 +124,7 @@ class WireEvents(EventsProcessor):
 
     def end(self, stream_id: int) -> None:
         """The peer has ended a stream."""
+        self._is_full = False
         self.connection.streams_succeeded += 1
         stream = self.streams.get(stream_id)
         if stream is not None:
@@ -120,6 +135,7 @@ class WireEvents(EventsProcessor):
         self._on_ping_ack(event.ping_data)
 
     def process_stream_reset(self, event: StreamReset) -> None:
+        self._is_full = False
         self.connection.streams_failed += 1
         if not event.remote_reset:  # h2 had to, for what the peer sent
             self._budget.spend("resets")
@@ -133,6 +149,7 @@ class WireEvents(EventsProcessor):
         """Ends the stream of what is malformed, which is all that its peer may lose by it."""
         if fault is None:
             return False
+        self._is_full = False
         self._reset(stream_id, ErrorCodes.PROTOCOL_ERROR)
         stream = cast("CallStream | None", self.streams.get(stream_id))
         if stream is not None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["Delivery", "Record", "faults"]
+__all__ = ["Break", "Delivery", "Record", "faults", "faults_of_log"]
 
 
 class Delivery(NamedTuple):
@@ -24,6 +24,17 @@ class Delivery(NamedTuple):
     text: str
 
 
+class Break(NamedTuple):
+    """What a client was told of messages that it may have missed."""
+
+    at: int
+    """How many messages it had got by then."""
+    expected: tuple[str, int]
+    """The epoch and offset that were due."""
+    newest: tuple[str, int]
+    """Those after which it goes on."""
+
+
 @dataclass
 class Record:
     """What one client has seen of its room."""
@@ -33,15 +44,16 @@ class Record:
     acknowledged: dict[str, tuple[str, str, int]] = field(default_factory=dict)
     """By id: the text, and the epoch and offset that the server gave it."""
     delivered: list[Delivery] = field(default_factory=list)
-    gaps: list[str] = field(default_factory=list)
-    """What the client was told of messages that it may have missed."""
+    breaks: list[Break] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    """What could not be sent, and why."""
 
 
 def faults(logs: Mapping[str, Sequence[Delivery]], records: Sequence[Record]) -> list[str]:
     """Everything that is wrong, in words; nothing when all promises were kept."""
     found: list[str] = []
     for room, log in logs.items():
-        found += _log_faults(room, log)
+        found += faults_of_log(room, log)
     for record in records:
         log = logs[record.room]
         found += _lost(record, log)
@@ -49,7 +61,8 @@ def faults(logs: Mapping[str, Sequence[Delivery]], records: Sequence[Record]) ->
     return found
 
 
-def _log_faults(room: str, log: Sequence[Delivery]) -> Iterator[str]:
+def faults_of_log(room: str, log: Sequence[Delivery]) -> Iterator[str]:
+    """A hole, a message that is there twice, and a second epoch."""
     where: dict[tuple[str, str], int] = {}
     for expected, entry in enumerate(log, start=1):
         if entry.offset != expected:
@@ -82,5 +95,7 @@ def _wrongly_delivered(record: Record, log: Sequence[Delivery]) -> Iterator[str]
         expected = delivery.offset + 1
     if expected != len(log) + 1:
         yield f"{who} has got nothing after offset {expected - 1}; the log goes on to {len(log)}"
-    for gap in record.gaps:
-        yield f"{who} was told of a gap: {gap}"
+    for missed in record.breaks:
+        yield f"{who} was told that it missed {missed.expected} to {missed.newest}"
+    for failure in record.failed:
+        yield f"{who} could not send {failure}"

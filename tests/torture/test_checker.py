@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from .checker import Delivery, Record, faults
+from .checker import Break, Delivery, Record, faults
 
 LOG = [Delivery("e", n, "ada" if n % 2 else "bob", f"id{n}", f"text {n}") for n in range(1, 7)]
 
@@ -45,7 +45,11 @@ Change = Callable[[list[Delivery], list[Record]], object]
         (lambda _, records: records[0].delivered.insert(3, LOG[2]), "got offset 3 in the place"),
         (lambda _, records: records[0].delivered.clear(), "got nothing after"),
         (lambda _, records: records[0].delivered.reverse(), "in the place of"),
-        (lambda _, records: records[1].gaps.append("lost"), "bob was told of a gap: lost"),
+        (
+            lambda _, records: records[1].breaks.append(Break(3, ("e", 4), ("e", 4))),
+            "bob was told that it missed ('e', 4)",
+        ),
+        (lambda _, records: records[1].failed.append("id2"), "bob could not send id2"),
         (
             lambda _, records: records[0].delivered.__setitem__(1, LOG[1]._replace(text="x")),
             "and in the log is",

@@ -420,6 +420,25 @@ async def test_streams() -> None:
             await attacker.wait_closed()
 
 
+async def test_a_stream_that_takes_the_place_of_another() -> None:
+    """All in one read: two too many, then one is reset, and so the next one is served."""
+    async with scene(Limits(max_concurrent_streams=2)) as here:
+        async with frame_client(here.server.port) as client:
+            client.send(
+                *(headers(stream_id) for stream_id in (1, 3, 5, 7)),
+                frame(RST, 0, 1, (8).to_bytes(4, "big")),
+                *(headers(9), headers(11)),
+                *(frame(DATA, END_STREAM, stream_id, ADA) for stream_id in (3, 9)),
+            )
+            for stream_id in (5, 7, 11):
+                reset = await client.wait_for(RST, stream_id)
+                assert int.from_bytes(reset, "big") == ErrorCodes.REFUSED_STREAM
+            for stream_id in (3, 9):
+                assert await client.wait_for(DATA, stream_id) == ANSWER
+            client.send(headers(13), frame(DATA, END_STREAM, 13, ADA))
+            assert await client.wait_for(DATA, 13) == ANSWER
+
+
 async def test_connections() -> None:
     """A connection too many is closed; one that goes makes room for another."""
     async with scene(Limits(max_connections=2)) as here:
