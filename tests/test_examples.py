@@ -146,6 +146,13 @@ def test_moderated_rooms(tmp_path: Path) -> None:
             asyncio.run(do(server.address))
 
 
+def test_capacity() -> None:
+    """A table of machines comes out; tests/test_capacity.py compares it with the documentation."""
+    lines = run("capacity.py").splitlines()
+    assert lines[0].startswith("| users | use | published/s |")
+    assert {line.count("|") for line in lines} == {11}
+
+
 def test_every_example_has_a_test() -> None:
     """No example is without a test."""
     source = Path(__file__).read_text(encoding="utf-8")
