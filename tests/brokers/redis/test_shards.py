@@ -17,9 +17,6 @@ import pytest
 
 from chatify_stream.brokers.redis import RedisBroker, publishing
 from chatify_stream.testing import BrokerContract
-from chatify_stream.testing.broker_contract.durability import Durability
-from chatify_stream.testing.broker_contract.publishing import Publishing
-from chatify_stream.testing.broker_contract.subscribing import Subscribing
 
 from ...ports import free_port
 from .cluster import SLOTS, move_slot, redis_cluster, url_of
@@ -103,10 +100,9 @@ def watched() -> Iterator[Watched]:
         yield Watched(stack)
 
 
-class TestBehindSentinel(Publishing, Subscribing, Durability):
-    """The parts of the contract in which it matters how Redis was found."""
-
+class TestBehindSentinel(BrokerContract):
     durable = True
+    shared = True
 
     @pytest.fixture(autouse=True)
     def _url(self, watched: Watched) -> None:
