@@ -7,12 +7,15 @@ last `WINDOW` seconds; the lag is the longest of them.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
 __all__ = ["Load", "Pulse"]
+
+log = logging.getLogger(__name__)
 
 INTERVAL = 1.0
 """Seconds between two beats."""
@@ -96,5 +99,9 @@ class Pulse:
         self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._beat, now + INTERVAL)
         is_available = self._is_available()
         if is_available is not self._was_available:
+            if not is_available:
+                log.warning("the broker is away: what is said in rooms waits, or is refused")
+            elif self._was_available is not None:
+                log.info("the broker is there again")
             self._was_available = is_available
             self.on_availability(is_available)

@@ -72,13 +72,18 @@ async def test_lag(beating: Beating) -> None:
     beating.pulse.stop()
 
 
-async def test_availability(beating: Beating) -> None:
-    """A change is told once; started again, how it is is told again."""
+async def test_availability(beating: Beating, caplog: pytest.LogCaptureFixture) -> None:
+    """A change is told once, and logged; started again, how it is is told again."""
+    caplog.set_level("INFO")
     beating.pulse.start()
     for is_available in (True, False, False, True, True):
         beating.is_available = is_available
         beating.beat()
     assert beating.told == [True, False, True]
+    assert caplog.messages == [
+        "the broker is away: what is said in rooms waits, or is refused",
+        "the broker is there again",
+    ]
     beating.pulse.stop()
     beating.pulse.start()
     assert beating.told == [True, False, True, True]
