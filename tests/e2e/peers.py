@@ -110,11 +110,11 @@ def run_command(
 
 
 def find_tool(name: str) -> str:
-    """The path of a tool of a peer; without it the test is skipped, or fails on CI."""
+    """The path of a program that tests need; without it the test is skipped, or fails on CI."""
     path = shutil.which(name)
     if path is not None:
         return path
-    reason = f"{name} is not installed: its gRPC peers cannot be built"
+    reason = f"{name} is not installed: what needs it cannot be tested"
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

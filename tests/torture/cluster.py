@@ -9,9 +9,10 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from ..e2e.peers import find_tool
 from ..ports import free_port
 from .networks import Network, Relays
-from .processes import Node, Proxy, RedisProcess, find_program
+from .processes import Node, Proxy, RedisProcess
 
 __all__ = ["Cluster", "cluster", "kept_up"]
 
@@ -31,7 +32,7 @@ async def cluster(
 ) -> AsyncIterator[Cluster]:
     """Everything runs, and is gone afterwards, whatever has happened. `grace` is the nodes'."""
     for program in ("redis-server", "haproxy"):
-        find_program(program)
+        find_tool(program)
     network = network or Relays()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(network.close)

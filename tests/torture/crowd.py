@@ -16,6 +16,10 @@ PATIENCE = 120.0
 """Seconds without any progress after which a run is given up."""
 
 
+LONG = 24 * 3600.0
+"""Seconds for which there is enough to say, for those who talk on."""
+
+
 class Crowd:
     """The clients of a run."""
 
@@ -43,6 +47,12 @@ class Crowd:
             )
             for number in range(clients)
         ]
+
+    @classmethod
+    def talking_on(cls, target: str, *, rooms: int, clients: int, rate: float, seed: int) -> Crowd:
+        """All together say so many messages a second, until they are asked to be quiet."""
+        messages = int(rate * LONG)
+        return cls(target, rooms=rooms, clients=clients, messages=messages, seed=seed, seconds=LONG)
 
     @property
     def records(self) -> list[Record]:

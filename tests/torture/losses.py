@@ -16,9 +16,6 @@ from .report import Report, percentile
 
 __all__ = ["torture_by_losses"]
 
-LONG = 24 * 3600.0
-"""Seconds for which there is enough to say; everybody is asked to be quiet before."""
-
 
 async def torture_by_losses(
     folder: Path,
@@ -36,13 +33,8 @@ async def torture_by_losses(
     began = time.monotonic()
     times: list[float] = []
     async with cluster(folder, nodes) as running:
-        crowd = Crowd(
-            running.proxy.target,
-            rooms=rooms,
-            clients=clients,
-            messages=int(rate * LONG),
-            seed=seed,
-            seconds=LONG,
+        crowd = Crowd.talking_on(
+            running.proxy.target, rooms=rooms, clients=clients, rate=rate, seed=seed
         )
 
         async def all_speak() -> None:

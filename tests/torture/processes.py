@@ -6,8 +6,6 @@ What a process writes goes to a file in the folder of the run.
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -15,28 +13,18 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
-import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-__all__ = ["Node", "Process", "Proxy", "RedisProcess", "find_program"]
+from ..e2e.peers import find_tool
+
+__all__ = ["Node", "Process", "Proxy", "RedisProcess"]
 
 PATIENCE = 60.0
 """Seconds that a process has to begin or to end."""
 
 AGAIN = 0.05
 """Seconds before what is not there yet is asked for again."""
-
-
-def find_program(name: str) -> str:
-    """Without it the test is skipped, or fails on CI."""
-    path = shutil.which(name)
-    if path is not None:
-        return path
-    reason = f"{name} is not installed: nodes cannot be tortured"
-    if os.environ.get("CI"):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
 
 
 class Process:
@@ -160,7 +148,7 @@ class RedisProcess(Process):
             "save": "",
         }
         words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
-        super().__init__(folder / "redis.log", *prefix, find_program("redis-server"), *words)
+        super().__init__(folder / "redis.log", *prefix, find_tool("redis-server"), *words)
         self.broker = f"unix://{self._socket}"
         """As this process reaches it."""
 
@@ -225,7 +213,7 @@ class Proxy(Process):
             ),
             encoding="utf-8",
         )
-        super().__init__(folder / "haproxy.log", find_program("haproxy"), "-db", "-f", str(config))
+        super().__init__(folder / "haproxy.log", find_tool("haproxy"), "-db", "-f", str(config))
         self._port = port
         self.target = f"127.0.0.1:{port}"
 

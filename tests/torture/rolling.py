@@ -22,9 +22,6 @@ from .report import Report
 
 __all__ = ["roll"]
 
-LONG = 24 * 3600.0
-"""Seconds for which there is enough to say; everybody is asked to be quiet before."""
-
 
 async def roll(
     folder: Path,
@@ -46,13 +43,8 @@ async def roll(
     began = time.monotonic()
     took = 0.0
     async with cluster(folder, nodes, grace=grace) as running:
-        crowd = Crowd(
-            running.proxy.target,
-            rooms=rooms,
-            clients=clients,
-            messages=int(rate * LONG),
-            seed=seed,
-            seconds=LONG,
+        crowd = Crowd.talking_on(
+            running.proxy.target, rooms=rooms, clients=clients, rate=rate, seed=seed
         )
 
         async def restart_all() -> None:
