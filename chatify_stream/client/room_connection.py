@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import cast
 
-from ..errors import DeadlineExceededError, Status
+from ..errors import DeadlineExceededError, Status, UnavailableError
 from ..messages.service.v1 import ChatReq, ChatRsp
 from ..position import Position
 from ..wire import Cardinality, ClientStream
@@ -56,8 +56,10 @@ class RoomConnection:
             await stream.send_request(end=half_close)
             headers = await _headers(stream, timeout)
             return cls(stream, Greeting.read(headers), resume)
-        except BaseException:
+        except BaseException as error:
             await _leave(stream)
+            if isinstance(error, UnavailableError | DeadlineExceededError):
+                stream.leave_connection()  # another server may let it in
             raise
 
     async def receive(self) -> ChatRsp | None:

@@ -34,6 +34,7 @@ from ..errors import (
     UsageError,
     call_error,
 )
+from .client_protocol import ClientProtocol
 from .compression import ENCODINGS, IDENTITY, frame
 from .connection import WireConnection
 from .grpclib_internals import (
@@ -69,6 +70,7 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
 
     _channel: Any  # a wire.channel.Channel, whose module imports this one
     _stream: CallStream
+    _protocol: ClientProtocol | None = None
     _connection: WireConnection | None = None
 
     _server = "the server"
@@ -153,7 +155,7 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
         while True:
             protocol = await self._channel.__connect__(wait_for_ready=self.wait_for_ready)
             self._server = protocol.endpoint.name
-            self._connection = protocol.connection
+            self._protocol, self._connection = protocol, protocol.connection
             stream = protocol.connection.create_stream(wrapper=self._wrapper)
             if metadata is None:
                 (metadata,) = await self._dispatch.send_request(
@@ -293,6 +295,15 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
             if self._stream.closable:
                 self._stream.reset_nowait(ErrorCodes.CANCEL)
             self.abort(_cancelled_here())
+
+    def leave_connection(self) -> None:
+        """Has the channel's next calls go on another connection, to another server if it has one.
+
+        For a server that has refused the call, but might not everywhere: whoever balances by
+        connection gives out another server then. The calls that are open on it go on.
+        """
+        if self._protocol is not None:
+            self._channel._pool.leave(self._protocol)
 
     def _raise_for_status(self, headers_map: dict[str, str]) -> None:
         with _not_grpc():

@@ -61,7 +61,7 @@ class Pool:
         self._watchers = Waiters()
         self._tasks: set[asyncio.Task[None]] = set()
         self._subchannels: dict[object, Subchannel] = {}
-        """By location, in the order in which they were given."""
+        """By location, in the order in which they are tried."""
         self._update()
 
     @property
@@ -187,6 +187,16 @@ class Pool:
         self._race([s for s in self._balancer.wanted(subchannels) if allowed(s.attempts)])
         self._changed()
 
+    def leave(self, connection: ClientProtocol) -> None:
+        """No new call goes on the connection, and other addresses are tried before its own."""
+        subchannel = self._subchannels.get(connection.endpoint.location)
+        if subchannel is None or subchannel.protocol is not connection:
+            return
+        subchannel.left_at = asyncio.get_running_loop().time()
+        subchannel.stop()
+        self._sort()
+        self._changed()
+
     def _update(self) -> None:
         """Makes the subchannels those that the names stand for."""
         earlier, self._subchannels = self._subchannels, {}
@@ -204,6 +214,12 @@ class Pool:
                 )
         for gone in earlier.values():
             gone.stop()
+        self._sort()
+
+    def _sort(self) -> None:
+        """Those that were left come last; otherwise it is the order in which they were given."""
+        ordered = sorted(self._subchannels.items(), key=lambda item: item[1].left_at)
+        self._subchannels = dict(ordered)
 
     async def _dial(self, subchannel: Subchannel) -> ClientProtocol:
         return await self._dialer.dial(

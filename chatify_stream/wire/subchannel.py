@@ -8,6 +8,7 @@ or that the server wants to end, makes it IDLE again; so does `stop`.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 
 from .backoff import QUICK, Attempts
@@ -47,6 +48,8 @@ class Subchannel:
         self._attempt: asyncio.Task[None] | None = None
         self.is_scheduled = False
         """It is about to be tried."""
+        self.left_at = -math.inf
+        """When calls were last kept away from it, by the clock of whoever did so."""
 
     @property
     def state(self) -> ChannelState:

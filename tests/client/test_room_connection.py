@@ -20,7 +20,7 @@ from chatify_stream import (
 from chatify_stream.client.room_connection import LeftBehindError, RoomConnection
 
 from ..wire.peers import refusing
-from .scripted_room import PATIENCE, RoomCall, Script, scripted, stay_away
+from .scripted_room import PATIENCE, RoomCall, Script, come_back, scripted, stay_away
 
 METADATA = [("chat-room", "lobby")]
 
@@ -73,6 +73,34 @@ class TestOpening:
 
         async with connected(script, half_close=True) as connection:
             assert await connection.receive() is None
+
+    async def test_a_server_that_cannot(self) -> None:
+        """After UNAVAILABLE the next call has a connection of its own; what is open goes on."""
+
+        peers = []
+
+        async def stay(call: RoomCall) -> None:
+            peers.append(call.session.peer)
+            await call.greet(7)
+            await call.acknowledge(8)
+            await call.half_closed()
+
+        async def refuse(call: RoomCall) -> None:
+            raise come_back()
+
+        async with scripted(stay, refuse, stay) as target, Channel(target=target) as channel:
+            first = await RoomConnection.open(channel, METADATA, timeout=PATIENCE)
+            with pytest.raises(UnavailableError):
+                await RoomConnection.open(channel, METADATA, timeout=PATIENCE)
+            second = await RoomConnection.open(channel, METADATA, timeout=PATIENCE)
+            for connection in (first, second):
+                await connection.send("1", "hi")
+                assert await connection.receive() is not None
+            assert len(set(peers)) == 2
+            for connection in (first, second):
+                await connection.half_close()
+                assert await connection.receive() is None
+                await connection.close()
 
     async def test_refused(self) -> None:
         """A call that is not let in raises its status, with what the trailers say."""

@@ -371,6 +371,62 @@ class TestRoundRobin:
             assert str(await waiting) == B
 
 
+class TestLeaving:
+    async def test_another_connection(self, pools: Pools, dialer: FakeDialer) -> None:
+        """The next call has a connection of its own made; the one that was left ends with its calls."""
+        async with pools(A) as pool:
+            await call(pool)
+            first = await dialer.succeed(A)
+            pool.leave(first)
+            assert first.is_closing
+            waiting = await call(pool)
+            second = await dialer.succeed(A)
+            assert await waiting is second
+            pool.leave(first)  # of which it is too late to say anything
+            assert await (await call(pool)) is second
+
+    async def test_another_address(self, pools: Pools, dialer: FakeDialer) -> None:
+        """Others come first, of those that were left the one that has been for the longest."""
+        async with pools(A, B, C) as pool:
+            for address in (A, B, C, A):
+                await call(pool)
+                assert dialer.under_way == {address}
+                await dialer.succeed(address)
+                pool.leave(dialer.connections[address])
+
+    async def test_names(self, pools: Pools, dialer: FakeDialer, look_ups: LookUps) -> None:
+        """So it is with the addresses of a name, which is looked up again."""
+        look_ups.found["chat"] = ["10.0.0.1", "10.0.0.2"]
+        async with pools("chat:1") as pool:
+            await call(pool)
+            await dialer.succeed("10.0.0.1:1")
+            pool.leave(dialer.connections["10.0.0.1:1"])
+            await call(pool)
+            assert dialer.under_way == {"10.0.0.2:1"}
+
+    async def test_no_other_works(self, pools: Pools, dialer: FakeDialer) -> None:
+        """One that was left is better than none."""
+        async with pools(A, B) as pool:
+            await call(pool)
+            pool.leave(await dialer.succeed(A))
+            waiting = await call(pool)
+            await dialer.fail(B, REFUSED)
+            await dialer.succeed(A)
+            assert str(await waiting) == A
+
+    async def test_turns(self, pools: Pools, dialer: FakeDialer) -> None:
+        """Where addresses take turns the one that was left has its turn again, connected anew."""
+        async with pools(A, B, balancing="round_robin") as pool:
+            await call(pool)
+            first = await dialer.succeed(A)
+            await dialer.succeed(B)
+            pool.leave(first)
+            assert await reached(pool) == B
+            assert dialer.under_way == {A}
+            await dialer.succeed(A)
+            assert {await reached(pool), await reached(pool)} == {A, B}
+
+
 class TestNames:
     async def test_looked_up(self, pools: Pools, dialer: FakeDialer, look_ups: LookUps) -> None:
         """A name is looked up when a call needs a connection, and all that it stands for tried."""

@@ -142,13 +142,23 @@ class RedisBroker:
         feed = self._feeds[room] = Feed(room, subscriber, self._look, self._users)
         self._listen(room)
         try:
-            async with asyncio.timeout(self._timeout):
-                await feed.begin()
-        except TimeoutError:
-            raise feed.trouble or self._refusal("it does not answer in time") from None
+            await self._begin_feed(room, feed)
         finally:
             if not feed.has_begun and self._feeds.get(room) is feed:
                 self._drop(room)
+
+    async def _begin_feed(self, room: str, feed: Feed) -> None:
+        """Waits for it, as long as Redis is heard of."""
+        loop, deadline = asyncio.get_running_loop(), self._deadline()
+        while True:
+            end = min(deadline, self._listened[room].patience_ends_at)
+            try:
+                async with asyncio.timeout_at(end):
+                    return await feed.begin()
+            except TimeoutError:
+                if loop.time() >= min(deadline, self._listened[room].patience_ends_at):
+                    silent = self._refusal("it does not answer in time")
+                    raise feed.trouble or silent from None
 
     async def unsubscribe(self, room: str) -> None:
         if room in self._feeds:

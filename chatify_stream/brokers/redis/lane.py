@@ -3,13 +3,15 @@
 Rules: what is asked for while an answer is awaited goes out together after it, in its order. What
 has not been sent waits for a connection, until its deadline. What was sent when the connection was
 lost is sent again only if it may be done twice; otherwise it ends with `LostError`. Nothing waits
-longer than until its deadline, and no more waits than `LONGEST_QUEUE`.
+longer than until its deadline, or the end of all patience where there is one, and no more waits than
+`LONGEST_QUEUE`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -116,13 +118,16 @@ class Lane:
         refusal: Callable[[str], BrokerError],
         on_trouble: Callable[[], object],
         put_again: Callable[[Job], object],
+        patience_ends_at: Callable[[], float] = lambda: math.inf,
     ) -> None:
         """`on_trouble` is told when Redis is away, or when another one has the keys. `put_again`
-        gets what could not be done, and puts it to the lane that has its keys by then."""
+        gets what could not be done, and puts it to the lane that has its keys by then.
+        `patience_ends_at` moves on while there is hope; from then on nothing waits."""
         self._dial = dial
         self._refusal = refusal
         self._on_trouble = on_trouble
         self._put_again = put_again
+        self._patience_ends_at = patience_ends_at
         self._jobs: deque[Job] = deque()
         self._has_jobs = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -142,12 +147,14 @@ class Lane:
             raise self._refusal(f"{LONGEST_QUEUE} calls wait for Redis")
         loop = asyncio.get_running_loop()
         job = Job(ask, loop.create_future())
-        job.timer = loop.call_at(deadline, self._give_up, job)
-        self.put(job)
+        self._watch(job, deadline)
+        if not job.future.done():
+            self.put(job)
         try:
             return await job.future
         finally:
-            job.timer.cancel()
+            if job.timer is not None:
+                job.timer.cancel()
 
     def put(self, job: Job) -> None:
         """Has it wait; it may have waited for another one."""
@@ -168,8 +175,14 @@ class Lane:
         for job in self.take_back():
             job.fail(self._refusal(reason))
 
-    def _give_up(self, job: Job) -> None:
-        job.fail(self._refusal(self._trouble or "it does not answer in time"))
+    def _watch(self, job: Job, deadline: float) -> None:
+        """Gives the job up when it is time."""
+        loop = asyncio.get_running_loop()
+        end = min(deadline, self._patience_ends_at())
+        if loop.time() < end:
+            job.timer = loop.call_at(end, self._watch, job, deadline)
+        else:
+            job.fail(self._refusal(self._trouble or "it does not answer in time"))
 
     async def _serve(self, link: Link | None) -> None:
         try:

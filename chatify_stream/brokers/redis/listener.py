@@ -26,8 +26,11 @@ log = logging.getLogger(__name__)
 SILENCE = 10.0
 """Seconds without a word after which a connection is lost, at the most."""
 
-PINGS = 3
-"""So many are sent in that time."""
+PATIENCE = 2.0
+"""Seconds without a word after which nobody waits for an answer that others could give."""
+
+PING_INTERVAL = 0.5
+"""Seconds, or a quarter of the silence that is too long."""
 
 TOGETHER = 500
 """Channels that are subscribed to by one command."""
@@ -60,12 +63,24 @@ class Listener:
         self._channels: set[str] = set()
         self._outgoing: deque[Command] = deque()
         self._has_outgoing = asyncio.Event()
-        self._heard = 0.0
+        self.heard_at = 0.0
+        """When there was the last word of this Redis, by the time of the loop."""
         self._run = ""
         self._task: asyncio.Task[None] | None = None
         self.is_connected = False
 
+    @property
+    def patience_ends_at(self) -> float:
+        return self.heard_at + PATIENCE
+
+    @property
+    def is_heard(self) -> bool:
+        """It is connected, and not silent for long."""
+        now = asyncio.get_running_loop().time()
+        return self.is_connected and now < self.patience_ends_at
+
     def start(self) -> None:
+        self.heard_at = asyncio.get_running_loop().time()
         self._task = asyncio.get_running_loop().create_task(self._serve())
 
     def subscribe(self, channel: str) -> None:
@@ -114,7 +129,7 @@ class Listener:
             if self._run:
                 self._on_run()
             self._run = link.about.run
-        self._heard = asyncio.get_running_loop().time()
+        self.heard_at = asyncio.get_running_loop().time()
         self._outgoing = deque(_subscriptions(f"{self._verb}SUBSCRIBE", self._channels))
         self._has_outgoing.set()
         group = [asyncio.ensure_future(self._read(link)), asyncio.ensure_future(self._write(link))]
@@ -133,7 +148,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         while True:
             reply = await link.receive()
-            self._heard = loop.time()
+            self.heard_at = loop.time()
             match reply:
                 case [b"message" | b"smessage", channel, payload]:
                     self._on_message(channel.decode(), payload)
@@ -144,9 +159,9 @@ class Listener:
 
     async def _write(self, link: Link) -> None:
         loop = asyncio.get_running_loop()
-        pause = self._silence / (PINGS + 1)
+        pause = min(PING_INTERVAL, self._silence / 4)
         next_ping = loop.time() + pause
-        while loop.time() < self._heard + self._silence:
+        while loop.time() < self.heard_at + self._silence:
             commands = list(self._outgoing)
             self._outgoing.clear()
             self._has_outgoing.clear()
@@ -157,7 +172,7 @@ class Listener:
                 async with asyncio.timeout(self._silence):
                     await link.send(commands)
             try:
-                async with asyncio.timeout_at(min(next_ping, self._heard + self._silence)):
+                async with asyncio.timeout_at(min(next_ping, self.heard_at + self._silence)):
                     await self._has_outgoing.wait()
             except TimeoutError:
                 await asyncio.sleep(0)  # what has come while the loop was busy is heard first

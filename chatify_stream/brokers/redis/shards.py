@@ -45,7 +45,7 @@ class Shard:
 
     @property
     def is_connected(self) -> bool:
-        return self.writes.is_connected and self.listener.is_connected
+        return self.writes.is_connected and self.listener.is_heard
 
     async def close(self) -> None:
         await asyncio.gather(self.writes.close(), self.reads.close(), self.listener.close())
@@ -126,7 +126,6 @@ class Shards:
             return self._dial(master)
 
         writes = Lane(dial, self._refusal, self._trouble.set, self._put_again)
-        reads = Lane(dial, self._refusal, self._trouble.set, self._put_read_again)
         listener = Listener(
             dial,
             self._on_message,
@@ -136,10 +135,17 @@ class Shards:
             is_sharded=self.is_sharded,
             silence=self._location.timeout,
         )
+        reads = Lane(
+            dial,
+            self._refusal,
+            self._trouble.set,
+            self._put_read_again,
+            lambda: listener.patience_ends_at,
+        )
         shard = self._masters[master] = Shard(writes, reads, listener)
         writes.start(link)
-        reads.start()
         listener.start()
+        reads.start()
         return shard
 
     def _put_again(self, job: Job) -> None:

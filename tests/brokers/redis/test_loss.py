@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chatify_stream.brokers.redis import RedisBroker, feed, publishing, upkeep
+from chatify_stream.brokers.redis import RedisBroker, feed, listener, publishing, upkeep
 from chatify_stream.chat import Outcome, Retention
 from chatify_stream.errors import BrokerError
 
@@ -106,6 +106,35 @@ async def test_paused(redis: RedisServer) -> None:
         await recorder.until(lambda: texts_of(recorder, "lobby")[-1:] == ["later"], PATIENCE)
         assert texts_of(recorder, "lobby") == [p.text for p in page.publications]
         await broker.subscribe("attic")
+
+
+async def test_silent(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that is not heard of is not waited for by who could ask another server.
+
+    What is published waits for as long as the URL says all the same, and is published once.
+    """
+    monkeypatch.setattr(listener, "PATIENCE", 0.5)
+    monkeypatch.setattr(listener, "PING_INTERVAL", 0.1)
+    async with opened(f"{redis.url}?timeout={PATIENCE:g}") as (broker, recorder):
+        await broker.subscribe("lobby")
+        redis.signal(signal.SIGSTOP)
+        try:
+            publishing = asyncio.ensure_future(broker.publish("lobby", [draft("hi", "1")]))
+            async with asyncio.timeout(PATIENCE / 2):
+                with pytest.raises(BrokerError, match="does not answer in time"):
+                    await broker.read("lobby", limit=1)
+                with pytest.raises(BrokerError, match="does not answer in time"):
+                    await broker.subscribe("attic")
+            assert not broker.is_available
+            assert not publishing.done()
+        finally:
+            redis.signal(signal.SIGCONT)
+        [receipt] = await publishing
+        assert receipt.outcome is Outcome.PUBLISHED
+        while not broker.is_available:  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.01)
+        await broker.subscribe("attic")
+        await recorder.until(lambda: texts_of(recorder, "lobby") == ["hi"], PATIENCE)
 
 
 async def until_published(broker: RedisBroker, room: str, text: str) -> None:
