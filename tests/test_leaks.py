@@ -6,6 +6,7 @@ import asyncio
 import gc
 import random
 import weakref
+from contextlib import nullcontext, suppress
 
 import pytest
 from grpclib.protocol import Stream
@@ -14,10 +15,16 @@ from chatify_stream import (
     CallError,
     Channel,
     ChatClient,
+    ChatifyError,
+    ChatReq,
+    ChatRsp,
     ChatServer,
+    Rate,
     ServiceStub,
+    UsageLimits,
 )
-from chatify_stream.wire import ServerObserver, ServerStream
+from chatify_stream.client.chat_client import CHAT_PATH
+from chatify_stream.wire import Cardinality, ServerObserver, ServerStream
 
 from .footprint import descriptors, held
 
@@ -123,27 +130,46 @@ class Calls(ServerObserver):
 
 
 @pytest.mark.parametrize("room", [None, "lobby"])
-async def test_a_session_is_freed_as_it_ends(room: str | None) -> None:
+@pytest.mark.parametrize("way", ["done", "cancelled", "over a limit", "lost"])
+async def test_a_session_is_freed_as_it_ends(room: str | None, way: str) -> None:
     """It waits for no garbage collector, so those that come and go take no memory."""
     calls = Calls()
-    async with ChatServer(observers=[calls]) as server:
+    usage = UsageLimits(messages_per_session=Rate(2, 0.001))
+    metadata = {} if room is None else {"chat-room": room, "chat-user": "Ada"}
+
+    async def talk(channel: Channel) -> None:
+        async with channel.request(
+            CHAT_PATH, Cardinality.STREAM_STREAM, ChatReq, ChatRsp, metadata=metadata
+        ) as call:
+            await call.send_request()
+            for number in range(100 if way == "over a limit" else 1):
+                await call.send_message(ChatReq(name=f"Ada {number}"))
+            assert await call.recv_message() is not None
+            match way:
+                case "done":
+                    await call.end()
+                    assert await call.recv_message() is None
+                case "cancelled":
+                    await call.cancel()
+                case "lost":
+                    channel.close()
+                case _:
+                    while await call.recv_message() is not None:
+                        pass
+
+    async with ChatServer(observers=[calls], usage=usage) as server:
         await server.start("127.0.0.1", 0)
-        async with Channel("127.0.0.1", server.port) as channel:
-            gc.collect()
-            gc.disable()
-            try:
-                for _ in range(10):
-                    if room is None:
-                        async with ChatClient(channel) as chat:
-                            await chat.send("Ada")
-                            await chat.close_and_recv()
-                    else:
-                        async with ChatClient(channel, room=room, user="Ada") as chat:
-                            await chat.send("Ada")
-                async with asyncio.timeout(30):
-                    while server.open_calls:
-                        await asyncio.sleep(0)
-                await asyncio.sleep(0)
-                assert (calls.started, len(calls.kept)) == (10, 0)
-            finally:
-                gc.enable()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(10):
+                async with Channel("127.0.0.1", server.port) as channel:
+                    with nullcontext() if way == "done" else suppress(ChatifyError):
+                        await talk(channel)
+            async with asyncio.timeout(30):
+                while server.open_calls:
+                    await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert (calls.started, len(calls.kept)) == (10, 0)
+        finally:
+            gc.enable()

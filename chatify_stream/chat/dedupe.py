@@ -27,6 +27,8 @@ class Known(NamedTuple):
 class Dedupe:
     """The ids of one room. The key is the user and the id."""
 
+    __slots__ = ("_known",)
+
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()  # the oldest first
 

@@ -41,13 +41,19 @@ def append(
     return Position(epoch, offset), receipts, added
 
 
+_NONE: deque[Publication] = deque()
+"""No messages: an empty deque of its own would take 700 bytes of each room."""
+
+
 class Log:
     """What one room keeps."""
 
+    __slots__ = ("_dedupe", "_publications", "_retention", "newest")
+
     def __init__(self, epoch: str, retention: Retention) -> None:
         self._retention = retention
-        self._publications: deque[Publication] = deque()
-        self._dedupe = Dedupe()
+        self._publications = _NONE
+        self._dedupe: Dedupe | None = None  # many rooms are only listened in
         self.newest = Position(epoch, 0)
         """The position of the newest message, kept or not."""
 
@@ -56,9 +62,10 @@ class Log:
     ) -> tuple[list[Receipt], list[Publication]]:
         """Appends what is new; the receipts of all, and what was appended."""
         self.expire(now_ms)
+        self._dedupe = Dedupe() if self._dedupe is None else self._dedupe
         self.newest, receipts, added = append(self.newest, drafts, self._dedupe)
-        self._publications.extend(added)
-        self._drop_surplus()
+        if added:
+            self._add(added)
         return receipts, added
 
     def read(
@@ -78,7 +85,8 @@ class Log:
 
     def expire(self, now_ms: int) -> None:
         """Drops what is too old."""
-        self._dedupe.forget(now_ms)
+        if self._dedupe is not None:
+            self._dedupe.forget(now_ms)
         youngest = now_ms - self._retention.age * 1000
         while self._publications and self._publications[0].sent_at_ms <= youngest:
             self._publications.popleft()
@@ -93,6 +101,9 @@ class Log:
         """It keeps nothing: neither messages nor ids."""
         return not self._publications and not self._dedupe
 
-    def _drop_surplus(self) -> None:
+    def _add(self, added: Sequence[Publication]) -> None:
+        if self._publications is _NONE:
+            self._publications = deque()
+        self._publications.extend(added)
         while len(self._publications) > self._retention.count:
             self._publications.popleft()

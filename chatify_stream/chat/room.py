@@ -65,8 +65,8 @@ class Room:
         self.deliveries = 0
         """Messages times the members that they were given to."""
         self._members: set[Member] = set()
-        self._watching: set[Member] = set()
-        self._frames: list[bytes] = []
+        self._watching: set[Member] | None = None  # in most rooms nobody does
+        self._frames: list[bytes] | None = None
 
     @property
     def epoch(self) -> str:
@@ -84,7 +84,7 @@ class Room:
 
     def begin(self, position: Position) -> None:
         """What follows is published after this position. Ends the members, if it had begun."""
-        self._frames.clear()
+        self._frames = None
         for member in self._members:
             member.end(EndingReason.LOG_RESET())
         self._members.clear()
@@ -93,17 +93,19 @@ class Room:
 
     def add(self, frames: Sequence[bytes]) -> bool:
         """The next messages, encoded; True when they are the first that wait for `flush`."""
-        was_empty = not self._frames
-        self._frames += frames
         self.offset += len(frames)
-        return was_empty
+        if self._frames is None:
+            self._frames = list(frames)
+            return True
+        self._frames += frames
+        return False
 
     def flush(self) -> None:
         """Gives the members what was gathered."""
         frames = self._frames
-        if not frames:
+        if frames is None:
             return
-        self._frames = []
+        self._frames = None
         if not self._members:
             return
         self.deliveries += len(frames) * len(self._members)
@@ -122,13 +124,16 @@ class Room:
 
     def watch(self, member: Member) -> None:
         """Tells a member of the joins and leaves from now on; of those before it is live, then."""
+        if self._watching is None:
+            self._watching = set()
         self._watching.add(member)
 
     def dismiss(self, member: Member) -> None:
         """The member has left."""
         member.is_live = False
         self._members.discard(member)
-        self._watching.discard(member)
+        if self._watching:
+            self._watching.discard(member)
 
     def tell(self, user: str, frames: bytes) -> None:
         """Tells those who watch, and are not that user, of a join or leave."""

@@ -33,7 +33,7 @@ from .logs import ServerLog
 from .reloading import Part, Reloader, reloading_on_hangup
 from .stopping import serve_until_stopped
 
-__all__ = ["listening_lines", "run_server"]
+__all__ = ["collect_garbage_less_often", "listening_lines", "run_server"]
 
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
@@ -69,7 +69,7 @@ async def run_server(
         usage=usage_of(settings.usage),
         address_header=address_header_of(settings),
     )
-    _collect_garbage_less_often()
+    collect_garbage_less_often()
 
     def also() -> list[str]:
         if warning := believes_everybody(settings):
@@ -96,7 +96,7 @@ def listening_lines(settings: Settings, rooms_port: int, metrics_port: int | Non
     return lines
 
 
-def _collect_garbage_less_often() -> None:
+def collect_garbage_less_often() -> None:
     """Python looks for cycles whenever there are 700 new objects, as thousands of streams have.
 
     That doubles the cost of a message; and a stream that ends leaves hardly a cycle behind.

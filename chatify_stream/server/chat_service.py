@@ -33,13 +33,13 @@ class ChatService:
         self._node = node
         self._paths = tuple(paths)
 
-    async def _chat(self, stream: ServerStream) -> None:
+    def _chat(self, stream: ServerStream) -> Awaitable[None]:
+        """What serves the stream. Not a coroutine, which would be there as long as each call."""
         if not wants_room(stream.metadata or {}):
-            await self._handler(Session(stream))
-        elif self._node is None:
+            return self._handler(Session(stream))
+        if self._node is None:
             raise StatusError(Status.UNIMPLEMENTED, "rooms are turned off on this server")
-        else:
-            await RoomSession(self._node, stream).serve()
+        return RoomSession(self._node, stream).serve()
 
     def __mapping__(self) -> dict[str, MethodHandler]:
         method = MethodHandler(self._chat, Cardinality.STREAM_STREAM, ChatReq, ChatRsp)

@@ -9,10 +9,10 @@ or a client that does not read. `reply` is called once for each request.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 
-from ..codec import frame_text
+from ..codec import frame_text_parts
 from ..errors import UsageError
 from .session import Session
 
@@ -29,26 +29,29 @@ def replying(reply: Reply, *, in_context: bool = False) -> Callable[[Session], A
     the handler waits. That costs a little.
     """
 
-    async def handler(session: Session) -> None:
-        await _Replier(session, reply).serve(in_context)
+    return lambda session: _Replier(session, reply).serve(in_context)
 
-    return handler
+
+_NOTHING = object()
 
 
 class _Replier:
     """Answers the requests of one session."""
 
+    __slots__ = ("_error", "_is_begun", "_made", "_names", "_replies", "_reply", "_session")
+
     def __init__(self, session: Session, reply: Reply) -> None:
         self._session = session
         self._reply = reply
-        self._names: Sequence[str] = ()
-        self._next = 0
-        """Which of the names is not answered yet."""
+        self._names: list[str] = []
+        """Those for which `reply` was not called yet, the last one first."""
         self._replies: list[bytes] = []
-        """Those that are made, and not sent."""
-        self._made: object = None
-        """What `reply` made of the next name, when that is no text."""
+        """Those that are made, and not sent: two parts of each."""
+        self._made: object = _NOTHING
+        """What `reply` made of a name, when that is no text."""
         self._error: BaseException | None = None
+        self._is_begun = False
+        """The names that are received next are those that are being answered."""
 
     async def serve(self, in_context: bool) -> None:
         at_once = self._answer_at_once
@@ -59,49 +62,52 @@ class _Replier:
                 return context.run(self._answer_at_once, names)
 
         while names := await self._session.receive_names(at_once):
-            if names is not self._names:
-                self._answer(names)
+            if not self._is_begun:
+                self._names = names[::-1]
+                names.clear()  # a large one is let go of as soon as it is answered
+                self._make_replies()
+            self._is_begun = False
             await self._go_on()
 
     def _answer_at_once(self, names: list[str]) -> bool:
-        self._answer(names)
-        if self._next < len(names):
-            return False
-        is_sent = self._session.send_framed_in_turn(b"".join(self._replies), len(names))
+        self._names = names[::-1]
+        self._make_replies()
+        is_sent = (
+            self._error is None
+            and self._made is _NOTHING
+            and self._session.send_framed_in_turn(b"".join(self._replies), len(names))
+        )
         if is_sent:
             self._replies.clear()
+        self._is_begun = not is_sent
         return is_sent
 
-    def _answer(self, names: Sequence[str]) -> None:
-        """Makes the replies to these, up to one that has to be awaited or that fails."""
-        self._names, self._next, self._made, self._error = names, 0, None, None
-        self._make_replies()
-
     def _make_replies(self) -> None:
-        reply, replies = self._reply, self._replies
+        """Makes replies, up to one that has to be awaited or that fails."""
+        names, reply, replies = self._names, self._reply, self._replies
         try:
-            for name in self._names[self._next :]:
-                text = reply(name)
+            while names:
+                text = reply(names.pop())
                 if not isinstance(text, str):
                     self._made = text
                     return
-                replies.append(frame_text(text))
-                self._next += 1
+                replies += frame_text_parts(text)
         except BaseException as error:  # SystemExit, too, ends this session alone
             self._error = error
 
     async def _go_on(self) -> None:
         """Sends the replies that are made, and makes those that are not."""
         while True:
-            if self._replies:
-                await self._session.send_framed(b"".join(self._replies), len(self._replies))
-                self._replies.clear()
+            if replies := self._replies:
+                frames, count = b"".join(replies), len(replies) // 2
+                replies.clear()
+                await self._session.send_framed(frames, count)
             if self._error is not None:
                 raise self._error
-            if self._next == len(self._names):
+            if self._made is _NOTHING:
                 return
-            self._replies.append(frame_text(await _text(self._made)))
-            self._next += 1
+            made, self._made = self._made, _NOTHING
+            self._replies += frame_text_parts(await _text(made))
             self._make_replies()
 
 

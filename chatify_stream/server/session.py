@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -36,21 +36,34 @@ class Session:
 
     def __init__(self, stream: ServerStream) -> None:
         self._stream = stream
-        self.peer = peer_of(stream)
+
+    @property
+    def peer(self) -> Peer:
         """Where the client connects from."""
-        self.metadata: Mapping[str, str | bytes] = cast(
-            "Mapping[str, str | bytes]", stream.metadata
-        )
+        return peer_of(self._stream)
+
+    @property
+    def metadata(self) -> Mapping[str, str | bytes]:
         """What the client sent with the call: text, or bytes under keys that end in `-bin`.
 
         A multi-dict: `getall(key)` gives every value of a key that was sent more than once.
         """
-        self.user_agent = stream.user_agent
+        return cast("Mapping[str, str | bytes]", self._stream.metadata)
+
+    @property
+    def user_agent(self) -> str | None:
         """The client library's name of itself, or None."""
-        self.deadline: Deadline | None = stream.deadline
+        return self._stream.user_agent
+
+    @property
+    def deadline(self) -> Deadline | None:
         """When the client stops waiting (`time_remaining()` in seconds), or None."""
-        self.trailers = stream.trailers
+        return self._stream.deadline
+
+    @property
+    def trailers(self) -> dict[str, str | bytes]:
         """Metadata to send with the status that ends the call; set it before the handler ends."""
+        return self._stream.trailers
 
     @property
     def identity(self) -> Any:
@@ -85,14 +98,16 @@ class Session:
             raise StopAsyncIteration
         return request
 
-    async def receive_names(self, at_once: Callable[[list[str]], bool] | None = None) -> list[str]:
+    def receive_names(
+        self, at_once: Callable[[list[str]], bool] | None = None
+    ) -> Awaitable[list[str]]:
         """The `name` of the next requests, as many as have come; none once there are no more.
 
         Those that come while it waits are given to `at_once`, if it is there, within the read that
         brought them. It must not wait or raise, and returns whether it has dealt with them; if
         not, they are returned here.
         """
-        return await self._stream.recv_decoded(decode_name, at_once)
+        return self._stream.recv_decoded(decode_name, at_once)
 
     async def send(self, reply: str | ChatRsp) -> None:
         """Sends one reply; a text is sent as the `message` of a `ChatRsp`.
@@ -106,12 +121,12 @@ class Session:
             raise UsageError(f"a reply is a str or a ChatRsp, not {type(reply).__name__}")
         await self._stream.send_message(reply)
 
-    async def send_framed(self, frames: bytes, count: int = 1) -> None:
+    def send_framed(self, frames: bytes, count: int = 1) -> Awaitable[None]:
         """Sends `count` replies that `frame_text` has encoded, one behind the other.
 
         What goes to many clients is encoded once so. As `send` otherwise.
         """
-        await self._stream.send_framed(frames, count)
+        return self._stream.send_framed(frames, count)
 
     def send_framed_nowait(self, frames: bytes, count: int = 1) -> bool:
         """As `send_framed`, if that would not have to wait; False when nothing has been sent.

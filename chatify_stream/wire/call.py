@@ -10,9 +10,8 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from typing import Any, TypeVar, cast
 
@@ -48,14 +47,11 @@ from .refusals import REFUSED, Refusals
 from .request import RefusalError, Request, read_request
 from .statistics import StreamStatistics
 from .stream import CallStream
-from .wrapper import CallWrapper
+from .wrapper import CallWrapper, let_go
 
 __all__ = ["Calls", "Meter", "ServerStream", "Services"]
 
 log = logging.getLogger(__name__)
-
-MOST_BEGUN = 16
-"""Calls of a connection that begin in one turn of the event loop: others want their turn, too."""
 
 FULL_CALLS = 128
 """The open calls of a connection have no more headers than so many that have all they may."""
@@ -113,8 +109,11 @@ class ServerStream(Stream[Any, Any]):
         """The status that the client was sent."""
         self.sent_status_message: str | None = None
         self._unreadable: StatusError | None = None
-        self._left: list[Any] = []
+        self._left: list[Any] | None = None
         """Messages that were not dealt with at once."""
+        # While its reader waits: what messages are made with, and given to at once.
+        self._decode: Callable[[bytes], Any] = bytes
+        self._at_once: Callable[[list[Any]], bool] | None = None
 
     @property
     def compression(self) -> str:
@@ -176,30 +175,39 @@ class ServerStream(Stream[Any, Any]):
         if self._unreadable is not None and not self._left:
             raise self._unreadable
         inbox = self._stream.inbox
-        inbox.at_once = None if at_once is None else partial(self._deal, decode, at_once)
-        encoded: list[bytes] = []
+        self._decode, self._at_once = decode, at_once
+        inbox.at_once = None if at_once is None else self._deal
+        encoded = None
         try:
             if not self._left:  # by a reader that was cancelled
                 encoded = await self._stream.recv_frames()
         finally:
             inbox.at_once = None
         if self._left:
-            left, self._left = self._left, []
+            left, self._left = self._left, None
             return left
         if self._unreadable is not None:
             raise self._unreadable
-        messages = self._decoded(encoded, decode)
+        messages = self._decoded(encoded or [], decode)
         if not messages:
             self._check_number()
         return messages
 
-    def _deal(self, decode: Callable[[bytes], T], at_once: Callable[[list[T]], bool]) -> bool:
+    def let_go(self) -> None:
+        """The call is over: its errors do not keep it."""
+        let_go(self._unreadable)
+        self._at_once = None
+        self._stream.inbox.let_go()
+        if self._stream.wrapper is not None:
+            cast(CallWrapper, self._stream.wrapper).let_go()
+
+    def _deal(self) -> bool:
         try:
-            messages = self._decoded(self._stream.recv_frames_nowait(), decode)
+            messages = self._decoded(self._stream.recv_frames_nowait(), self._decode)
         except StatusError as error:
             self._unreadable = error
             return False
-        if at_once(messages):
+        if self._at_once is not None and self._at_once(messages):
             return self._unreadable is None
         self._left = messages
         return False
@@ -429,7 +437,7 @@ class Calls(AbstractHandler):
             raise FloodError("too_many_refusals")
         # Not run before the end of the read, by which it may have been reset (CVE-2023-44487).
         if not self._new:
-            cast(CallStream, stream).connection.arrivals.append(self._begin)
+            cast(CallStream, stream).connection.openings.append(self._begin)
         self._new[stream] = (headers, self._refusal, release_stream)
 
     def _begin(self) -> bool:
@@ -437,12 +445,13 @@ class Calls(AbstractHandler):
         if not self._new:  # they were reset
             return True
         loop = asyncio.get_running_loop()
-        for stream in list(islice(self._new, MOST_BEGUN)):
+        first = cast(CallStream, next(iter(self._new)))
+        for stream in list(islice(self._new, first.connection.turn.calls)):
             headers, refusal, release_stream = self._new.pop(stream)
-            task = loop.create_task(self._serve(stream, headers, refusal))
+            task = loop.create_task(self._serve(stream, headers, refusal), name="call")
             self._tasks[stream] = task
             self._services.calls.add(task)
-            task.add_done_callback(partial(self._ended, stream, release_stream))
+            task.add_done_callback(_End(self, stream, release_stream))
         if self._new:
             loop.call_soon(self._begin)
         return False
@@ -480,9 +489,10 @@ class Calls(AbstractHandler):
         self._services.ended[RESET] += 1
         release()
 
-    def _ended(
+    def ended(
         self, stream: H2Stream, release: Callable[[], None], task: asyncio.Task[None]
     ) -> None:
+        """The task of a call is done."""
         if task.cancelled():
             self._services.ended[RESET] += 1
         del self._tasks[stream]
@@ -524,19 +534,22 @@ class Calls(AbstractHandler):
         )
         stream.metadata = request.metadata
         ends = services.observers.call_started(stream) if services.observers else ()
-        self._header_bytes += request.header_list_size
+        size, content_type = request.header_list_size, request.content_type
+        del request  # as the headers
+        self._header_bytes += size
         try:
-            outcome = await self._run(stream, h2_stream, method, request)
+            outcome = await self._run(stream, h2_stream, method, content_type)
             if outcome.status in REFUSED:
                 await self._pace(h2_stream)
             if not stream.is_ended:
                 try:
                     await _end(stream, outcome)
                 except H2ProtocolError as error:
-                    log.debug("%s: the peer has left: %s", request.method, error)
+                    log.debug("%s: the peer has left: %s", stream.method, error)
             services.ended[RESET if stream.sent_status is None else stream.sent_status.name] += 1
         finally:
-            self._header_bytes -= request.header_list_size
+            stream.let_go()
+            self._header_bytes -= size
             Observers.call_ended(ends, stream.sent_status, stream.sent_status_message)
 
     def _read(self, headers: Headers, refusal: str | None) -> Request | RefusalError:
@@ -578,22 +591,19 @@ class Calls(AbstractHandler):
             await asyncio.sleep(delay)
 
     async def _run(
-        self, stream: ServerStream, h2_stream: H2Stream, method: MethodHandler, request: Request
+        self, stream: ServerStream, h2_stream: H2Stream, method: MethodHandler, content_type: str
     ) -> _Outcome:
         """Runs the handler; says how the call ends. Raises only its own cancellation."""
         h2_stream.wrapper = wrapper = CallWrapper()
-        deadline: AbstractContextManager[None] = nullcontext()
-        if request.deadline is not None:
-            deadline = wrapper.start(request.deadline)
         try:
-            with deadline, wrapper:
+            with wrapper if stream.deadline is None else wrapper.until(stream.deadline):
                 stream.metadata, handler = await self._services.dispatch.recv_request(
-                    request.metadata,
+                    cast(Metadata, stream.metadata),
                     method.func,
-                    method_name=request.method,
-                    deadline=request.deadline,
-                    content_type=request.content_type,
-                    user_agent=request.user_agent,
+                    method_name=stream.method,
+                    deadline=stream.deadline,
+                    content_type=content_type,
+                    user_agent=stream.user_agent,
                     peer=stream.peer,
                 )
                 await handler(stream)
@@ -602,22 +612,36 @@ class Calls(AbstractHandler):
                 stream.trailers.update(error.metadata)
             return _Outcome(error.status, error.message, error.details)
         except StreamTerminatedError as error:
-            log.debug("%s: %s", request.method, error)
+            log.debug("%s: %s", stream.method, error)
             return _Outcome(Status.CANCELLED)
         except TimeoutError:
-            if wrapper.cancelled or _is_over(request.deadline):
+            if wrapper.cancelled or _is_over(stream.deadline):
                 return _Outcome(Status.DEADLINE_EXCEEDED, "the deadline of the call has passed")
-            return _failed(request.method)
+            return _failed(stream.method)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            return _failed(request.method)  # of a future that the handler awaited
+            return _failed(stream.method)  # of a future that the handler awaited
         except GeneratorExit:
             raise  # its task is being thrown away, and must not wait for anything more
         except BaseException:  # SystemExit would stop the event loop, and with it everybody
-            return _failed(request.method)
+            return _failed(stream.method)
         return _Outcome(Status.OK)
+
+
+class _End:
+    """Called when the task of a call is done; a `partial` would take four times as much."""
+
+    __slots__ = ("_calls", "_release", "_stream")
+
+    def __init__(self, calls: Calls, stream: H2Stream, release: Callable[[], None]) -> None:
+        self._calls = calls
+        self._stream = stream
+        self._release = release
+
+    def __call__(self, task: asyncio.Task[None]) -> None:
+        self._calls.ended(self._stream, self._release, task)
 
 
 def _cancel(stream: H2Stream, task: asyncio.Task[None]) -> None:

@@ -20,8 +20,9 @@ from h2.settings import SettingCodes, Settings
 from h2.stream import StreamClosedBy
 
 from .bound_later import BoundLater
+from .company import SHORT_TURN
 from .flag import Flag
-from .grpclib_internals import Configuration, Connection, Wrapper, decode_headers
+from .grpclib_internals import Configuration, Connection, Peer, Wrapper, decode_headers
 from .header_blocks import RememberingDecoder, RememberingEncoder
 from .holding import Holding
 from .kinds import window_update
@@ -162,6 +163,9 @@ class WireConnection(Connection):
     goaway: str | None = None
     """Why the peer ended the connection, when it said so."""
 
+    turn = SHORT_TURN
+    """How much is done for it before others have their turn."""
+
     def __init__(
         self, h2: H2Connection, outbound: Outbound, config: Configuration, limits: Limits
     ) -> None:
@@ -169,6 +173,7 @@ class WireConnection(Connection):
         self.write_ready = Flag(is_set=True)  # type: ignore[assignment] # as those of a stream
         self.stream_close_waiter = Flag()  # type: ignore[assignment]
         self.outbound = outbound
+        self._peer = super().get_peer()
         self.limits = limits
         # A client, which has chosen its server, waits for its own answers.
         self.holding = (
@@ -177,7 +182,9 @@ class WireConnection(Connection):
             else Holding(limits.max_message_size + MOST_WINDOWLESS, MOST_UNSENT)
         )
         self.arrivals: list[Callable[[], bool]] = []
-        """What is to be done at the end of a read, about messages that it brought."""
+        """What is to be done at the end of a turn, about messages that it brought."""
+        self.openings: list[Callable[[], bool]] = []
+        """What is to be done at the end of a read, which may have several, about its calls."""
         self.window_grew_at = -math.inf
         """When the peer has last taken something from all streams, by the loop's clock."""
         # Those that wait for a larger window, by id: their own, or the connection's and how large.
@@ -190,6 +197,10 @@ class WireConnection(Connection):
         return CallStream(
             self, self._connection, self._transport, stream_id=stream_id, wrapper=wrapper
         )
+
+    def get_peer(self) -> Peer:
+        """The same for all calls."""
+        return self._peer
 
     def flush(self) -> None:
         if not self.is_closing():
@@ -209,12 +220,15 @@ class WireConnection(Connection):
             if increment:
                 self.outbound.write(window_update(stream_id, increment))
 
-    def end_of_read(self) -> None:
+    def end_of_turn(self, *, is_end_of_read: bool) -> None:
         """Deals with what has arrived."""
-        if self.arrivals:
-            arrivals = self.arrivals.copy()
-            self.arrivals.clear()
-            is_done = [deal() for deal in arrivals]
+        due = self.arrivals
+        if is_end_of_read and self.openings:
+            due = self.openings + due
+            self.openings = []
+        if due:
+            self.arrivals = []
+            is_done = [deal() for deal in due]
             if all(is_done):
                 self.outbound.flush_read()
 

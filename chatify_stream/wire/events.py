@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -30,6 +31,10 @@ from .stream import CallStream, MalformedError, StreamResetError
 __all__ = ["WireEvents"]
 
 log = logging.getLogger(__name__)
+
+
+MOST_ENDED = 4
+"""Streams of a connection that is over which end before others have their turn."""
 
 
 class WireEvents(EventsProcessor):
@@ -68,6 +73,19 @@ class WireEvents(EventsProcessor):
 
         return release_once
 
+    def close(self, reason: str = "the connection was closed") -> None:
+        """grpclib's, but a thousand streams do not end all at once."""
+        self.connection.close()
+        self.handler.close()
+        self._terminate(list(self.streams.values()), reason)
+        self.__dict__.pop("processors", None)
+
+    def _terminate(self, streams: Sequence[H2Stream], reason: str) -> None:
+        for stream in streams[:MOST_ENDED]:
+            stream.__terminated__(reason)
+        if rest := streams[MOST_ENDED:]:
+            asyncio.get_running_loop().call_soon(self._terminate, rest, reason)
+
     def process(self, event: Event) -> None:
         # What is left out: frames of unknown types, and events that need no answer of ours.
         if type(event) in getattr(self, "processors", ()):
@@ -104,7 +122,7 @@ class WireEvents(EventsProcessor):
         is_open = sum(stream.closable for stream in self.streams.values())
         self._is_full = is_open >= limit or len(self.streams) >= 2 * limit
         if self._is_full:
-            self.connection.arrivals.append(self._look_again)
+            self.connection.openings.append(self._look_again)
         return not self._is_full
 
     def _look_again(self) -> bool:

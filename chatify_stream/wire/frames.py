@@ -19,6 +19,7 @@ tests/wire/test_frames.py feeds the same frames, cut at random places, to this a
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -63,6 +64,9 @@ STREAMS_TO_FORGET = 16
 
 RAPID = 1.0
 """Seconds: a call that is reset earlier counts, for it may have cost its peer nothing."""
+
+CALL_WORK, H2_WORK = 32, 8
+"""For how many frames a call that is opened, and a frame that h2 gets, count."""
 
 HEADER_BLOCK = (HEADERS, PUSH_PROMISE, CONTINUATION)
 RECEIVING = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
@@ -124,50 +128,59 @@ class FrameReader:
         """The peer has taken the SETTINGS of this side, of which there is one frame."""
         self._header_block: int | None = None
         """The bytes of a header block that has not ended yet."""
+        self._work = 0.0
         self.data_frames = 0
         """How many have come, empty ones not counted."""
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes, most_work: float = math.inf) -> bool:
         """Reads the frames that are whole; keeps the rest for the next call.
+
+        Returns False when that was not all: after `most_work` frames and messages others are to
+        have their turn, and then it goes on with `feed(b"")`. What the last frame had beyond that
+        counts then.
 
         Raises `ProtocolError`, and `FloodError` for a peer that sends too much of something.
         """
         if self._rest:
             data = self._rest + data
             self._rest = b""
+        self._work = max(0.0, self._work - most_work)
         end = len(data)
         for_h2 = 0  # from here to `position`, what h2 is to get
         position = min(self._preface_left, end)
         self._preface_left -= position
         if not self._is_greeted:
             self._check_greeting(data, position)
-        while end - position >= HEADER_SIZE:
+        while end - position >= HEADER_SIZE and self._work < most_work:
             high, low, kind, flags, stream_id = read_frame_header(data, position)
             length = high << 8 | low
             if length > self._h2.max_inbound_frame_size:
                 if for_h2 < position and not self._to_h2(data[for_h2:position]):
-                    return
+                    return True
                 raise FrameTooLargeError(f"a frame of {length} bytes")
             stop = position + HEADER_SIZE + length
             if stop > end:
                 break
+            self._work += 1
             stream_id &= STREAM_BITS
             body = data[position + HEADER_SIZE : stop]
             if kind in OURS and self._header_block is None and not (kind == PING and flags & ACK):
                 if for_h2 < position:
                     if not self._to_h2(data[for_h2:position]):
-                        return
+                        return True
                     for_h2 = position
                 if self._deal_with(kind, flags, stream_id, body):
                     if kind == GOAWAY and self._is_closed():
-                        return
+                        return True
                     position = for_h2 = stop
                     continue
             self._count(kind, flags, stream_id, body)
+            self._work += CALL_WORK if kind == HEADERS else H2_WORK
             position = stop
         if for_h2 < position and not self._to_h2(data[for_h2:position]):
-            return
+            return True
         self._rest = data[position:]
+        return self._work < most_work
 
     def _check_greeting(self, data: bytes, position: int) -> None:
         """The first frame is SETTINGS (RFC 9113, 3.4).
@@ -251,6 +264,7 @@ class FrameReader:
         if len(h2.streams) > 2 * len(self._streams) + STREAMS_TO_FORGET:
             self._forget_closed()
         headers = self._decoder.decode_text(block)
+        self._work += CALL_WORK
         stream_opened(h2, stream_id, headers, ends=ends)
         self._on_request(stream_id, headers)
         if ends:
@@ -282,7 +296,7 @@ class FrameReader:
         connection_window.current_window_size -= size
         if size:
             self.data_frames += 1
-            call.buffer.add(body, size)
+            self._work += call.buffer.add(body, size)
         elif not ends:
             self._budget.spend("glitches")
         if ends:

@@ -18,18 +18,19 @@ grpclib's `protocol` and `utils`, which are private as a whole.
   `_release_stream`, `_send_message_done`, `_send_request_done`, `_send_type`,
   `_stream`, `_trailers_only`, `_wrapper`, `_wrapper_ctx`
 - `protocol.AbstractHandler`: `accept`, `cancel`, `close`
-- `protocol.Connection`: `_connection`, `_transport`, `ack`, `create_stream`, `flush`, `is_closing`,
-  `stream_close_waiter`, `write_ready`
-- `protocol.EventsProcessor`: `connection`, `handler`, `process`, `process_ping_ack_received`,
-  `process_request_received`, `process_response_received`, `process_stream_ended`,
-  `process_stream_reset`, `process_trailers_received`, `processors`, `register`, `streams`
+- `protocol.Connection`: `_connection`, `_transport`, `ack`, `create_stream`, `flush`, `get_peer`,
+  `is_closing`, `stream_close_waiter`, `write_ready`
+- `protocol.EventsProcessor`: `close`, `connection`, `handler`, `process`,
+  `process_ping_ack_received`, `process_request_received`, `process_response_received`,
+  `process_stream_ended`, `process_stream_reset`, `process_trailers_received`, `processors`,
+  `register`, `streams`
 - `protocol.H2Protocol`: `config`, `connection`, `connection_lost`, `connection_made`,
   `data_received`, `h2_config`, `handler`, `pause_writing`, `processor`, `resume_writing`
 - `protocol.Stream`: `_h2_connection`, `_transport`, `buffer`, `closable`, `connection`, `end`,
   `headers`, `headers_received`, `id`, `init_stream`, `recv_headers`, `recv_trailers`,
   `reset_nowait`, `send_data`, `send_headers`, `send_request`, `trailers`, `trailers_received`,
   `window_updated`, `wrapper`
-- `utils.DeadlineWrapper`: `cancel`
+- `utils.DeadlineWrapper`: `cancel`, `start`
 - `utils.Wrapper`: `_error`, `cancel`, `cancelled`
 - `events._Dispatch`: `_listeners`
 - `h2.connection.H2Connection`: `_begin_new_stream`, `_frame_dispatch_table`,
@@ -59,7 +60,7 @@ from grpclib.metadata import _SPECIAL as SPECIAL_HEADERS
 from grpclib.metadata import USER_AGENT, encode_grpc_message, encode_metadata
 from grpclib.metadata import _Metadata as Metadata
 from grpclib.metadata import _MetadataLike as MetadataLike
-from grpclib.protocol import AbstractHandler, Connection, EventsProcessor, H2Protocol
+from grpclib.protocol import AbstractHandler, Connection, EventsProcessor, H2Protocol, Peer
 from grpclib.protocol import Stream as H2Stream
 from grpclib.protocol import _Headers as Headers
 from grpclib.protocol import _set_nodelay as set_nodelay
@@ -86,6 +87,7 @@ __all__ = [
     "Metadata",
     "MetadataLike",
     "MethodHandler",
+    "Peer",
     "StatusDetailsCodecBase",
     "Wrapper",
     "decode_headers",

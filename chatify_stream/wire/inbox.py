@@ -18,15 +18,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from grpclib.const import Status
 
 from ..errors import StatusError
 from .compression import IDENTITY, PREFIX, inflate
 from .holding import Holding
+from .wrapper import let_go
 
-__all__ = ["Inbox"]
-
+__all__ = ["Inbox", "Source"]
 
 MOST_AT_ONCE = 32 * 1024
 """Bytes of messages that are dealt with at once: the answers to more would not leave at once."""
@@ -39,24 +40,47 @@ class _Compressed(bytes):
     """A message that has to be inflated."""
 
 
+class Source(Protocol):
+    """The connection that a stream is on."""
+
+    holding: Holding
+
+    arrivals: list[Callable[[], bool]]
+    """What is called at the end of a read; each says whether nobody had to be woken."""
+
+    def ack(self, stream_id: int, size: int) -> None:
+        """Gives the peer a part of its window back, in bytes."""
+
+
 class Inbox:
     """Stands in the place of grpclib's `Buffer`; `add`, `eof` and `unacked_size` are its API."""
 
-    def __init__(
-        self,
-        acknowledge: Callable[[int], None],
-        max_size: int,
-        at_end_of_read: Callable[[Callable[[], bool]], None],
-        holding: Holding | None = None,
-    ) -> None:
-        """`acknowledge` gives the peer a part of its window back, in bytes.
+    __slots__ = (
+        "_error",
+        "_holding",
+        "_is_asked_for",
+        "_is_deferred",
+        "_is_ended",
+        "_max_size",
+        "_messages",
+        "_partial",
+        "_source",
+        "_stream_id",
+        "_taken",
+        "_waiter",
+        "_waiting",
+        "_windowless",
+        "at_once",
+        "encoding",
+        "has_compressed",
+        "in_a_row",
+    )
 
-        What `at_end_of_read` is given is called then; it says whether nobody had to be woken.
-        `holding` is that of the connection; None for no bounds.
-        """
-        self._acknowledge = acknowledge
-        self._holding = holding or Holding()
-        self._at_end_of_read = at_end_of_read
+    def __init__(self, source: Source, stream_id: int, max_size: int) -> None:
+        """`max_size`: bytes that a message may have."""
+        self._source = source
+        self._stream_id = stream_id
+        self._holding = source.holding
         self.at_once: Callable[[], bool] | None = None
         """Takes messages and deals with them; False when its reader has to be woken."""
         self._is_deferred = False
@@ -67,9 +91,11 @@ class Inbox:
         """The peer's `grpc-encoding`; to be set before messages are taken, not before they come."""
         self.has_compressed = False
         """A compressed message has come: taking messages takes time, which others may need."""
+        self.in_a_row = 0
+        """Messages that were given out since its reader last let others run."""
         self._messages = _NONE
         self._waiting = 0  # the bytes of those messages, prefixes included
-        self._partial = bytearray()
+        self._partial: bytearray | None = None  # the beginning of a message
         self._taken = 0  # what the window lacks, padding included
         self._windowless = 0  # the bytes that are here although the window does not lack them
         self._error: StatusError | None = None
@@ -85,30 +111,36 @@ class Inbox:
             while len(self._messages) > large:
                 self._waiting -= PREFIX.size + len(self._messages.pop())
             self._fail(refusal)
-        elif self._is_message_whole():  # or what is here of it says that it will be too large
-            self._cut_partial()
+        elif (partial := self._partial) is not None and self._is_whole(partial):
+            self._cut_partial(partial)  # or what is here of it says that it will be too large
         self._settle()
 
-    def add(self, data: bytes, window: int) -> None:
-        """Adds the data of a frame that took `window` bytes of the window."""
+    def add(self, data: bytes, window: int) -> int:
+        """Adds the data of a frame that took `window` bytes of the window.
+
+        Returns how many messages are whole by it.
+        """
+        before = len(self._messages)
         self._taken += window
         if self._error is None:
-            if self._partial:
-                self._partial += data
-                if self._is_message_whole():
-                    self._cut_partial()
+            partial = self._partial
+            if partial is not None:
+                partial += data
+                if self._is_whole(partial):
+                    self._cut_partial(partial)
             else:
                 self._cut(data)
-            if self._partial and self._is_too_much_here():
+            if self._partial is not None and self._is_too_much_here():
                 self._fail(self._holding.refusal())
             if self._messages or self._error is not None:
                 self._wake()
         self._settle()
+        return len(self._messages) - before
 
     def eof(self) -> None:
         """The peer has ended the stream."""
         self._is_ended = True
-        if self._partial and self._error is None:
+        if self._partial is not None and self._error is None:
             self._fail(StatusError(Status.INTERNAL, "the stream ended in the middle of a message"))
         self._wake()
 
@@ -119,6 +151,13 @@ class Inbox:
         self._fail(StatusError(Status.CANCELLED, "the call is over"))
         self._settle()
 
+    def let_go(self) -> None:
+        """The call is over: nobody reads any more."""
+        let_go(self._error)
+        self.at_once = None
+        self._messages = _NONE
+        self._waiting = 0
+
     @property
     def bytes_waiting(self) -> int:
         """Of messages that have come whole, prefixes included."""
@@ -127,7 +166,7 @@ class Inbox:
     def unacked_size(self) -> int:
         """What the window lacks, for a stream that is given up; nothing from then on."""
         taken, self._taken = self._taken, 0
-        self._partial = bytearray()
+        self._partial = None
         self._holding.windowless -= self._windowless
         self._windowless = 0
         return taken
@@ -137,8 +176,10 @@ class Inbox:
         while not self._messages or self._holding.is_full:
             if self._messages:
                 await self._holding.room()
-            elif not await self._arrival():
+            elif (arrival := self._arrival()) is None:
                 return None
+            else:
+                await arrival
         return self.next_nowait()
 
     def next_nowait(self) -> bytes | None:
@@ -165,8 +206,9 @@ class Inbox:
             if self._messages:
                 await self._holding.room()
                 continue
-            if not await self._arrival():
+            if (arrival := self._arrival()) is None:
                 return []
+            await arrival
             if self._is_asked_for:  # also when more has come since: what was taken comes first
                 return []
         if self.has_compressed:
@@ -182,6 +224,7 @@ class Inbox:
         else:
             messages = [self._messages.popleft() for _ in range(most)]
             self._waiting -= PREFIX.size * most + sum(map(len, messages))
+        self.in_a_row = len(messages)
         self._settle()
         return messages
 
@@ -200,6 +243,7 @@ class Inbox:
             size += len(message)
             if size >= self._max_size:
                 break
+        self.in_a_row = len(messages)
         return messages
 
     def _inflate_next(self) -> bytes:
@@ -218,18 +262,14 @@ class Inbox:
         finally:
             self._settle()
 
-    async def _arrival(self) -> bool:
-        """Waits for more; False when no more can come."""
+    def _arrival(self) -> asyncio.Future[None] | None:
+        """To be awaited for more; None when no more can come."""
         if self._error is not None:
             raise self._error
         if self._is_ended:
-            return False
+            return None
         self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-        return True
+        return self._waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -242,7 +282,7 @@ class Inbox:
                 self._waiter.set_result(None)
             elif not self._is_deferred:
                 self._is_deferred = True
-                self._at_end_of_read(self._deal)
+                self._source.arrivals.append(self._deal)
 
     def _deal(self) -> bool:
         self._is_deferred = False
@@ -261,8 +301,10 @@ class Inbox:
         excess = self._taken - self._waiting
         if excess > 0:
             self._taken -= excess
-            self._acknowledge(excess)
-        windowless = len(self._partial) + self._waiting - self._taken
+            self._source.ack(self._stream_id, excess)
+        windowless = self._waiting - self._taken
+        if self._partial is not None:
+            windowless += len(self._partial)
         if windowless != self._windowless:
             self._holding.windowless += windowless - self._windowless
             self._windowless = windowless
@@ -271,27 +313,27 @@ class Inbox:
         self._settle()
         return self._holding.windowless > self._holding.most_windowless
 
-    def _is_message_whole(self) -> bool:
+    def _is_whole(self, partial: bytearray) -> bool:
         """Whether there is something to cut, or to refuse, in the part that is here."""
-        if len(self._partial) < PREFIX.size:
+        if len(partial) < PREFIX.size:
             return False
-        flag, size = PREFIX.unpack_from(self._partial)
-        return bool(flag > 1 or size > self._max_size or len(self._partial) >= PREFIX.size + size)
+        flag, size = PREFIX.unpack_from(partial)
+        return bool(flag > 1 or size > self._max_size or len(partial) >= PREFIX.size + size)
 
-    def _cut_partial(self) -> None:
+    def _cut_partial(self, partial: bytearray) -> None:
         """Cuts the part that is here, which begins with a message or with a wrong prefix.
 
         As `_cut`, but a large message is copied once.
         """
-        with memoryview(self._partial) as partial:
-            flag, size = PREFIX.unpack_from(partial)
+        with memoryview(partial) as view:
+            flag, size = PREFIX.unpack_from(view)
             stop = PREFIX.size + size
-            if flag or size > self._max_size or stop > len(partial):
-                rest = bytes(partial)
+            if flag or size > self._max_size or stop > len(view):
+                rest = bytes(view)
             else:
-                self._own_messages().append(bytes(partial[PREFIX.size : stop]))
+                self._own_messages().append(bytes(view[PREFIX.size : stop]))
                 self._waiting += stop
-                rest = bytes(partial[stop:])
+                rest = bytes(view[stop:])
         self._cut(rest)
 
     def _cut(self, data: bytes) -> None:
@@ -315,7 +357,7 @@ class Inbox:
                 messages.append(data[start:stop])
             position = stop
         self._waiting += position
-        self._partial = bytearray() if self._error else bytearray(data[position:])
+        self._partial = None if self._error or position == end else bytearray(data[position:])
 
     def _own_messages(self) -> deque[bytes]:
         if self._messages is _NONE:
@@ -336,4 +378,4 @@ class Inbox:
 
     def _fail(self, error: StatusError) -> None:
         self._error = error
-        self._partial = bytearray()
+        self._partial = None

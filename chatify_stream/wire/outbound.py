@@ -62,6 +62,7 @@ class Outbound:
         self._max_control_backlog = max_control_backlog
         self._control_backlog = 0
         self._is_blocked = False
+        self._pauses: frozenset[str] = frozenset()
         self._loop = asyncio.get_running_loop()
         self.data_frames = 0
         """How many DATA frames were written."""
@@ -185,7 +186,19 @@ class Outbound:
         self._is_blocked = False
         if self._control_backlog:
             self._control_backlog = 0
-            self._transport.resume_reading()
+            self.resume_reading("backlog")
+
+    def pause_reading(self, reason: str) -> None:
+        """Nothing is received until all that paused it have resumed."""
+        if not self._pauses and not self._is_lost:
+            self._transport.pause_reading()
+        self._pauses |= {reason}
+
+    def resume_reading(self, reason: str) -> None:
+        if reason in self._pauses:
+            self._pauses -= {reason}
+            if not self._pauses and not self._is_lost and not self._transport.is_closing():
+                self._transport.resume_reading()
 
     @property
     def unsent(self) -> int:
@@ -256,4 +269,4 @@ class Outbound:
             self.is_backlog_full = True
             self.abort()
         elif self._control_backlog > self._max_control_backlog // 4:
-            self._transport.pause_reading()
+            self.pause_reading("backlog")

@@ -23,6 +23,7 @@ from h2.connection import ConnectionState
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError as H2ProtocolError
 
+from .company import Company
 from .connection import WireConnection, h2_connection
 from .events import WireEvents
 from .flood import FloodError, FrameBudget
@@ -70,13 +71,15 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         on_open: Callable[[WireProtocol, str | None], bool],
         on_close: Callable[[WireProtocol], None],
         read_buffer: memoryview,
+        company: Company,
         on_last_call: Callable[[], None] = lambda: None,
         on_too_old: Callable[[], None] = lambda: None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         """`extra`: what the transport's `get_extra_info` does not know, or has wrong.
 
-        `read_buffer` is where what is received is put first; connections may share one.
+        `read_buffer` is where what is received is put first; connections may share one, and are
+        each other's `company`.
 
         `on_open` gets the peer's IP address and says whether there is room for the connection.
 
@@ -86,6 +89,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         super().__init__(handler, config, h2_config)
         self._limits = limits
         self._read_buffer = read_buffer
+        self._company = company
         self._on_open = on_open
         self._on_close = on_close
         self._on_last_call = on_last_call
@@ -97,6 +101,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         self._address: str | None = None
         self._traffic_at_ping = (-1, -1, -1)
         self._timer: asyncio.TimerHandle | None = None
+        self._next_turn: asyncio.Handle | None = None
         self.bytes_received = 0
         self.ended_by: str | None = None
         """Why this side ended the connection, when a limit or the peer's fault was the reason."""
@@ -197,15 +202,36 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         outbound = self.connection.outbound
         if outbound.is_closing():
             return
-        if self._liveness.heard(self._loop.time()):
+        now = self._loop.time()
+        if self._liveness.heard(now):
             self._watch()
+        self.connection.turn = self._company.turn(self, now)
         self.bytes_received += len(data)
+        self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        """Deals with what was received; with what is too much for one turn, in the next ones."""
+        outbound = self.connection.outbound
+        is_done = True
         try:
             with outbound:
-                self._reader.feed(data)
-                self.connection.end_of_read()
+                is_done = self._reader.feed(data, self.connection.turn.frames)
+                self.connection.end_of_turn(is_end_of_read=is_done)
         except H2ProtocolError as error:
             self._peer_failed(error)
+        if is_done:
+            outbound.resume_reading("turn")
+        elif self._next_turn is None:
+            outbound.pause_reading("turn")
+            self._next_turn = self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._next_turn = None
+        outbound = self.connection.outbound
+        if outbound.is_closing():
+            outbound.resume_reading("turn")  # what it has to say may be thrown away
+        else:
+            self._read(b"")
 
     def _peer_failed(self, error: H2ProtocolError) -> None:
         """Ends the connection, and tells the peer what it did."""

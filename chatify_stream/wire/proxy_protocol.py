@@ -153,6 +153,7 @@ def _path(field: bytes) -> str:
 
 def _check_additions(header: bytes, addresses_size: int) -> None:
     position = FIXED_SIZE + addresses_size
+    is_checked = False
     if position > len(header):
         raise ProxyHeaderError("it is too short for its addresses")
     while position < len(header):
@@ -164,7 +165,10 @@ def _check_additions(header: bytes, addresses_size: int) -> None:
         if position > len(header):
             raise ProxyHeaderError("an addition is longer than the header")
         if kind == CHECKSUM:
+            if is_checked:  # each costs as much as the whole header, and there is room for 500
+                raise ProxyHeaderError("it has two checksums")
             _check_sum(header, value, position)
+            is_checked = True
 
 
 def _check_sum(header: bytes, start: int, stop: int) -> None:

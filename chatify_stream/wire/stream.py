@@ -14,8 +14,7 @@ What grpclib 0.4.9 does wrong, and this subclass does right:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from grpclib.const import Status
@@ -128,20 +127,14 @@ class CallStream(H2Stream):
         self.window_updated = Flag()  # type: ignore[assignment]
         self.headers_received = Flag()  # type: ignore[assignment]
         self.trailers_received = Flag()  # type: ignore[assignment]
-        self._sending = asyncio.Lock()
+        self._sending: asyncio.Lock | None = None  # most streams never need one
         self._senders = 0
         """Those who send, or wait to."""
-        self._frames_in_a_row = 0
         self._sends_in_a_row = 0
 
     def init_stream(self, stream_id: int, connection: Any) -> None:
         super().init_stream(stream_id, connection)
-        self.inbox = Inbox(
-            partial(connection.ack, stream_id),
-            connection.limits.max_message_size,
-            connection.arrivals.append,
-            connection.holding,
-        )
+        self.inbox = Inbox(connection, stream_id, connection.limits.max_message_size)
         self.buffer = self.inbox  # type: ignore[assignment] # which has all that grpclib uses
 
     async def recv_headers(self) -> Headers:
@@ -153,30 +146,36 @@ class CallStream(H2Stream):
 
     def may_take(self) -> bool:
         """A message may be taken without `recv_frame`; False when it is time to let others run."""
-        self._frames_in_a_row += 1
-        return self._frames_in_a_row <= FRAMES_IN_A_ROW
+        self.inbox.in_a_row += 1
+        return self.inbox.in_a_row <= FRAMES_IN_A_ROW
 
     async def recv_frame(self) -> bytes | None:
         """The bytes of the next message; None after the last one.
 
         Cancelled, it loses nothing: the next call goes on where it was. Raises `StatusError`.
         """
-        if self._frames_in_a_row >= FRAMES_IN_A_ROW or self.inbox.has_compressed:
-            self._frames_in_a_row = 0
+        if self._is_turn_of_others:
+            self.inbox.in_a_row = 0
             await asyncio.sleep(0)
-        self._frames_in_a_row += 1
+        self.inbox.in_a_row += 1
         return await self.inbox.next()
 
-    async def recv_frames(self) -> list[bytes]:
+    def recv_frames(self) -> Awaitable[list[bytes]]:
         """The bytes of the next messages, as many as have come, within reason; none at the end.
 
         None, too, when the inbox's `at_once` asked for its reader. As `recv_frame` otherwise.
         """
-        if self._frames_in_a_row >= FRAMES_IN_A_ROW or self.inbox.has_compressed:
-            await asyncio.sleep(0)
-        frames = await self.inbox.batch(FRAMES_IN_A_ROW)
-        self._frames_in_a_row = len(frames)
-        return frames
+        if self._is_turn_of_others:
+            return self._recv_frames_after_others()
+        return self.inbox.batch(FRAMES_IN_A_ROW)
+
+    async def _recv_frames_after_others(self) -> list[bytes]:
+        await asyncio.sleep(0)
+        return await self.inbox.batch(FRAMES_IN_A_ROW)
+
+    @property
+    def _is_turn_of_others(self) -> bool:
+        return self.inbox.in_a_row >= FRAMES_IN_A_ROW or self.inbox.has_compressed
 
     def recv_frames_nowait(self) -> list[bytes]:
         """The bytes of those that have come, within reason, when none of them is compressed."""
@@ -193,13 +192,15 @@ class CallStream(H2Stream):
         the stream is closed, also when that happens while it waits; and `StatusError` when the
         peer has read nothing for so long as the limits allow.
         """
+        size = len(data)
         if self.encoding != IDENTITY:
             data = compress_frames(data, self.encoding)
             self._sends_in_a_row = FRAMES_IN_A_ROW  # that took time, which others may need
         elif not end_stream and self.send_data_in_turn(data):
             return
         self._senders += 1
-        wait = _Wait(self.connection.holding, len(data))
+        # What was compressed is here, too, as long as its sender waits.
+        wait = _Wait(self.connection.holding, max(size, len(data)))
         try:
             await self._send_in_order(data, end_stream, wait)
         finally:
@@ -207,7 +208,7 @@ class CallStream(H2Stream):
             wait.is_over()
 
     async def _send_in_order(self, data: bytes, end_stream: bool, wait: _Wait) -> None:
-        async with self._sending:
+        async with self._turn():
             if self._sends_in_a_row >= FRAMES_IN_A_ROW:
                 self._sends_in_a_row = 0
                 await asyncio.sleep(0)
@@ -335,8 +336,13 @@ class CallStream(H2Stream):
         self.connection.headers_send_process()
 
     async def end(self) -> None:
-        async with self._sending:
+        async with self._turn():
             await super().end()
+
+    def _turn(self) -> asyncio.Lock:
+        """What whoever sends holds."""
+        self._sending = self._sending or asyncio.Lock()
+        return self._sending
 
     async def send_request(
         self,

@@ -11,21 +11,28 @@ someone else has cancelled too stays cancelled.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
+
+from grpclib.metadata import Deadline
 
 from .grpclib_internals import DeadlineWrapper
 
-__all__ = ["CallWrapper"]
+__all__ = ["CallWrapper", "let_go"]
 
 
 class CallWrapper(DeadlineWrapper):
     """grpclib's, with or without a deadline: that has effect once `start` is entered."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self) -> None:  # without that of grpclib: nothing of it is used
         self._waiting: dict[asyncio.Task[object], int] = {}
         """The tasks that are in it, and how often each had been cancelled before it came."""
-        self._cancelled: set[asyncio.Task[object]] = set()
+        self._cancelled: list[asyncio.Task[object]] | None = None  # most calls are never
+
+    def let_go(self) -> None:
+        """The call is over."""
+        let_go(self._error)
 
     @property
     def is_entered(self) -> bool:
@@ -46,7 +53,7 @@ class CallWrapper(DeadlineWrapper):
     ) -> None:
         task = _this_task()
         earlier = self._waiting.pop(task)
-        if task in self._cancelled:
+        if self._cancelled and task in self._cancelled:
             self._cancelled.remove(task)
             if task.uncancel() > earlier and exc_type is asyncio.CancelledError:
                 return
@@ -57,9 +64,25 @@ class CallWrapper(DeadlineWrapper):
         """From now on, whoever waits in it, or enters it, gets `error`."""
         self._error = error
         self.cancelled = True
-        for task in self._waiting.keys() - self._cancelled - {asyncio.current_task()}:
-            self._cancelled.add(task)
+        cancelled = self._cancelled = self._cancelled or []
+        for task in self._waiting.keys() - {asyncio.current_task(), *cancelled}:
+            cancelled.append(task)
             task.cancel()
+
+    @contextmanager
+    def until(self, deadline: Deadline) -> Iterator[None]:
+        """Enters it, with a deadline. Raises `TimeoutError` for one that has passed."""
+        with self.start(deadline), self:
+            yield
+
+
+def let_go(error: BaseException | None) -> None:
+    """Has an error that is kept forget where it was raised: the frames there have who keeps it.
+
+    Otherwise both, and what they have, wait for the garbage collector.
+    """
+    if error is not None:
+        error.__traceback__ = error.__context__ = None
 
 
 def _this_task() -> asyncio.Task[object]:

@@ -79,11 +79,11 @@ class Crowd:
             await self.until(lambda: all(talker.is_in for talker in self.talkers))
             await ordeal()
             await self.until(lambda: all(talker.has_said_all for talker in self.talkers))
-            for room in self.rooms:
-                async with ChatClient(
-                    self._target, room=room, user="the end", wait_for_ready=True
-                ) as chat:
-                    await chat.send(END)
+            await asyncio.gather(*map(self._end, self.rooms))
+
+    async def _end(self, room: str) -> None:
+        async with ChatClient(self._target, room=room, user="the end", wait_for_ready=True) as chat:
+            await chat.send(END)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Raises `TimeoutError` when nothing happens."""

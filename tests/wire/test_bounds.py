@@ -67,7 +67,7 @@ class Scene:
 
     async def only_the_bystander_is_left(self) -> None:
         async with asyncio.timeout(10):
-            while self.server.connections > 1:
+            while self.server.connections > 1 or self.server.open_calls > 1:
                 await asyncio.sleep(0.01)
         assert self.server.open_calls == 1
 

@@ -189,6 +189,9 @@ async def a_reset_with_the_headers(here: Scene) -> object:
             client.h2.reset_stream(stream_id, ErrorCodes.CANCEL)
             client.flush()
         await client.wait_for(WindowUpdated, 0)
+        client.h2.ping(b"all read")
+        client.flush()
+        await client.wait_for(PingAckReceived)
         return len(here.server.newest.processor.streams)
 
 

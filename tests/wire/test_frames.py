@@ -40,9 +40,10 @@ class Buffer:
     def __init__(self, data: bytearray) -> None:
         self._data = data
 
-    def add(self, data: bytes, window: int) -> None:
+    def add(self, data: bytes, window: int) -> int:
         assert window == len(data)
         self._data += data
+        return len(data)  # as if they were messages
 
 
 @dataclass
@@ -180,7 +181,8 @@ class Fast(Plain):
 
     def feed(self, data: bytes) -> None:
         try:
-            self.reader.feed(data)
+            while not self.reader.feed(data):
+                data = b""
         except ProtocolError as error:
             self.error = type(error)
 
@@ -305,6 +307,23 @@ def test_the_fast_path_is_taken() -> None:
     fast.feed(frame(UPDATE, 0, 1, (9).to_bytes(4, "big")) + frame(DATA, 0, 1, b""))
     assert fast.by_h2 == before
     assert fast.delivered[1] == b"hello"
+
+
+def test_turns() -> None:
+    """After so much work others have their turn; what one frame has too much of counts then."""
+    fast = Fast()
+    fast.feed(PREFACE + frame(SETTINGS, 0, 0, b""))
+    fast.feed(frame(HEADERS, END_HEADERS, 1, Encoder().encode(request_headers())))
+    few, many = frame(DATA, 0, 1, b"a"), frame(DATA, 0, 1, bytes(35))
+    turns = []
+    data = 8 * few + many + few
+    while not fast.reader.feed(data, most_work=10):
+        turns.append(len(fast.delivered[1]))
+        data = b""
+    # A frame counts, and each message in it; and the call that was opened as 32.
+    assert turns == [0, 0, 4, 43, 43, 43, 43]
+    assert len(fast.delivered[1]) == 44
+    assert fast.reader.feed(few, most_work=10)
 
 
 def test_what_comes_too_late() -> None:

@@ -11,12 +11,13 @@ from chatify_stream.wire.holding import Holding
 from chatify_stream.wire.inbox import Inbox
 
 from .raw import framed
+from .sources import FakeSource
 
 LIMIT = 100
 
 
 def inbox(holding: Holding) -> Inbox:
-    return Inbox(lambda size: None, LIMIT, [].append, holding)
+    return Inbox(FakeSource(holding), 1, LIMIT)
 
 
 class TestWindowless:
@@ -102,13 +103,13 @@ class TestUnsent:
     async def test_it_is_not_dealt_with_at_once(self) -> None:
         """A message that comes while too much waits is left to the task that has to wait."""
         holding = Holding(most_unsent=10)
-        arrivals: list = []
-        call = Inbox(lambda size: None, LIMIT, arrivals.append, holding)
+        source = FakeSource(holding)
+        call = Inbox(source, 1, LIMIT)
         call.at_once = lambda: pytest.fail("it was dealt with")
         reading = asyncio.create_task(call.batch(5))
         await asyncio.sleep(0)
         holding.waits_to_send(11)
         call.add(framed(b"x"), 6)
-        assert [deal() for deal in arrivals] == [False]
+        assert [deal() for deal in source.arrivals] == [False]
         holding.does_not_wait(11)
         assert await reading == [b"x"]

@@ -15,24 +15,14 @@ from chatify_stream.wire import Status
 from chatify_stream.wire.inbox import Inbox
 
 from .raw import framed
+from .sources import FakeSource
 
 LIMIT = 1000
 
 
-class Peer:
-    """Counts what window the peer gets back."""
-
-    def __init__(self) -> None:
-        self.given_back = 0
-
-    def acknowledge(self, size: int) -> None:
-        assert size > 0
-        self.given_back += size
-
-
-def make() -> tuple[Inbox, Peer]:
-    peer = Peer()
-    return Inbox(peer.acknowledge, LIMIT, [].append), peer
+def make() -> tuple[Inbox, FakeSource]:
+    source = FakeSource()
+    return Inbox(source, 1, LIMIT), source
 
 
 def test_drop() -> None:
@@ -182,10 +172,9 @@ async def test_a_cancelled_reader_takes_nothing() -> None:
 class TestAtOnce:
     def waiting(self, deal: Callable[[Inbox], bool]) -> tuple[Inbox, list[Callable[[], bool]]]:
         """An inbox with a reader that leaves word, and what is to be done at the end of a read."""
-        arrivals: list[Callable[[], bool]] = []
-        inbox = Inbox(Peer().acknowledge, LIMIT, arrivals.append)
+        inbox, source = make()
         inbox.at_once = lambda: deal(inbox)
-        return inbox, arrivals
+        return inbox, source.arrivals
 
     async def test_what_is_dealt_with(self) -> None:
         """Messages of one read are dealt with together, and the reader goes on waiting."""

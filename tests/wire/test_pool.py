@@ -373,7 +373,7 @@ class TestRoundRobin:
 
 class TestLeaving:
     async def test_another_connection(self, pools: Pools, dialer: FakeDialer) -> None:
-        """The next call has a connection of its own made; the one that was left ends with its calls."""
+        """The next call has another connection made; the one that was left ends with its calls."""
         async with pools(A) as pool:
             await call(pool)
             first = await dialer.succeed(A)

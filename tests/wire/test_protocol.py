@@ -10,6 +10,7 @@ import asyncio
 import pytest
 from h2.errors import ErrorCodes
 from h2.events import (
+    DataReceived,
     PingAckReceived,
     ResponseReceived,
     StreamEnded,
@@ -198,3 +199,43 @@ class TestGoaway:
         client.send_raw(frame(0x07, 0, 0, bytes(4) + (2).to_bytes(4, "big")))
         await client.wait_closed()
         await asyncio.wait_for(service.ended.wait(), 10)
+
+
+class TestTurns:
+    @pytest.mark.parametrize("in_a_frame", [1, 1000])
+    async def test_of_one_who_floods(self, server: Server, in_a_frame: int) -> None:
+        """Whoever comes while much is read of another one is served before all that is."""
+        async with raw_client(server.port) as flood, raw_client(server.port) as other:
+            for client in (flood, other):
+                client.h2.send_headers(1, request_headers())
+                client.h2.send_data(1, framed(ADA))
+                client.flush()
+                await client.wait_for(DataReceived, 1)
+            for _ in range(3000 // in_a_frame):
+                flood.h2.send_data(1, framed(ADA) * in_a_frame)
+            flood.flush()
+            other.h2.send_data(1, framed(ADA))
+            other.flush()
+            await other.wait_for(DataReceived, 1)
+            assert server.statistics().messages_sent < 1500
+            flood.h2.end_stream(1)
+            flood.flush()
+            texts, status = await answers(flood, 1)
+            assert (len(texts), status) == (3001, "0")
+
+    async def test_of_many_calls(self, server: Server) -> None:
+        """So it is when much is opened."""
+        async with raw_client(server.port) as flood, raw_client(server.port) as other:
+            other.h2.send_headers(1, request_headers())
+            other.h2.send_data(1, framed(ADA))
+            other.flush()
+            await other.wait_for(DataReceived, 1)
+            for number in range(1, 2 * 500, 2):
+                flood.h2.send_headers(number, request_headers())
+                flood.h2.send_data(number, framed(ADA), end_stream=True)
+            flood.flush()
+            other.h2.send_data(1, framed(ADA))
+            other.flush()
+            await other.wait_for(DataReceived, 1)
+            assert server.statistics().calls_opened < 250
+            assert await answers(flood, 2 * 499 + 1) == (["Ada"], "0")

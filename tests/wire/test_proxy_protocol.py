@@ -105,6 +105,14 @@ def test_additions() -> None:
         read_proxy_header(header)
 
 
+def test_a_checksum_is_there_once() -> None:
+    """Who has them computed again and again is refused."""
+    header = binary(0x11, IPV4 + addition(3, bytes(4)) * 2)
+    first = header[:-11] + _crc32c(header).to_bytes(4, "big") + header[-7:]
+    with pytest.raises(ProxyHeaderError, match="it has two checksums"):
+        read_proxy_header(first)
+
+
 def test_the_checksum() -> None:
     """It is CRC32c (RFC 3720, B.4)."""
     assert _crc32c(bytes(32)) == 0x8A9136AA

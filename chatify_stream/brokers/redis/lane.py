@@ -3,7 +3,7 @@
 Rules: what is asked for while an answer is awaited goes out together after it, in its order. What
 has not been sent waits for a connection, until its deadline. What was sent when the connection was
 lost is sent again only if it may be done twice; otherwise it ends with `LostError`. Nothing waits
-longer than until its deadline, or the end of all patience where there is one, and no more waits than
+longer than until its deadline, or the end of patience where there is one, and no more waits than
 `LONGEST_QUEUE`.
 """
 

@@ -65,6 +65,21 @@ PAGE_SIZE = 64
 class RoomSession:
     """Serves one stream. It is the `Sink` of its member."""
 
+    __slots__ = (
+        "__weakref__",
+        "_ending",
+        "_half_sent",
+        "_loop",
+        "_member",
+        "_node",
+        "_permission",
+        "_sending",
+        "_stream",
+        "room",
+        "session_id",
+        "user",
+    )
+
     def __init__(self, node: Node, stream: ServerStream) -> None:
         self._node = node
         self._stream = stream
@@ -108,7 +123,11 @@ class RoomSession:
         node.sessions_opened += 1
         ending = EndingReason.DONE()
         try:
-            await self._serve()
+            room, member = await self._join()
+            try:
+                await self._publish_all(member, room)
+            finally:
+                await self._part(room)
         except BaseException as error:
             ending = self._ending or ending_of(self._stream.aborted or error)
             self._log(ending, error)
@@ -130,7 +149,8 @@ class RoomSession:
             node.sessions.discard(self)
             node.sessions_ended[ending.reason] += 1
 
-    async def _serve(self) -> None:
+    async def _join(self) -> tuple[Room, Member]:
+        """Becomes a member of its room, which is live; `_part` has to follow."""
         if self._node.is_draining:
             raise EndedError(EndingReason.DRAINING())
         metadata = cast("Mapping[str, str | bytes]", self._stream.metadata)
@@ -142,45 +162,60 @@ class RoomSession:
         self._permission = permission_of(identity, join)
         self.room, self.user = join.room, self._permission.user or self.user
         self._stream.limit_messages(self._node.options.max_message_size)
-        peer = peer_of(self._stream)
         await self._node.hooks.join(
-            RoomJoin(self.room, self.user, self.session_id, peer, metadata, identity)
+            RoomJoin(
+                self.room,
+                self.user,
+                self.session_id,
+                peer_of(self._stream),
+                metadata,
+                identity,
+            )
         )
         try:
             room = await self._node.subscriptions.hold(join.room)
-            try:
-                await self._be_member(room, join)
-            finally:
-                self._node.subscriptions.release(room)
-        finally:
+        except BaseException:
             self._node.spawn(self._leave())
+            raise
+        try:
+            return room, await self._begin(room, join)
+        except BaseException:
+            await self._part(room)
+            raise
 
-    async def _be_member(self, room: Room, join: JoinRequest) -> None:
+    async def _begin(self, room: Room, join: JoinRequest) -> Member:
+        """Makes it a member, which is live."""
         member = self._member = Member(
             self, self.user, self.session_id, self._node.options.max_outbox
         )
         may_read = self._permission.may_read
         if join.wants_presence and may_read:
             room.watch(member)
+        await self._welcome(member, room, join)
+        if may_read:
+            await self._catch_up(member, room)
+        else:
+            member.go_live()  # of what it is told, which are its own messages
+        if not self._stream.is_half_closed:  # it came to look, and has gone already
+            await self._node.broker.enter(self.room, self.user, self.session_id)
+        return member
+
+    async def _part(self, room: Room) -> None:
+        """Leaves the room, once nothing is under way."""
         try:
-            await self._begin(member, room, join)
-            if may_read:
-                await self._catch_up(member, room)
-            else:
-                member.go_live()  # of what it is told, which are its own messages
-            if not self._stream.is_half_closed:  # it came to look, and has gone already
-                await self._node.broker.enter(self.room, self.user, self.session_id)
-            await self._publish_all(member, room)
-        finally:
             room.flush()
-            room.dismiss(member)
+            if self._member is not None:
+                room.dismiss(self._member)
             if self._sending is not None:
                 self._sending.cancel()
                 await asyncio.wait([self._sending])
             if self._half_sent is not None:
                 await asyncio.gather(self._half_sent, return_exceptions=True)
+        finally:
+            self._node.subscriptions.release(room)
+            self._node.spawn(self._leave())
 
-    async def _begin(self, member: Member, room: Room, join: JoinRequest) -> None:
+    async def _welcome(self, member: Member, room: Room, join: JoinRequest) -> None:
         """Finds where the member begins, and tells its client."""
         newest = room.newest
         may_read = self._permission.may_read
@@ -242,7 +277,15 @@ class RoomSession:
                     room.flush()  # so that what it has not read of its own messages is known
                     await asyncio.sleep(0)  # others may have read meanwhile
                 if member.backlog > quarter:
-                    await self._until(member, lambda: member.backlog <= quarter)
+                    await self._until_backlog(member, quarter)
+        await self._finish(member, room)
+
+    async def _until_backlog(self, member: Member, most: int) -> None:
+        """Waits for its client to read."""
+        await self._until(member, lambda: member.backlog <= most)
+
+    async def _finish(self, member: Member, room: Room) -> None:
+        """Waits until the client has got back all that it has published."""
         if self._permission.may_read:
             await self._until(member, lambda: room.offset >= member.own_offset)
         room.flush()
@@ -371,7 +414,9 @@ class RoomSession:
 
     def _log(self, ending: Ending, error: BaseException) -> None:
         if isinstance(error, BrokerError):
-            log.warning("a session of the room %r ends: %s", self.room, error)
+            # That the broker is away is said once, not for each session.
+            level = logging.WARNING if self._node.broker.is_available else logging.DEBUG
+            log.log(level, "a session of the room %r ends: %s", self.room, error)
         elif ending.reason == "failed":
             log.error("a session of the room %r has failed", self.room, exc_info=error)
 

@@ -7,7 +7,7 @@ what came before. `chat-user` is not believed: a user is who an authenticator sa
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from typing import cast
 
 from ...chat import EndingReason
@@ -17,7 +17,7 @@ from ..client_address import client_address
 from ..interceptors import CallHandler
 from ..rooms.joining import room_named, wants_room
 from .limits import UsageLimits
-from .usage import NO_LIMITS, Usage, UsageStatistics
+from .usage import NO_LIMITS, Usage, UsageStatistics, Visit
 
 __all__ = ["UsageControl"]
 
@@ -48,7 +48,7 @@ class UsageControl:
             return handler
         is_chat = path in self._chat_paths
 
-        async def limited(stream: ServerStream) -> None:
+        def limited(stream: ServerStream) -> Awaitable[None]:
             metadata = cast("Mapping[str, str | bytes]", stream.metadata or {})
             joins = is_chat and wants_room(metadata)
             try:
@@ -63,10 +63,16 @@ class UsageControl:
                     ending = EndingReason.OVER_LIMIT(why=error.message)
                     stream.trailers["chat-reconnect"] = "yes" if ending.reconnect else "no"
                 raise
-            stream.meter = visit.meter
-            try:
-                await handler(stream)
-            finally:
-                visit.leave()
+            if not visit.counts:  # then nothing is there for it as long as the call
+                return handler(stream)
+            return _visiting(handler, stream, visit)
 
         return limited
+
+
+async def _visiting(handler: CallHandler, stream: ServerStream, visit: Visit) -> None:
+    stream.meter = visit.meter
+    try:
+        await handler(stream)
+    finally:
+        visit.leave()

@@ -143,6 +143,11 @@ class Visit:
         self.meter = meter
         """Counts its messages; None where nobody wants to know."""
 
+    @property
+    def counts(self) -> bool:
+        """Somebody wants to know of its messages, or that it leaves."""
+        return bool(self._keys) or self.meter is not None
+
     def leave(self) -> None:
         """It has ended. To be called once."""
         now = self._clock()

@@ -131,7 +131,7 @@ async def test_silent(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> No
             redis.signal(signal.SIGCONT)
         [receipt] = await publishing
         assert receipt.outcome is Outcome.PUBLISHED
-        while not broker.is_available:  # noqa: ASYNC110 - nobody tells of it
+        while not broker.is_available:
             await asyncio.sleep(0.01)
         await broker.subscribe("attic")
         await recorder.until(lambda: texts_of(recorder, "lobby") == ["hi"], PATIENCE)

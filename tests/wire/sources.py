@@ -1,0 +1,22 @@
+"""The connection of an inbox that is tested alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chatify_stream.wire.holding import Holding
+
+__all__ = ["FakeSource"]
+
+
+class FakeSource:
+    """Counts what window the peer gets back."""
+
+    def __init__(self, holding: Holding | None = None) -> None:
+        self.holding = holding or Holding()
+        self.arrivals: list[Callable[[], bool]] = []
+        self.given_back = 0
+
+    def ack(self, stream_id: int, size: int) -> None:
+        assert size > 0
+        self.given_back += size
