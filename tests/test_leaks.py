@@ -85,7 +85,7 @@ async def test_streams_at_random(seed: int) -> None:
         assert server._server is not None
         for connection in server._server._connections:
             assert connection.processor.streams == {}
-            connection.connection._connection.open_inbound_streams  # noqa: B018 - which prunes
+            connection.connection._connection.open_outbound_streams  # noqa: B018 - which prunes
             assert connection.connection._connection.streams == {}
         async with ChatClient(channels[0]) as chat:  # the connections still work
             await chat.send("Ada")

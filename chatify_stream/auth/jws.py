@@ -104,9 +104,10 @@ def read_unverified(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def read_json(data: bytes, what: str) -> dict[str, Any]:
-    """A JSON object, with no name in it twice. Raises `WrongTokenError`."""
+    """A JSON object in UTF-8, with no name in it twice. Raises `WrongTokenError`."""
     try:
-        value = json.loads(data, object_pairs_hook=_without_repeats, parse_constant=_no_number)
+        text = data.decode()  # json.loads would take UTF-16 and surrogates for JSON, too
+        value = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_no_number)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):

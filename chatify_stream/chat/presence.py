@@ -9,25 +9,31 @@ __all__ = ["Presence"]
 
 
 class Presence:
-    """The sessions by room and user."""
+    """The sessions, and the users by room."""
 
     def __init__(self) -> None:
-        self._rooms: dict[str, dict[str, set[str]]] = {}
+        self._sessions: set[tuple[str, str, str]] = set()
+        self._rooms: dict[str, dict[str, int]] = {}
+        """How many sessions each user has, by room."""
 
     def enter(self, room: str, user: str, session_id: str) -> bool:
         """True when it is the first session of the user there."""
-        sessions = self._rooms.setdefault(room, {}).setdefault(user, set())
-        sessions.add(session_id)
-        return len(sessions) == 1
+        session = room, user, session_id
+        users = self._rooms.setdefault(room, {})
+        if session not in self._sessions:
+            self._sessions.add(session)
+            users[user] = users.get(user, 0) + 1
+        return users[user] == 1
 
     def leave(self, room: str, user: str, session_id: str) -> bool:
         """True when it was the last session of the user there."""
-        users = self._rooms.get(room, {})
-        sessions = users.get(user, set())
-        if session_id not in sessions:
+        session = room, user, session_id
+        if session not in self._sessions:
             return False
-        sessions.remove(session_id)
-        if sessions:
+        self._sessions.remove(session)
+        users = self._rooms[room]
+        users[user] -= 1
+        if users[user]:
             return False
         del users[user]
         if not users:

@@ -12,6 +12,7 @@ from .messages import (
     frame_publication,
     frame_refusal,
     frame_text,
+    frame_text_parts,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "frame_publication",
     "frame_refusal",
     "frame_text",
+    "frame_text_parts",
 ]

@@ -22,6 +22,7 @@ __all__ = [
     "frame_publication",
     "frame_refusal",
     "frame_text",
+    "frame_text_parts",
 ]
 
 FIRST_TEXT, SECOND_TEXT = 0x0A, 0x12
@@ -44,7 +45,11 @@ def _text_field(tag: int, text: str) -> bytes:
     return b"%c%b%b" % (tag, varint_bytes(size), data)
 
 
-_HEADS = tuple(frame(b"\x0a%c" % size + bytes(size))[:-size] for size in range(1, 0x80))
+_HEADS = (
+    frame(b""),
+    *(frame(b"\x0a%c" % size + bytes(size))[:-size] for size in range(1, 0x80)),
+)
+"""What goes before a text of so many bytes."""
 
 
 def frame_text(text: str) -> bytes:
@@ -52,17 +57,21 @@ def frame_text(text: str) -> bytes:
 
     Raises `UnicodeEncodeError`, and `UsageError` for what is no text.
     """
+    head, data = frame_text_parts(text)
+    return head + data
+
+
+def frame_text_parts(text: str) -> tuple[bytes, bytes]:
+    """What `frame_text` gives, in two parts: who joins many copies a large one once less."""
     try:
         data = text.encode()
     except AttributeError:
         raise UsageError(f"a text is a str, not {type(text).__name__}") from None
     size = len(data)
-    if 0 < size < 0x80:
-        return _HEADS[size - 1] + data
-    if not size:
-        return frame(b"")
+    if size < 0x80:
+        return _HEADS[size], data
     head = b"%c%b" % (FIRST_TEXT, varint_bytes(size))
-    return b"%b%b%b" % (frame_prefix(len(head) + size), head, data)
+    return frame_prefix(len(head) + size) + head, data
 
 
 @lru_cache(maxsize=4096)

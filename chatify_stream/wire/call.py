@@ -446,7 +446,7 @@ class Calls(AbstractHandler):
             return True
         loop = asyncio.get_running_loop()
         first = cast(CallStream, next(iter(self._new)))
-        for stream in list(islice(self._new, first.connection.turn.calls)):
+        for stream in list(islice(self._new, first.connection.company.turn.calls)):
             headers, refusal, release_stream = self._new.pop(stream)
             task = loop.create_task(self._serve(stream, headers, refusal), name="call")
             self._tasks[stream] = task

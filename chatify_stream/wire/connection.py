@@ -20,7 +20,7 @@ from h2.settings import SettingCodes, Settings
 from h2.stream import StreamClosedBy
 
 from .bound_later import BoundLater
-from .company import SHORT_TURN
+from .company import Company
 from .flag import Flag
 from .grpclib_internals import Configuration, Connection, Peer, Wrapper, decode_headers
 from .header_blocks import RememberingDecoder, RememberingEncoder
@@ -80,15 +80,14 @@ class _H2Connection(H2Connection):
     MAX_CLOSED_STREAMS = 4096
     """Streams that are gone and of which h2 knows how they ended; by default it takes 10 MB."""
 
-    most_inbound_streams: int
-
     def __init__(self, config: H2Configuration) -> None:
         super().__init__(config=config)
         self._frame_dispatch_table = cast(Any, BoundLater(self, self._frame_dispatch_table))
 
     @property
     def open_inbound_streams(self) -> int:
-        return min(super().open_inbound_streams, self.most_inbound_streams - 1)
+        """Never too many, and h2 need not count them for each one that is opened."""
+        return 0
 
     def _receive_headers_frame(self, frame: Any) -> Any:
         if self._stream_closed_by(frame.stream_id) is StreamClosedBy.SEND_RST_STREAM:
@@ -128,7 +127,6 @@ def h2_connection(
 ) -> H2Connection:
     """A connection that has said its SETTINGS and opened its window."""
     h2 = _H2Connection(config=h2_config)
-    h2.most_inbound_streams = limits.max_concurrent_streams
     h2.local_settings = _Settings(
         client=bool(h2_config.client_side),
         initial_values={
@@ -163,16 +161,19 @@ class WireConnection(Connection):
     goaway: str | None = None
     """Why the peer ended the connection, when it said so."""
 
-    turn = SHORT_TURN
-    """How much is done for it before others have their turn."""
-
     def __init__(
-        self, h2: H2Connection, outbound: Outbound, config: Configuration, limits: Limits
+        self,
+        h2: H2Connection,
+        outbound: Outbound,
+        config: Configuration,
+        limits: Limits,
+        company: Company,
     ) -> None:
         super().__init__(h2, cast(asyncio.Transport, outbound), config=config)
         self.write_ready = Flag(is_set=True)  # type: ignore[assignment] # as those of a stream
         self.stream_close_waiter = Flag()  # type: ignore[assignment]
         self.outbound = outbound
+        self.company = company
         self._peer = super().get_peer()
         self.limits = limits
         # A client, which has chosen its server, waits for its own answers.

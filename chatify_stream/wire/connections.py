@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from .address_block import address_block
+from .company import Company
 from .limits import Rate
 from .outbound import LAST_WORDS
 from .protocol import WireProtocol
@@ -50,6 +51,7 @@ class Connections:
         """
         self.limit(most, most_per_address, rate_per_address)
         self._clock = clock
+        self.company = Company()
         self._open: dict[Connection, str | None] = {}  # with the block of addresses of each
         self._by_address: Counter[str] = Counter()
         self._changed = asyncio.Event()
@@ -94,6 +96,7 @@ class Connections:
         if not self.locate(connection, address):
             del self._open[connection]
             return False
+        self.company.counts(len(self._open))
         self.opened += 1
         return True
 
@@ -118,6 +121,7 @@ class Connections:
 
     def discard(self, connection: Connection) -> None:
         block = self._open.pop(connection, None)
+        self.company.counts(len(self._open))
         if block is not None:
             self._by_address[block] -= 1
             if not self._by_address[block]:

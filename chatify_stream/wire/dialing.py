@@ -8,7 +8,6 @@ import ssl
 from collections.abc import Callable
 
 from .client_protocol import ClientProtocol
-from .company import Company
 from .connection import h2_config
 from .connections import Connections
 from .failure import Failure
@@ -50,7 +49,6 @@ class Dialer:
         self._h2_config = h2_config(client_side=True)
         self._limits = limits
         self._read_buffer = memoryview(bytearray(READ_SIZE))
-        self._company = Company()
         self._ssl = ssl_context
         self._server_name = server_name or config.ssl_target_name_override
 
@@ -74,7 +72,7 @@ class Dialer:
                 self._h2_config,
                 self._limits,
                 read_buffer=self._read_buffer,
-                company=self._company,
+                company=connections.company,
                 endpoint=endpoint,
                 on_open=connections.add,
                 on_close=connections.discard,

@@ -68,6 +68,9 @@ RAPID = 1.0
 CALL_WORK, H2_WORK = 32, 8
 """For how many frames a call that is opened, and a frame that h2 gets, count."""
 
+HEADER_SHIFT = 4
+"""Every 16 bytes of headers count for one, since they are decoded bit by bit."""
+
 HEADER_BLOCK = (HEADERS, PUSH_PROMISE, CONTINUATION)
 RECEIVING = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
 USABLE = (*RECEIVING, StreamState.HALF_CLOSED_REMOTE)
@@ -128,7 +131,8 @@ class FrameReader:
         """The peer has taken the SETTINGS of this side, of which there is one frame."""
         self._header_block: int | None = None
         """The bytes of a header block that has not ended yet."""
-        self._work = 0.0
+        self._work: float = 0
+        """What was done in this turn, and what the turn before had too much of."""
         self.data_frames = 0
         """How many have come, empty ones not counted."""
 
@@ -144,7 +148,8 @@ class FrameReader:
         if self._rest:
             data = self._rest + data
             self._rest = b""
-        self._work = max(0.0, self._work - most_work)
+        if self._work:
+            self._work -= most_work
         end = len(data)
         for_h2 = 0  # from here to `position`, what h2 is to get
         position = min(self._preface_left, end)
@@ -175,12 +180,18 @@ class FrameReader:
                     position = for_h2 = stop
                     continue
             self._count(kind, flags, stream_id, body)
-            self._work += CALL_WORK if kind == HEADERS else H2_WORK
+            if kind in HEADER_BLOCK:
+                self._work += CALL_WORK + (length >> HEADER_SHIFT)
+            else:
+                self._work += H2_WORK
             position = stop
         if for_h2 < position and not self._to_h2(data[for_h2:position]):
             return True
         self._rest = data[position:]
-        return self._work < most_work
+        if self._work < most_work:
+            self._work = 0
+            return True
+        return False
 
     def _check_greeting(self, data: bytes, position: int) -> None:
         """The first frame is SETTINGS (RFC 9113, 3.4).
@@ -229,6 +240,8 @@ class FrameReader:
             ends = bool(flags)
             return self._data(stream_id, body, ends) or self._late_data(stream_id, body)
         if kind == HEADERS:
+            if len(self._h2.streams) > 2 * len(self._streams) + STREAMS_TO_FORGET:
+                self._forget_closed()
             return flags & ~END_STREAM == END_HEADERS and self._headers(
                 stream_id, body, bool(flags & END_STREAM)
             )
@@ -261,10 +274,8 @@ class FrameReader:
             or not 0 < len(block) <= self._max_header_block_size
         ):
             return False
-        if len(h2.streams) > 2 * len(self._streams) + STREAMS_TO_FORGET:
-            self._forget_closed()
         headers = self._decoder.decode_text(block)
-        self._work += CALL_WORK
+        self._work += CALL_WORK + (len(block) >> HEADER_SHIFT)
         stream_opened(h2, stream_id, headers, ends=ends)
         self._on_request(stream_id, headers)
         if ends:
@@ -272,8 +283,8 @@ class FrameReader:
         return True
 
     def _forget_closed(self) -> None:
-        """h2 does so at each new stream, which takes it longer the more there are."""
-        self._h2.open_inbound_streams  # noqa: B018
+        """h2 would at each new stream, which takes it longer the more there are."""
+        self._h2.open_outbound_streams  # noqa: B018
 
     def _data(self, stream_id: int, body: bytes, ends: bool) -> bool:
         """What h2 does with plain DATA of an open stream; False when h2 has to decide."""

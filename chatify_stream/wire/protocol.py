@@ -158,7 +158,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
             transport, limits.max_control_backlog, limits.write_timeout, self._extra
         )
         h2 = h2_connection(self.h2_config, self.config, limits)
-        self.connection = WireConnection(h2, outbound, self.config, limits)
+        self.connection = WireConnection(h2, outbound, self.config, limits, self._company)
         budget = FrameBudget(limits, self._loop.time)
         self._liveness = Liveness(limits, self._loop.time(), random.uniform(0.9, 1.1))  # noqa: S311
         self.processor = WireEvents(
@@ -202,36 +202,32 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         outbound = self.connection.outbound
         if outbound.is_closing():
             return
-        now = self._loop.time()
-        if self._liveness.heard(now):
+        if self._liveness.heard(self._loop.time()):
             self._watch()
-        self.connection.turn = self._company.turn(self, now)
         self.bytes_received += len(data)
-        self._read(data)
-
-    def _read(self, data: bytes) -> None:
-        """Deals with what was received; with what is too much for one turn, in the next ones."""
-        outbound = self.connection.outbound
-        is_done = True
-        try:
-            with outbound:
-                is_done = self._reader.feed(data, self.connection.turn.frames)
-                self.connection.end_of_turn(is_end_of_read=is_done)
-        except H2ProtocolError as error:
-            self._peer_failed(error)
-        if is_done:
-            outbound.resume_reading("turn")
-        elif self._next_turn is None:
+        if not self._read(data) and self._next_turn is None:
             outbound.pause_reading("turn")
             self._next_turn = self._loop.call_soon(self._go_on)
 
+    def _read(self, data: bytes) -> bool:
+        """Deals with what was received; False when more of it is left to the next turn."""
+        connection = self.connection
+        is_done = True
+        try:
+            with connection.outbound:
+                is_done = self._reader.feed(data, self._company.turn.frames)
+                connection.end_of_turn(is_end_of_read=is_done)
+        except H2ProtocolError as error:
+            self._peer_failed(error)
+        return is_done
+
     def _go_on(self) -> None:
-        self._next_turn = None
         outbound = self.connection.outbound
-        if outbound.is_closing():
-            outbound.resume_reading("turn")  # what it has to say may be thrown away
+        if outbound.is_closing() or self._read(b""):  # what is left may be thrown away
+            self._next_turn = None
+            outbound.resume_reading("turn")
         else:
-            self._read(b"")
+            self._next_turn = self._loop.call_soon(self._go_on)
 
     def _peer_failed(self, error: H2ProtocolError) -> None:
         """Ends the connection, and tells the peer what it did."""

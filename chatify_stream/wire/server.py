@@ -20,7 +20,6 @@ from ..errors import ListenError, UsageError
 from .accepting import Accepting, Entrance, Network
 from .call import CLOSING, SHUTTING_DOWN, TOO_OLD, Calls, Services
 from .codec import ProtoCodec, StatusDetailsCodec
-from .company import Company
 from .connection import SERVER_CONFIG, h2_config
 from .connections import LAST_WORDS, Connections
 from .grpclib_internals import CodecBase, Configuration, StatusDetailsCodecBase
@@ -91,7 +90,6 @@ class Server(grpclib.server.Server):
             self._limits.connection_rate_per_address,
         )
         self._read_buffer = memoryview(bytearray(READ_SIZE))
-        self._company = Company()
         self._closed = Totals()
         self._ended: Counter[str] = Counter()
         self._accepting = True
@@ -303,7 +301,7 @@ class Server(grpclib.server.Server):
             self._h2_config,
             self._limits,
             read_buffer=self._read_buffer,
-            company=self._company,
+            company=self._connections.company,
             on_open=partial(self._connection_opened, instead),
             on_close=self._connection_closed,
             on_last_call=lambda: calls.refuse(CLOSING if self._accepting else SHUTTING_DOWN),

@@ -1,6 +1,7 @@
 """Attacks a server in every way there is: `tox -e attacks`, or with `-- --only "ping flood"`.
 
-The server is `chatify-stream serve` with its default settings, in a process of its own. Each attack
+The server is `chatify-stream serve` in a process of its own, with its default settings, but for
+attacks on what is off by default. Each attack
 is made by one connection, and then by as many at once as the table says. When anything was not as
 it has to be, the run ends with status 1.
 """
@@ -29,7 +30,7 @@ async def attack_all(names: list[str], form: Form, most: int) -> int:
     print(TITLE)
     for name in names:
         attack = ATTACKS[name]
-        async with scene(time_to_settle=1.0, with_tokens=attack.with_tokens) as here:
+        async with scene(attack.site, time_to_settle=1.0) as here:
             await asyncio.sleep(BEFORE)
             for connections in sorted({1, min(attack.together, most)}):
                 outcome = await here.make([attack], form, connections)

@@ -6,8 +6,9 @@ What comes is kept by what it says, not whole, so that a thousand of these fit i
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from grpclib.const import Status
 from h2.errors import ErrorCodes
@@ -119,6 +120,8 @@ class Attacker(asyncio.Protocol):
         self._rest = b""
         self._decoder = Decoder(2**31)
         self.answers_pings = False
+        self.read_otherwise: Callable[[bytes], object] | None = None
+        """Takes what comes, where that is not HTTP/2."""
         self.is_lost = False
         self.goaways: list[str] = []
         self.ends: dict[int, str] = {}
@@ -127,7 +130,8 @@ class Attacker(asyncio.Protocol):
         """By stream: headers and trailers."""
         self.received: dict[int, int] = {}
         """By stream: bytes of data."""
-        self.frames = 0
+        self.frames = self.bytes = 0
+        """That have come."""
         self._initial_window = 65535
         self._windows = {0: 65535}
 
@@ -150,6 +154,14 @@ class Attacker(asyncio.Protocol):
         self._changed.set()
 
     def data_received(self, data: bytes) -> None:
+        self.bytes += len(data)
+        if self.read_otherwise is None:
+            self._read(data)
+        else:
+            self.read_otherwise(data)
+        self._changed.set()
+
+    def _read(self, data: bytes) -> None:
         data = self._rest + data
         position = 0
         while len(data) - position >= 9:
@@ -162,7 +174,6 @@ class Attacker(asyncio.Protocol):
             )
             position = stop
         self._rest = data[position:]
-        self._changed.set()
 
     def _frame(self, kind: int, flags: int, stream_id: int, body: bytes) -> None:
         self.frames += 1
@@ -192,6 +203,12 @@ class Attacker(asyncio.Protocol):
             self.write(frame(PING, 1, 0, body))
 
     # what the attacks do
+
+    def another(self, greeting: bytes = GREETING) -> AbstractAsyncContextManager[Attacker]:
+        """One more connection to the same port, from the same address, in the clear."""
+        address, _ = self.transport.get_extra_info("sockname")
+        _, port = self.transport.get_extra_info("peername")
+        return attacker(port, greeting, address=address)
 
     def write(self, *frames: bytes) -> None:
         """Sends without waiting."""
@@ -290,9 +307,20 @@ class Attacker(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def attacker(port: int, greeting: bytes = GREETING) -> AsyncIterator[Attacker]:
-    """Connects; leaves with a reset, so that no port of this machine is held for long."""
-    _, connected = await asyncio.get_running_loop().create_connection(Attacker, "127.0.0.1", port)
+async def attacker(
+    port: int,
+    greeting: bytes = GREETING,
+    *,
+    address: str = "127.0.0.1",
+    context: ssl.SSLContext | None = None,
+) -> AsyncIterator[Attacker]:
+    """Connects, from an address and with TLS if there is a context.
+
+    Leaves with a reset, so that no port of this machine is held for long.
+    """
+    _, connected = await asyncio.get_running_loop().create_connection(
+        Attacker, "127.0.0.1", port, local_addr=(address, 0), ssl=context
+    )
     try:
         connected.write(greeting)
         yield connected

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import sys
 import time
 from typing import Any
 
-from chatify_stream import Channel, ChatClient, Message
+from chatify_stream import Channel, ChatClient, Message, client_tls
 
 __all__: list[str] = []
 
@@ -28,8 +29,9 @@ NEW_ANSWERS = 3
 
 
 class Bystander:
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, context: ssl.SSLContext | None) -> None:
         self.token = token
+        self.context = context
         self.seconds: list[float] = []
         self.direct = 0
         self.room = 0
@@ -42,7 +44,7 @@ class Bystander:
     async def speak_directly(self, port: int) -> None:
         metadata = {"authorization": f"Bearer {self.token}"} if self.token else None
         async with (
-            Channel("127.0.0.1", port) as channel,
+            Channel("127.0.0.1", port, ssl=self.context) as channel,
             ChatClient(channel, metadata=metadata) as chat,
         ):
             while True:
@@ -58,10 +60,10 @@ class Bystander:
 
     async def speak_in_a_room(self, port: int) -> None:
         target = f"127.0.0.1:{port}"
-        token = self.token or None
+        options: dict[str, Any] = {"token": self.token or None, "ssl": self.context}
         async with (
-            ChatClient(target, room="bystanders", token=token) as ada,
-            ChatClient(target, room="bystanders", token=token) as bob,
+            ChatClient(target, room="bystanders", **options) as ada,
+            ChatClient(target, room="bystanders", **options) as bob,
         ):
             for each in (ada, bob):
                 await each.receive()  # Connected
@@ -91,8 +93,8 @@ class Bystander:
         }
 
 
-async def main(port: int, token: str) -> None:
-    bystander = Bystander(token)
+async def main(port: int, token: str, authority: str) -> None:
+    bystander = Bystander(token, client_tls(ca=authority) if authority else None)
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
@@ -109,4 +111,4 @@ async def main(port: int, token: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2]))
+    asyncio.run(main(int(sys.argv[1]), *sys.argv[2:]))

@@ -101,14 +101,14 @@ async def empty_data(peer: Attacker, form: Form) -> str:
     return await peer.end()
 
 
-@attack(calm("glitches"))
+@attack(calm("glitches"), together=100)
 async def data_that_is_padding(peer: Attacker, form: Form) -> str:
     await peer.send(call(1))
     await peer.flood(frame(DATA, 8, 1, b"\xff" + bytes(255)), form.times(MANY))
     return await peer.end()
 
 
-@attack(calm("glitches"))
+@attack(calm("glitches"), together=100)
 async def empty_headers(peer: Attacker, form: Form) -> str:
     await peer.flood(frame(HEADERS, 4, 1, b""), form.times(MANY))
     return await peer.end()

@@ -58,16 +58,26 @@ async def windows_that_open_by_a_byte(peer: Attacker, form: Form) -> str:
     return await peer.answer(1)
 
 
+async def answers_left_in_the_socket(
+    peer: Attacker,
+    form: Form,
+    *fields: tuple[str, str],
+    sealed: Callable[[bytes], bytes] = bytes,
+) -> str:
+    """`sealed` makes what is sent of what is to come, where that is not the same."""
+    peer.transport.pause_reading()
+    await peer.send(sealed(WIDE + call(1, *fields)))
+    await peer.send(sealed(data(1, short_message(3 * MEGABYTE)) * 20))
+    while not peer.transport.is_closing():  # it is not told of the end while it does not read
+        peer.write(sealed(frame(UPDATE, 0, 0, u32(1))))
+        await asyncio.sleep(form.drip)
+    return "closed"
+
+
 @attack("closed", takes_time=True, together=5, megabytes=20)
 async def answers_that_are_not_read(peer: Attacker, form: Form) -> str:
     """Small requests of which large answers are made, and left in the socket."""
-    await peer.send(WIDE, call(1, GZIP))
-    peer.transport.pause_reading()
-    await peer.send(data(1, short_message(3 * MEGABYTE)) * 20)
-    while not peer.transport.is_closing():  # it is not told of the end while it does not read
-        peer.write(frame(UPDATE, 0, 0, u32(1)))
-        await asyncio.sleep(form.drip)
-    return "closed"
+    return await answers_left_in_the_socket(peer, form, GZIP)
 
 
 @attack("RESOURCE_EXHAUSTED", together=20)

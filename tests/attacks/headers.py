@@ -12,8 +12,8 @@ from .attacker import (
     Attacker,
     call,
     message,
+    u32,
 )
-from .floods import calm
 from .table import Form, attack
 
 TOO_LARGE = "GOAWAY ENHANCE_YOUR_CALM headers of more than 65536 bytes"
@@ -59,10 +59,10 @@ async def small_continuations(peer: Attacker, form: Form) -> str:
     return (await peer.end())[:21]
 
 
-@attack(calm("glitches"))
+@attack("GOAWAY PROTOCOL_ERROR")
 async def empty_continuations(peer: Attacker, form: Form) -> str:
     await peer.send(frame(HEADERS, 0, 1, b"\x83") + frame(CONTINUATION, 0, 1, b"") * 7000)
-    return await peer.end()
+    return (await peer.end())[:21]
 
 
 @attack("GOAWAY ENHANCE_YOUR_CALM", together=100)
@@ -114,8 +114,9 @@ async def tables_that_change_their_size(peer: Attacker, form: Form) -> str:
 async def headers_over_the_limit(peer: Attacker, form: Form) -> str:
     """Each call has more headers than it may; each is told so."""
     stream_ids = range(1, 2 * form.times(500), 2)
+    headers = call(1, *[(f"x-{n}", "a" * 1000) for n in range(20)], ends=True)
     for stream_id in stream_ids:
-        await peer.send(call(stream_id, *[(f"x-{n}", "a" * 1000) for n in range(20)], ends=True))
+        await peer.send(headers[:5] + u32(stream_id) + headers[9:])
     return await peer.answers(stream_ids)
 
 

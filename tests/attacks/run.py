@@ -14,14 +14,27 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
+from ..bench.measure import raise_file_limit
 from ..e2e.processes import Process
-from . import floods, flow, handshakes, headers, messages, resets, rooms, tokens  # noqa: F401
+from . import (  # noqa: F401
+    floods,
+    flow,
+    handshakes,
+    headers,
+    messages,
+    proxied,
+    refusals,
+    resets,
+    rooms,
+    tls,
+    tokens,
+    usage,
+)
 from .attacker import attacker, call, message
 from .server import AttackedServer, Seen
+from .sites import DEFAULT, Prepared, Site, prepared
 from .table import ATTACKS, Attack, Form
 
 __all__ = ["Outcome", "Scene", "scene"]
@@ -70,11 +83,11 @@ class Scene:
     """A server and its bystander."""
 
     def __init__(
-        self, server: AttackedServer, bystander: Process, token: str, time_to_settle: float
+        self, server: AttackedServer, bystander: Process, site: Prepared, time_to_settle: float
     ) -> None:
-        """`token`: one that the server accepts, if it asks for any."""
         self.server = server
-        self.token = token
+        self._site = site
+        self._context = site.context()
         self._time_to_settle = time_to_settle
         self._bystander = bystander
 
@@ -107,6 +120,8 @@ class Scene:
             faults.append(f"has grown by {grown / MEGABYTE:.1f} MiB")
         if "Traceback" in log:
             faults.append(f"a traceback: {log[-2000:]}")
+        if any(not line.isprintable() for line in log.split("\n")):
+            faults.append("what moves a cursor was logged")
         lines = log.count("\n")
         if lines > MOST_LINES + LINES_A_SECOND * seconds:
             faults.append(f"{lines} lines were logged, such as {log[:300]!r}")
@@ -124,7 +139,12 @@ class Scene:
         )
 
     async def _attack(self, attack: Attack, form: Form) -> str:
-        async with attacker(self.server.port, attack.greeting) as connected:
+        async with attacker(
+            self.server.port,
+            attack.greeting,
+            address=attack.address,
+            context=None if attack.in_the_clear else self._context,
+        ) as connected:
             return await attack.run(connected, form)
 
     async def ask_bystander(self) -> dict[str, Any]:
@@ -138,8 +158,9 @@ class Scene:
 
     async def _talk(self) -> None:
         """A new client is answered."""
-        fields = [("authorization", f"Bearer {self.token}")] if self.token else []
-        async with attacker(self.server.port) as client:
+        token = self._site.token
+        fields = [("authorization", f"Bearer {token}")] if token else []
+        async with attacker(self.server.port, context=self._context) as client:
             await client.send(call(1, *fields), message(1, ends=True))
             assert await client.answer(1) == "OK"
 
@@ -157,7 +178,8 @@ class Scene:
 
     async def warm_up(self) -> None:
         """What the server does for the first time takes memory, too."""
-        if not self.token:
+        await self._talk()
+        if not (self._site.options or self._site.env):
             for name in ("ping flood", "a thousand idle calls", "coming and going"):
                 await self._attack(ATTACKS[name], WARMING)
         await self.ask_bystander()
@@ -175,26 +197,22 @@ def _surprises(attacks: Sequence[Attack], results: Sequence[str | BaseException]
 
 @asynccontextmanager
 async def scene(
-    *, time_to_settle: float, with_tokens: bool = False, env: dict[str, str] | None = None
+    site: Site = DEFAULT, *, time_to_settle: float, env: dict[str, str] | None = None
 ) -> AsyncIterator[Scene]:
     """A server that runs, and its bystander, who is here all the time.
 
-    `time_to_settle`: seconds that the server has to give back its memory. `with_tokens`: it asks
-    everybody for one.
+    `time_to_settle`: seconds that the server has to give back its memory.
     """
+    raise_file_limit()
     with ExitStack() as stack:
-        arguments = ["serve"]
-        token = ""
-        if with_tokens:
-            secret = Path(stack.enter_context(TemporaryDirectory())) / "secret"
-            secret.touch(0o600)
-            secret.write_bytes(tokens.SECRET)
-            arguments += ["--auth-mode", "jwt", "--auth-secret-file", str(secret)]
-            token = tokens.token(tokens.claims(sub="bystander"))
-        server = stack.enter_context(AttackedServer(*arguments, env=env))
-        speaking = [sys.executable, "-m", f"{__package__}.bystander", str(server.port), token]
+        ready = stack.enter_context(prepared(site))
+        server = stack.enter_context(
+            AttackedServer("serve", *ready.options, env={**ready.env, **(env or {})})
+        )
+        speaking = [sys.executable, "-m", f"{__package__}.bystander", str(server.port)]
+        speaking += [ready.token, ready.authority]
         bystander = stack.enter_context(Process(*speaking, interactive=True))
-        here = Scene(server, bystander, token, time_to_settle)
+        here = Scene(server, bystander, ready, time_to_settle)
         await here.warm_up()
         yield here
         await here.ask_bystander()

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from ..wire.raw import GREETING
 from .attacker import Attacker
+from .sites import DEFAULT, Site
 
-__all__ = ["ATTACKS", "Attack", "Form", "attack"]
+__all__ = ["ATTACKS", "HERE", "Attack", "Form", "attack"]
+
+HERE = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,12 @@ class Attack:
     takes_time: bool
     """It is about something that the server waits for."""
     greeting: bytes
-    with_tokens: bool
-    """The server has to ask for tokens."""
+    site: Site
+    """The server that it is made on."""
+    in_the_clear: bool
+    """Its connection does not speak TLS by itself, where the server does."""
+    address: str
+    """Where it comes from."""
     megabytes: float
     """By which one attacker may have the server grow."""
 
@@ -55,7 +62,9 @@ def attack(
     together: int = 1000,
     takes_time: bool = False,
     greeting: bytes = GREETING,
-    with_tokens: bool = False,
+    site: Site = DEFAULT,
+    in_the_clear: bool = False,
+    address: str = HERE,
     megabytes: float = 8.0,
 ) -> Callable[[Run], Run]:
     """Adds a function to the table, under its name."""
@@ -63,7 +72,7 @@ def attack(
     def add(run: Run) -> Run:
         name = run.__name__.replace("_", " ")
         ATTACKS[name] = Attack(
-            name, run, sees, together, takes_time, greeting, with_tokens, megabytes
+            name, run, sees, together, takes_time, greeting, site, in_the_clear, address, megabytes
         )
         return run
 

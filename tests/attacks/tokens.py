@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 import random
-import time
 from collections.abc import Iterator
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from .attacker import Attacker, call
+from .minting import HS256, PUBLIC, claims, public_bytes, text, token
+from .sites import TOKENS
 from .table import Form, attack
-
-__all__ = ["SECRET", "token"]
-
-SECRET = b"a secret of the attacks, in tests alone"
-"""That of the server."""
-
-HS256 = {"alg": "HS256", "typ": "JWT"}
-
-
-def text(value: Any) -> str:
-    data = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def claims(**changes: Any) -> dict[str, Any]:
-    now = int(time.time())
-    all_ = {"sub": "mallory", "iat": now, "exp": now + 3600} | changes
-    return {name: value for name, value in all_.items() if value is not None}
-
-
-def token(body: Any, header: Any = None, secret: bytes = SECRET) -> str:
-    """Signed, whatever it says."""
-    signed = f"{text(HS256 if header is None else header)}.{text(body)}"
-    return f"{signed}.{text(hmac.new(secret, signed.encode(), hashlib.sha256).digest())}"
 
 
 def wrong_tokens() -> Iterator[str]:
@@ -89,9 +65,59 @@ def wrong_tokens() -> Iterator[str]:
     for nested in (b"[" * 6000, b'{"a":' * 1000, b"1" * 6000, b"\xff", b"null", b"[]", b'"x"'):
         yield token(nested)
         yield token(claims(), nested)
+    yield from confused_tokens()
+    yield from tokens_of_other_spellings()
 
 
-@attack("UNAUTHENTICATED", together=20, with_tokens=True)
+def confused_tokens() -> Iterator[str]:
+    """The public key taken for a secret, and signatures of it that anybody can make."""
+    der = public_bytes(Encoding.DER)
+    for secret in (PUBLIC, PUBLIC.rstrip(), der, der[-64:], der[-65:], der[-64:-32]):
+        yield token(claims(), secret=secret)
+        yield token(claims(), {"alg": "ES256"}, secret=secret)
+    signed = f"{text({'alg': 'ES256'})}.{text(claims())}"
+    order = bytes.fromhex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551")
+    for signature in (bytes(64), bytes(63), order * 2, b"\xff" * 64, b"\x30\x06\2\1\0\2\1\0"):
+        yield f"{signed}.{text(signature)}"
+
+
+def tokens_of_other_spellings() -> Iterator[str]:
+    """Signed by the right key, and not as RFC 7519 has it: names twice, other codes, other base64.
+
+    Whoever stands before the server might read them otherwise than it does.
+    """
+    body = json_of(claims())
+    for other in (
+        body.replace(b'"sub"', b'"sub":"root","sub"'),
+        body.replace(b'"exp"', b'"exp":1,"exp"'),
+        b"\xef\xbb\xbf" + body,
+        *(body.decode().encode(code) for code in ("utf-16", "utf-16-le", "utf-32-be")),
+        body.replace(b"mallory", b"\xed\xa0\x80"),
+        body.replace(b"mallory", b"\xc1\xa1da"),
+        body.replace(b'"mallory"', b"NaN"),
+        body + b"{}",
+        body[:-1],
+        b"{" + b'"x":{' * 1500,
+        body.replace(b"{", b'{"x":' + b"9" * 5000 + b","),
+    ):
+        yield token(other)
+    for header in (HS256, {"alg": "HS256", "alg\0": "none"}):
+        yield token(body + b"\0", header)
+    yield token(body, b'{"alg":"none","alg":"HS256"}')
+    yield token(body, json_of(HS256).decode().encode("utf-16"))
+    first, second, third = token(claims()).split(".")
+    yield f"{first}.{second}.{third}="
+    yield f"{first}=.{second}.{third}"
+    yield f"{first}.{second}.{third[:-1]}{'BCD'['BCD'.find(third[-1]) - 1]}"
+    yield f"{first}.{second}.{third.replace('-', '+').replace('_', '/')}+"
+    yield f"{first}%2e{second}%2e{third}"
+
+
+def json_of(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+@attack("UNAUTHENTICATED", together=20, site=TOKENS)
 async def tokens_that_are_wrong(peer: Attacker, form: Form) -> str:
     """Malformed, `none`, of other algorithms and keys, expired, nested, too large."""
     tokens = list(wrong_tokens())
@@ -100,7 +126,7 @@ async def tokens_that_are_wrong(peer: Attacker, form: Form) -> str:
     return await peer.answers(range(1, 2 * len(tokens), 2))
 
 
-@attack("UNAUTHENTICATED", together=20, with_tokens=True)
+@attack("UNAUTHENTICATED", together=20, site=TOKENS)
 async def what_is_no_token(peer: Attacker, form: Form) -> str:
     """None, other schemes, two of them, characters at random, and damaged tokens."""
     chance = random.Random(form.scale)

@@ -35,8 +35,9 @@ from chatify_stream import (
     Rate,
     UsageLimits,
 )
+from chatify_stream.cli.serving import collect_garbage_less_often
 
-from ..attacks.tokens import SECRET, token
+from ..attacks.minting import SECRET, token
 
 ROUNDS = 3
 BURST, SECONDS = 0.5, 1.5
@@ -73,6 +74,8 @@ class Abuser:
         self._first_window = 65535
         self.open: set[int] = set()
         self._changed = asyncio.Event()
+        self.greeted = asyncio.Event()
+        """He knows the windows."""
 
     async def write(self, data: bytes) -> None:
         self._writer.write(data)
@@ -127,6 +130,7 @@ class Abuser:
                 if body[place : place + 2] == WIDE[:2]:
                     self._first_window = int.from_bytes(body[place + 2 : place + 6], "big")
             self._writer.write(frame(SETTINGS, 1, 0, b""))
+            self.greeted.set()
         elif kind == RST or (kind in (HEADERS, DATA) and flags & END_STREAM):
             self.open.discard(number)
             self._windows.pop(number, None)
@@ -224,6 +228,7 @@ async def serve(case: str, secret: str) -> None:
     server = ChatServer(usage=UsageLimits(**limits), address_header=header, auth=auth)
     async with server:
         await server.start("127.0.0.1", 0)
+        collect_garbage_less_often()  # as `chatify-stream serve`
         print(server.port, flush=True)
         await asyncio.to_thread(sys.stdin.readline)
 
@@ -262,7 +267,7 @@ async def abuse(port: str, case: str) -> None:
 
 
 async def _abuse(how: Abuse, abuser: Abuser) -> None:
-    await abuser.change()  # until he knows the windows
+    await abuser.greeted.wait()
     await how(abuser)
 
 

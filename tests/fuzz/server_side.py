@@ -30,6 +30,7 @@ LIMITS = {
         resets=NO_END,
         settings=NO_END,
         glitches=NO_END,
+        refusals=NO_END,
         max_header_list_size=2**20,
         max_control_backlog=2**30,
         handshake_timeout=None,
@@ -42,6 +43,7 @@ LIMITS = {
         resets=Rate(1, 1.0),
         settings=Rate(1, 1.0),
         glitches=Rate(2, 1.0),
+        refusals=Rate(1, 10.0),
         max_message_size=60,
         max_header_list_size=600,
         max_concurrent_streams=2,
@@ -49,6 +51,9 @@ LIMITS = {
         max_connection_age=100.0,
     ),
 }
+
+REFUSED_LATER = 1.0
+"""Seconds after which every call that is refused has been told so."""
 
 LAST_TIMERS = 2.0
 """Seconds after which nothing is left of a connection that is gone."""
@@ -117,7 +122,7 @@ class ServerSide:
             end.feed(chunk)
             if chance.random() < rests:
                 await self._loop.idle()
-        await self._loop.idle()
+        await self._come_to_rest(port)
         if reads:
             self._check_ended_calls(end)
         if chance.random() < 0.05:
@@ -126,7 +131,7 @@ class ServerSide:
         end.go_on_reading()
         await self._loop.idle()
         if chance.random() < 0.8:  # the others see what becomes of calls that nobody ends
-            await self._half_close(end, story)
+            await self._half_close(end, port, story)
             if port != NARROW:
                 self._check_expected(end, story)
         await self._leave(end, port, chance)
@@ -157,7 +162,13 @@ class ServerSide:
                 raise FaultError(f"stream {stream_id} was answered {actual}, not {expected}")
             self.outcomes["as expected"] += 1
 
-    async def _half_close(self, end: End, story: Story) -> None:
+    async def _come_to_rest(self, port: int) -> None:
+        await self._loop.idle()
+        if port == NARROW:
+            await asyncio.sleep(REFUSED_LATER)
+            await self._loop.idle()
+
+    async def _half_close(self, end: End, port: int, story: Story) -> None:
         """If the peer still can, it ends its requests; each call has to end then."""
         protocol = end.protocol
         if protocol.connection.is_closing() or not is_between_frames(story.data, preface=True):
@@ -169,7 +180,7 @@ class ServerSide:
             if not stream.remote_ended:
                 frames.append(Frame(DATA, END_STREAM, stream_id))
         end.feed(b"".join(map(bytes, frames)))
-        await self._loop.idle()
+        await self._come_to_rest(port)
         if len(protocol.processor.streams) > self._watching:
             raise FaultError(f"calls hang after their half-close: {protocol.processor.streams}")
         self.outcomes["half-closed to the end"] += 1

@@ -14,6 +14,7 @@ from chatify_stream.wire.codec import ProtoCodec
 from chatify_stream.wire.frames import FrameReader
 from chatify_stream.wire.inbox import Inbox
 from chatify_stream.wire.outbound import Outbound
+from chatify_stream.wire.refusals import Refusals
 from chatify_stream.wire.stream import CallStream
 
 from .run import TARGETS, input_of, run
@@ -45,6 +46,10 @@ def do_nothing(*args: Any) -> None:
     pass
 
 
+def very_late(*args: Any) -> float:
+    return 10.0**6
+
+
 def spin(self: Outbound) -> None:
     asyncio.get_running_loop().call_soon(spin, self)
 
@@ -59,6 +64,7 @@ def leave_a_task(self: CallStream) -> None:
         (ProtoCodec, "not_valid", raise_key_error, r"not \(\[\], 13\)|KeyError"),
         (FrameReader, "_ping", raise_key_error, "in the loop"),
         (Inbox, "eof", do_nothing, "hang"),
+        (Refusals, "delay", very_late, "hang"),
         (Calls, "cancel", do_nothing, "hang|the handler failed|are left"),
         (CallStream, "__ended__", leave_a_task, "left"),
         (Outbound, "unblock", spin, "does not come to rest"),

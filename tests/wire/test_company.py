@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from chatify_stream.wire.company import LONG_TURN, RECENT, SHORT_TURN, Company
+from chatify_stream.wire.company import LONG_TURN, SHORT_TURN
+from chatify_stream.wire.connections import Connections
+
+
+class Connection:
+    def abort(self) -> None:
+        pass
 
 
 def test_turns() -> None:
-    """They are long for who is alone, and short while several have something to do."""
-    company, ada, grace = Company(), object(), object()
-    assert company.turn(ada, 100.0) is SHORT_TURN  # who knows
-    assert company.turn(ada, 100.0 + RECENT) is LONG_TURN
-    assert company.turn(grace, 101.0) is SHORT_TURN
-    assert company.turn(ada, 101.0) is SHORT_TURN
-    assert company.turn(ada, 101.0 + RECENT / 2) is SHORT_TURN
-    assert company.turn(ada, 101.0 + RECENT) is LONG_TURN
+    """They are long for one that is alone, and short while there are several."""
+    connections, ada, grace = Connections(), Connection(), Connection()
+    company = connections.company
+    turns = []
+    for change in (connections.add, connections.discard):
+        for connection in (ada, grace):
+            change(connection)
+            turns.append(company.turn)
+    assert turns == [LONG_TURN, SHORT_TURN, LONG_TURN, LONG_TURN]

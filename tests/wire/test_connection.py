@@ -12,18 +12,21 @@ from h2.connection import H2Connection
 from h2.settings import SettingCodes
 from hpack import Encoder
 
+from chatify_stream.wire.company import Company
 from chatify_stream.wire.connection import (
     LARGEST_TABLE,
     WireConnection,
     h2_config,
     h2_connection,
 )
-from chatify_stream.wire.limits import Limits
+from chatify_stream.wire.limits import Limits, Rate
 from chatify_stream.wire.outbound import Outbound
+from chatify_stream.wire.server import Server
 
-from .raw import GREETING, frame, request_headers
+from .raw import GREETING, frame, frame_client, request_headers
+from .services import Echo
 
-HEADERS, RST, SETTINGS = 1, 3, 4
+HEADERS, RST, SETTINGS, PING, CONTINUATION = 1, 3, 4, 6, 9
 END_STREAM, END_HEADERS = 0x01, 0x04
 MOST_GONE = 4096
 
@@ -108,22 +111,37 @@ def test_a_small_table_of_headers() -> None:
     assert h2.encoder.header_table_size == 100 < LARGEST_TABLE
 
 
-def test_streams_that_are_gone() -> None:
-    """Of streams that ended long ago nothing is kept."""
-    h2 = server_h2()
-    headers = Encoder().encode([(name, value, True) for name, value in request_headers()])
-    for stream_id in range(1, 2 * MOST_GONE + 200, 2):
-        h2.receive_data(
-            frame(HEADERS, END_HEADERS, stream_id, headers) + frame(RST, 0, stream_id, bytes(4))
-        )
-    assert len(h2.streams) + len(h2._closed_streams) <= MOST_GONE + 1
+@pytest.mark.parametrize("cut", [None, 9])
+async def test_streams_that_are_gone(service: Echo, cut: int | None) -> None:
+    """Of streams that ended long ago little is kept, however their headers come."""
+    server = Server([service], limits=Limits(resets=Rate(10**6, 1.0)))
+    await server.start("127.0.0.1", 0)
+    try:
+        async with frame_client(server.port) as client:
+            headers = Encoder().encode([(name, value, True) for name, value in request_headers()])
+            for stream_id in range(1, 2 * (MOST_GONE + 200), 2):
+                first, rest = headers[:cut], headers[len(headers[:cut]) :]
+                client.send(
+                    frame(HEADERS, 0 if rest else END_HEADERS, stream_id, first),
+                    *([frame(CONTINUATION, END_HEADERS, stream_id, rest)] if rest else []),
+                    frame(RST, 0, stream_id, bytes(4)),
+                )
+            client.send(frame(PING, 0, 0, b"all read"))
+            await client.wait_for(PING)
+            [connection] = server._connections
+            h2 = connection.connection._connection
+            assert len(h2._closed_streams) <= MOST_GONE
+            assert len(h2.streams) < 100
+    finally:
+        server.close()
+        await server.wait_closed()
 
 
 async def test_who_is_woken_by_a_window() -> None:
     """The window of all wakes one of those that wait for it; a call's own wakes that call."""
     outbound = create_autospec(Outbound, instance=True)
     config = Configuration().__for_test__()
-    connection = WireConnection(server_h2(), outbound, config, Limits())
+    connection = WireConnection(server_h2(), outbound, config, Limits(), Company())
     streams = [connection.create_stream(stream_id=number) for number in (1, 3, 5, 7)]
     for stream in streams:
         connection.wait_for_window(stream, 1, is_own=stream.id > 3)
@@ -142,7 +160,7 @@ async def test_who_needs_how_much() -> None:
     outbound = create_autospec(Outbound, instance=True)
     config = Configuration().__for_test__()
     h2 = server_h2()
-    connection = WireConnection(h2, outbound, config, Limits())
+    connection = WireConnection(h2, outbound, config, Limits(), Company())
     streams = [connection.create_stream(stream_id=number) for number in (1, 3, 5)]
     for stream, least in zip(streams, (100, 50, 10), strict=True):
         connection.wait_for_window(stream, least, is_own=False)

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatify_stream.wire.flood import FrameBudget
-from chatify_stream.wire.frames import FrameReader
+from chatify_stream.wire.frames import CALL_WORK, H2_WORK, FrameReader
 from chatify_stream.wire.header_blocks import RememberingDecoder, RememberingEncoder
 from chatify_stream.wire.kinds import ACK, ping, window_update
 from chatify_stream.wire.limits import Limits
@@ -320,10 +320,28 @@ def test_turns() -> None:
     while not fast.reader.feed(data, most_work=10):
         turns.append(len(fast.delivered[1]))
         data = b""
-    # A frame counts, and each message in it; and the call that was opened as 32.
-    assert turns == [0, 0, 4, 43, 43, 43, 43]
+    # A frame counts, and each message in it.
+    assert turns == [5, 43, 43, 43, 43]
     assert len(fast.delivered[1]) == 44
     assert fast.reader.feed(few, most_work=10)
+
+
+def test_turns_of_calls() -> None:
+    """A call that is opened counts for many frames, whoever reads its headers."""
+    fast = Fast()
+    fast.feed(PREFACE + frame(SETTINGS, 0, 0, b""))
+    encoder = Encoder()
+
+    def call(number: int) -> bytes:
+        return frame(HEADERS, END_HEADERS, number, encoder.encode(request_headers()))
+
+    assert not fast.reader.feed(call(1) + call(3), most_work=CALL_WORK)
+    assert list(fast.calls) == [1]
+    fast.feed(b"")
+    assert list(fast.calls) == [1, 3]
+    assert not fast.reader.feed(frame(PRIORITY, 0, 1, bytes(5)) * 9, most_work=H2_WORK)
+    fast.feed(b"")
+    assert fast.error is None
 
 
 def test_what_comes_too_late() -> None:
@@ -343,7 +361,7 @@ def test_what_comes_too_late() -> None:
     before = fast.by_h2
     for _ in range(10):
         fast.feed(b"".join(late))
-        fast.h2.open_inbound_streams  # noqa: B018 - which forgets the stream
+        fast.h2.open_outbound_streams  # noqa: B018 - which forgets the stream
     assert fast.by_h2 == before
     assert fast.error is None
     assert {kind for kind, _ in frames_in(bytes(fast.h2._data_to_send))} == {UPDATE}

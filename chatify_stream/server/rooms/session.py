@@ -46,7 +46,7 @@ from .endings import EndedError, ending_of
 from .hooks import RoomJoin, RoomLeave, RoomMessage
 from .joining import JoinRequest, read_join, text_metadata
 from .node import Node
-from .permission import Permission, permission_of
+from .permission import permission_of
 
 __all__ = ["RoomSession"]
 
@@ -70,9 +70,10 @@ class RoomSession:
         "_ending",
         "_half_sent",
         "_loop",
+        "_may_read",
+        "_may_send",
         "_member",
         "_node",
-        "_permission",
         "_sending",
         "_stream",
         "room",
@@ -91,7 +92,7 @@ class RoomSession:
         self.room = ""
         self.user = f"guest-{self.session_id[:6]}"
         self._member: Member | None = None
-        self._permission = Permission(None)
+        self._may_send = self._may_read = False
 
     # What the hub and the node ask for.
 
@@ -159,8 +160,8 @@ class RoomSession:
         except ValueError as error:
             raise EndedError(EndingReason.BAD_REQUEST(why=error)) from error
         identity = self._stream.identity
-        self._permission = permission_of(identity, join)
-        self.room, self.user = join.room, self._permission.user or self.user
+        user, self._may_send, self._may_read = permission_of(identity, join)
+        self.room, self.user = join.room, user or self.user
         self._stream.limit_messages(self._node.options.max_message_size)
         await self._node.hooks.join(
             RoomJoin(
@@ -188,11 +189,10 @@ class RoomSession:
         member = self._member = Member(
             self, self.user, self.session_id, self._node.options.max_outbox
         )
-        may_read = self._permission.may_read
-        if join.wants_presence and may_read:
+        if join.wants_presence and self._may_read:
             room.watch(member)
         await self._welcome(member, room, join)
-        if may_read:
+        if self._may_read:
             await self._catch_up(member, room)
         else:
             member.go_live()  # of what it is told, which are its own messages
@@ -218,14 +218,13 @@ class RoomSession:
     async def _welcome(self, member: Member, room: Room, join: JoinRequest) -> None:
         """Finds where the member begins, and tells its client."""
         newest = room.newest
-        may_read = self._permission.may_read
         offset, recovered = newest.offset, False
         if join.resume is not None or join.history:
             page = await self._read(room, newest.epoch, limit=1)
             if join.resume is None:
                 offset = max(min(page.oldest - 1, offset), offset - join.history)
             else:
-                recovered = may_read and can_resume(join.resume, newest, page.oldest)
+                recovered = self._may_read and can_resume(join.resume, newest, page.oldest)
                 offset = join.resume.offset if recovered else offset
                 self._node.resumes[recovered] += 1
         await self._stream.send_initial_metadata(
@@ -239,7 +238,7 @@ class RoomSession:
         )
         member.epoch, member.offset = newest.epoch, offset
         self._node.observers.session_joined(self, None if join.resume is None else recovered)
-        if not may_read:
+        if not self._may_read:
             member.offset = newest.offset
         elif join.wants_users:
             users = await self._node.broker.users(room.name)
@@ -286,7 +285,7 @@ class RoomSession:
 
     async def _finish(self, member: Member, room: Room) -> None:
         """Waits until the client has got back all that it has published."""
-        if self._permission.may_read:
+        if self._may_read:
             await self._until(member, lambda: room.offset >= member.own_offset)
         room.flush()
         room.dismiss(member)  # what others go on to say is not waited for
@@ -307,7 +306,7 @@ class RoomSession:
 
     async def _publish(self, member: Member, room: Room, requests: Sequence[_Request]) -> None:
         now_ms = self._node.now_ms()
-        if not self._permission.may_send:
+        if not self._may_send:
             why = f"{self.user!r} may not send here: that takes the right send in {self.room!r}"
             for _, message_id in requests:
                 member.deliver(Chunk(frame_refusal(message_id, why), 1, 0))
@@ -326,7 +325,7 @@ class RoomSession:
                 case Outcome.PUBLISHED:
                     self._node.messages_published += 1
                     member.own_offset = offset
-                    if not self._permission.may_read:
+                    if not self._may_read:
                         self._acknowledge(member, draft, receipt)
                 case Outcome.DUPLICATE:
                     self._send_again(member, room, draft, receipt)
@@ -357,7 +356,7 @@ class RoomSession:
         """Sends a message that was published before, unless it is still on its way."""
         offset = receipt.position.offset
         room.flush()
-        if offset <= member.offset or not self._permission.may_read:
+        if offset <= member.offset or not self._may_read:
             frames = frame_publication(offset, draft.user, draft.text, draft.id, receipt.sent_at_ms)
             member.deliver(Chunk(frames, 1, 0))
         member.own_offset = max(member.own_offset, offset)
