@@ -94,7 +94,15 @@ class _H2Connection(H2Connection):
             # h2 has no rule for a 1xx answer that crosses the reset of its stream.
             decode_headers(self.decoder, frame.data)  # which may change the table
             raise StreamClosedError(frame.stream_id)
-        return super()._receive_headers_frame(frame)
+        try:
+            return super()._receive_headers_frame(frame)
+        except StreamClosedError as error:
+            # Where h2 makes it it has a name for it: frames, and all that was received in them,
+            # would wait for the garbage collector.
+            raise error.with_traceback(None)  # noqa: B904
+
+    def _handle_data_on_closed_stream(self, events: Any, exc: StreamClosedError, frame: Any) -> Any:
+        return super()._handle_data_on_closed_stream(events, exc.with_traceback(None), frame)
 
     def _receive_settings_frame(self, frame: Any) -> Any:
         settings = {code: n for code, n in frame.settings.items() if code in KNOWN_SETTINGS}

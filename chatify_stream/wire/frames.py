@@ -125,6 +125,8 @@ class FrameReader:
         self._on_goaway = on_goaway
         self._clock = clock
         self._rest = b""
+        self._begin = 0
+        """Where it begins: it is not copied for each turn."""
         self._preface_left = 0 if h2.config.client_side else PREFACE_SIZE
         self._is_greeted = False
         self._is_acknowledged = False
@@ -145,16 +147,21 @@ class FrameReader:
 
         Raises `ProtocolError`, and `FloodError` for a peer that sends too much of something.
         """
+        position = 0
         if self._rest:
-            data = self._rest + data
+            if data:
+                data = self._rest[self._begin :] + data
+            else:
+                data, position = self._rest, self._begin
             self._rest = b""
         if self._work:
             self._work -= most_work
         end = len(data)
-        for_h2 = 0  # from here to `position`, what h2 is to get
-        position = min(self._preface_left, end)
-        self._preface_left -= position
+        for_h2 = position  # from here to there, what h2 is to get
         if not self._is_greeted:
+            of_preface = min(self._preface_left, end)
+            self._preface_left -= of_preface
+            position += of_preface
             self._check_greeting(data, position)
         while end - position >= HEADER_SIZE and self._work < most_work:
             high, low, kind, flags, stream_id = read_frame_header(data, position)
@@ -187,7 +194,8 @@ class FrameReader:
             position = stop
         if for_h2 < position and not self._to_h2(data[for_h2:position]):
             return True
-        self._rest = data[position:]
+        if position < end:
+            self._rest, self._begin = data, position
         if self._work < most_work:
             self._work = 0
             return True

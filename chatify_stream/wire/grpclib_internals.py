@@ -34,8 +34,8 @@ grpclib's `protocol` and `utils`, which are private as a whole.
 - `utils.Wrapper`: `_error`, `cancel`, `cancelled`
 - `events._Dispatch`: `_listeners`
 - `h2.connection.H2Connection`: `_begin_new_stream`, `_frame_dispatch_table`,
-  `_inbound_flow_control_window_manager`, `_receive_headers_frame`, `_receive_settings_frame`,
-  `_stream_closed_by`, `MAX_CLOSED_STREAMS`
+  `_handle_data_on_closed_stream`, `_inbound_flow_control_window_manager`,
+  `_receive_headers_frame`, `_receive_settings_frame`, `_stream_closed_by`, `MAX_CLOSED_STREAMS`
 - `h2.settings.Settings`: `_settings`
 - `h2.stream.H2Stream`: `_expected_content_length`, `_inbound_window_manager`
 - `h2.stream.H2StreamStateMachine`: `client`, `headers_received`, `headers_sent`, `state`,

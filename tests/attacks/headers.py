@@ -30,6 +30,7 @@ async def slow_headers(peer: Attacker, form: Form) -> str:
 @attack("GOAWAY NO_ERROR no_calls", takes_time=True)
 async def headers_without_end(peer: Attacker, form: Form) -> str:
     """A block of headers that is not ended."""
+    peer.answers_pings = True
     await peer.send(frame(HEADERS, 0, 1, b"\x83"))
     return await peer.end()
 

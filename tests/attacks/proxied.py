@@ -128,7 +128,13 @@ async def a_proxy_header_twice(peer: Attacker, form: Form) -> str:
     return seen
 
 
-@attack("GOAWAY PROTOCOL_ERROR", site=BEHIND_A_PROXY, address="127.0.0.3", greeting=b"")
+@attack(
+    "GOAWAY PROTOCOL_ERROR",
+    site=BEHIND_A_PROXY,
+    address="127.0.0.3",
+    greeting=b"",
+    together=100,
+)
 async def a_proxy_header_of_anybody(peer: Attacker, form: Form) -> str:
     """Who is no proxy may not say that he is somebody else."""
     await peer.send(LINE, GREETING)
