@@ -21,8 +21,8 @@ class Turn(NamedTuple):
     """That begin."""
 
 
-SHORT_TURN = Turn(frames=96, calls=2)
-"""Some 0.2 ms."""
+SHORT_TURN = Turn(frames=64, calls=2)
+"""Some 0.15 ms."""
 
 LONG_TURN = Turn(frames=2048, calls=16)
 

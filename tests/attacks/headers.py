@@ -27,10 +27,9 @@ async def slow_headers(peer: Attacker, form: Form) -> str:
     return await peer.end()
 
 
-@attack("GOAWAY NO_ERROR no_calls", takes_time=True)
+@attack("closed", takes_time=True)
 async def headers_without_end(peer: Attacker, form: Form) -> str:
-    """A block of headers that is not ended."""
-    peer.answers_pings = True
+    """A block of headers that is not ended, which leaves no place for an answer to a PING."""
     await peer.send(frame(HEADERS, 0, 1, b"\x83"))
     return await peer.end()
 

@@ -29,7 +29,7 @@ SHORT = Form(scale=0.1, drip=0.2)
 
 TIMES = {
     "handshake_timeout": 3,
-    "first_call_timeout": 3,
+    "first_call_timeout": 6,
     "keepalive_time": 1,
     "keepalive_timeout": 4,
     "write_timeout": 1,
