@@ -57,7 +57,7 @@ async def settings_that_are_made_up(peer: Attacker, form: Form) -> str:
     return await peer.end()
 
 
-@attack(calm("settings"), together=20, megabytes=16)
+@attack(calm("settings"), together=20)
 async def settings_that_move_windows(peer: Attacker, form: Form) -> str:
     """Each has to be applied to each of the calls that are open."""
     await peer.send(*(call(stream_id) for stream_id in range(1, form.times(1000) * 2, 2)))

@@ -135,7 +135,7 @@ async def messages_without_their_end(peer: Attacker, form: Form) -> str:
     return await peer.answer(5)
 
 
-@attack("RESOURCE_EXHAUSTED", together=5, megabytes=20)
+@attack("RESOURCE_EXHAUSTED", together=5, megabytes=15)
 async def large_messages_whose_answers_are_not_taken(peer: Attacker, form: Form) -> str:
     """One that is taken, with its answer, and others that wait until they are too many."""
     large = b"x" * (3 * MEGABYTE)
@@ -143,7 +143,7 @@ async def large_messages_whose_answers_are_not_taken(peer: Attacker, form: Form)
     return await peer.answer(9)
 
 
-@attack("nothing", together=5, megabytes=20)
+@attack("nothing", together=5)
 async def inflated_messages_whose_answers_are_not_taken(peer: Attacker, form: Form) -> str:
     """Each takes 3 KB of the network, and 3 MB of memory; it waits as it came."""
     body = short_message(3 * MEGABYTE)
@@ -151,7 +151,7 @@ async def inflated_messages_whose_answers_are_not_taken(peer: Attacker, form: Fo
     return "nothing" if not peer.ends else str(peer)
 
 
-@attack("nothing", together=10, megabytes=16)
+@attack("nothing", together=10)
 async def small_messages_whose_answers_are_not_taken(peer: Attacker, form: Form) -> str:
     """As many as the windows allow: their objects are larger than they are."""
     small = framed(b"\x0a\0")

@@ -28,7 +28,7 @@ async def use_up(peer: Attacker, form: Form) -> int:
     return 2 * BURST + 1
 
 
-@attack("UNIMPLEMENTED", together=20, megabytes=16)
+@attack("UNIMPLEMENTED", together=20)
 async def calls_that_are_refused(peer: Attacker, form: Form) -> str:
     """Whoever waits for his answers gets them, and no more of them a second than he may."""
     loop = asyncio.get_running_loop()
@@ -41,7 +41,7 @@ async def calls_that_are_refused(peer: Attacker, form: Form) -> str:
     return seen if took >= at_least else f"{BURST + more} refusals in {took:.2f} s"
 
 
-@attack(calm("refusals"), together=3, megabytes=16)
+@attack(calm("refusals"), together=3)
 async def calls_that_are_refused_and_given_up(peer: Attacker, form: Form) -> str:
     """Whoever gives them up to make others is cut off once he owes more than he may have open."""
     first = await use_up(peer, form)

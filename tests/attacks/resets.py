@@ -24,9 +24,6 @@ from .table import Form, attack
 
 CALLS = 4000
 
-A_THOUSAND_CALLS = 16.0
-"""Megabytes: a call that is open, with what it has, is some 10 KB; so many are allowed."""
-
 
 async def many(peer: Attacker, form: Form, frames: Callable[[int], bytes]) -> str:
     """Calls, each with these frames, until the server has had enough."""
@@ -94,7 +91,7 @@ async def made_to_reset_by_a_length_that_is_wrong(peer: Attacker, form: Form) ->
     return seen[:23]
 
 
-@attack(calm("resets"), together=20, megabytes=A_THOUSAND_CALLS)
+@attack(calm("resets"), together=20)
 async def calls_over_the_limit(peer: Attacker, form: Form) -> str:
     return await many(peer, form, call)
 
@@ -127,7 +124,7 @@ async def stream_numbers_used_up(peer: Attacker, form: Form) -> str:
     return (await peer.end())[:21]
 
 
-@attack("OK", together=20, megabytes=A_THOUSAND_CALLS)
+@attack("OK", together=20)
 async def a_thousand_idle_calls(peer: Attacker, form: Form) -> str:
     """As many as one connection may have open."""
     peer.answers_pings = True

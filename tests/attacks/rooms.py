@@ -43,7 +43,7 @@ async def ten_thousand_rooms(peer: Attacker, form: Form) -> str:
     return await peer.answers(range(1, last, 2))
 
 
-@attack("OK", together=1, megabytes=24)
+@attack("OK", together=1)
 async def a_thousand_rooms_at_once(peer: Attacker, form: Form) -> str:
     last = 2 * form.times(1000) + 1
     for stream_id in range(1, last, 2):
