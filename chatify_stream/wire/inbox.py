@@ -46,7 +46,7 @@ class Source(Protocol):
     holding: Holding
 
     arrivals: list[Callable[[], bool]]
-    """What is called at the end of a read; each says whether nobody had to be woken."""
+    """What is called at the end of a turn; each says whether nobody had to be woken."""
 
     def ack(self, stream_id: int, size: int) -> None:
         """Gives the peer a part of its window back, in bytes."""
@@ -154,7 +154,6 @@ class Inbox:
     def let_go(self) -> None:
         """The call is over: nobody reads any more."""
         let_go(self._error)
-        self.at_once = None
         self._messages = _NONE
         self._waiting = 0
 

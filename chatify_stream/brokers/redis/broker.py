@@ -150,15 +150,11 @@ class RedisBroker:
     async def _begin_feed(self, room: str, feed: Feed) -> None:
         """Waits for it, as long as Redis is heard of."""
         loop, deadline = asyncio.get_running_loop(), self._deadline()
-        while True:
-            end = min(deadline, self._listened[room].patience_ends_at)
-            try:
+        while (end := min(deadline, self._listened[room].patience_ends_at)) > loop.time():
+            with suppress(TimeoutError):
                 async with asyncio.timeout_at(end):
                     return await feed.begin()
-            except TimeoutError:
-                if loop.time() >= min(deadline, self._listened[room].patience_ends_at):
-                    silent = self._refusal("it does not answer in time")
-                    raise feed.trouble or silent from None
+        raise feed.trouble or self._refusal("it does not answer in time")
 
     async def unsubscribe(self, room: str) -> None:
         if room in self._feeds:
