@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 
 import pytest
 
 from chatify_stream import ChatClient, ChatServer, Gap, Message
 
+from ..ports import free_port
 from ..wire.lookups import LookUps
 
 PATIENCE = 60.0
@@ -22,8 +22,7 @@ async def test_a_name_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_ups)
     look_ups.found |= {host: [host] for host in ("127.0.0.1", "127.0.0.2")}
     look_ups.found["chat"] = ["127.0.0.1"]
-    with socket.create_server(("127.0.0.2", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port("127.0.0.1", "127.0.0.2")
     async with ChatServer() as first, ChatServer() as second:
         await first.start("127.0.0.1", port)
         await second.start("127.0.0.2", port)
