@@ -8,12 +8,12 @@ tests/wire/test_header_blocks.py compares with hpack alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, cast
 
-from hpack import Decoder, Encoder, HeaderTuple
+from hpack import Encoder, HeaderTuple
 
 from .grpclib_internals import Headers, decode_headers
+from .hpack_decoder import FieldDecoder
 
 __all__ = ["RememberedHeaders", "RememberingDecoder", "RememberingEncoder"]
 
@@ -40,18 +40,18 @@ class RememberedHeaders(list[tuple[str, str]]):
     """Fields that the decoder gives again, the very same list, for the same block."""
 
 
-class RememberingDecoder(Decoder):
-    """hpack's decoder; `decode_text` is the one that remembers."""
+class RememberingDecoder(FieldDecoder):
+    """A decoder; `decode_text` is the one that remembers."""
 
     def __init__(self, max_header_list_size: int) -> None:
         super().__init__(max_header_list_size)
         self.header_table.dynamic_entries = cast(Any, _Entries())
         self._known: dict[bytes, Headers] = {}
 
-    def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
+    def decode(self, data: bytes, raw: bool = True) -> list[HeaderTuple]:
         if self._known and not _is_made_of_references(data):
             self._known = {}
-        return super().decode(data, raw)
+        return super().decode(data)
 
     def decode_text(self, block: bytes) -> Headers:
         """The fields, byte by byte as characters; a list that must not be changed.
