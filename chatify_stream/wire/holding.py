@@ -5,8 +5,9 @@ that may not leave is there although the window of its request was given back. A
 might have gigabytes of either, so both are bounded, for all calls of the connection together.
 
 Rules: a call whose message makes too much of the former ends RESOURCE_EXHAUSTED. While there is too
-much of the latter, no call is given another message; then they go on one by one, so that the next
-sees what the one before it has come to hold.
+much of the latter, no call is given another message, and what comes of one that is not whole holds
+its window. Then they go on one by one, so that the next sees what the one before it has come to
+hold.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Callable
 
 from grpclib.const import Status
 
@@ -25,7 +27,14 @@ __all__ = ["Holding"]
 class Holding:
     """Of one connection; unless it is told how much, without bounds."""
 
-    __slots__ = ("_most_unsent", "_unsent", "_waiters", "most_windowless", "windowless")
+    __slots__ = (
+        "_most_unsent",
+        "_stalled",
+        "_unsent",
+        "_waiters",
+        "most_windowless",
+        "windowless",
+    )
 
     def __init__(self, most_windowless: float = math.inf, most_unsent: float = math.inf) -> None:
         """Bytes that have come and whose window was given back, and bytes that wait to be sent.
@@ -37,6 +46,7 @@ class Holding:
         self._most_unsent = most_unsent
         self._unsent = 0
         self._waiters: deque[asyncio.Future[None]] | None = None  # most connections need none
+        self._stalled: set[Callable[[], None]] | None = None
 
     @property
     def is_full(self) -> bool:
@@ -74,6 +84,21 @@ class Holding:
                 # Others may go on, once this one has come to hold something, or was cancelled.
                 asyncio.get_running_loop().call_soon(self._wake)
 
+    def stall(self, settle: Callable[[], None]) -> None:
+        """Calls it when it is no longer full, to give back a window that is kept until then."""
+        if self._stalled is None:
+            self._stalled = set()
+        self._stalled.add(settle)
+
+    def let_go(self, settle: Callable[[], None]) -> None:
+        """Does not call it."""
+        if self._stalled is not None:
+            self._stalled.discard(settle)
+
     def _wake(self) -> None:
+        if self._stalled and not self.is_full:
+            stalled, self._stalled = self._stalled, None
+            for settle in stalled:
+                settle()
         if self._waiters and not self.is_full and not any(each.done() for each in self._waiters):
             self._waiters[0].set_result(None)

@@ -7,10 +7,10 @@ any size was read.
 Rules: data is cut into messages when it arrives. A message is given out once; a reader that is
 cancelled takes none. Messages that wait to be given out hold their part of the flow-control
 window, so a reader that is slow slows its peer; all else is given back at once, so that a message
-larger than the window can come. A compressed message is inflated when it is given out, so what
-waits takes no more memory than it took of the window. What has come of a message that is not whole
-is bounded, and messages wait, as `holding` has it. An error stands behind the messages that came
-before it, and nothing after it is read.
+larger than the window can come, but for its beginning while `holding` is full. A compressed message
+is inflated when it is given out, so what waits takes no more memory than it took of the window.
+What has come of a message that is not whole is bounded, and messages wait, as `holding` has it. An
+error stands behind the messages that came before it, and nothing after it is read.
 """
 
 from __future__ import annotations
@@ -166,6 +166,7 @@ class Inbox:
         """What the window lacks, for a stream that is given up; nothing from then on."""
         taken, self._taken = self._taken, 0
         self._partial = None
+        self._holding.let_go(self._settle)
         self._holding.windowless -= self._windowless
         self._windowless = 0
         return taken
@@ -228,7 +229,7 @@ class Inbox:
         return messages
 
     def _inflate_batch(self, most: int) -> list[bytes]:
-        """As `batch`, but it stops once it has as many bytes as one message may have."""
+        """As `batch`, but it stops once it has so many bytes that their answers would wait."""
         messages: list[bytes] = []
         size = 0
         while self._messages and len(messages) < most:
@@ -240,7 +241,7 @@ class Inbox:
                 break  # the next reader gets the error
             messages.append(message)
             size += len(message)
-            if size >= self._max_size:
+            if size >= MOST_AT_ONCE:
                 break
         self.in_a_row = len(messages)
         return messages
@@ -296,8 +297,11 @@ class Inbox:
         return False
 
     def _settle(self) -> None:
-        """Gives back the window that no waiting message holds."""
+        """Gives back the window that no message holds: none that waits, or may not come yet."""
         excess = self._taken - self._waiting
+        if excess > 0 and self._partial is not None and self._holding.is_full:
+            excess -= len(self._partial)
+            self._holding.stall(self._settle)
         if excess > 0:
             self._taken -= excess
             self._source.ack(self._stream_id, excess)

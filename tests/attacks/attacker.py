@@ -66,8 +66,11 @@ def settings(**values: int) -> bytes:
     return frame(SETTINGS, 0, 0, b"".join(setting(codes[key], n) for key, n in values.items()))
 
 
-WIDE = settings(window=2**31 - 1) + frame(UPDATE, 0, 0, u32(2**31 - 1 - 65535))
+WIDE = settings(window=2**30) + frame(UPDATE, 0, 0, u32(2**30))
 """Windows that never close."""
+
+
+FRAME_SIZE = 16384
 
 
 def call(
@@ -94,11 +97,11 @@ def request(text: bytes, message_id: str = "") -> bytes:
 
 def data(stream_id: int, body: bytes, *, ends: bool = False) -> bytes:
     """DATA frames of HTTP/2's default size."""
-    starts = range(0, len(body), 16384)
+    starts = range(0, len(body), FRAME_SIZE)
     return b"".join(
         frame(DATA, END_STREAM if ends and start == starts[-1] else 0, stream_id, part)
         for start in starts
-        for part in (body[start : start + 16384],)
+        for part in (body[start : start + FRAME_SIZE],)
     )
 
 
@@ -230,18 +233,23 @@ class Attacker(asyncio.Protocol):
 
     async def flood_within_windows(self, stream_id: int, body: bytes, times: int) -> None:
         """Sends the same data so often, as fast as the server takes it."""
+        for _ in range(times):
+            await self.send_within_windows(stream_id, body)
+
+    async def send_within_windows(self, stream_id: int, body: bytes) -> None:
+        """Sends data, in frames of HTTP/2's default size, as the server takes it."""
         await self.until(lambda: self.frames > 0)  # its SETTINGS
         self._windows.setdefault(stream_id, self._initial_window)
-        frames = data(stream_id, body)
-        for _ in range(times):
+        for start in range(0, len(body), FRAME_SIZE):
+            part = body[start : start + FRAME_SIZE]
             while not self.is_over and stream_id not in self.ends:
-                if min(self._windows[0], self._windows[stream_id]) >= len(body):
+                if min(self._windows[0], self._windows[stream_id]) >= len(part):
                     break
                 self._changed.clear()
                 await self._changed.wait()
-            self._windows[0] -= len(body)
-            self._windows[stream_id] -= len(body)
-            await self.send(frames)
+            self._windows[0] -= len(part)
+            self._windows[stream_id] -= len(part)
+            await self.send(frame(DATA, 0, stream_id, part))
 
     async def drip(self, data: bytes, every: float) -> None:
         """Sends a byte now and then, until the server has had enough."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..wire.raw import frame, framed
 from .attacker import DATA, UPDATE, WIDE, Attacker, call, data, message, request, settings, u32
@@ -74,7 +74,7 @@ async def answers_left_in_the_socket(
     return "closed"
 
 
-@attack("closed", takes_time=True, together=5, megabytes=20)
+@attack("closed", takes_time=True, together=5)
 async def answers_that_are_not_read(peer: Attacker, form: Form) -> str:
     """Small requests of which large answers are made, and left in the socket."""
     return await answers_left_in_the_socket(peer, form, GZIP)
@@ -117,11 +117,13 @@ async def more_data_than_the_window(peer: Attacker, form: Form) -> str:
     return (await peer.end())[:25]
 
 
-async def held_back(peer: Attacker, frames: Callable[[int], bytes], calls: int) -> None:
+async def held_back(
+    peer: Attacker, frames: Callable[[int], bytes], stream_ids: Iterable[int]
+) -> None:
     """Opens calls that have the server hold something as long as they like; says when it does."""
     peer.answers_pings = True
     await peer.send(settings(window=0))
-    for stream_id in range(1, 2 * calls, 2):
+    for stream_id in stream_ids:
         await peer.send(frames(stream_id))
     await peer.until(lambda: peer.is_writable)
     await peer.pong()
@@ -131,23 +133,30 @@ async def held_back(peer: Attacker, frames: Callable[[int], bytes], calls: int) 
 async def messages_without_their_end(peer: Attacker, form: Form) -> str:
     """They lack their last byte: the windows are given back, so that they can come."""
     almost = framed(bytes(4 * MEGABYTE - 10))[:-1]
-    await held_back(peer, lambda n: call(n) + data(n, almost), form.times(60))
+    await held_back(peer, lambda n: call(n) + data(n, almost), range(1, 2 * form.times(60), 2))
     return await peer.answer(5)
 
 
-@attack("RESOURCE_EXHAUSTED", together=5, megabytes=15)
+@attack("RESOURCE_EXHAUSTED", takes_time=True, together=5)
 async def large_messages_whose_answers_are_not_taken(peer: Attacker, form: Form) -> str:
-    """One that is taken, with its answer, and others that wait until they are too many."""
-    large = b"x" * (3 * MEGABYTE)
-    await held_back(peer, lambda n: call(n) + message(n, large), form.times(60))
-    return await peer.answer(9)
+    """One that is taken, with its answer; of the others comes what their windows allow."""
+    large = request(b"x" * (3 * MEGABYTE))
+    first, *others = range(1, 2 * form.times(60), 2)
+    await held_back(peer, call, [first, *others])
+    await peer.send_within_windows(first, large)
+    sending = [asyncio.create_task(peer.send_within_windows(each, large)) for each in others]
+    seen = await peer.answer(first)
+    for each in sending:
+        each.cancel()
+    return seen
 
 
 @attack("nothing", together=5)
 async def inflated_messages_whose_answers_are_not_taken(peer: Attacker, form: Form) -> str:
     """Each takes 3 KB of the network, and 3 MB of memory; it waits as it came."""
     body = short_message(3 * MEGABYTE)
-    await held_back(peer, lambda n: call(n, GZIP) + data(n, body), form.times(250))
+    stream_ids = range(1, 2 * form.times(250), 2)
+    await held_back(peer, lambda n: call(n, GZIP) + data(n, body), stream_ids)
     return "nothing" if not peer.ends else str(peer)
 
 
@@ -155,5 +164,6 @@ async def inflated_messages_whose_answers_are_not_taken(peer: Attacker, form: Fo
 async def small_messages_whose_answers_are_not_taken(peer: Attacker, form: Form) -> str:
     """As many as the windows allow: their objects are larger than they are."""
     small = framed(b"\x0a\0")
-    await held_back(peer, lambda n: call(n) + frame(DATA, 0, n, small * 300), form.times(400))
+    stream_ids = range(1, 2 * form.times(400), 2)
+    await held_back(peer, lambda n: call(n) + frame(DATA, 0, n, small * 300), stream_ids)
     return "nothing" if not peer.ends else str(peer)

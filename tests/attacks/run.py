@@ -41,8 +41,11 @@ __all__ = ["Outcome", "Scene", "scene"]
 
 MEGABYTE = 1024 * 1024
 
-MOST_TOGETHER = 320.0
-"""Megabytes by which the server may grow, however many attack it at once."""
+MOST_EACH, MOST_TOGETHER = 8.0, 320.0
+"""Megabytes by which the server may grow by an attacker, and by however many at once."""
+
+BYSTANDERS = 0.1
+"""Megabytes a second by which their room grows, while it has less than it keeps."""
 
 MOST_LINES, LINES_A_SECOND = 300, 50
 """Of the log, for one attack; the setting `log.rate` has how many of one kind it takes."""
@@ -108,15 +111,15 @@ class Scene:
         during = await self.ask_bystander()
         peak = server.peak() - at_first.resident
         await self._talk()
-        each = sum(attack.megabytes for attack in attacks)
-        allowed = MEGABYTE * min(connections * each, MOST_TOGETHER)
+        attackers = len(attacks) * connections
+        allowed = min(attackers * MOST_EACH, MOST_TOGETHER) + BYSTANDERS * seconds
         left = await self._settled(at_first)
         log = server.stderr()[logged:]
         faults = _surprises([attack for attack in attacks for _ in range(connections)], results)
-        if peak > allowed:
+        if peak > allowed * MEGABYTE:
             faults.append(f"grew by {peak / MEGABYTE:.1f} MiB at the most")
         grown = left.resident - at_first.resident
-        if grown > allowed:
+        if grown > allowed * MEGABYTE:
             faults.append(f"has grown by {grown / MEGABYTE:.1f} MiB")
         if "Traceback" in log:
             faults.append(f"a traceback: {log[-2000:]}")

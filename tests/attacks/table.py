@@ -48,8 +48,6 @@ class Attack:
     """Its connection does not speak TLS by itself, where the server does."""
     address: str
     """Where it comes from."""
-    megabytes: float
-    """By which one attacker may have the server grow."""
 
 
 ATTACKS: dict[str, Attack] = {}
@@ -65,14 +63,13 @@ def attack(
     site: Site = DEFAULT,
     in_the_clear: bool = False,
     address: str = HERE,
-    megabytes: float = 8.0,
 ) -> Callable[[Run], Run]:
     """Adds a function to the table, under its name."""
 
     def add(run: Run) -> Run:
         name = run.__name__.replace("_", " ")
         ATTACKS[name] = Attack(
-            name, run, sees, together, takes_time, greeting, site, in_the_clear, address, megabytes
+            name, run, sees, together, takes_time, greeting, site, in_the_clear, address
         )
         return run
 

@@ -141,7 +141,6 @@ async def records_of_one_byte(peer: Attacker, form: Form) -> str:
     "closed",
     takes_time=True,
     together=5,
-    megabytes=20,
     site=TLS,
     in_the_clear=True,
     greeting=b"",

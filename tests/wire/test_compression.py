@@ -25,7 +25,7 @@ from chatify_stream.wire.compression import (
     inflate,
     is_accepted,
 )
-from chatify_stream.wire.inbox import Inbox
+from chatify_stream.wire.inbox import MOST_AT_ONCE, Inbox
 
 from .calling import RESPONSE, call, failure, scripted_server
 from .raw import RawClient, framed, raw_client, request_headers
@@ -223,16 +223,16 @@ class TestInbox:
         assert source.given_back == len(data)
 
     async def test_waiting_messages_hold_wire_bytes_alone(self) -> None:
-        """What waits is not inflated, and a batch has little more than the largest size."""
-        source = FakeSource()
-        inbox = Inbox(source, 1, LIMIT)
+        """What waits is not inflated, and a batch has little more than is dealt with at once."""
+        source, message = FakeSource(), bytes(MOST_AT_ONCE - 1)
+        inbox = Inbox(source, 1, MOST_AT_ONCE)
         inbox.encoding = "gzip"
-        data = framed(gzip.compress(bytes(LIMIT - 1)), compressed=True)
+        data = framed(gzip.compress(message), compressed=True)
         inbox.add(data * 100, len(data) * 100)
         assert not source.given_back
-        assert await inbox.batch(100) == [bytes(LIMIT - 1)] * 2
+        assert await inbox.batch(100) == [message] * 2
         assert source.given_back == len(data) * 2
-        assert await inbox.next() == bytes(LIMIT - 1)
+        assert await inbox.next() == message
         assert source.given_back == len(data) * 3
         assert inbox.unacked_size() == len(data) * 97
 

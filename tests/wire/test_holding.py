@@ -113,3 +113,34 @@ class TestUnsent:
         assert [deal() for deal in source.arrivals] == [False]
         holding.does_not_wait(11)
         assert await reading == [b"x"]
+
+    async def test_a_message_does_not_come_then(self) -> None:
+        """What has come of it holds its window, until there is room."""
+        holding = Holding(most_unsent=10)
+        source = FakeSource(holding)
+        call = Inbox(source, 1, LIMIT)
+        message = framed(bytes(90))
+        call.add(message[:20], 20)
+        assert source.given_back == 20
+        holding.waits_to_send(11)
+        call.add(message[20:30], 10)
+        call.add(message[30:40], 15)  # with padding
+        assert (source.given_back, holding.windowless) == (20, 15)
+        holding.does_not_wait(1)
+        assert (source.given_back, holding.windowless) == (45, 40)
+        call.add(message[40:], 55)
+        assert source.given_back == 45
+        assert await call.next() == bytes(90)
+        assert (source.given_back, holding.windowless) == (100, 0)
+
+    def test_a_message_that_does_not_come_may_be_given_up(self) -> None:
+        """Its window is given back by whoever asks for it, and by nobody else."""
+        holding = Holding(most_unsent=10)
+        source = FakeSource(holding)
+        call = Inbox(source, 1, LIMIT)
+        holding.waits_to_send(11)
+        call.add(framed(bytes(90))[:20], 20)
+        assert call.unacked_size() == 20
+        assert not holding._stalled
+        holding.does_not_wait(11)
+        assert (source.given_back, holding.windowless) == (0, 0)

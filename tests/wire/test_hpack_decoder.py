@@ -76,17 +76,21 @@ def table(decoder: Decoder) -> tuple[Any, ...]:
     return [*entries.dynamic_entries], entries._current_size, entries.maxsize
 
 
-@given(st.lists(blocks | spoilt() | st.binary(max_size=20), max_size=6))
-@example([b"\x0f"])
-@example([b"\x00\x01"])
-@example([b"\x00\x01x"])
-@example([b"\x00\x01x\x02x"])
-@example([b"\x40" + b"\x7f\xff\xff\xff\xff\xff\x01" + b"x"])
-@example([b"\x82\x20"])
-@example([b"\x3f\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"])
-def test_as_hpack(blocks: list[bytes]) -> None:
+@given(
+    st.lists(blocks | spoilt() | st.binary(max_size=20), max_size=6), st.sampled_from([4096, 100])
+)
+@example([b"\x0f"], 4096)
+@example([b"\x00\x01"], 4096)
+@example([b"\x00\x01x"], 4096)
+@example([b"\x00\x01x\x02x"], 4096)
+@example([b"\x40" + b"\x7f\xff\xff\xff\xff\xff\x01" + b"x"], 4096)
+@example([b"\x82\x20"], 4096)
+@example([b"\x82", b"\x20\x82", b"\x82"], 100)
+@example([b"\x3f\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"], 4096)
+def test_as_hpack(blocks: list[bytes], most: int) -> None:
     """Also what the table is when a block was wrong, as the connection does not say that."""
     ours, theirs = FieldDecoder(MOST), Decoder(MOST)
+    ours.max_allowed_table_size = theirs.max_allowed_table_size = most
     for block in blocks:
         assert outcome(ours, block) == outcome(theirs, block)
         assert table(ours) == table(theirs)
