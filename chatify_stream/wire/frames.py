@@ -19,7 +19,7 @@ tests/wire/test_frames.py feeds the same frames, cut at random places, to this a
 
 from __future__ import annotations
 
-import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -133,12 +133,15 @@ class FrameReader:
         """The peer has taken the SETTINGS of this side, of which there is one frame."""
         self._header_block: int | None = None
         """The bytes of a header block that has not ended yet."""
-        self._work: float = 0
+        self._work = 0
         """What was done in this turn, and what the turn before had too much of."""
+        self._most_work = sys.maxsize
+        self._uncut: tuple[int, bool] | None = None
+        """The stream whose last frame has more messages, and whether it ends with them."""
         self.data_frames = 0
         """How many have come, empty ones not counted."""
 
-    def feed(self, data: bytes, most_work: float = math.inf) -> bool:
+    def feed(self, data: bytes, most_work: int = sys.maxsize) -> bool:
         """Reads the frames that are whole; keeps the rest for the next call.
 
         Returns False when that was not all: after `most_work` frames and messages others are to
@@ -156,6 +159,9 @@ class FrameReader:
             self._rest = b""
         if self._work:
             self._work -= most_work
+        self._most_work = most_work
+        if self._uncut is not None:
+            self._cut(*self._uncut)
         end = len(data)
         for_h2 = position  # from here to there, what h2 is to get
         if not self._is_greeted:
@@ -315,13 +321,29 @@ class FrameReader:
         connection_window.current_window_size -= size
         if size:
             self.data_frames += 1
-            self._work += call.buffer.add(body, size)
+            self._work += call.buffer.add(body, size, max(1, self._most_work - self._work))
+            if call.buffer.is_uncut:
+                self._uncut = stream_id, ends
+                return True
         elif not ends:
             self._budget.spend("glitches")
         if ends:
             end_received(stream)
             self._on_end(stream_id)
         return True
+
+    def _cut(self, stream_id: int, ends: bool) -> None:
+        """Goes on with a frame that had more messages than the turn."""
+        call = self._streams.get(stream_id)
+        if call is not None:
+            self._work += call.buffer.add(b"", 0, max(1, self._most_work - self._work))
+            if call.buffer.is_uncut:
+                return
+        self._uncut = None
+        stream = self._h2.streams.get(stream_id)
+        if ends and stream is not None and stream.state_machine.state in RECEIVING:
+            end_received(stream)
+            self._on_end(stream_id)
 
     def _late_data(self, stream_id: int, body: bytes) -> bool:
         """Drops data of a stream that this side has reset; False when it is another's."""

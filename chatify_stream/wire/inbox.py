@@ -16,8 +16,10 @@ error stands behind the messages that came before it, and nothing after it is re
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable
+from itertools import repeat
 from typing import Protocol
 
 from grpclib.const import Status
@@ -61,6 +63,7 @@ class Inbox:
         "_is_asked_for",
         "_is_deferred",
         "_is_ended",
+        "_is_uncut",
         "_max_size",
         "_messages",
         "_partial",
@@ -100,6 +103,7 @@ class Inbox:
         self._windowless = 0  # the bytes that are here although the window does not lack them
         self._error: StatusError | None = None
         self._is_ended = False
+        self._is_uncut = False
         self._waiter: asyncio.Future[None] | None = None
 
     def limit(self, max_size: int) -> None:
@@ -112,30 +116,39 @@ class Inbox:
                 self._waiting -= PREFIX.size + len(self._messages.pop())
             self._fail(refusal)
         elif (partial := self._partial) is not None and self._is_whole(partial):
-            self._cut_partial(partial)  # or what is here of it says that it will be too large
+            self._cut_partial(
+                partial, sys.maxsize
+            )  # or what is here of it says that it will be too large
         self._settle()
 
-    def add(self, data: bytes, window: int) -> int:
+    def add(self, data: bytes, window: int, most: int = sys.maxsize) -> int:
         """Adds the data of a frame that took `window` bytes of the window.
 
-        Returns how many messages are whole by it.
+        Returns how many messages were cut from it: at most so many, and `is_uncut` says whether
+        there may be more, which `add` with no data goes on with.
         """
         before = len(self._messages)
         self._taken += window
+        self._is_uncut = False
         if self._error is None:
             partial = self._partial
             if partial is not None:
                 partial += data
                 if self._is_whole(partial):
-                    self._cut_partial(partial)
+                    self._cut_partial(partial, most)
             else:
-                self._cut(data)
+                self._cut(data, most)
             if self._partial is not None and self._is_too_much_here():
                 self._fail(self._holding.refusal())
             if self._messages or self._error is not None:
                 self._wake()
         self._settle()
         return len(self._messages) - before
+
+    @property
+    def is_uncut(self) -> bool:
+        """There may be messages in what has come that were not cut yet."""
+        return self._is_uncut and self._partial is not None
 
     def eof(self) -> None:
         """The peer has ended the stream."""
@@ -299,9 +312,12 @@ class Inbox:
     def _settle(self) -> None:
         """Gives back the window that no message holds: none that waits, or may not come yet."""
         excess = self._taken - self._waiting
-        if excess > 0 and self._partial is not None and self._holding.is_full:
-            excess -= len(self._partial)
-            self._holding.stall(self._settle)
+        if excess > 0 and self._partial is not None:
+            if self._is_uncut:
+                excess -= len(self._partial)
+            elif self._holding.is_full:
+                excess -= len(self._partial)
+                self._holding.stall(self._settle)
         if excess > 0:
             self._taken -= excess
             self._source.ack(self._stream_id, excess)
@@ -323,7 +339,7 @@ class Inbox:
         flag, size = PREFIX.unpack_from(partial)
         return bool(flag > 1 or size > self._max_size or len(partial) >= PREFIX.size + size)
 
-    def _cut_partial(self, partial: bytearray) -> None:
+    def _cut_partial(self, partial: bytearray, most: int) -> None:
         """Cuts the part that is here, which begins with a message or with a wrong prefix.
 
         As `_cut`, but a large message is copied once.
@@ -337,14 +353,16 @@ class Inbox:
                 self._own_messages().append(bytes(view[PREFIX.size : stop]))
                 self._waiting += stop
                 rest = bytes(view[stop:])
-        self._cut(rest)
+        self._cut(rest, most - 1)
 
-    def _cut(self, data: bytes) -> None:
+    def _cut(self, data: bytes, most: int) -> None:
         """Cuts data that begins with a message into messages, and keeps the rest."""
         messages = self._own_messages() if len(data) >= PREFIX.size else self._messages
         prefix_size, max_size = PREFIX.size, self._max_size
         position, end = 0, len(data)
-        while end - position >= prefix_size:
+        for _ in repeat(None, most):
+            if end - position < prefix_size:
+                break
             flag, size = PREFIX.unpack_from(data, position)
             if flag > 1 or size > max_size:
                 self._fail(self._refusal(flag, size))
@@ -359,6 +377,8 @@ class Inbox:
             else:
                 messages.append(data[start:stop])
             position = stop
+        else:
+            self._is_uncut = position < end
         self._waiting += position
         self._partial = None if self._error or position == end else bytearray(data[position:])
 

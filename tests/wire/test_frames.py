@@ -7,6 +7,7 @@ be the same after every step.
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -37,13 +38,23 @@ INITIAL_WINDOW_SIZE = 4
 
 
 class Buffer:
+    """Takes bytes as if they were messages."""
+
     def __init__(self, data: bytearray) -> None:
         self._data = data
+        self._uncut = b""
 
-    def add(self, data: bytes, window: int) -> int:
+    @property
+    def is_uncut(self) -> bool:
+        return bool(self._uncut)
+
+    def add(self, data: bytes, window: int, most: int) -> int:
         assert window == len(data)
-        self._data += data
-        return len(data)  # as if they were messages
+        assert not (data and self._uncut)
+        data += self._uncut
+        self._data += data[:most]
+        self._uncut = data[most:]
+        return len(data[:most])
 
 
 @dataclass
@@ -143,6 +154,7 @@ class Fast(Plain):
         self.h2.encoder = RememberingEncoder()
         self.calls: dict[int, Call] = {}
         self.by_h2 = 0
+        self.ended: list[int] = []
         self.reader = FrameReader(
             self.h2,
             self.calls,
@@ -153,7 +165,7 @@ class Fast(Plain):
             to_h2=self._count,
             on_greeting=lambda: None,
             on_request=lambda stream_id, headers: self.opened(stream_id),
-            on_end=lambda stream_id: None,
+            on_end=self.ended.append,
             on_window=lambda stream_id: None,
             on_late_data=self._give_back,
             on_ping=lambda data: self.h2._data_to_send.extend(ping(data, ACK)),
@@ -179,9 +191,9 @@ class Fast(Plain):
     def opened(self, stream_id: int) -> None:
         self.calls[stream_id] = Call(Buffer(self.delivered[stream_id]))
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes, most_work: int = sys.maxsize) -> None:
         try:
-            while not self.reader.feed(data):
+            while not self.reader.feed(data, most_work):
                 data = b""
         except ProtocolError as error:
             self.error = type(error)
@@ -280,9 +292,10 @@ def test_it_does_what_h2_does(run: list[tuple[Any, ...]], data: st.DataObject) -
                 plain.feed(each)
         received = b"".join(frames)
         cuts = data.draw(st.lists(st.integers(0, len(received)), max_size=4).map(sorted))
+        most_work = data.draw(st.sampled_from([sys.maxsize, 1, 5, 100]))
         for start, end in zip([0, *cuts], [*cuts, len(received)], strict=True):
             if fast.error is None:
-                fast.feed(received[start:end])
+                fast.feed(received[start:end], most_work)
         if fast.error is not None and plain.error is not None:
             # Of a frame with two faults, its size is noticed first: before its body has come.
             assert fast.error in (plain.error, FrameTooLargeError)
@@ -310,7 +323,7 @@ def test_the_fast_path_is_taken() -> None:
 
 
 def test_turns() -> None:
-    """After so much work others have their turn; what one frame has too much of counts then."""
+    """After so much work others have their turn, and then the frame's other messages come."""
     fast = Fast()
     fast.feed(PREFACE + frame(SETTINGS, 0, 0, b""))
     fast.feed(frame(HEADERS, END_HEADERS, 1, Encoder().encode(request_headers())))
@@ -321,9 +334,42 @@ def test_turns() -> None:
         turns.append(len(fast.delivered[1]))
         data = b""
     # A frame counts, and each message in it.
-    assert turns == [5, 43, 43, 43, 43]
+    assert turns == [5, 11, 21, 31, 41]
     assert len(fast.delivered[1]) == 44
     assert fast.reader.feed(few, most_work=10)
+
+
+def test_the_end_comes_behind_all_messages() -> None:
+    """A frame that ends its stream does so when the turns have had all of it."""
+    fast = Fast()
+    fast.feed(PREFACE + frame(SETTINGS, 0, 0, b""))
+    fast.feed(frame(HEADERS, END_HEADERS, 1, Encoder().encode(request_headers())))
+    assert not fast.reader.feed(frame(DATA, END_STREAM, 1, bytes(25)), most_work=10)
+    assert not fast.reader.feed(b"", most_work=10)
+    assert (len(fast.delivered[1]), fast.ended) == (19, [])
+    assert fast.reader.feed(b"", most_work=10)
+    assert (len(fast.delivered[1]), fast.ended) == (25, [1])
+    assert fast.error is None
+
+
+@pytest.mark.parametrize("act", ["reset", "leave"])
+def test_a_stream_is_over_before_all_its_messages(act: str) -> None:
+    """Those that come behind its frame are read all the same."""
+    fast = Fast()
+    fast.feed(PREFACE + frame(SETTINGS, 0, 0, b""))
+    encoder = Encoder()
+    for number in (1, 3):
+        fast.feed(frame(HEADERS, END_HEADERS, number, encoder.encode(request_headers())))
+    data = frame(DATA, END_STREAM, 1, bytes(25)) + frame(DATA, END_STREAM, 3, b"x")
+    assert not fast.reader.feed(data, most_work=10)
+    if act == "reset":
+        fast.act("reset", 1)
+    else:
+        del fast.calls[1]
+    fast.feed(b"", 10)
+    assert fast.error is None
+    assert (fast.delivered[3], 3 in fast.ended) == (b"x", True)
+    assert (1 in fast.ended) == (act == "leave")
 
 
 def test_turns_of_calls() -> None:
