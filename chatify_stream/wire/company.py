@@ -1,8 +1,10 @@
 """How much is done for one connection before others have their turn.
 
 An event loop serves one connection after the other, so whoever waits behind one that floods waits
-for as long as that has its turn. Short turns cost a tenth of what a flood can do; so a connection
-that is alone has long ones.
+for as long as that has its turn. What a turn brings is answered in the next iteration of the loop,
+and sent in the one after it; if each had a turn of the flood as well, whoever comes would wait for
+three of them. Short turns with pauses cost a tenth of what a flood can do; so a connection that is
+alone has long ones.
 """
 
 from __future__ import annotations
@@ -17,14 +19,18 @@ class Turn(NamedTuple):
 
     frames: int
     """That are read, with the messages in them."""
+    messages: int
+    """That a call is given before it lets others run: asyncio does not while there is more."""
     calls: int
     """That begin."""
+    pauses: int
+    """Iterations of the event loop between two turns of a connection."""
 
 
-SHORT_TURN = Turn(frames=64, calls=2)
+SHORT_TURN = Turn(frames=64, messages=64, calls=2, pauses=2)
 """Some 0.15 ms."""
 
-LONG_TURN = Turn(frames=2048, calls=16)
+LONG_TURN = Turn(frames=2048, messages=128, calls=16, pauses=0)
 
 
 class Company:

@@ -207,7 +207,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         self.bytes_received += len(data)
         if not self._read(data) and self._next_turn is None:
             outbound.pause_reading("turn")
-            self._next_turn = self._loop.call_soon(self._go_on)
+            self._await_turn(self._company.turn.pauses)
 
     def _read(self, data: bytes) -> bool:
         """Deals with what was received; False when more of it is left to the next turn."""
@@ -221,13 +221,19 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
             self._peer_failed(error)
         return is_done
 
+    def _await_turn(self, pauses: int) -> None:
+        if pauses:
+            self._next_turn = self._loop.call_soon(self._await_turn, pauses - 1)
+        else:
+            self._next_turn = self._loop.call_soon(self._go_on)
+
     def _go_on(self) -> None:
         outbound = self.connection.outbound
         if outbound.is_closing() or self._read(b""):  # what is left may be thrown away
             self._next_turn = None
             outbound.resume_reading("turn")
         else:
-            self._next_turn = self._loop.call_soon(self._go_on)
+            self._await_turn(self._company.turn.pauses)
 
     def _peer_failed(self, error: H2ProtocolError) -> None:
         """Ends the connection, and tells the peer what it did."""

@@ -50,11 +50,8 @@ MOST_AT_ONCE = 64 * 1024
 DEFAULT_WINDOW = 65535
 """Of HTTP/2."""
 
-FRAMES_IN_A_ROW = 128
-"""After how many messages a reader or sender lets others run.
-
-asyncio does not while there is more to read, or room to write.
-"""
+SENDS_IN_A_ROW = 128
+"""After how many a sender lets others run: asyncio does not while there is room to write."""
 
 
 def error_name(code: int) -> str:
@@ -147,7 +144,8 @@ class CallStream(H2Stream):
     def may_take(self) -> bool:
         """A message may be taken without `recv_frame`; False when it is time to let others run."""
         self.inbox.in_a_row += 1
-        return self.inbox.in_a_row <= FRAMES_IN_A_ROW
+        most: int = self.connection.company.turn.messages
+        return self.inbox.in_a_row <= most
 
     async def recv_frame(self) -> bytes | None:
         """The bytes of the next message; None after the last one.
@@ -167,19 +165,22 @@ class CallStream(H2Stream):
         """
         if self._is_turn_of_others:
             return self._recv_frames_after_others()
-        return self.inbox.batch(FRAMES_IN_A_ROW)
+        return self.inbox.batch(self.connection.company.turn.messages)
 
     async def _recv_frames_after_others(self) -> list[bytes]:
         await asyncio.sleep(0)
-        return await self.inbox.batch(FRAMES_IN_A_ROW)
+        return await self.inbox.batch(self.connection.company.turn.messages)
 
     @property
     def _is_turn_of_others(self) -> bool:
-        return self.inbox.in_a_row >= FRAMES_IN_A_ROW or self.inbox.has_compressed
+        return (
+            self.inbox.in_a_row >= self.connection.company.turn.messages
+            or self.inbox.has_compressed
+        )
 
     def recv_frames_nowait(self) -> list[bytes]:
         """The bytes of those that have come, within reason, when none of them is compressed."""
-        return self.inbox.batch_nowait(FRAMES_IN_A_ROW)
+        return self.inbox.batch_nowait(self.connection.company.turn.messages)
 
     async def send_data(self, data: bytes, end_stream: bool = False) -> None:
         """Sends one message with its prefix, or several that follow each other, whole.
@@ -195,7 +196,7 @@ class CallStream(H2Stream):
         size = len(data)
         if self.encoding != IDENTITY:
             data = compress_frames(data, self.encoding)
-            self._sends_in_a_row = FRAMES_IN_A_ROW  # that took time, which others may need
+            self._sends_in_a_row = SENDS_IN_A_ROW  # that took time, which others may need
         elif not end_stream and self.send_data_in_turn(data):
             return
         self._senders += 1
@@ -209,7 +210,7 @@ class CallStream(H2Stream):
 
     async def _send_in_order(self, data: bytes, end_stream: bool, wait: _Wait) -> None:
         async with self._turn():
-            if self._sends_in_a_row >= FRAMES_IN_A_ROW:
+            if self._sends_in_a_row >= SENDS_IN_A_ROW:
                 self._sends_in_a_row = 0
                 await asyncio.sleep(0)
             self._sends_in_a_row += 1
@@ -241,7 +242,7 @@ class CallStream(H2Stream):
 
     def send_data_in_turn(self, data: bytes) -> bool:
         """As `send_data_nowait`; and False when it is time to let others run."""
-        if self._sends_in_a_row >= FRAMES_IN_A_ROW:
+        if self._sends_in_a_row >= SENDS_IN_A_ROW:
             return False
         self._sends_in_a_row += 1
         return self.send_data_nowait(data)

@@ -12,7 +12,7 @@ from h2.events import StreamEnded
 
 from chatify_stream.errors import CancelledCallError, StatusError, UnavailableError
 from chatify_stream.wire import Cardinality, Channel, Limits, Server, ServerStream, Status
-from chatify_stream.wire.stream import FRAMES_IN_A_ROW
+from chatify_stream.wire.company import LONG_TURN
 
 from .calling import call
 from .raw import framed, raw_client, request_headers
@@ -180,7 +180,7 @@ class TestSending:
             await other()
         assert handled == 1000
         steps = [after - before for before, after in zip(turns, turns[1:], strict=False)]
-        assert max(steps) <= FRAMES_IN_A_ROW
+        assert max(steps) <= LONG_TURN.messages
 
     async def test_a_fast_reader_lets_others_run(self, service: Echo, server: Server) -> None:
         """While a handler sends without end to a client that takes all, others get their turns."""
@@ -203,7 +203,7 @@ class TestSending:
             await client.wait_for(StreamEnded, 1)
         assert sent == 1000
         steps = [after - before for before, after in zip(turns, turns[1:], strict=False)]
-        assert max(steps) <= FRAMES_IN_A_ROW
+        assert max(steps) <= LONG_TURN.messages
 
 
 async def test_a_reset_for_a_peer_that_does_not_read(channel: Channel, service: Echo) -> None:
@@ -284,7 +284,7 @@ class TestReading:
             others.cancel()
         assert read == 1000
         steps = [after - before for before, after in zip(turns, turns[1:], strict=False)]
-        assert max(steps) <= FRAMES_IN_A_ROW
+        assert max(steps) <= LONG_TURN.messages
 
     async def test_too_large_for_the_client(self, server: Server) -> None:
         """The client, too, refuses a message over its limit, by its prefix."""
