@@ -3,8 +3,8 @@
 An event loop serves one connection after the other, so whoever waits behind one that floods waits
 for as long as that has its turn. What a turn brings is answered in the next iteration of the loop,
 and sent in the one after it; if each had a turn of the flood as well, whoever comes would wait for
-three of them. Short turns with pauses cost a tenth of what a flood can do; so a connection that is
-alone has long ones.
+three of them, so there are pauses between. Short turns cost a tenth of what a flood can do, and a
+connection that is alone has long ones; pauses as much, and there are none where several flood.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Turn(NamedTuple):
     calls: int
     """That begin."""
     pauses: int
-    """Iterations of the event loop between two turns of a connection."""
+    """Iterations of the event loop between two turns, of the only one that waits for its next."""
 
 
 SHORT_TURN = Turn(frames=64, messages=64, calls=2, pauses=2)
@@ -36,11 +36,18 @@ LONG_TURN = Turn(frames=2048, messages=128, calls=16, pauses=0)
 class Company:
     """The connections of one server, or channel."""
 
-    __slots__ = ("turn",)
+    __slots__ = ("turn", "waiting")
 
     def __init__(self) -> None:
         self.turn = LONG_TURN
         """That each of them has."""
+        self.waiting = 0
+        """How many have more to read, and wait for their next turn."""
+
+    @property
+    def pauses(self) -> int:
+        """Iterations of the event loop until the next turn."""
+        return self.turn.pauses if self.waiting == 1 else 0
 
     def counts(self, connections: int) -> None:
         """So many are open."""

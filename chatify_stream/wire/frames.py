@@ -71,6 +71,9 @@ CALL_WORK, H2_WORK = 32, 8
 HEADER_SHIFT = 4
 """Every 16 bytes of headers count for one, since they are decoded bit by bit."""
 
+SMALL = 512
+"""Bytes of a DATA frame whose messages, a hundred at the most, are not worth counting first."""
+
 HEADER_BLOCK = (HEADERS, PUSH_PROMISE, CONTINUATION)
 RECEIVING = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
 USABLE = (*RECEIVING, StreamState.HALF_CLOSED_REMOTE)
@@ -321,10 +324,13 @@ class FrameReader:
         connection_window.current_window_size -= size
         if size:
             self.data_frames += 1
-            self._work += call.buffer.add(body, size, max(1, self._most_work - self._work))
-            if call.buffer.is_uncut:
-                self._uncut = stream_id, ends
-                return True
+            if size <= SMALL:
+                self._work += call.buffer.add(body, size)
+            else:
+                self._work += call.buffer.add(body, size, max(1, self._most_work - self._work))
+                if call.buffer.is_uncut:
+                    self._uncut = stream_id, ends
+                    return True
         elif not ends:
             self._budget.spend("glitches")
         if ends:

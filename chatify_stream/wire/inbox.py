@@ -16,9 +16,8 @@ error stands behind the messages that came before it, and nothing after it is re
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import repeat
 from typing import Protocol
 
@@ -33,6 +32,9 @@ __all__ = ["Inbox", "Source"]
 
 MOST_AT_ONCE = 32 * 1024
 """Bytes of messages that are dealt with at once: the answers to more would not leave at once."""
+
+_ALL = repeat(None)
+"""Steps without end."""
 
 _NONE: deque[bytes] = deque()
 """No messages: an empty deque of its own would take 760 bytes of each stream."""
@@ -116,16 +118,14 @@ class Inbox:
                 self._waiting -= PREFIX.size + len(self._messages.pop())
             self._fail(refusal)
         elif (partial := self._partial) is not None and self._is_whole(partial):
-            self._cut_partial(
-                partial, sys.maxsize
-            )  # or what is here of it says that it will be too large
+            self._cut_partial(partial)  # or what is here of it says that it will be too large
         self._settle()
 
-    def add(self, data: bytes, window: int, most: int = sys.maxsize) -> int:
+    def add(self, data: bytes, window: int, most: int | None = None) -> int:
         """Adds the data of a frame that took `window` bytes of the window.
 
-        Returns how many messages were cut from it: at most so many, and `is_uncut` says whether
-        there may be more, which `add` with no data goes on with.
+        Returns how many messages were cut from it. When there are more than `most`, `is_uncut` is
+        true, and `add` with no data goes on.
         """
         before = len(self._messages)
         self._taken += window
@@ -137,7 +137,7 @@ class Inbox:
                 if self._is_whole(partial):
                     self._cut_partial(partial, most)
             else:
-                self._cut(data, most)
+                self._cut(data, _ALL if most is None else repeat(None, most))
             if self._partial is not None and self._is_too_much_here():
                 self._fail(self._holding.refusal())
             if self._messages or self._error is not None:
@@ -339,7 +339,7 @@ class Inbox:
         flag, size = PREFIX.unpack_from(partial)
         return bool(flag > 1 or size > self._max_size or len(partial) >= PREFIX.size + size)
 
-    def _cut_partial(self, partial: bytearray, most: int) -> None:
+    def _cut_partial(self, partial: bytearray, most: int | None = None) -> None:
         """Cuts the part that is here, which begins with a message or with a wrong prefix.
 
         As `_cut`, but a large message is copied once.
@@ -353,14 +353,14 @@ class Inbox:
                 self._own_messages().append(bytes(view[PREFIX.size : stop]))
                 self._waiting += stop
                 rest = bytes(view[stop:])
-        self._cut(rest, most - 1)
+        self._cut(rest, _ALL if most is None else repeat(None, most - 1))
 
-    def _cut(self, data: bytes, most: int) -> None:
-        """Cuts data that begins with a message into messages, and keeps the rest."""
+    def _cut(self, data: bytes, steps: Iterable[None]) -> None:
+        """Cuts data that begins with a message into messages, one a step, and keeps the rest."""
         messages = self._own_messages() if len(data) >= PREFIX.size else self._messages
         prefix_size, max_size = PREFIX.size, self._max_size
         position, end = 0, len(data)
-        for _ in repeat(None, most):
+        for _ in steps:
             if end - position < prefix_size:
                 break
             flag, size = PREFIX.unpack_from(data, position)

@@ -207,7 +207,8 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         self.bytes_received += len(data)
         if not self._read(data) and self._next_turn is None:
             outbound.pause_reading("turn")
-            self._await_turn(self._company.turn.pauses)
+            self._company.waiting += 1
+            self._await_turn(self._company.pauses)
 
     def _read(self, data: bytes) -> bool:
         """Deals with what was received; False when more of it is left to the next turn."""
@@ -231,9 +232,10 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         outbound = self.connection.outbound
         if outbound.is_closing() or self._read(b""):  # what is left may be thrown away
             self._next_turn = None
+            self._company.waiting -= 1
             outbound.resume_reading("turn")
         else:
-            self._await_turn(self._company.turn.pauses)
+            self._await_turn(self._company.pauses)
 
     def _peer_failed(self, error: H2ProtocolError) -> None:
         """Ends the connection, and tells the peer what it did."""

@@ -21,3 +21,16 @@ def test_turns() -> None:
             change(connection)
             turns.append(company.turn)
     assert turns == [LONG_TURN, SHORT_TURN, LONG_TURN, LONG_TURN]
+
+
+def test_pauses() -> None:
+    """They are for one that floods beside others, and for no more than one."""
+    connections = Connections()
+    company = connections.company
+    connections.add(Connection())
+    company.waiting = 1
+    assert company.pauses == 0
+    connections.add(Connection())
+    assert company.pauses == SHORT_TURN.pauses > 0
+    company.waiting = 2
+    assert company.pauses == 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from hpack import Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chatify_stream.wire import frames as frames_module
 from chatify_stream.wire.flood import FrameBudget
 from chatify_stream.wire.frames import CALL_WORK, H2_WORK, FrameReader
 from chatify_stream.wire.header_blocks import RememberingDecoder, RememberingEncoder
@@ -37,6 +39,14 @@ END_STREAM, END_HEADERS, PADDED = 0x01, 0x04, 0x08
 INITIAL_WINDOW_SIZE = 4
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _messages_are_counted() -> Iterator[None]:
+    """In frames of the sizes that these tests have, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frames_module, "SMALL", 4)
+        yield
+
+
 class Buffer:
     """Takes bytes as if they were messages."""
 
@@ -48,10 +58,11 @@ class Buffer:
     def is_uncut(self) -> bool:
         return bool(self._uncut)
 
-    def add(self, data: bytes, window: int, most: int) -> int:
+    def add(self, data: bytes, window: int, most: int | None = None) -> int:
         assert window == len(data)
         assert not (data and self._uncut)
         data += self._uncut
+        most = len(data) if most is None else most
         self._data += data[:most]
         self._uncut = data[most:]
         return len(data[:most])
@@ -364,6 +375,7 @@ def test_a_stream_is_over_before_all_its_messages(act: str) -> None:
     assert not fast.reader.feed(data, most_work=10)
     if act == "reset":
         fast.act("reset", 1)
+        fast.h2.open_inbound_streams  # noqa: B018 - which forgets it
     else:
         del fast.calls[1]
     fast.feed(b"", 10)

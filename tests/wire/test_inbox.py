@@ -169,6 +169,34 @@ async def test_a_cancelled_reader_takes_nothing() -> None:
     assert await inbox.next() == b"abc"
 
 
+async def test_some_messages_at_a_time() -> None:
+    """What is not cut yet holds its window; what may be the beginning of a message does not."""
+    inbox, source = make()
+    data = framed(b"x") * 10
+    assert inbox.add(data + framed(b"later")[:7], len(data) + 7, 4) == 4
+    assert (inbox.is_uncut, source.given_back, source.holding.windowless) == (True, 0, 0)
+    assert inbox.add(b"", 0, 6) == 6
+    assert (inbox.is_uncut, source.given_back) == (True, 0)
+    assert inbox.add(b"", 0, 6) == 0
+    assert (inbox.is_uncut, source.given_back) == (False, 7)
+    assert await inbox.batch(20) == [b"x"] * 10
+    assert inbox.add(framed(b"later")[7:], 3, 6) == 1
+    assert (await inbox.next(), inbox.is_uncut) == (b"later", False)
+    assert source.given_back == len(data) + 10
+
+
+async def test_a_wrong_one_behind_some_messages() -> None:
+    inbox, source = make()
+    data = framed(b"x") * 5 + b"\x02" + bytes(9)
+    assert inbox.add(data, len(data), 4) == 4
+    assert inbox.add(b"", 0, 4) == 1
+    assert not inbox.is_uncut
+    assert await inbox.batch(9) == [b"x"] * 5
+    with pytest.raises(StatusError, match="it has to be 0 or 1"):
+        await inbox.next()
+    assert source.given_back == len(data)
+
+
 class TestAtOnce:
     def waiting(self, deal: Callable[[Inbox], bool]) -> tuple[Inbox, list[Callable[[], bool]]]:
         """An inbox with a reader that leaves word, and what is to be done at the end of a read."""
