@@ -69,7 +69,7 @@ CALL_WORK, H2_WORK = 32, 8
 """For how many frames a call that is opened, and a frame that h2 gets, count."""
 
 HEADER_SHIFT = 4
-"""Every 16 bytes of headers count for one, since they are decoded bit by bit."""
+"""Every 16 bytes of headers count for one, since it takes time to decode them."""
 
 SMALL = 512
 """Bytes of a DATA frame whose messages, a hundred at the most, are not worth counting first."""
@@ -324,13 +324,10 @@ class FrameReader:
         connection_window.current_window_size -= size
         if size:
             self.data_frames += 1
-            if size <= SMALL:
-                self._work += call.buffer.add(body, size)
-            else:
-                self._work += call.buffer.add(body, size, max(1, self._most_work - self._work))
-                if call.buffer.is_uncut:
-                    self._uncut = stream_id, ends
-                    return True
+            if size > SMALL:
+                self._cut(stream_id, ends, body)
+                return True
+            self._work += call.buffer.add(body, size)
         elif not ends:
             self._budget.spend("glitches")
         if ends:
@@ -338,12 +335,14 @@ class FrameReader:
             self._on_end(stream_id)
         return True
 
-    def _cut(self, stream_id: int, ends: bool) -> None:
-        """Goes on with a frame that had more messages than the turn."""
+    def _cut(self, stream_id: int, ends: bool, body: bytes = b"") -> None:
+        """Takes as many messages of a large frame as the turn has, or goes on with it."""
         call = self._streams.get(stream_id)
         if call is not None:
-            self._work += call.buffer.add(b"", 0, max(1, self._most_work - self._work))
+            left = max(1, self._most_work - self._work)
+            self._work += call.buffer.add(body, len(body), left)
             if call.buffer.is_uncut:
+                self._uncut = stream_id, ends
                 return
         self._uncut = None
         stream = self._h2.streams.get(stream_id)

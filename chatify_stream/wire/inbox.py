@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from itertools import repeat
 from typing import Protocol
 
@@ -118,7 +118,7 @@ class Inbox:
                 self._waiting -= PREFIX.size + len(self._messages.pop())
             self._fail(refusal)
         elif (partial := self._partial) is not None and self._is_whole(partial):
-            self._cut_partial(partial)  # or what is here of it says that it will be too large
+            self._cut_partial(partial, _ALL)  # or what is here of it says that it will be too large
         self._settle()
 
     def add(self, data: bytes, window: int, most: int | None = None) -> int:
@@ -131,13 +131,14 @@ class Inbox:
         self._taken += window
         self._is_uncut = False
         if self._error is None:
+            steps = _ALL if most is None else repeat(None, most)
             partial = self._partial
             if partial is not None:
                 partial += data
                 if self._is_whole(partial):
-                    self._cut_partial(partial, most)
+                    self._cut_partial(partial, steps)
             else:
-                self._cut(data, _ALL if most is None else repeat(None, most))
+                self._cut(data, steps)
             if self._partial is not None and self._is_too_much_here():
                 self._fail(self._holding.refusal())
             if self._messages or self._error is not None:
@@ -339,7 +340,7 @@ class Inbox:
         flag, size = PREFIX.unpack_from(partial)
         return bool(flag > 1 or size > self._max_size or len(partial) >= PREFIX.size + size)
 
-    def _cut_partial(self, partial: bytearray, most: int | None = None) -> None:
+    def _cut_partial(self, partial: bytearray, steps: Iterator[None]) -> None:
         """Cuts the part that is here, which begins with a message or with a wrong prefix.
 
         As `_cut`, but a large message is copied once.
@@ -350,12 +351,13 @@ class Inbox:
             if flag or size > self._max_size or stop > len(view):
                 rest = bytes(view)
             else:
+                next(steps)
                 self._own_messages().append(bytes(view[PREFIX.size : stop]))
                 self._waiting += stop
                 rest = bytes(view[stop:])
-        self._cut(rest, _ALL if most is None else repeat(None, most - 1))
+        self._cut(rest, steps)
 
-    def _cut(self, data: bytes, steps: Iterable[None]) -> None:
+    def _cut(self, data: bytes, steps: Iterator[None]) -> None:
         """Cuts data that begins with a message into messages, one a step, and keeps the rest."""
         messages = self._own_messages() if len(data) >= PREFIX.size else self._messages
         prefix_size, max_size = PREFIX.size, self._max_size

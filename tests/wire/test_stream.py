@@ -13,6 +13,7 @@ from h2.events import StreamEnded
 from chatify_stream.errors import CancelledCallError, StatusError, UnavailableError
 from chatify_stream.wire import Cardinality, Channel, Limits, Server, ServerStream, Status
 from chatify_stream.wire.company import LONG_TURN, SHORT_TURN, Turn
+from chatify_stream.wire.stream import SENDS_IN_A_ROW
 
 from .calling import call
 from .raw import framed, raw_client, request_headers
@@ -214,7 +215,7 @@ class TestSending:
             await client.wait_for(StreamEnded, 1)
         assert sent == 1000
         steps = [after - before for before, after in zip(turns, turns[1:], strict=False)]
-        assert max(steps) <= LONG_TURN.messages
+        assert max(steps) <= SENDS_IN_A_ROW
 
 
 async def test_a_reset_for_a_peer_that_does_not_read(channel: Channel, service: Echo) -> None:
