@@ -11,6 +11,7 @@ from typing import Any
 __all__ = [
     "DEFAULT_PORT",
     "Address",
+    "address_block",
     "check_header_name",
     "check_host",
     "check_method_path",
@@ -19,6 +20,20 @@ __all__ = [
     "parse_address",
     "parse_target",
 ]
+
+
+def address_block(address: str) -> str:
+    """The block as text: `192.0.2.7`, `2001:db8:1:2::/64`; text that is no address as it is."""
+    if ":" not in address:
+        return address
+    try:
+        ip = ipaddress.IPv6Address(address.partition("%")[0])  # behind it is a network interface
+    except ValueError:
+        return address
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(ip), 64), strict=False))
+
 
 DEFAULT_PORT = 9000
 

@@ -1,7 +1,9 @@
 """What the package and its modules export."""
 
-import importlib
+import ast
+import importlib.util
 import pkgutil
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -88,10 +90,24 @@ SUBPACKAGES = [
 GENERATED = "chatify_stream.messages"
 WITHOUT_EXPORTS = {"chatify_stream.__main__", "chatify_stream._version"}
 
+
+def is_folder(info: pkgutil.ModuleInfo) -> bool:
+    """Tell whether the module is a package that only groups modules: a docstring and no code."""
+    if not info.ispkg:
+        return False
+    spec = importlib.util.find_spec(info.name)
+    assert spec is not None
+    assert spec.origin is not None
+    source = Path(spec.origin).read_text(encoding="utf-8")
+    return [type(node) for node in ast.parse(source).body] == [ast.Expr]
+
+
 MODULES = [
     info.name
     for info in pkgutil.walk_packages(chatify_stream.__path__, "chatify_stream.")
-    if not info.name.startswith(GENERATED) and info.name not in WITHOUT_EXPORTS
+    if not info.name.startswith(GENERATED)
+    and info.name not in WITHOUT_EXPORTS
+    and not is_folder(info)
 ]
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from ..errors import ConfigError, UsageError
-from ..wire.pem import FilePath, load_authorities, load_pair, wrong
+from ..wire.tls.pem import FilePath, load_authorities, load_pair, wrong
 
 __all__ = ["ServerTLS", "TLSOptions"]
 

@@ -12,24 +12,24 @@ from grpclib.const import Handler as MethodHandler
 from grpclib.exceptions import StreamTerminatedError
 from grpclib.metadata import Deadline
 
-from .address_block import address_block
-from .backoff import Backoff
-from .balancer import Balancing
-from .call import Meter, ServerStream
-from .channel import CONNECT_TIMEOUT, Channel
-from .client_stream import ClientStream
-from .client_tls import ClientTLS, client_tls
-from .codec import ProtoCodec, StatusDetailsCodec
-from .compression import check_encoding, frame, frame_prefix
-from .connectivity import ChannelState
+from ..address import address_block
+from .client.backoff import Backoff
+from .client.balancer import Balancing
+from .client.channel import CONNECT_TIMEOUT, Channel
+from .client.state import ChannelState
+from .client.stream import ClientStream
+from .connection.compression import check_encoding, frame, frame_prefix
+from .connection.statistics import ConnectionStatistics, ServerStatistics, StreamStatistics
 from .grpclib_internals import MetadataLike
 from .limits import CHANNEL_LIMITS, MAX_MESSAGE_SIZE, Limits, Rate, check_limits
-from .message_reading import decode_message
-from .observing import CallEnd, ServerObserver
-from .page import Page
-from .protobuf_fields import varint_bytes
-from .server import Server
-from .statistics import ConnectionStatistics, ServerStatistics, StreamStatistics
+from .protobuf.codec import ProtoCodec, StatusDetailsCodec
+from .protobuf.decoder import decode_message
+from .protobuf.wire_format import varint_bytes
+from .server.calls import Meter, ServerStream
+from .server.http_pages import Page
+from .server.observers import CallEnd, ServerObserver
+from .server.server import Server
+from .tls.client_context import ClientTLS, client_tls
 from .token_bucket import TokenBucket
 
 __all__ = [

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from hpack import Decoder
 
 from chatify_stream.codec import decode_reply
-from chatify_stream.wire.kinds import (
+from chatify_stream.wire.http2.frame_types import (
     CONTINUATION,
     DATA,
     END_HEADERS,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
-from chatify_stream.wire.kinds import (
+from chatify_stream.wire.http2.frame_types import (
     CONTINUATION,
     DATA,
     END_HEADERS,

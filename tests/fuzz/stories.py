@@ -14,7 +14,7 @@ from random import Random
 from google.protobuf.message import DecodeError
 from hpack import Encoder
 
-from chatify_stream.wire.kinds import RST_STREAM, WINDOW_UPDATE
+from chatify_stream.wire.http2.frame_types import RST_STREAM, WINDOW_UPDATE
 
 from ..codec.test_messages import REQUEST
 from ..wire.raw import framed

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from chatify_stream.wire.call import Calls
-from chatify_stream.wire.codec import ProtoCodec
-from chatify_stream.wire.frames import FrameReader
-from chatify_stream.wire.inbox import Inbox
-from chatify_stream.wire.outbound import Outbound
-from chatify_stream.wire.refusals import Refusals
-from chatify_stream.wire.stream import CallStream
+from chatify_stream.wire.connection.inbox import Inbox
+from chatify_stream.wire.connection.stream import CallStream
+from chatify_stream.wire.connection.write_buffer import Outbound
+from chatify_stream.wire.http2.frame_reader import FrameReader
+from chatify_stream.wire.protobuf.codec import ProtoCodec
+from chatify_stream.wire.server.calls import Calls
+from chatify_stream.wire.server.refusal_pacing import Refusals
 
 from .run import TARGETS, input_of, run
 

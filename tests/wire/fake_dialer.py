@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from chatify_stream.wire.connections import Connections
-from chatify_stream.wire.dialing import DialError
-from chatify_stream.wire.failure import Failure
-from chatify_stream.wire.names import Endpoint
+from chatify_stream.wire.client.dialer import DialError
+from chatify_stream.wire.client.resolver import Endpoint
+from chatify_stream.wire.client.state import Failure
+from chatify_stream.wire.connection.registry import Connections
 
 __all__ = ["REFUSED", "SILENT", "FakeConnection", "FakeDialer", "settled"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chatify_stream.wire.holding import Holding
+from chatify_stream.wire.connection.memory_budget import Holding
 
 __all__ = ["FakeSource"]
 

@@ -19,7 +19,8 @@ from h2.errors import ErrorCodes
 from hpack import Decoder, Encoder
 
 from chatify_stream.errors import StatusError
-from chatify_stream.wire import Limits, Rate, Server, ServerStream, Status, frames
+from chatify_stream.wire import Limits, Rate, Server, ServerStream, Status
+from chatify_stream.wire.http2 import frame_reader as frames
 
 from .raw import (
     GREETING,

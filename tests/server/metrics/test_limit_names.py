@@ -10,7 +10,7 @@ from chatify_stream.server.metrics.limit_names import (
     SLOW_READERS,
     limit_hits,
 )
-from chatify_stream.wire.liveness import Verdict
+from chatify_stream.wire.http2.keepalive import Verdict
 
 
 def test_settings() -> None:

@@ -1,0 +1,1 @@
+"""The client side: channels, their connections, and the calls on them."""

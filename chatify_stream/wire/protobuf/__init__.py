@@ -1,0 +1,1 @@
+"""Protobuf messages: the wire format, a schema of each class, and a strict decoder."""

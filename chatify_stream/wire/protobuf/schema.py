@@ -1,0 +1,159 @@
+"""What betterproto2 knows of the fields of a class that it generated, laid out for reading them.
+
+Attributes that this module and `message_reading` touch and that are not betterproto2's documented
+API:
+
+- `Message`: `_betterproto`, `_unknown_fields`
+- `ProtoClassMetadata`: `cls_by_field`, `meta_by_field_name`
+- `FieldMetadata`: `group`, `map_meta`, `number`, `proto_type`, `repeated`, `unwrap`
+
+and `to_wrapped` of the classes that `unwrap` returns, such as Timestamp.
+
+tests/wire/protobuf/test_schema.py fails by name when a release takes one of them away; the version
+bounds in pyproject.toml follow from this list.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from functools import cache, lru_cache, partial
+from typing import Any
+
+import betterproto2
+from betterproto2 import FieldMetadata, Message
+
+from .wire_format import FIXED32, FIXED64, LENGTH_DELIMITED, VARINT
+
+__all__ = ["Field", "Kind", "Layout", "layout_of"]
+
+
+class Kind(Enum):
+    """What the bytes of a field are."""
+
+    VALUE = auto()
+    PACKED = auto()
+    MESSAGE = auto()
+    ENTRY = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field, as it comes with one of its tags."""
+
+    name: str
+    kind: Kind
+    wire_type: int
+    """Of one value, packed or not."""
+    make: Callable[..., Any]
+    """Makes a value of a varint's number or of bytes, or an empty message or entry of a map."""
+    is_repeated: bool
+    is_wrapped: bool
+    """In Python it is what `to_wrapped` makes of the message: a datetime, say."""
+    rivals: tuple[str, ...]
+    """The other fields of its oneof."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The fields of a class."""
+
+    by_tag: dict[int, Field]
+    messages: tuple[Field, ...]
+    """Those that hold one message."""
+
+
+@cache
+def layout_of(message_type: type[Message]) -> Layout:
+    known = message_type._betterproto  # type: ignore[arg-type]  # its classproperty is mistyped
+    metas = known.meta_by_field_name
+    by_tag = {}
+    for name, meta in metas.items():
+        kind, wire_type, make = _kind_of(name, meta, known.cls_by_field)
+        field = Field(
+            name,
+            kind,
+            wire_type,
+            make,
+            is_repeated=bool(meta.repeated),
+            is_wrapped=meta.unwrap is not None,
+            rivals=tuple(
+                other
+                for other, its in metas.items()
+                if meta.group and its.group == meta.group and other != name
+            ),
+        )
+        by_tag[meta.number << 3 | wire_type] = field
+        if field.is_repeated and wire_type != LENGTH_DELIMITED:
+            by_tag[meta.number << 3 | LENGTH_DELIMITED] = replace(field, kind=Kind.PACKED)
+    messages = [each for each in by_tag.values() if each.kind is Kind.MESSAGE]
+    return Layout(by_tag, tuple(each for each in messages if not each.is_repeated))
+
+
+def _kind_of(
+    name: str, meta: FieldMetadata, classes: dict[str, Any]
+) -> tuple[Kind, int, Callable[..., Any]]:
+    """What a field is, the wire type of its values, and what makes them."""
+    if meta.map_meta:
+        make = _entry_maker(classes[name], classes[f"{name}.value"], meta.map_meta[1])
+        return Kind.ENTRY, LENGTH_DELIMITED, make
+    if meta.proto_type == betterproto2.TYPE_MESSAGE:
+        make = meta.unwrap() if meta.unwrap else classes[name]
+        return Kind.MESSAGE, LENGTH_DELIMITED, make
+    if meta.proto_type == betterproto2.TYPE_ENUM:
+        return Kind.VALUE, VARINT, _enum_maker(classes[name])
+    return Kind.VALUE, *_SCALARS[meta.proto_type]
+
+
+def _enum_maker(enum: type[betterproto2.Enum]) -> Callable[[int], betterproto2.Enum]:
+    @lru_cache(maxsize=256)  # betterproto2 makes an object, slowly, of every value without a name
+    def make(number: int) -> betterproto2.Enum:
+        return enum(_signed(32, number))
+
+    return make
+
+
+def _entry_maker(entry: type, value_type: Any, value: FieldMetadata) -> Callable[[], Any]:
+    """Makes entries of a map that have the value which one without a value has."""
+    if value.proto_type == betterproto2.TYPE_MESSAGE:
+        make = value.unwrap() if value.unwrap else value_type
+        return lambda: entry(value=make())
+    if value.proto_type == betterproto2.TYPE_ENUM:
+        return lambda: entry(value=value_type(0))
+    return entry
+
+
+def _signed(bits: int, number: int) -> int:
+    number &= (1 << bits) - 1
+    return number - (1 << bits) if number >> (bits - 1) else number
+
+
+def _zigzag(bits: int, number: int) -> int:
+    number &= (1 << bits) - 1
+    return (number >> 1) ^ -(number & 1)
+
+
+def _fixed(code: str) -> Callable[[bytes], Any]:
+    unpack = struct.Struct(code).unpack
+    return lambda data: unpack(data)[0]
+
+
+_SCALARS: dict[str, tuple[int, Callable[[Any], Any]]] = {
+    betterproto2.TYPE_BOOL: (VARINT, bool),
+    betterproto2.TYPE_INT32: (VARINT, partial(_signed, 32)),
+    betterproto2.TYPE_INT64: (VARINT, partial(_signed, 64)),
+    betterproto2.TYPE_UINT32: (VARINT, lambda number: number & 0xFFFFFFFF),
+    betterproto2.TYPE_UINT64: (VARINT, lambda number: number),
+    betterproto2.TYPE_SINT32: (VARINT, partial(_zigzag, 32)),
+    betterproto2.TYPE_SINT64: (VARINT, partial(_zigzag, 64)),
+    betterproto2.TYPE_FLOAT: (FIXED32, _fixed("<f")),
+    betterproto2.TYPE_FIXED32: (FIXED32, _fixed("<I")),
+    betterproto2.TYPE_SFIXED32: (FIXED32, _fixed("<i")),
+    betterproto2.TYPE_DOUBLE: (FIXED64, _fixed("<d")),
+    betterproto2.TYPE_FIXED64: (FIXED64, _fixed("<Q")),
+    betterproto2.TYPE_SFIXED64: (FIXED64, _fixed("<q")),
+    betterproto2.TYPE_STRING: (LENGTH_DELIMITED, lambda data: str(data, "utf-8")),
+    betterproto2.TYPE_BYTES: (LENGTH_DELIMITED, bytes),
+}

@@ -1,0 +1,1 @@
+"""The server side: listening, the handshake, and one task for each call."""

@@ -1,0 +1,1 @@
+"""TLS for servers and clients, on the standard library's ssl module."""

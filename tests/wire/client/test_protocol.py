@@ -1,0 +1,228 @@
+"""Tests of wire/client_protocol.py: a server's limit on calls, as its client sees it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from h2.connection import H2Connection
+from h2.events import RequestReceived
+from h2.settings import SettingCodes
+
+from chatify_stream.errors import ClosedError, DeadlineExceededError, UsageError
+from chatify_stream.wire import Channel, ChannelState, ClientStream, Server
+from chatify_stream.wire.client.protocol import LAST_STREAM, ClientProtocol
+
+from ..calling import RESPONSE, call, scripted_server
+from ..raw import frame
+from ..services import Ask
+
+PATIENCE = 10.0
+
+
+async def connection_of(channel: Channel) -> ClientProtocol:
+    return await channel.__connect__()
+
+
+def do_nothing(h2: H2Connection, event: RequestReceived) -> None:
+    """Every call stays open until its client ends it."""
+
+
+def answer(h2: H2Connection, event: RequestReceived) -> None:
+    h2.send_headers(event.stream_id, [*RESPONSE, ("grpc-status", "0")], end_stream=True)
+
+
+async def send(stream: ClientStream) -> None:
+    async with asyncio.timeout(PATIENCE):
+        await stream.send_request(end=True)
+
+
+async def begin(channel: Channel) -> ClientStream:
+    """A call whose request is sent."""
+    stream = await call(channel).__aenter__()
+    await send(stream)
+    return stream
+
+
+async def wait(channel: Channel, **options: object) -> tuple[asyncio.Task[None], ClientStream]:
+    """A call that waits until its request can be sent."""
+    stream = await call(channel, **options).__aenter__()
+    sending = asyncio.create_task(send(stream))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not sending.done()
+    return sending, stream
+
+
+async def ended(stream: ClientStream) -> None:
+    """Reads to the end of a call that the server answers."""
+    assert await stream.recv_message() is None
+    await stream.__aexit__(None, None, None)
+
+
+async def leave(stream: ClientStream) -> None:
+    await stream.cancel()
+    await stream.__aexit__(None, None, None)
+
+
+async def test_room() -> None:
+    """There is room for as many calls as the server takes, less those that are open."""
+    async with scripted_server(do_nothing, max_concurrent_streams=2) as channel:
+        connection = await connection_of(channel)
+        assert (connection.room, connection.is_unused) == (2, True)
+        first, second = await begin(channel), await begin(channel)
+        assert (connection.room, connection.is_unused) == (0, False)
+        await leave(first)
+        assert connection.room == 1
+        await leave(second)
+
+
+async def test_a_call_that_has_ended() -> None:
+    """A call that has ended needs no room, also while its caller has not left it."""
+    async with scripted_server(answer, max_concurrent_streams=1) as channel:
+        first = await begin(channel)
+        assert await first.recv_message() is None
+        await ended(await begin(channel))
+        await ended(first)
+
+
+async def test_calls_over_the_limit_wait() -> None:
+    """A call over the limit is sent when another has ended, not before."""
+    async with scripted_server(do_nothing, max_concurrent_streams=1) as channel:
+        first = await begin(channel)
+        (sending, second), (later, third) = [await wait(channel) for _ in range(2)]
+        await leave(first)
+        await sending
+        assert not later.done()
+        await leave(second)
+        await later
+        await leave(third)
+
+
+async def test_the_server_ends_calls() -> None:
+    """A call that waits is sent when the server has ended another, though nobody has left it."""
+    async with scripted_server(answer, max_concurrent_streams=1) as channel:
+        calls = await asyncio.gather(*(begin(channel) for _ in range(5)))
+        for stream in calls:
+            await ended(stream)
+
+
+async def test_many_over_the_limit() -> None:
+    """Any number of calls at once come through, each in its turn."""
+    order = []
+
+    async def once(channel: Channel, number: int) -> None:
+        stream = await begin(channel)
+        order.append(number)
+        await ended(stream)
+
+    async with scripted_server(answer, max_concurrent_streams=3) as channel:
+        await asyncio.gather(*(once(channel, number) for number in range(300)))
+    assert order == list(range(300))
+
+
+async def test_giving_up_while_waiting() -> None:
+    """A call that is cancelled while it waits for room is not sent, and holds up nobody."""
+    async with scripted_server(do_nothing, max_concurrent_streams=1) as channel:
+        first = await begin(channel)
+        (sending, second), (later, third) = [await wait(channel) for _ in range(2)]
+        sending.cancel()
+        await asyncio.wait([sending])
+        assert sending.cancelled()
+        await second.__aexit__(None, None, None)
+        await leave(first)
+        await later
+        await leave(third)
+
+
+async def test_the_deadline_while_waiting() -> None:
+    """A call whose deadline passes while it waits for room ends with that."""
+    async with scripted_server(do_nothing, max_concurrent_streams=1) as channel:
+        first = await begin(channel)
+        sending, second = await wait(channel, timeout=0.05)
+        with pytest.raises(DeadlineExceededError, match=r"the deadline of the call has passed$"):
+            await sending
+        await second.__aexit__(None, None, None)
+        await leave(first)
+        await leave(await begin(channel))
+
+
+async def test_a_place_that_is_wasted() -> None:
+    """A call that fails when its turn has come leaves its place to the next."""
+    async with scripted_server(do_nothing, max_concurrent_streams=1) as channel:
+        first = await begin(channel)
+        wrong, second = await wait(channel, metadata={"Upper": "a"})
+        later, third = await wait(channel)
+        await leave(first)
+        with pytest.raises(UsageError):
+            await wrong
+        await second.__aexit__(None, None, None)
+        await later
+        await leave(third)
+
+
+async def test_the_limit_is_raised() -> None:
+    """Calls that wait are sent when the server comes to take more."""
+
+    def take_more(h2: H2Connection, event: RequestReceived) -> None:
+        h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 3})
+
+    async with scripted_server(take_more, max_concurrent_streams=1) as channel:
+        calls = await asyncio.gather(*(begin(channel) for _ in range(3)))
+        for stream in calls:
+            await leave(stream)
+
+
+async def test_closing_while_calls_wait() -> None:
+    """Calls that wait for room when their channel is closed end with ClosedError."""
+    async with scripted_server(do_nothing, max_concurrent_streams=1) as channel:
+        first = await begin(channel)
+        sending, second = await wait(channel)
+        channel.close()
+        with pytest.raises(ClosedError):
+            await sending
+        await second.__aexit__(None, None, None)
+        await leave(first)
+
+
+async def test_goaway_while_calls_wait() -> None:
+    """Calls that wait for room when the server wants to go use a new connection."""
+    first_connection: list[H2Connection] = []
+
+    def go(h2: H2Connection, event: RequestReceived) -> None:
+        if not first_connection:
+            first_connection.append(h2)
+        elif h2 is not first_connection[0]:
+            answer(h2, event)
+
+    async with scripted_server(go, max_concurrent_streams=1) as channel:
+        first = await begin(channel)
+        sending, second = await wait(channel)
+        earlier = first._connection
+        (connection,) = channel._pool.connections
+        connection.data_received(frame(0x07, 0, 0, (1).to_bytes(4, "big") + bytes(4)))
+        await sending
+        assert second._connection is not earlier
+        await ended(second)
+        await leave(first)
+
+
+async def test_no_number_is_left(server: Server) -> None:
+    """A connection whose streams have used up their numbers is replaced."""
+    async with Channel("127.0.0.1", server.port) as channel:
+        connection = await connection_of(channel)
+        connection.connection._connection.highest_outbound_stream_id = LAST_STREAM - 2
+        async with call(channel) as last:
+            await last.send_message(Ask(service="Ada"))
+            assert last._stream.id == LAST_STREAM
+            assert channel.state is ChannelState.IDLE
+            async with call(channel) as first:
+                await first.send_message(Ask(service="Bob"), end=True)
+                assert first._stream.id == 1
+                assert (await first.recv_message()).name == "Bob"
+            assert (await last.recv_message()).name == "Ada"
+            await last.end()
+            assert await last.recv_message() is None
+        async with asyncio.timeout(10):
+            while server.connections > 1:
+                await asyncio.sleep(0)

@@ -1,0 +1,603 @@
+"""Tests of wire/compression.py: as a module, then of a server and a client that compress."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import struct
+import tracemalloc
+import zlib
+from collections.abc import Callable
+
+import pytest
+from h2.connection import H2Connection
+from h2.events import RequestReceived, ResponseReceived, StreamEnded, TrailersReceived
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatify_stream.errors import StatusError, UsageError
+from chatify_stream.wire import Cardinality, Channel, Server, ServerStream, Status
+from chatify_stream.wire.connection.compression import (
+    ENCODINGS,
+    check_encoding,
+    compress_frames,
+    frame,
+    inflate,
+    is_accepted,
+)
+from chatify_stream.wire.connection.inbox import MOST_AT_ONCE, Inbox
+
+from ..calling import RESPONSE, call, failure, scripted_server
+from ..raw import RawClient, framed, raw_client, request_headers
+from ..services import Answer, Ask, Echo
+from ..sources import FakeSource
+
+LIMIT = 10_000
+ALGORITHMS: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = {
+    "deflate": (zlib.compress, zlib.decompress),
+    "gzip": (gzip.compress, gzip.decompress),
+}
+NAMES = list(ALGORITHMS)
+LONG = "Ada " * 1000
+STREAM_STREAM = (Cardinality.STREAM_STREAM, Ask, Answer)
+
+
+def messages_in(frames: bytes) -> list[tuple[int, bytes]]:
+    """Flag and bytes of each message."""
+    found = []
+    while frames:
+        flag, size = struct.unpack_from(">BI", frames)
+        assert len(frames) >= 5 + size
+        found.append((flag, frames[5 : 5 + size]))
+        frames = frames[5 + size :]
+    return found
+
+
+def refusal(data: bytes, encoding: str, limit: int = LIMIT) -> StatusError:
+    with pytest.raises(StatusError) as caught:
+        inflate(data, encoding, limit)
+    return caught.value
+
+
+def compressed(message: Ask | Answer, encoding: str) -> bytes:
+    return framed(ALGORITHMS[encoding][0](bytes(message)), compressed=True)
+
+
+class TestModule:
+    def test_the_frame_of_a_message(self) -> None:
+        """A message on the wire is its prefix and its bytes."""
+        assert frame(b"abc") == framed(b"abc")
+
+    @pytest.mark.parametrize("name", NAMES)
+    @given(data=st.binary(max_size=LIMIT))
+    def test_inflating(self, name: str, data: bytes) -> None:
+        """What Python's own libraries compress comes out as it was."""
+        compress, _ = ALGORITHMS[name]
+        assert inflate(compress(data), name, LIMIT) == data
+
+    @pytest.mark.parametrize("name", NAMES)
+    @given(messages=st.lists(st.binary(max_size=300) | st.integers(0, LIMIT).map(bytes)))
+    def test_compressing(self, name: str, messages: list[bytes]) -> None:
+        """Each message is compressed by itself, or left as it is where that is no longer."""
+        _, decompress = ALGORITHMS[name]
+        sent = messages_in(compress_frames(b"".join(map(frame, messages)), name))
+        assert [decompress(data) if flag else data for flag, data in sent] == messages
+        for (flag, data), message in zip(sent, messages, strict=True):
+            assert len(data) < len(message) if flag else data == message
+            assert flag in (0, 1)
+            if len(message) >= 50 and len(set(message)) == 1:
+                assert flag == 1
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_the_largest_size(self, name: str) -> None:
+        """A message may have as many bytes as are allowed, and not one more."""
+        compress, _ = ALGORITHMS[name]
+        assert inflate(compress(bytes(LIMIT)), name, LIMIT) == bytes(LIMIT)
+        error = refusal(compress(bytes(LIMIT + 1)), name)
+        assert error.status is Status.RESOURCE_EXHAUSTED
+        assert error.message == (
+            f"the message has more than {LIMIT} bytes when it is inflated; "
+            f"at most {LIMIT} are taken"
+        )
+        assert inflate(compress(b""), name, 0) == b""
+        assert refusal(compress(b"x"), name, 0).status is Status.RESOURCE_EXHAUSTED
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_a_bomb(self, name: str) -> None:
+        """A message that would be huge takes no more memory than the largest that is allowed."""
+        compress, _ = ALGORITHMS[name]
+        bomb = compress(bytes(200_000_000))
+        tracemalloc.start()
+        try:
+            error = refusal(bomb, name, 1_000_000)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert error.status is Status.RESOURCE_EXHAUSTED
+        assert peak < 3_000_000
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_every_cut(self, name: str) -> None:
+        """A compressed message that ends early, wherever, is INTERNAL."""
+        data = ALGORITHMS[name][0](b"Hello Ada, hello Grace")
+        for end in range(len(data)):
+            error = refusal(data[:end], name)
+            assert error.status is Status.INTERNAL
+            assert error.message == f"the message is not valid {name}: it ends too early"
+
+    @pytest.mark.parametrize("name", NAMES)
+    @pytest.mark.parametrize("rest", [b"x", gzip.compress(b"a second one", mtime=0)])
+    def test_more_after_the_end(self, name: str, rest: bytes) -> None:
+        """A message is all that there is: whatever follows it is INTERNAL."""
+        error = refusal(ALGORITHMS[name][0](b"Ada") + rest, name)
+        assert error.status is Status.INTERNAL
+        assert error.message == (
+            f"the message is not valid {name}: it has {len(rest)} bytes after its end"
+        )
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_damage(self, name: str) -> None:
+        """A message whose contents or checksum were changed is INTERNAL, and the text says why."""
+        data = bytearray(ALGORITHMS[name][0](b"Hello Ada"))
+        for position in (0, len(data) // 2, len(data) - 5):
+            data[position] ^= 0xFF
+            error = refusal(bytes(data), name)
+            assert error.status is Status.INTERNAL
+            assert (error.message or "").startswith(f"the message is not valid {name}: ")
+            data[position] ^= 0xFF
+
+    @pytest.mark.parametrize("name", NAMES)
+    @given(data=st.binary(max_size=200))
+    def test_any_bytes(self, name: str, data: bytes) -> None:
+        """Any bytes are inflated as Python's own libraries do it, or refused with a status."""
+        try:
+            message = inflate(data, name, LIMIT)
+        except StatusError:
+            return
+        assert ALGORITHMS[name][1](data) == message
+
+    def test_the_two_formats_are_not_mixed(self) -> None:
+        """`deflate` is the zlib format, neither gzip's nor without a header."""
+        raw = zlib.compress(b"Ada", wbits=-15)
+        for data, name in [(gzip.compress(b"Ada"), "deflate"), (zlib.compress(b"Ada"), "gzip"),
+                           (raw, "deflate")]:  # fmt: skip
+            assert refusal(data, name).status is Status.INTERNAL
+
+    def test_encodings_that_inflate_nothing(self) -> None:
+        """A compressed message of a call without an encoding, or with an unknown one: INTERNAL."""
+        error = refusal(b"", "identity")
+        assert error.status is Status.INTERNAL
+        assert "has no grpc-encoding" in (error.message or "")
+        error = refusal(b"", "br")
+        assert error.status is Status.INTERNAL
+        assert error.message == "the message is compressed with 'br'; accepted are " + ENCODINGS
+
+    def test_names(self) -> None:
+        """A name that is not known is the caller's mistake, and the text has those that are."""
+        for name in ("identity", *NAMES):
+            assert check_encoding(name) == name
+            assert is_accepted(name, ENCODINGS)
+        for wrong in ("", "GZIP", "br", "gzip,deflate", None, []):
+            with pytest.raises(UsageError, match="there are identity, deflate, gzip"):
+                check_encoding(wrong)  # type: ignore[arg-type]
+
+    def test_what_a_peer_accepts(self) -> None:
+        """The list of a peer has commas, and may have spaces; a part of a name is no name."""
+        assert is_accepted("gzip", "gzip")
+        assert is_accepted("gzip", "identity , gzip,br")
+        assert not is_accepted("gzip", "")
+        assert not is_accepted("gzip", "x-gzip")
+
+
+class TestInbox:
+    @given(
+        st.lists(st.tuples(st.binary(max_size=2000), st.booleans()), min_size=1),
+        st.integers(1, 5),
+        st.integers(1, 100),
+    )
+    def test_messages_of_both_kinds(
+        self, messages: list[tuple[bytes, bool]], most: int, piece: int
+    ) -> None:
+        """Messages come out in order, compressed or not, and all of the window is given back."""
+        source = FakeSource()
+        inbox = Inbox(source, 1, LIMIT)
+        inbox.encoding = "gzip"
+        data = b"".join(
+            framed(gzip.compress(message) if flag else message, compressed=flag)
+            for message, flag in messages
+        )
+        for start in range(0, len(data), piece):
+            inbox.add(data[start : start + piece], len(data[start : start + piece]))
+        inbox.eof()
+
+        async def read() -> list[bytes]:
+            received = []
+            while batch := await inbox.batch(most):
+                assert len(batch) <= most
+                received += batch
+                if (message := inbox.next_nowait()) is not None:
+                    received.append(message)
+            return received
+
+        assert asyncio.run(read()) == [message for message, _ in messages]
+        assert source.given_back == len(data)
+
+    async def test_waiting_messages_hold_wire_bytes_alone(self) -> None:
+        """What waits is not inflated, and a batch has little more than is dealt with at once."""
+        source, message = FakeSource(), bytes(MOST_AT_ONCE - 1)
+        inbox = Inbox(source, 1, MOST_AT_ONCE)
+        inbox.encoding = "gzip"
+        data = framed(gzip.compress(message), compressed=True)
+        inbox.add(data * 100, len(data) * 100)
+        assert not source.given_back
+        assert await inbox.batch(100) == [message] * 2
+        assert source.given_back == len(data) * 2
+        assert await inbox.next() == message
+        assert source.given_back == len(data) * 3
+        assert inbox.unacked_size() == len(data) * 97
+
+    @pytest.mark.parametrize("late", [framed(b"late"), b"\x02", framed(b"x" * (LIMIT + 1))])
+    async def test_an_error_stands_in_its_place(self, late: bytes) -> None:
+        """Messages before a wrong one are given out, nothing after it, and no window is kept."""
+        source = FakeSource()
+        inbox = Inbox(source, 1, LIMIT)
+        inbox.encoding = "gzip"
+        data = framed(b"good") + framed(b"bad", compressed=True) + late
+        inbox.add(data, len(data))
+        assert await inbox.batch(10) == [b"good"]
+        for _ in range(2):
+            with pytest.raises(StatusError, match="is not valid gzip"):
+                await inbox.batch(10)
+            with pytest.raises(StatusError, match="is not valid gzip"):
+                await inbox.next()
+        inbox.add(b"more", 4)
+        assert source.given_back == len(data) + 4
+        assert inbox.unacked_size() == 0
+
+
+async def answer(
+    client: RawClient, data: bytes, *, path: str = "/test.Echo/Echo", **headers: str | None
+) -> tuple[dict[str, str], dict[str, str], list[tuple[int, bytes]]]:
+    """Headers, trailers and messages of the answer; with a status alone, that is the headers."""
+    stream_id = client.h2.get_next_available_stream_id()
+    client.h2.send_headers(stream_id, request_headers(path, **headers))
+    client.h2.send_data(stream_id, data, end_stream=True)
+    client.flush()
+    await client.wait_for(StreamEnded, stream_id)
+    first = dict((await client.wait_for(ResponseReceived, stream_id)).headers)
+    if "grpc-status" in first:
+        return first, first, []
+    last = dict((await client.wait_for(TrailersReceived, stream_id)).headers)
+    return first, last, messages_in(client.data_of(stream_id))
+
+
+class TestServer:
+    @pytest.mark.parametrize("name", NAMES)
+    async def test_replies_are_as_the_requests(self, client: RawClient, name: str) -> None:
+        """Compressed requests are read, and the replies are compressed with the same algorithm."""
+        data = compressed(Ask(service=LONG), name) + framed(bytes(Ask(service="Bob")))
+        headers, trailers, messages = await answer(
+            client, data, grpc_encoding=name, grpc_accept_encoding=f"br, {name}"
+        )
+        assert headers["grpc-encoding"] == name
+        assert headers["grpc-accept-encoding"] == "identity,deflate,gzip"
+        assert trailers["grpc-status"] == "0"
+        (flag, first), (other_flag, second) = messages
+        assert (flag, other_flag) == (1, 0)
+        assert Answer.parse(ALGORITHMS[name][1](first)) == Answer(name=LONG)
+        assert Answer.parse(second) == Answer(name="Bob")
+
+    @pytest.mark.parametrize("accept", [None, "", "identity", "identity,deflate"])
+    async def test_a_client_that_does_not_accept_it(
+        self, client: RawClient, accept: str | None
+    ) -> None:
+        """A client that compresses but does not say that it inflates gets plain replies."""
+        headers, trailers, messages = await answer(
+            client,
+            compressed(Ask(service=LONG), "gzip"),
+            grpc_encoding="gzip",
+            grpc_accept_encoding=accept,
+        )
+        assert "grpc-encoding" not in headers
+        assert headers["grpc-accept-encoding"] == "identity,deflate,gzip"
+        assert trailers["grpc-status"] == "0"
+        assert messages == [(0, bytes(Answer(name=LONG)))]
+
+    @pytest.mark.parametrize("encoding", [None, "identity"])
+    @pytest.mark.parametrize("accept", [None, "identity,deflate,gzip"])
+    async def test_plain_calls(
+        self, client: RawClient, encoding: str | None, accept: str | None
+    ) -> None:
+        """A call whose requests are not compressed is answered without a word of compression."""
+        headers, trailers, messages = await answer(
+            client,
+            framed(bytes(Ask(service=LONG))),
+            grpc_encoding=encoding,
+            grpc_accept_encoding=accept,
+        )
+        assert headers == {":status": "200", "content-type": "application/grpc+proto"}
+        assert trailers == {"grpc-status": "0"}
+        assert messages == [(0, bytes(Answer(name=LONG)))]
+
+    @pytest.mark.parametrize("encoding", ["br", "GZIP", "", "deflate,gzip"])
+    async def test_an_unknown_encoding(self, client: RawClient, encoding: str) -> None:
+        """It is UNIMPLEMENTED, and text and headers say what is accepted."""
+        headers, _, _ = await answer(client, framed(b""), grpc_encoding=encoding)
+        assert headers["grpc-status"] == str(Status.UNIMPLEMENTED.value)
+        assert headers["grpc-accept-encoding"] == "identity,deflate,gzip"
+        assert repr(encoding) in headers["grpc-message"]
+        assert "identity,deflate,gzip" in headers["grpc-message"]
+
+    @pytest.mark.parametrize(
+        ("data", "encoding", "status", "text"),
+        [
+            (framed(b"x", compressed=True), None, Status.INTERNAL, "has no grpc-encoding"),
+            (framed(b"x", compressed=True), "identity", Status.INTERNAL, "has no grpc-encoding"),
+            (b"\x02" + framed(b"x")[1:], "gzip", Status.INTERNAL, "has to be 0 or 1"),
+            (framed(b"x", compressed=True), "gzip", Status.INTERNAL, "ends too early"),
+            (framed(b"", compressed=True), "gzip", Status.INTERNAL, "ends too early"),
+            (framed(b"xyz", compressed=True), "deflate", Status.INTERNAL, "not valid deflate"),
+            (
+                framed(gzip.compress(bytes(5_000_000)), compressed=True),
+                "gzip",
+                Status.RESOURCE_EXHAUSTED,
+                "more than 4194304 bytes",
+            ),
+        ],
+    )
+    async def test_wrong_messages(
+        self, client: RawClient, data: bytes, encoding: str | None, status: Status, text: str
+    ) -> None:
+        """Each has its status and its text, and the connection goes on."""
+        headers, _, _ = await answer(client, data, grpc_encoding=encoding)
+        assert headers["grpc-status"] == str(status.value)
+        assert text in headers["grpc-message"]
+        _, trailers, messages = await answer(client, framed(bytes(Ask(service="Ada"))))
+        assert (trailers["grpc-status"], len(messages)) == ("0", 1)
+
+    @pytest.mark.parametrize("name", NAMES)
+    async def test_a_handler_that_asks_for_it(
+        self, client: RawClient, service: Echo, name: str
+    ) -> None:
+        """A handler compresses its replies to a client that accepts that, one by one or at once."""
+
+        async def handler(stream: ServerStream) -> None:
+            assert stream.compression == "identity"
+            stream.compression = name
+            assert stream.compression == name
+            await stream.send_messages([Answer(name=LONG), Answer(name="Ada")])
+            await stream.send_message(Answer(name=LONG))
+
+        service.handler = handler
+        headers, trailers, messages = await answer(
+            client, b"", path="/test.Echo/Run", grpc_accept_encoding=ENCODINGS
+        )
+        assert (headers["grpc-encoding"], trailers["grpc-status"]) == (name, "0")
+        assert [flag for flag, _ in messages] == [1, 0, 1]
+        assert Answer.parse(ALGORITHMS[name][1](messages[2][1])) == Answer(name=LONG)
+
+    async def test_a_handler_that_does_without(self, client: RawClient, service: Echo) -> None:
+        """A handler may leave its replies as they are where the requests were compressed."""
+
+        async def handler(stream: ServerStream) -> None:
+            assert stream.compression == "gzip"
+            stream.compression = "identity"
+            async for message in stream:
+                await stream.send_message(Answer(name=message.service))
+
+        service.handler = handler
+        headers, _, messages = await answer(
+            client,
+            compressed(Ask(service=LONG), "gzip"),
+            path="/test.Echo/Run",
+            grpc_encoding="gzip",
+            grpc_accept_encoding=ENCODINGS,
+        )
+        assert "grpc-encoding" not in headers
+        assert messages == [(0, bytes(Answer(name=LONG)))]
+
+    async def test_a_client_that_accepts_nothing(self, client: RawClient, service: Echo) -> None:
+        """What a handler asks for and the client does not accept is not done."""
+
+        async def handler(stream: ServerStream) -> None:
+            stream.compression = "gzip"
+            assert stream.compression == "identity"
+            await stream.send_message(Answer(name=LONG))
+
+        service.handler = handler
+        headers, trailers, messages = await answer(client, b"", path="/test.Echo/Run")
+        assert "grpc-encoding" not in headers
+        assert trailers["grpc-status"] == "0"
+        assert messages == [(0, bytes(Answer(name=LONG)))]
+
+    async def test_wrong_use(self, channel: Channel, service: Echo) -> None:
+        """An unknown name, or one that comes after the headers, is the handler's mistake."""
+        caught: list[str] = []
+
+        async def handler(stream: ServerStream) -> None:
+            for name in ("zip", "gzip"):
+                try:
+                    stream.compression = name
+                except UsageError as error:
+                    caught.append(str(error))
+                if name == "zip":
+                    await stream.send_initial_metadata(metadata={"room": "one"})
+            await stream.send_message(Answer(name="Ada"))
+
+        service.handler = handler
+        async with channel.request("/test.Echo/Run", *STREAM_STREAM) as stream:
+            await stream.send_request(end=True)
+            assert await stream.recv_message() == Answer(name="Ada")
+        assert stream.initial_metadata is not None
+        assert stream.initial_metadata["room"] == "one"
+        unknown, late = caught
+        assert "no compression 'zip'" in unknown
+        assert "before the first reply" in late
+
+    async def test_inflating_lets_others_run(self, server: Server, service: Echo) -> None:
+        """While compressed messages wait that take long to inflate, others get their turns."""
+        turns: list[int] = []
+        handled = 0
+
+        async def handler(stream: ServerStream) -> None:
+            nonlocal handled
+            async for _ in stream:
+                handled += 1
+
+        async def other() -> None:
+            while not service.ended.is_set():
+                turns.append(handled)
+                await asyncio.sleep(0)
+
+        service.handler = handler
+        async with raw_client(server.port) as client:
+            data = compressed(Ask(service="x" * 10_000), "gzip")
+            client.h2.send_headers(1, request_headers("/test.Echo/Run", grpc_encoding="gzip"))
+            for _ in range(100):
+                client.h2.send_data(1, data)
+            client.h2.end_stream(1)
+            client.flush()
+            await service.started.wait()
+            await other()
+        assert handled == 100
+        steps = [after - before for before, after in zip(turns, turns[1:], strict=False)]
+        assert max(steps) == 1
+
+    async def test_compressing_lets_others_run(self, channel: Channel, service: Echo) -> None:
+        """While a handler sends compressed messages without end, others get their turns."""
+        turns: list[int] = []
+        sent = 0
+
+        async def handler(stream: ServerStream) -> None:
+            nonlocal sent
+            stream.compression = "gzip"
+            while sent < 100:
+                await stream.send_message(Answer(name=LONG))
+                sent += 1
+
+        async def other() -> None:
+            while not service.ended.is_set():
+                turns.append(sent)
+                await asyncio.sleep(0)
+
+        service.handler = handler
+        async with channel.request("/test.Echo/Run", *STREAM_STREAM) as stream:
+            await stream.send_request(end=True)
+            await service.started.wait()
+            await other()
+            assert [message.name async for message in stream] == [LONG] * 100
+        steps = [after - before for before, after in zip(turns, turns[1:], strict=False)]
+        assert max(steps) == 1
+
+
+class TestClient:
+    @pytest.mark.parametrize("name", ["identity", *NAMES])
+    @pytest.mark.parametrize("way", ["channel", "call"])
+    async def test_requests(self, server: Server, service: Echo, name: str, way: str) -> None:
+        """A channel or a call asks for it; its messages come whole, whatever their size."""
+        seen: list[object] = []
+
+        async def handler(stream: ServerStream) -> None:
+            async for message in stream:
+                await stream.send_message(Answer(name=message.service))
+            seen.append((stream.compression, stream._stream.inbox.has_compressed))
+
+        service.handler = handler
+        options = {"compression": name}
+        texts = ["Ada", LONG, "x" * 4_000_000, ""]
+        async with (
+            Channel("127.0.0.1", server.port, **(options if way == "channel" else {})) as channel,
+            channel.request(
+                "/test.Echo/Run", *STREAM_STREAM, **(options if way == "call" else {})
+            ) as stream,
+        ):
+            for text in texts:
+                await stream.send_message(Ask(service=text))
+            await stream.end()
+            assert [message.name async for message in stream] == texts
+            is_compressed = name != "identity"
+            assert stream._stream.inbox.has_compressed is is_compressed
+        assert seen == [(name, is_compressed)]
+
+    async def test_a_call_without(self, server: Server, service: Echo) -> None:
+        """A call may leave out what its channel does."""
+
+        async def handler(stream: ServerStream) -> None:
+            assert stream.compression == "identity"
+            await stream.send_message(Answer(name=(await stream.recv_message()).service))
+
+        service.handler = handler
+        async with (
+            Channel("127.0.0.1", server.port, compression="gzip") as channel,
+            channel.request("/test.Echo/Run", *STREAM_STREAM, compression="identity") as stream,
+        ):
+            await stream.send_message(Ask(service=LONG), end=True)
+            assert await stream.recv_message() == Answer(name=LONG)
+
+    async def test_unknown_names(self, channel: Channel) -> None:
+        """A name that is not known is refused at once."""
+        with pytest.raises(UsageError, match="no compression 'zip'"):
+            Channel("127.0.0.1", 1, compression="zip")
+        with pytest.raises(UsageError, match="no compression 'zip'"):
+            call(channel, compression="zip")
+
+    async def test_a_server_that_compresses(self) -> None:
+        """Every call says what it accepts, and a server may choose from that."""
+        requested: list[dict[str, str]] = []
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            requested.append(dict(event.headers))
+            h2.send_headers(event.stream_id, [*RESPONSE, ("grpc-encoding", "deflate")])
+            h2.send_data(event.stream_id, compressed(Answer(name=LONG), "deflate"))
+            h2.send_data(event.stream_id, framed(bytes(Answer(name="Ada"))))
+            h2.send_headers(event.stream_id, [("grpc-status", "0")], end_stream=True)
+
+        async with scripted_server(behave) as channel, call(channel) as stream:
+            await stream.send_request(end=True)
+            assert [message.name async for message in stream] == [LONG, "Ada"]
+        assert requested[0]["grpc-accept-encoding"] == "identity,deflate,gzip"
+        assert "grpc-encoding" not in requested[0]
+
+    @pytest.mark.parametrize(
+        ("encoding", "data", "status", "text"),
+        [
+            ("br", framed(b"x", compressed=True), Status.INTERNAL, "compressed with 'br'"),
+            (None, framed(b"x", compressed=True), Status.INTERNAL, "has no grpc-encoding"),
+            ("identity", framed(b"x", compressed=True), Status.INTERNAL, "has no grpc-encoding"),
+            ("gzip", framed(b"x", compressed=True), Status.INTERNAL, "ends too early"),
+            ("gzip", b"\x03" + framed(b"x")[1:], Status.INTERNAL, "has to be 0 or 1"),
+            (
+                "deflate",
+                framed(zlib.compress(bytes(5_000_000)), compressed=True),
+                Status.RESOURCE_EXHAUSTED,
+                "more than 4194304 bytes",
+            ),
+        ],
+    )
+    async def test_wrong_answers(
+        self, encoding: str | None, data: bytes, status: Status, text: str
+    ) -> None:
+        """Each ends the call with its status and text, also when it came with the headers."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            headers = [*RESPONSE, ("grpc-encoding", encoding)] if encoding else RESPONSE
+            h2.send_headers(event.stream_id, headers)
+            h2.send_data(event.stream_id, data)
+
+        async with scripted_server(behave) as channel:
+            error = await failure(channel)
+        assert isinstance(error, StatusError)
+        assert error.status is status
+        assert text in (error.message or "")
+
+    async def test_a_server_that_does_not_read_it(self) -> None:
+        """The status and text of a server that refuses the encoding are the error."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            headers = [*RESPONSE, ("grpc-status", "12"), ("grpc-message", "no gzip")]
+            h2.send_headers(event.stream_id, headers, end_stream=True)
+
+        async with scripted_server(behave) as channel:
+            error = await failure(channel, compression="gzip")
+        assert isinstance(error, StatusError)
+        assert (error.status, error.message) == (Status.UNIMPLEMENTED, "no gzip")

@@ -1,0 +1,141 @@
+"""Tests of wire/connections.py."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, cast
+
+import pytest
+
+from chatify_stream.wire import Rate
+from chatify_stream.wire.connection.protocol import WireProtocol
+from chatify_stream.wire.connection.registry import LOG_INTERVAL, Connections
+
+
+def connection() -> WireProtocol:
+    """Connections are told apart, and nothing else."""
+    return cast(WireProtocol, object())
+
+
+class TestRoom:
+    async def test_in_all(self) -> None:
+        """There is room for so many; one that goes makes room."""
+        connections = Connections(2)
+        first = connection()
+        assert connections.add(first, "127.0.0.1")
+        assert connections.add(connection(), None)
+        assert not connections.add(connection(), "127.0.0.2")
+        connections.discard(first)
+        assert connections.add(connection(), "127.0.0.2")
+        assert (len(connections), connections.opened, connections.refused) == (2, 3, 1)
+
+    async def test_per_address(self) -> None:
+        """One address cannot take the room of the others."""
+        connections = Connections(None, 1)
+        first = connection()
+        assert connections.add(first, "127.0.0.1")
+        assert not connections.add(connection(), "127.0.0.1")
+        assert connections.add(connection(), "127.0.0.2")
+        assert all(connections.add(connection(), None) for _ in range(3))
+        connections.discard(first)
+        connections.discard(first)
+        assert connections.add(connection(), "127.0.0.1")
+        assert not connections.add(connection(), "127.0.0.1")
+
+    async def test_other_limits(self) -> None:
+        """They count from then on; those that are open stay, and are counted by their address."""
+        connections = Connections()
+        first, second = connection(), connection()
+        assert connections.add(first, "127.0.0.1")
+        assert connections.add(second, "127.0.0.1")
+        connections.limit(None, 2, None)
+        assert not connections.add(connection(), "127.0.0.1")
+        connections.discard(first)
+        assert connections.add(connection(), "127.0.0.1")
+        connections.limit(1, None, None)
+        assert not connections.add(connection(), "127.0.0.2")
+        assert len(connections) == 2
+
+    async def test_refusals_do_not_flood_the_log(self, caplog: Any) -> None:
+        """There is one line a second, with the number of those that were refused."""
+        now = 50.0
+        connections = Connections(1, clock=lambda: now)
+        connections.add(connection())
+        with caplog.at_level(logging.WARNING):
+            for _ in range(10):
+                connections.add(connection())
+            now += LOG_INTERVAL
+            connections.add(connection())
+        assert [record.getMessage() for record in caplog.records] == [
+            "refused 1 connections: 1 are open",
+            "refused 10 connections: 1 are open",
+        ]
+
+
+class TestWaiting:
+    async def test_until_all_are_closed(self) -> None:
+        """The wait ends with the last one."""
+        connections = Connections()
+        both = [connection(), connection()]
+        for each in both:
+            connections.add(each)
+        waiting = asyncio.create_task(connections.all_closed(60))
+        await asyncio.sleep(0)
+        connections.discard(both[0])
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        connections.discard(both[1])
+        await asyncio.wait_for(waiting, 10)
+
+    @pytest.mark.parametrize("timeout", [0.001, -1.0])
+    async def test_until_the_time_is_over(self, timeout: float) -> None:
+        """The wait ends in time, whoever stays."""
+        connections = Connections()
+        connections.add(connection())
+        await asyncio.wait_for(connections.all_closed(timeout), 10)
+        assert len(connections) == 1
+
+    async def test_until_told_otherwise(self) -> None:
+        """The wait ends when somebody wants it to."""
+        connections = Connections()
+        connections.add(connection())
+        enough = asyncio.Event()
+        waiting = asyncio.create_task(connections.all_closed(60, unless=enough))
+        await asyncio.sleep(0)
+        enough.set()
+        connections.wake()
+        await asyncio.wait_for(waiting, 10)
+
+
+class TestRate:
+    async def test_of_one_address(self) -> None:
+        """One address makes so many connections at once, and from then on so many a second."""
+        now = 50.0
+        connections = Connections(rate_per_address=Rate(2, 1.0), clock=lambda: now)
+        added = [connections.add(connection(), "192.0.2.1") for _ in range(3)]
+        assert added == [True, True, False]
+        assert connections.add(connection(), "192.0.2.2")
+        now += 1
+        added = [connections.add(connection(), "192.0.2.1") for _ in range(2)]
+        assert added == [True, False]
+        assert connections.refused_by == {"connection_rate_per_address": 2}
+        assert (len(connections), connections.refused) == (4, 2)
+
+    async def test_of_one_block(self) -> None:
+        """Addresses of IPv6 that one subscriber has are one."""
+        connections = Connections(None, 1, Rate(3, 1.0), clock=lambda: 50.0)
+        assert connections.add(connection(), "2001:db8::1")
+        assert not connections.add(connection(), "2001:db8::2")
+        assert connections.add(connection(), "2001:db8:0:1::1")
+        assert not connections.add(connection(), "2001:db8::3")
+        assert not connections.add(connection(), "2001:db8::4")
+        assert connections.refused_by == {
+            "max_connections_per_address": 2,
+            "connection_rate_per_address": 1,
+        }
+
+    async def test_of_a_unix_socket(self) -> None:
+        """Who comes from no address is not held up."""
+        connections = Connections(rate_per_address=Rate(1, 0.001), clock=lambda: 50.0)
+        assert all(connections.add(connection(), None) for _ in range(5))

@@ -1,0 +1,35 @@
+"""Tests of wire/mistaken.py: bytes alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatify_stream.wire.http2.first_bytes import answer_in_the_clear, in_words
+
+from ..raw import GREETING, frames_in
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01", "TLS"),
+        (GREETING, "HTTP/2 in the clear"),
+        (b"GET / HTTP/1.1\r\n", "HTTP/1"),
+        (b"PROXY TCP4 1.1.1.1 ", "a PROXY protocol header"),
+        (b"\r\n\r\n\0\r\nQUIT\n\x21\x11", "a PROXY protocol header"),
+        (b"\x16nothing", repr(b"\x16not")),
+        (b"SSH-2.0-" + b"x" * 100, repr(b"SSH-")),
+    ],
+)
+def test_in_words(data: bytes, words: str) -> None:
+    """Protocols that are known by their first bytes are named, others are shown."""
+    assert in_words(data) == words
+
+
+def test_answers() -> None:
+    """A client without TLS is told in its own protocol; what is not known gets no answer."""
+    (kind, _), (goaway, reason) = frames_in(answer_in_the_clear(GREETING))
+    assert (kind, goaway) == (4, 7)
+    assert reason[4:] == b"\0\0\0\x0cthis port takes TLS only"
+    assert answer_in_the_clear(b"GET / HTTP/1.1\r\n").startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert answer_in_the_clear(b"\0\1\2") == b""

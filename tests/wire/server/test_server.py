@@ -1,0 +1,405 @@
+"""Tests of wire/server.py: listening, and stopping in every state."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    PingAckReceived,
+    ResponseReceived,
+    TrailersReceived,
+)
+
+from chatify_stream.errors import ClosedError, ListenError, UnavailableError, UsageError
+from chatify_stream.wire import Cardinality, Channel, Server, ServerStream, Status
+from chatify_stream.wire.connection import protocol
+
+from ..raw import RawClient, frame, framed, raw_client, request_headers
+from ..services import Answer, Ask, Echo
+
+PING, GOAWAY, ACK = 6, 7, 1
+
+
+class TestListening:
+    async def test_port_0_is_one_port_on_all_addresses(self) -> None:
+        """Port 0 on a host with several addresses is the same port on each."""
+        server = Server([Echo()])
+        await server.start(None, 0)
+        try:
+            assert {port for _, port in server.addresses} == {server.port}
+            assert len(server.addresses) >= 1
+        finally:
+            server.close()
+            await server.wait_closed()
+
+    async def test_a_port_in_use(self, server: Server) -> None:
+        """A port that is taken is named, with the reason."""
+        with pytest.raises(ListenError) as caught:
+            await Server([Echo()]).start("127.0.0.1", server.port)
+        assert str(caught.value) == (
+            f"cannot listen on 127.0.0.1:{server.port}: the port is in use by another program"
+        )
+
+    @pytest.mark.parametrize(
+        ("host", "port", "reason"),
+        [
+            ("nowhere.invalid", 0, "the host is not known"),
+            ("203.0.113.1", 0, "this machine does not have that address"),
+            ("127.0.0.1", 70000, "a port is a number from 0 to 65535"),
+            ("a..b", 0, "that is no host name"),
+            ("a\0b", 0, "that is no host name"),
+        ],
+    )
+    async def test_bad_addresses(self, host: str, port: int, reason: str) -> None:
+        """An address that cannot be listened on is refused with the reason."""
+        with pytest.raises(ListenError, match=reason):
+            await Server([Echo()]).start(host, port)
+
+    @pytest.mark.parametrize(
+        ("name", "reason"),
+        [
+            ("nowhere/chat.sock", "there is no such folder, or it takes no sockets"),
+            ("file/chat.sock", "a part of the path is a file, not a folder"),
+            ("file", "something that is no socket is there; remove it, or take another path"),
+            ("x" * 200, "AF_UNIX path too long"),
+            ("a\0b", "that is no path; pass one such as '/run/chat.sock'"),
+        ],
+    )
+    async def test_bad_paths(self, name: str, reason: str, tmp_path: Path) -> None:
+        """A path that cannot be listened on is named, with the reason."""
+        (tmp_path / "file").touch()
+        path = str(tmp_path / name)
+        with pytest.raises(ListenError) as caught:
+            await Server([Echo()]).start(path=path)
+        assert str(caught.value) == f"cannot listen on {path!r}: {reason}"
+
+    async def test_a_path(self, tmp_path: Path) -> None:
+        """A path may be written as a `Path`, and be that of a socket that nobody uses any more."""
+        path = tmp_path / "chat.sock"
+        for _ in range(2):
+            server = Server([Echo()])
+            await server.start(path=path)
+            assert (server.addresses, path.is_socket()) == ([], True)
+            server.close()
+            await server.wait_closed()
+
+    async def test_an_empty_path(self) -> None:
+        """An empty path, which the system would take for "any", is refused."""
+        with pytest.raises(ListenError, match="on '': that is no path"):
+            await Server([Echo()]).start(path="")
+
+    async def test_bad_sockets(self) -> None:
+        """A socket that cannot be listened on is named, with the reason."""
+
+        async def refusal(sock: Any) -> str:
+            with pytest.raises(ListenError) as caught:
+                await Server([Echo()]).start(sock=sock)
+            start = f"cannot listen on {caught.value.where}: "
+            assert start.startswith("cannot listen on <socket.socket ") or sock == 5
+            return str(caught.value).removeprefix(start)
+
+        with socket.socket(type=socket.SOCK_DGRAM) as datagram:
+            reason = await refusal(datagram)
+        assert reason == "it is no stream socket; pass one of the type SOCK_STREAM"
+        assert await refusal(datagram) == reason  # which is closed by now
+        with socket.create_server(("127.0.0.1", 0)) as bound:
+            with socket.create_connection(bound.getsockname()) as connected:
+                assert (await refusal(connected)).startswith("it is connected")
+        assert await refusal(bound) == "it is closed"
+        assert await refusal(5) == "it is no socket; pass a socket.socket"
+
+    @pytest.mark.parametrize(
+        "where",
+        [
+            {},
+            {"port": 0, "path": "chat.sock"},
+            {"path": "chat.sock", "sock": object()},
+            {"host": "127.0.0.1", "sock": object()},
+        ],
+    )
+    async def test_one_place(self, where: dict[str, Any]) -> None:
+        """A server listens in one place, and says so when it is told none or two."""
+        with pytest.raises(UsageError, match="a host and port, on a path, or on a socket"):
+            await Server([Echo()]).start(**where)
+
+    async def test_before_the_start(self) -> None:
+        """A server that was not started says so."""
+        server = Server([Echo()])
+        assert server.addresses == []
+        with pytest.raises(UsageError, match="start"):
+            _ = server.port
+        with pytest.raises(RuntimeError, match="not started"):
+            server.close()
+
+    async def test_a_socket_of_the_caller(self) -> None:
+        """The server can listen on a socket that is there already."""
+        sock = socket.create_server(("127.0.0.1", 0))
+        server = Server([Echo()])
+        await server.start(sock=sock)
+        try:
+            assert server.port == sock.getsockname()[1]
+        finally:
+            server.close()
+            await server.wait_closed()
+
+
+class TestClosing:
+    async def test_without_clients(self) -> None:
+        """A server that nobody uses closes; closing again does no harm."""
+        server = Server([Echo()])
+        await server.start("127.0.0.1", 0)
+        server.close()
+        server.close()
+        await asyncio.wait_for(server.wait_closed(), 10)
+
+    async def test_with_a_silent_client(self, server: Server) -> None:
+        """A client that connected and says nothing does not hold the server up."""
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        while server.connections == 0:
+            await asyncio.sleep(0)
+        server.close()
+        await asyncio.wait_for(server.wait_closed(), 10)
+        assert server.connections == 0
+        writer.close()
+
+    async def test_with_an_idle_connection(self, server: Server, client: RawClient) -> None:
+        """A connection without calls gets a GOAWAY and is closed."""
+        client.h2.ping(b"12345678")
+        client.flush()
+        await client._read()
+        server.close()
+        await asyncio.wait_for(server.wait_closed(), 10)
+        event = await client.wait_for(ConnectionTerminated)
+        assert event.error_code == ErrorCodes.NO_ERROR
+        await client.wait_closed()
+
+    async def test_with_an_open_call(
+        self, server: Server, service: Echo, client: RawClient
+    ) -> None:
+        """An open call gets its status, then the connection a GOAWAY."""
+        client.h2.send_headers(1, request_headers("/test.Echo/Run"))
+        client.flush()
+        await service.started.wait()
+        server.close()
+        await asyncio.wait_for(server.wait_closed(), 10)
+        headers = dict((await client.wait_for(ResponseReceived, 1)).headers)
+        assert headers["grpc-status"] == str(Status.UNAVAILABLE.value)
+        await client.wait_for(ConnectionTerminated)
+        assert service.ended.is_set()
+        assert server.open_calls == 0
+
+    async def test_with_a_client_that_does_not_read(self, server: Server, service: Echo) -> None:
+        """A client that takes nothing is cut off."""
+
+        async def handler(stream: ServerStream) -> None:
+            while True:
+                await stream.send_message(Answer(name="x" * 100_000))
+
+        service.handler = handler
+        h2 = H2Connection(H2Configuration(client_side=True))
+        h2.initiate_connection()
+        h2.increment_flow_control_window(2**30)
+        h2.send_headers(1, request_headers("/test.Echo/Run"))
+        h2.increment_flow_control_window(2**30, 1)
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(("127.0.0.1", server.port))
+            sock.sendall(h2.data_to_send())
+            await service.started.wait()
+            (connection,) = server._connections
+            while connection.connection.write_ready.is_set():
+                await asyncio.sleep(0)
+            server.close()
+            await asyncio.wait_for(server.wait_closed(), 10)
+            assert (server.connections, server.open_calls) == (0, 0)
+
+    async def test_a_handler_that_ignores_cancellation(
+        self, server: Server, service: Echo, client: RawClient
+    ) -> None:
+        """A handler that does not end when it is cancelled does not hold the server up."""
+        release = asyncio.Event()
+
+        async def handler(stream: ServerStream) -> None:
+            while not release.is_set():
+                try:
+                    await release.wait()
+                except asyncio.CancelledError:
+                    continue
+
+        service.handler = handler
+        client.h2.send_headers(1, request_headers("/test.Echo/Run"))
+        client.flush()
+        await service.started.wait()
+        server.close()
+        await asyncio.wait_for(server.wait_closed(), 10)
+        release.set()
+        await asyncio.wait_for(service.ended.wait(), 10)
+
+    async def test_start_again(self, server: Server) -> None:
+        """A server is started once."""
+        with pytest.raises(RuntimeError, match="started already"):
+            await server.start("127.0.0.1", 0)
+
+
+class TestDraining:
+    async def test_an_open_call_may_end(self, server: Server, channel: Channel) -> None:
+        """While the server drains, an open call goes on, gets its answers and ends OK."""
+        async with channel.request(
+            "/test.Echo/Echo", Cardinality.STREAM_STREAM, Ask, Answer
+        ) as stream:
+            await stream.send_message(Ask(service="before"))
+            assert (await stream.recv_message()).name == "before"
+            draining = asyncio.create_task(server.drain(60))
+            await asyncio.sleep(0)
+            await stream.send_message(Ask(service="after"), end=True)
+            assert [message.name async for message in stream] == ["after"]
+        await asyncio.wait_for(draining, 10)
+        assert server.connections == 0
+
+    async def test_calls_on_their_way(
+        self, server: Server, service: Echo, client: RawClient
+    ) -> None:
+        """A call that was opened before the peer knew is served; one after that is refused."""
+        client.h2.send_headers(1, request_headers("/test.Echo/Run"))
+        client.flush()
+        await service.started.wait()
+        draining = asyncio.create_task(server.drain(60))
+        await asyncio.sleep(0)
+        client.h2.send_headers(3, request_headers())
+        client.h2.send_data(3, framed(b""), end_stream=True)
+        client.flush()
+        goaway = await client.wait_for_frame(GOAWAY)
+        assert goaway == (2**31 - 1).to_bytes(4, "big") + bytes(4)
+        client.send_raw(frame(PING, ACK, 0, await client.wait_for_frame(PING)))
+        trailers = dict((await client.wait_for(TrailersReceived, 3)).headers)
+        assert trailers["grpc-status"] == "0"
+        client.h2.send_headers(5, request_headers())
+        client.h2.send_data(5, framed(b""), end_stream=True)
+        client.flush()
+        headers = dict((await client.wait_for(ResponseReceived, 5)).headers)
+        assert headers["grpc-status"] == str(Status.UNAVAILABLE.value)
+        assert headers["grpc-message"] == "the server is shutting down"
+        client.h2.end_stream(1)
+        client.flush()
+        await asyncio.wait_for(draining, 10)
+        last = await client.wait_for_frame(GOAWAY, 1)
+        assert last == (5).to_bytes(4, "big") + bytes(4)
+
+    async def test_an_idle_connection(self, server: Server, client: RawClient) -> None:
+        """A connection without calls is closed as soon as its peer knows."""
+        client.h2.ping(b"12345678")
+        client.flush()
+        await client.wait_for(PingAckReceived)
+        draining = asyncio.create_task(server.drain(60))
+        client.send_raw(frame(PING, ACK, 0, await client.wait_for_frame(PING, 1)))
+        await asyncio.wait_for(draining, 10)
+
+    async def test_a_peer_that_does_not_answer(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A peer without calls that does not answer the PING is closed all the same."""
+        monkeypatch.setattr(protocol, "DRAIN_PATIENCE", 0.01)
+        async with raw_client(server.port) as client:
+            client.h2.ping(b"12345678")
+            client.flush()
+            await client.wait_for(PingAckReceived)
+            await asyncio.wait_for(server.drain(60), 10)
+
+    async def test_a_silent_connection(self, server: Server) -> None:
+        """A peer that has not said a word does not hold the server up."""
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        while not server.connections:
+            await asyncio.sleep(0)
+        await asyncio.wait_for(server.drain(60), 10)
+        writer.close()
+        await asyncio.wait({asyncio.ensure_future(writer.wait_closed())})
+
+    async def test_our_client_goes_elsewhere(self, server: Server, service: Echo) -> None:
+        """Our channel lets its open call go on, and makes a new connection for new ones."""
+        other = Server([Echo()])
+        await other.start("127.0.0.1", 0)
+        target = [f"127.0.0.1:{server.port}", f"127.0.0.1:{other.port}"]
+        async with Channel(target=target) as channel:
+            async with channel.request(
+                "/test.Echo/Echo", Cardinality.STREAM_STREAM, Ask, Answer
+            ) as stream:
+                await stream.send_message(Ask(service="before"))
+                assert (await stream.recv_message()).name == "before"
+                draining = asyncio.create_task(server.drain(60))
+                while channel._connected:
+                    await asyncio.sleep(0)
+                async with channel.request(
+                    "/test.Echo/Echo", Cardinality.STREAM_STREAM, Ask, Answer
+                ) as new:
+                    await new.send_message(Ask(service="new"), end=True)
+                    assert (await new.recv_message()).name == "new"
+                assert not draining.done()
+                await stream.send_message(Ask(service="after"), end=True)
+                assert [message.name async for message in stream] == ["after"]
+            await asyncio.wait_for(draining, 10)
+            assert other.connections == 1
+        other.close()
+        await other.wait_closed()
+
+    async def test_no_new_connections(self, server: Server, service: Echo) -> None:
+        """While the server drains, nobody can connect."""
+        async with raw_client(server.port) as client:
+            client.h2.send_headers(1, request_headers("/test.Echo/Run"))
+            client.flush()
+            await service.started.wait()
+            port = server.port
+            draining = asyncio.create_task(server.drain(60))
+            await asyncio.sleep(0)
+            with pytest.raises(ConnectionError):
+                await asyncio.open_connection("127.0.0.1", port)
+            client.h2.end_stream(1)
+            client.flush()
+            await client.wait_closed()
+            await asyncio.wait_for(draining, 10)
+
+    async def test_the_grace_ends(self, server: Server, channel: Channel) -> None:
+        """A call that does not end within the grace is UNAVAILABLE."""
+        with pytest.raises(UnavailableError, match="shutting down"):
+            async with channel.request(
+                "/test.Echo/Echo", Cardinality.STREAM_STREAM, Ask, Answer
+            ) as stream:
+                await stream.send_message(Ask(service="Ada"))
+                await stream.recv_message()
+                await server.drain(0.1)
+                await stream.recv_message()
+                await stream.recv_trailing_metadata()
+
+    async def test_close_ends_the_grace(self, server: Server, channel: Channel) -> None:
+        """`close`, called while the server drains for an hour, ends the wait."""
+        async with channel.request(
+            "/test.Echo/Echo", Cardinality.STREAM_STREAM, Ask, Answer
+        ) as stream:
+            await stream.send_message(Ask(service="Ada"))
+            await stream.recv_message()
+            draining = asyncio.create_task(server.drain(3600))
+            await asyncio.sleep(0)
+            server.close()
+            await asyncio.wait_for(draining, 10)
+            assert server.open_calls == 0
+            await stream.cancel()
+
+    async def test_our_client_after_the_server(self, server: Server, channel: Channel) -> None:
+        """A channel of ours whose server is gone says so on the next call."""
+        await channel.connect()
+        await server.drain(0)
+        with pytest.raises(UnavailableError, match="Connection refused"):
+            async with channel.request(
+                "/test.Echo/Echo", Cardinality.STREAM_STREAM, Ask, Answer
+            ) as stream:
+                await stream.send_request()
+        channel.close()
+        with pytest.raises(ClosedError):
+            await channel.connect()
