@@ -16,7 +16,6 @@ from .auth import (
     JwtAuthenticator,
     unauthenticated,
 )
-from .chat import Retention, RetentionRule
 from .client import (
     Backoff,
     Channel,
@@ -54,7 +53,8 @@ from .errors import (
     UsageError,
 )
 from .messages.service.v1 import ChatReq, ChatRsp
-from .position import Position
+from .rooms import Retention, RetentionRule
+from .rooms.position import Position
 from .server import (
     AddressHeader,
     ChatServer,

@@ -77,12 +77,11 @@ PUBLIC = [
 SUBPACKAGES = [
     "auth",
     "brokers",
-    "chat",
     "cli",
     "client",
-    "codec",
     "config",
     "gateway",
+    "rooms",
     "server",
     "testing",
     "wire",

@@ -8,7 +8,7 @@ from .certificate import CertificateAuthenticator, CertificateUser
 from .claims import DEFAULT_RIGHTS
 from .identity import RIGHTS, Grants, Identity
 from .jws import WrongTokenError, read_unverified
-from .minting import make_secret_file, mint
+from .mint import make_secret_file, mint
 
 __all__ = [
     "DEFAULT_RIGHTS",

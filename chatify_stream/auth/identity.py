@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from ..chat import check_name
 from ..errors import UsageError
+from ..rooms import check_name
 
 __all__ = ["ALL_ROOMS", "RIGHTS", "Grants", "Identity"]
 

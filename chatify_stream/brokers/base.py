@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from ..chat import Draft, LogPage, Publication, Receipt
-from ..position import Position
+from ..rooms import Draft, LogPage, Publication, Receipt
+from ..rooms.position import Position
 
 __all__ = ["Answers", "Broker", "RoomInfo", "RoomPage", "Subscriber"]
 

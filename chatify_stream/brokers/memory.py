@@ -11,17 +11,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
-from ..chat import (
-    Draft,
-    Log,
-    LogPage,
-    Receipt,
-    Retention,
-    RetentionRule,
-    retention_of,
-)
 from ..errors import BrokerError
-from ..position import Position, new_epoch
+from ..rooms import Draft, Log, LogPage, Receipt, Retention, RetentionRule, retention_of
+from ..rooms.position import Position, new_epoch
 from .base import RoomPage, Subscriber
 from .single import SingleServerBroker
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from ..chat import Presence
 from ..errors import BrokerError
-from ..position import Position
+from ..rooms import Presence
+from ..rooms.position import Position
 from .base import Answers, RoomInfo, Subscriber
 
 __all__ = ["SingleServerBroker"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..broker_url import check_broker_url
-from ..chat import Retention, RetentionRule
+from ..config.broker_url import check_broker_url
 from ..errors import UsageError
+from ..rooms import Retention, RetentionRule
 from .base import Broker
 from .memory import MemoryBroker
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from ..position import LARGEST_OFFSET, Position
+from ..rooms.position import LARGEST_OFFSET, Position
 from .columns import Row, aligned, tab_separated
 from .exits import CALL_FAILED, CommandError, reporting_errors
 from .logs import configure_logging

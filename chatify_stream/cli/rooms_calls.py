@@ -15,7 +15,7 @@ from ..client.tokens import next_token
 from ..config import ClientSettings
 from ..errors import CallError, PeerProtocolError, Status
 from ..messages.chatify.rooms import v1
-from ..position import Position
+from ..rooms.position import Position
 from ..wire import Cardinality
 from .bearer import token_of
 from .client_tls import client_tls_of

@@ -12,9 +12,9 @@ from functools import partial
 
 from ..address import Address
 from ..config import Settings
+from ..config.template import reply_template
 from ..errors import UsageError
 from ..server import ChatServer, UsageLimits
-from ..template import reply_template
 from .assembly import (
     address_header_of,
     auth_of,

@@ -10,7 +10,7 @@ from ..wire import CONNECT_TIMEOUT, Backoff, ClientTLS, MetadataLike
 from .channel import Channel
 
 if TYPE_CHECKING:
-    from ..position import Position
+    from ..rooms.position import Position
     from .direct_chat import DirectChat
     from .room_chat import RoomChat
     from .tokens import Token

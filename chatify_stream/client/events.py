@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..position import Position
+from ..rooms.position import Position
 
 __all__ = ["Connected", "Event", "Gap", "Joined", "Left", "Message", "Reconnecting"]
 

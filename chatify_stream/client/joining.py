@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..chat import check_name
 from ..errors import PeerProtocolError, Status, UsageError
-from ..position import Position
+from ..rooms import check_name
+from ..rooms.position import Position
 from ..wire import MetadataLike
 
 __all__ = ["MOST_HISTORY", "Greeting", "JoinRequest", "Metadata", "items_of"]

@@ -16,7 +16,7 @@ from functools import partial
 
 from ..errors import CallError, ClosedError
 from ..messages.service.v1 import ChatRsp
-from ..position import Position
+from ..rooms.position import Position
 from .channel import Channel
 from .event_queue import EventQueue
 from .events import Reconnecting

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 from ..errors import PeerProtocolError, Status
 from ..messages.service.v1 import ChatRsp, ChatRspKind
-from ..position import Position
+from ..rooms.position import Position
 from .events import Connected, Event, Gap, Joined, Left, Message
 from .joining import Greeting
 

@@ -13,11 +13,11 @@ from functools import partial
 from types import TracebackType
 
 from ..address import parse_target
-from ..chat import check_id
 from ..codec import encode_request
 from ..errors import ClosedError, UsageError
 from ..messages.service.v1 import ChatRspKind
-from ..position import Position
+from ..rooms import check_id
+from ..rooms.position import Position
 from ..wire import CHANNEL_LIMITS, CONNECT_TIMEOUT, Backoff, ClientTLS, MetadataLike
 from .channel import Channel
 from .chat_client import CLOSE_TIMEOUT, ChatClient

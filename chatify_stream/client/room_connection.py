@@ -8,7 +8,7 @@ from typing import cast
 
 from ..errors import DeadlineExceededError, Status, UnavailableError
 from ..messages.service.v1 import ChatReq, ChatRsp
-from ..position import Position
+from ..rooms.position import Position
 from ..wire import Cardinality, ClientStream
 from .channel import Channel
 from .chat_client import CHAT_PATH

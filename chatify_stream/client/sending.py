@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ..errors import CallError, ClosedError, RefusedError, UsageError
 from ..messages.service.v1 import ChatRsp, ChatRspKind
-from ..position import Position
+from ..rooms.position import Position
 from .outgoing import Outgoing
 from .room_connection import LeftBehindError, RoomConnection
 

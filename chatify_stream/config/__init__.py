@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .loading import CONFIG_VARIABLE, Loaded, load
-from .rendering import render_default, render_effective
+from .loader import CONFIG_VARIABLE, Loaded, load
+from .renderer import render_default, render_effective
 from .settings import (
     AuthSettings,
     ClientSettings,

@@ -12,9 +12,8 @@ from functools import partial
 from typing import Any, Literal
 
 from ..address import check_header_name, check_host, check_method_path, check_network, parse_target
-from ..broker_url import check_broker_url, hide_passwords
 from ..errors import ConfigError, ConfigProblem
-from ..template import DEFAULT_TEMPLATE, reply_template
+from .broker_url import check_broker_url, hide_passwords
 from .kinds import (
     HIDDEN,
     Choice,
@@ -30,6 +29,7 @@ from .kinds import (
     Text,
     Texts,
 )
+from .template import DEFAULT_TEMPLATE, reply_template
 
 __all__ = [
     "AuthSettings",

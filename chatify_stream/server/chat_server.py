@@ -13,8 +13,8 @@ from ..address import Address, check_method_path
 from ..auth import Authenticator
 from ..brokers import Broker
 from ..codec import ChatCodec
+from ..config.template import DEFAULT_TEMPLATE, reply_template
 from ..errors import UsageError
-from ..template import DEFAULT_TEMPLATE, reply_template
 from ..wire import (
     ConnectionStatistics,
     Limits,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Protocol, TypeVar
 
 from ..brokers import Answers, Broker, RoomPage, Subscriber
-from ..chat import Draft, LogPage, Receipt
+from ..rooms import Draft, LogPage, Receipt
 
 __all__ = ["CALLS", "Watch", "WatchedBroker"]
 

@@ -6,8 +6,8 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from ..chat import Publication
-from ..position import Position
+from ..rooms import Publication
+from ..rooms.position import Position
 
 __all__ = ["Recorder"]
 

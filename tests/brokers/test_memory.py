@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chatify_stream.brokers import MemoryBroker
-from chatify_stream.chat import WINDOW_MS, Draft, Retention
+from chatify_stream.rooms import WINDOW_MS, Draft, Retention
 from chatify_stream.testing import BrokerContract, FakeClock, Recorder
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from chatify_stream.brokers import MemoryBroker, make_broker
 from chatify_stream.brokers.sqlite import SQLiteBroker
-from chatify_stream.chat import Draft, Retention, RetentionRule
 from chatify_stream.errors import UsageError
+from chatify_stream.rooms import Draft, Retention, RetentionRule
 from chatify_stream.testing import Recorder
 
 RETENTION = Retention(count=2)

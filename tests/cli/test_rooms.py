@@ -20,7 +20,6 @@ from typing import Any
 import pytest
 
 from chatify_stream import CallError, ChatClient, ChatServer, Status
-from chatify_stream.chat import Retention
 from chatify_stream.messages.chatify.rooms.v1 import (
     HistoryRequest,
     HistoryResponse,
@@ -33,6 +32,7 @@ from chatify_stream.messages.chatify.rooms.v1 import (
     RoomInfo,
     RoomsBase,
 )
+from chatify_stream.rooms import Retention
 from chatify_stream.server import RoomOptions
 
 from ..e2e.processes import Process, ServerProcess

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from chatify_stream import ChatServer, Status, StatusError
-from chatify_stream.chat import Retention
 from chatify_stream.cli.exits import CommandError
 from chatify_stream.cli.rooms_calls import RoomEntry, RoomsCalls, Said, calling_rooms
 from chatify_stream.config import ClientSettings
@@ -26,7 +25,8 @@ from chatify_stream.messages.chatify.rooms.v1 import (
     RoomInfo,
     RoomsBase,
 )
-from chatify_stream.position import Position as Place
+from chatify_stream.rooms import Retention
+from chatify_stream.rooms.position import Position as Place
 from chatify_stream.server import RoomOptions
 
 from ..ports import free_port

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from multidict import MultiDict
 
 from chatify_stream import PeerProtocolError, Position, Status, UsageError
-from chatify_stream.chat import check_name
 from chatify_stream.client.joining import Greeting, JoinRequest
+from chatify_stream.rooms import check_name
 from chatify_stream.server.rooms.joining import read_join
 
 

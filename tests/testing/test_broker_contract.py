@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from chatify_stream.brokers import Answers, Broker, MemoryBroker, RoomPage, Subscriber
-from chatify_stream.chat import Draft, LogPage, Outcome, Receipt, Retention
 from chatify_stream.errors import BrokerError
+from chatify_stream.rooms import Draft, LogPage, Outcome, Receipt, Retention
 from chatify_stream.testing import BrokerContract
 
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from chatify_stream.chat import Publication
-from chatify_stream.position import Position
+from chatify_stream.rooms import Publication
+from chatify_stream.rooms.position import Position
 from chatify_stream.testing import Recorder
 
 

@@ -10,10 +10,10 @@ from contextlib import suppress
 from secrets import token_urlsafe
 from typing import Any
 
-from ...broker_url import parse_redis_url
-from ...chat import Draft, LogPage, Receipt, Retention, RetentionRule, retention_of
+from ...config.broker_url import parse_redis_url
 from ...errors import BrokerError
-from ...position import Position, new_epoch
+from ...rooms import Draft, LogPage, Receipt, Retention, RetentionRule, retention_of
+from ...rooms.position import Position, new_epoch
 from ..base import Answers, RoomPage, Subscriber
 from . import scripts
 from .failures import LostError

@@ -15,9 +15,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
-from ...chat import Publication
 from ...errors import BrokerError
-from ...position import Position
+from ...rooms import Publication
+from ...rooms.position import Position
 from ..base import Subscriber
 
 __all__ = ["Feed", "Known", "Look", "publication_of"]

@@ -17,7 +17,7 @@ from redis import exceptions
 from redis.asyncio.connection import AbstractConnection, SSLConnection
 
 from ...address import Address
-from ...broker_url import RedisLocation
+from ...config.broker_url import RedisLocation
 from .failures import LostError, UnusableError, code_of, reason_of
 from .scripts import SCRIPTS
 

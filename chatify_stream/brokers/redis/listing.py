@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from heapq import nsmallest
 from typing import Any
 
-from ...position import Position
+from ...rooms.position import Position
 from ..base import RoomInfo, RoomPage
 from .keys import Keys
 from .shards import slot_of

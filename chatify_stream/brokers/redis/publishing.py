@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from secrets import token_urlsafe
 from typing import Any, NamedTuple
 
-from ...chat import WINDOW_MS, Draft, Outcome, Receipt, Retention
 from ...errors import BrokerError
-from ...position import Position
+from ...rooms import WINDOW_MS, Draft, Outcome, Receipt, Retention
+from ...rooms.position import Position
 from .failures import LostError
 from .feed import Known
 from .keys import RoomKeys, fingerprint_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...chat import Presence
+from ...rooms import Presence
 
 __all__ = ["Residents"]
 

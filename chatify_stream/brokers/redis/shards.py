@@ -14,7 +14,7 @@ from typing import Any
 from redis.crc import key_slot
 
 from ...address import Address
-from ...broker_url import RedisLocation
+from ...config.broker_url import RedisLocation
 from ...errors import BrokerError
 from .failures import LostError, UnusableError, reason_of
 from .lane import Ask, Job, Lane

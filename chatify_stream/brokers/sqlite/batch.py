@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from ...chat import Draft, Publication, Receipt, append
-from ...position import Position, new_epoch
+from ...rooms import Draft, Publication, Receipt, append
+from ...rooms.position import Position, new_epoch
 from ..base import Subscriber
 from .catalog import Catalog, Room
 from .rows import IdRow, MessageRow, RoomRow

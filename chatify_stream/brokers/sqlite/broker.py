@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import nsmallest
 
-from ...chat import Draft, LogPage, Receipt, Retention, RetentionRule
 from ...errors import BrokerError
-from ...position import Position
+from ...rooms import Draft, LogPage, Receipt, Retention, RetentionRule
+from ...rooms.position import Position
 from ..base import RoomPage, Subscriber
 from ..single import SingleServerBroker
 from .batch import Batch

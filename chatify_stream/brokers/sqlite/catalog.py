@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ...chat import Dedupe, Known, Retention, RetentionRule, retention_of
-from ...position import Position
+from ...rooms import Dedupe, Known, Retention, RetentionRule, retention_of
+from ...rooms.position import Position
 from .failures import DamagedError
 from .rows import IdRow, MessageRow, RoomRow, StateRow, seal
 

@@ -14,8 +14,8 @@ import stat
 from collections.abc import Sequence
 from contextlib import closing
 
-from ...chat import Retention, RetentionRule
-from ...position import new_epoch
+from ...rooms import Retention, RetentionRule
+from ...rooms.position import new_epoch
 from .catalog import Catalog
 from .database import Database, connect
 from .failures import DamagedError, UnusableError

@@ -12,8 +12,8 @@ import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from ...chat import LogPage, Publication, Retention
-from ...position import Position
+from ...rooms import LogPage, Publication, Retention
+from ...rooms.position import Position
 from .catalog import Room
 from .failures import DamagedError
 from .rows import RoomRow, seal

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple, Self
 
-from ...chat import Known, Publication
+from ...rooms import Known, Publication
 from .failures import DamagedError
 
 __all__ = ["IdRow", "MessageRow", "RoomRow", "StateRow", "seal"]

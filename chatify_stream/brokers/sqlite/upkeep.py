@@ -14,7 +14,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Container, Iterable
 
-from ...chat import WINDOW_MS
+from ...rooms import WINDOW_MS
 from .catalog import Catalog, Changes, Room
 from .failures import DamagedError
 from .pages import first_kept, read_message

@@ -12,8 +12,8 @@ import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from ...chat import Retention, RetentionRule
 from ...errors import BrokerError
+from ...rooms import Retention, RetentionRule
 from ..base import Subscriber
 from .batch import Batch
 from .catalog import Catalog

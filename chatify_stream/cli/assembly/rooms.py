@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...chat import Retention, RetentionRule
 from ...config import RoomSettings
+from ...rooms import Retention, RetentionRule
 from ...server import RoomOptions
 
 __all__ = ["rooms_of"]

@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ...position import Position
+from ...rooms.position import Position
 
 __all__ = ["Bookmark", "state_folder"]
 

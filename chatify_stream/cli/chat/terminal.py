@@ -15,7 +15,7 @@ from typing import Any
 
 from ...client import Connected, Event, Joined, Left, Message, Reconnecting
 from ...errors import CallError, ChatifyError, ClosedError, RefusedError, UsageError
-from ...position import Position
+from ...rooms.position import Position
 from ..exits import UNAVAILABLE, CommandError
 from .lines import Line, Lines, notice, problem
 from .screen import Screen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...chat import check_name
+from ...rooms import check_name
 
 __all__ = [
     "COMMANDS",

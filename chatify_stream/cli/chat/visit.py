@@ -16,7 +16,7 @@ from types import TracebackType
 from ...client import Connected, Event, Gap, Message, Reconnecting, RoomChat
 from ...config import ClientSettings
 from ...errors import DeadlineExceededError, Status
-from ...position import Position
+from ...rooms.position import Position
 from ..bearer import token_of
 from ..client_tls import client_tls_of
 from .bookmark import Bookmark

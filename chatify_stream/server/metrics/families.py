@@ -19,7 +19,7 @@ from prometheus_client.core import (
 from prometheus_client.utils import floatToGoString
 
 from ..._version import __version__
-from ...chat import EndingReason
+from ...rooms import EndingReason
 from ...wire import ServerStatistics
 from ..rooms import RoomStatistics
 from .broker_times import BrokerTimes

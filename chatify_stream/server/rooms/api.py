@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ...brokers import RoomPage
-from ...chat import Draft, LogPage, Outcome, Receipt, check_id, check_name
 from ...errors import ClosedError, RefusedError, TooLargeError, UsageError
 from ...messages.chatify.rooms import v1
-from ...position import LARGEST_OFFSET, Position
+from ...rooms import Draft, LogPage, Outcome, Receipt, check_id, check_name
+from ...rooms.position import LARGEST_OFFSET, Position
 from .node import Node, RoomStatistics
 from .telling import ASK_NODE, disconnect_command, read_answers
 

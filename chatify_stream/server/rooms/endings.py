@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from ...chat import Ending, EndingReason
 from ...errors import (
     BrokerError,
     CancelledCallError,
@@ -13,6 +12,7 @@ from ...errors import (
     StatusError,
     UncheckedError,
 )
+from ...rooms import Ending, EndingReason
 from ...wire import StreamTerminatedError
 
 __all__ = ["EndedError", "ending_of"]

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ...chat import check_name
-from ...position import Position
+from ...rooms import check_name
+from ...rooms.position import Position
 
 __all__ = ["EVENTS", "JoinRequest", "read_join", "room_named", "text_metadata", "wants_room"]
 

@@ -21,11 +21,11 @@ from typing import Any, Protocol
 
 from ..._version import __version__
 from ...brokers import Broker
-from ...chat import Ending, EndingReason, Hub, Publication, Room
 from ...codec import frame_presence, frame_publication
 from ...errors import BrokerError
 from ...messages.chatify.rooms import v1
-from ...position import Position
+from ...rooms import Ending, EndingReason, Hub, Publication, Room
+from ...rooms.position import Position
 from .contained import contained
 from .observing import RoomObserver, RoomObservers
 from .options import RoomOptions

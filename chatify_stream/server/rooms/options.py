@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...brokers import Broker, make_broker
-from ...chat import Retention, RetentionRule
 from ...errors import UsageError
+from ...rooms import Retention, RetentionRule
 from .hooks import Hooks, JoinHook, LeaveHook, MessageHook
 
 __all__ = ["RoomOptions"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...auth import Identity
-from ...chat import EndingReason
+from ...rooms import EndingReason
 from .endings import EndedError
 from .joining import JoinRequest
 

@@ -12,7 +12,6 @@ import base64
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ...chat import Outcome, Publication, can_resume
 from ...errors import (
     BrokerError,
     ClosedError,
@@ -23,7 +22,8 @@ from ...errors import (
     UsageError,
 )
 from ...messages.chatify.rooms import v1
-from ...position import LARGEST_OFFSET, Position
+from ...rooms import Outcome, Publication, can_resume
+from ...rooms.position import LARGEST_OFFSET, Position
 from .api import Rooms
 
 __all__ = ["ROOMS_SERVICE", "RoomsService"]

@@ -17,7 +17,16 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
-from ...chat import (
+from ...codec import decode_request, frame_presence, frame_publication, frame_refusal
+from ...errors import (
+    BrokerError,
+    CancelledCallError,
+    RefusedError,
+    Status,
+    StatusError,
+    call_error,
+)
+from ...rooms import (
     Chunk,
     Draft,
     Ending,
@@ -30,15 +39,6 @@ from ...chat import (
     can_resume,
     check_id,
     chunks,
-)
-from ...codec import decode_request, frame_presence, frame_publication, frame_refusal
-from ...errors import (
-    BrokerError,
-    CancelledCallError,
-    RefusedError,
-    Status,
-    StatusError,
-    call_error,
 )
 from ...wire import ServerStream, StreamTerminatedError
 from ..session import peer_of

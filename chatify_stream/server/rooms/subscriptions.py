@@ -12,8 +12,8 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from ...brokers import Broker
-from ...chat import Hub, Room
 from ...errors import BrokerError
+from ...rooms import Hub, Room
 from .contained import contained
 
 __all__ = ["Subscriptions"]

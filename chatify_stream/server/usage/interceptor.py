@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Collection, Mapping
 from typing import cast
 
-from ...chat import EndingReason
 from ...errors import StatusError
+from ...rooms import EndingReason
 from ...wire import ServerStream
 from ..client_address import client_address
 from ..interceptors import CallHandler

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from ...brokers import Broker
-from ...chat import Draft, Publication
+from ...rooms import Draft, Publication
 from ..clock import FakeClock
 from ..recorder import Recorder
 

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from ...brokers import Broker
-from ...chat import Publication, Receipt
 from ...errors import BrokerError
+from ...rooms import Publication, Receipt
 from ..recorder import Recorder
 from .basis import Basis
 

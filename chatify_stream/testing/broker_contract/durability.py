@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...chat import WINDOW_MS, LogPage, Outcome
+from ...rooms import WINDOW_MS, LogPage, Outcome
 from .basis import Basis
 
 __all__ = ["Durability"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...brokers import Broker, RoomInfo
-from ...chat import Retention
+from ...rooms import Retention
 from .basis import Basis
 
 __all__ = ["Listing"]

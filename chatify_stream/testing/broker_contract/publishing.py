@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from ...chat import Outcome, Publication, Receipt
-from ...position import Position
+from ...rooms import Outcome, Publication, Receipt
+from ...rooms.position import Position
 from .basis import Basis
 
 __all__ = ["Publishing"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import product
 
-from ...chat import LogPage, Publication
-from ...position import Position
+from ...rooms import LogPage, Publication
+from ...rooms.position import Position
 from .basis import Basis, offsets_of
 
 __all__ = ["Reading"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ...chat import WINDOW_MS, Outcome, Retention
+from ...rooms import WINDOW_MS, Outcome, Retention
 from .basis import Basis, offsets_of
 
 __all__ = ["Repeating"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...chat import LogPage, Retention, RetentionRule
+from ...rooms import LogPage, Retention, RetentionRule
 from .basis import Basis, offsets_of
 
 __all__ = ["Retaining"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ...position import Position
+from ...rooms.position import Position
 from .basis import Basis
 
 __all__ = ["Subscribing"]

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from chatify_stream.brokers.redis import RedisBroker
-from chatify_stream.chat import Draft
 from chatify_stream.errors import BrokerError
+from chatify_stream.rooms import Draft
 from chatify_stream.testing import Recorder
 
 PATIENCE = 30.0

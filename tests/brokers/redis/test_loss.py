@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from chatify_stream.brokers.redis import RedisBroker, feed, listener, publishing, upkeep
-from chatify_stream.chat import Outcome, Retention
 from chatify_stream.errors import BrokerError
+from chatify_stream.rooms import Outcome, Retention
 
 from .opened import PATIENCE, draft, drafts, opened, texts_of
 from .servers import RedisServer, in_thread, redis_server

@@ -10,8 +10,8 @@ import pytest
 from chatify_stream.brokers.redis import publishing
 from chatify_stream.brokers.redis.failures import LostError
 from chatify_stream.brokers.redis.publishing import Publisher, Publishing
-from chatify_stream.chat import Outcome
 from chatify_stream.errors import BrokerError
+from chatify_stream.rooms import Outcome
 
 from .opened import draft
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chatify_stream.brokers.sqlite import SQLiteBroker
-from chatify_stream.chat import Draft, Outcome, Publication, Retention
-from chatify_stream.position import Position
+from chatify_stream.rooms import Draft, Outcome, Publication, Retention
+from chatify_stream.rooms.position import Position
 from chatify_stream.testing import FakeClock, Recorder
 
 SUFFIXES = ("", "-wal", "-mark")

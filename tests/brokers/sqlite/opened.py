@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from chatify_stream.brokers.sqlite import SQLiteBroker
-from chatify_stream.chat import Draft
 from chatify_stream.errors import BrokerError
+from chatify_stream.rooms import Draft
 from chatify_stream.testing import FakeClock, Recorder
 
 NOW_MS = FakeClock().now_ms

@@ -14,7 +14,7 @@ import time
 from itertools import count
 
 from chatify_stream.brokers.sqlite import SQLiteBroker, upkeep
-from chatify_stream.chat import Draft, Outcome, Retention
+from chatify_stream.rooms import Draft, Outcome, Retention
 from chatify_stream.testing import Recorder
 
 

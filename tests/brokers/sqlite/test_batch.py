@@ -10,7 +10,7 @@ from chatify_stream.brokers.sqlite.batch import Batch
 from chatify_stream.brokers.sqlite.catalog import Catalog
 from chatify_stream.brokers.sqlite.failures import DamagedError
 from chatify_stream.brokers.sqlite.rows import StateRow
-from chatify_stream.chat import WINDOW_MS, Draft, Outcome, Retention, RetentionRule
+from chatify_stream.rooms import WINDOW_MS, Draft, Outcome, Retention, RetentionRule
 from chatify_stream.testing import Recorder
 
 from .opened import NOW_MS, drafts

@@ -14,8 +14,8 @@ import pytest
 
 from chatify_stream.brokers.sqlite import SQLiteBroker
 from chatify_stream.brokers.sqlite.failures import READ_ONLY
-from chatify_stream.chat import Draft, Outcome
 from chatify_stream.errors import BrokerError
+from chatify_stream.rooms import Draft, Outcome
 from chatify_stream.testing import FakeClock, Recorder
 
 from .crashes import SUFFIXES, Acknowledged, check, copy, crashed

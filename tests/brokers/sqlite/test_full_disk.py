@@ -13,8 +13,8 @@ import pytest
 
 from chatify_stream.brokers.sqlite import SQLiteBroker
 from chatify_stream.brokers.sqlite.failures import FULL
-from chatify_stream.chat import Draft, Retention
 from chatify_stream.errors import BrokerError
+from chatify_stream.rooms import Draft, Retention
 from chatify_stream.testing import FakeClock, Recorder
 
 from .crashes import Acknowledged, check, copy
@@ -112,7 +112,7 @@ async def test_ids_of_what_was_refused(tmp_path: Path) -> None:
 SCRIPT = """
 import asyncio, resource, sys
 from chatify_stream.brokers.sqlite import SQLiteBroker
-from chatify_stream.chat import Draft
+from chatify_stream.rooms import Draft
 from chatify_stream.errors import BrokerError
 from chatify_stream.testing import FakeClock, Recorder
 

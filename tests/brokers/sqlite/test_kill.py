@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chatify_stream.brokers.sqlite import SQLiteBroker
-from chatify_stream.chat import Draft, Outcome, Retention
+from chatify_stream.rooms import Draft, Outcome, Retention
 from chatify_stream.testing import Recorder
 
 from ...e2e.processes import Process

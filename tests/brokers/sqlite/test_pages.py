@@ -16,7 +16,7 @@ from chatify_stream.brokers.sqlite.failures import DamagedError
 from chatify_stream.brokers.sqlite.pages import CHUNK, first_kept, read_messages, read_page
 from chatify_stream.brokers.sqlite.rows import MessageRow, RoomRow, seal
 from chatify_stream.brokers.sqlite.schema import create
-from chatify_stream.chat import Draft, Log, Publication, Retention
+from chatify_stream.rooms import Draft, Log, Publication, Retention
 
 NOW = 1_700_000_000_000
 

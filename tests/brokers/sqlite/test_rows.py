@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chatify_stream.brokers.sqlite.failures import DamagedError
 from chatify_stream.brokers.sqlite.rows import IdRow, MessageRow, RoomRow, StateRow, seal
-from chatify_stream.chat import Known, Publication
+from chatify_stream.rooms import Known, Publication
 
 ROWS: list[Any] = [
     (StateRow, StateRow("0f", 7, 3, 2, 99, 1, 5)),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chatify_stream.brokers.sqlite import SQLiteBroker, upkeep
-from chatify_stream.chat import WINDOW_MS, Draft, Outcome, Retention, RetentionRule
+from chatify_stream.rooms import WINDOW_MS, Draft, Outcome, Retention, RetentionRule
 from chatify_stream.testing import FakeClock, Recorder
 
 RETENTION = Retention(count=100, age=3600)

@@ -10,8 +10,8 @@ import pytest
 
 from chatify_stream.brokers.sqlite import SQLiteBroker
 from chatify_stream.brokers.sqlite.mark import Mark
-from chatify_stream.chat import Draft, Outcome
 from chatify_stream.errors import BrokerError
+from chatify_stream.rooms import Draft, Outcome
 from chatify_stream.testing import FakeClock, Recorder
 
 from .opened import NOW_MS, drafts, opened

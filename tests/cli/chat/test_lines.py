@@ -13,7 +13,7 @@ from chatify_stream.cli.chat.lines import Line, Lines, notice, problem
 from chatify_stream.cli.chat.palette import color_of
 from chatify_stream.client import Connected, Event, Gap, Joined, Left, Message, Reconnecting
 from chatify_stream.errors import UsageError
-from chatify_stream.position import Position
+from chatify_stream.rooms.position import Position
 
 TODAY = date(2026, 3, 1)
 NOON = datetime(2026, 3, 1, 12, 3, tzinfo=UTC)

@@ -18,7 +18,7 @@ from chatify_stream.cli.chat.bookmark import Bookmark
 from chatify_stream.cli.chat.plain import json_line, tabbed_line
 from chatify_stream.client import Connected, Event, Gap, Joined, Left, Message, Reconnecting
 from chatify_stream.errors import UsageError
-from chatify_stream.position import Position
+from chatify_stream.rooms.position import Position
 
 from ...e2e.processes import Process, ServerProcess
 from ...ports import free_port

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chatify_stream.chat import EndingReason
 from chatify_stream.config import all_settings
+from chatify_stream.rooms import EndingReason
 from chatify_stream.server.metrics.limit_names import (
     CONNECTION_LIMITS,
     SESSION_LIMITS,

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from chatify_stream import BrokerError
 from chatify_stream.brokers import Answers, MemoryBroker, RoomPage, Subscriber
-from chatify_stream.chat import Draft, LogPage, Publication, Receipt, Retention
-from chatify_stream.position import Position, new_epoch
+from chatify_stream.rooms import Draft, LogPage, Publication, Receipt, Retention
+from chatify_stream.rooms.position import Position, new_epoch
 
 __all__ = ["SECRET", "MoodyBroker"]
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from chatify_stream import ChatServer, ClosedError, RefusedError, RoomOptions, UsageError
-from chatify_stream.chat import Outcome, Retention
 from chatify_stream.errors import TooLargeError
+from chatify_stream.rooms import Outcome, Retention
 from chatify_stream.server.rooms import Rooms
 from chatify_stream.server.rooms.api import LONGEST_REASON
 

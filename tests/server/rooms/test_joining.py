@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from multidict import MultiDict
 
-from chatify_stream.position import Position
+from chatify_stream.rooms.position import Position
 from chatify_stream.server.rooms.joining import JoinRequest, read_join, wants_room
 
 

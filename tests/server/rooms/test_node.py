@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from chatify_stream import BrokerError, ChatClient, ChatServer, RoomLeave, RoomOptions
-from chatify_stream.chat import Draft, Ending, Member
+from chatify_stream.rooms import Draft, Ending, Member
 from chatify_stream.server.rooms.node import Node
 
 from .moody_broker import MoodyBroker

@@ -8,7 +8,7 @@ import pytest
 
 from chatify_stream import RoomOptions, UsageError
 from chatify_stream.brokers import MemoryBroker
-from chatify_stream.chat import Retention, RetentionRule
+from chatify_stream.rooms import Retention, RetentionRule
 
 
 async def hook(event: object) -> None:

@@ -19,8 +19,8 @@ import pytest
 from chatify_stream import CallError, Channel, ChatRsp, ChatServer, ClosedError, UsageError
 from chatify_stream.brokers import Broker, Subscriber
 from chatify_stream.brokers.sqlite import SQLiteBroker
-from chatify_stream.chat import Publication, Retention
-from chatify_stream.position import Position
+from chatify_stream.rooms import Publication, Retention
+from chatify_stream.rooms.position import Position
 
 from .membership import Membership, channel_to, entering, node_of, room_server
 from .moody_broker import MoodyBroker

@@ -27,7 +27,6 @@ from chatify_stream import (
     UsageError,
 )
 from chatify_stream.brokers import MemoryBroker
-from chatify_stream.chat import Retention
 from chatify_stream.errors import BrokerError, CallError
 from chatify_stream.messages.chatify.rooms.v1 import (
     DisconnectRequest,
@@ -44,6 +43,7 @@ from chatify_stream.messages.chatify.rooms.v1 import (
 )
 from chatify_stream.messages.grpc.health.v1 import HealthCheckRequest, HealthStub
 from chatify_stream.messages.service.v1 import ChatReq, ChatRsp
+from chatify_stream.rooms import Retention
 from chatify_stream.server import RoomOptions
 from chatify_stream.server.rooms import ROOMS_SERVICE
 from chatify_stream.wire import Cardinality, ClientStream

@@ -12,8 +12,8 @@ import pytest
 from hpack import Encoder
 
 from chatify_stream import Channel, ChatRsp, ChatServer, RoomOptions, Session, Status
-from chatify_stream.chat import Hub, Retention
 from chatify_stream.messages.service.v1 import ChatRspKind
+from chatify_stream.rooms import Hub, Retention
 from chatify_stream.server import CHAT_PATHS
 from tests.wire.raw import frame, frame_client, framed, request_headers
 

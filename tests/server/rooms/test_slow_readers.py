@@ -12,7 +12,7 @@ import pytest
 from h2.errors import ErrorCodes
 
 from chatify_stream import Channel, ChatServer, Limits, Status
-from chatify_stream.chat import Outbox
+from chatify_stream.rooms import Outbox
 from tests.footprint import held
 
 from .membership import Membership, channel_to, joined, node_of, room_server, until

@@ -9,7 +9,7 @@ import random
 import pytest
 
 from chatify_stream import BrokerError
-from chatify_stream.chat import Draft, Hub, Room
+from chatify_stream.rooms import Draft, Hub, Room
 from chatify_stream.server.rooms.subscriptions import Subscriptions
 
 from .moody_broker import MoodyBroker

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatify_stream.chat import LONGEST_NAME, check_id, check_name
+from chatify_stream.rooms import LONGEST_NAME, check_id, check_name
 
 GOOD_NAMES = [
     "a",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from ..position import Position
+from .position import Position
 
 __all__ = ["Draft", "LogPage", "Outcome", "Publication", "Receipt"]
 

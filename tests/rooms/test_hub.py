@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chatify_stream.chat import EndingReason, Hub, Publication, Room
-from chatify_stream.position import Position
+from chatify_stream.rooms import EndingReason, Hub, Publication, Room
+from chatify_stream.rooms.position import Position
 
 from .clients import Client
 

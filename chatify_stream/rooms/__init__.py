@@ -6,15 +6,14 @@ Messages are carried as bytes that somebody else has encoded.
 from __future__ import annotations
 
 from .dedupe import WINDOW_MS, Dedupe, Known
-from .ending import Ending, EndingReason
+from .disconnect import Ending, EndingReason
 from .hub import Hub
-from .log import Log, append
+from .log import Log, append, can_resume
 from .member import Member, Sink
 from .names import LONGEST_NAME, check_id, check_name
 from .outbox import Chunk, Outbox
 from .presence import Presence
 from .publication import Draft, LogPage, Outcome, Publication, Receipt
-from .resume import can_resume
 from .retention import Retention, RetentionRule, retention_of
 from .room import CHUNK_SIZE, Room, chunks
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from chatify_stream.chat import Retention, RetentionRule, retention_of
 from chatify_stream.errors import UsageError
+from chatify_stream.rooms import Retention, RetentionRule, retention_of
 
 
 def test_default() -> None:

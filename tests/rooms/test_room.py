@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatify_stream.chat import CHUNK_SIZE, EndingReason, Room, chunks
-from chatify_stream.position import Position
+from chatify_stream.rooms import CHUNK_SIZE, EndingReason, Room, chunks
+from chatify_stream.rooms.position import Position
 
 from .clients import Client, frames_of, messages
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatify_stream.chat import Presence
+from chatify_stream.rooms import Presence
 
 
 def test_first_and_last() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chatify_stream.address import Address
-from chatify_stream.broker_url import (
+from chatify_stream.config.broker_url import (
     RedisLocation,
     check_broker_url,
     hide_passwords,

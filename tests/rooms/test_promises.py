@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from chatify_stream.chat import (
+from chatify_stream.rooms import (
     Draft,
     EndingReason,
     Hub,
@@ -32,7 +32,7 @@ from chatify_stream.chat import (
     can_resume,
     chunks,
 )
-from chatify_stream.position import Position
+from chatify_stream.rooms.position import Position
 
 from .clients import Client
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatify_stream.position import LARGEST_OFFSET, Position, new_epoch
+from chatify_stream.rooms.position import LARGEST_OFFSET, Position, new_epoch
 
 EPOCHS = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 OFFSETS = st.integers(0, LARGEST_OFFSET)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatify_stream.chat import can_resume
-from chatify_stream.position import Position
+from chatify_stream.rooms import can_resume
+from chatify_stream.rooms.position import Position
 
 
 @pytest.mark.parametrize(

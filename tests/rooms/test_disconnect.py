@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chatify_stream.chat import EndingReason
 from chatify_stream.errors import Status
+from chatify_stream.rooms import EndingReason
 
 VALUES = {"why": "because", "limit": 10, "id": "a", "offset": 3}
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from ..position import Position
-from .ending import EndingReason
+from .disconnect import EndingReason
 from .member import Member
 from .outbox import Chunk
+from .position import Position
 
 __all__ = ["CHUNK_SIZE", "Room", "chunks"]
 

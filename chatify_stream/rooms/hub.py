@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..position import Position
+from .position import Position
 from .publication import Publication
 from .room import Room
 

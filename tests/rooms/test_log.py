@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatify_stream.chat import (
+from chatify_stream.rooms import (
     WINDOW_MS,
     Dedupe,
     Draft,
@@ -17,7 +17,7 @@ from chatify_stream.chat import (
     Retention,
     append,
 )
-from chatify_stream.position import Position
+from chatify_stream.rooms.position import Position
 
 NOW = 1_700_000_000_000
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from ..position import Position
-from .ending import Ending, EndingReason
+from .disconnect import Ending, EndingReason
 from .outbox import Chunk, Outbox
+from .position import Position
 
 __all__ = ["Member", "Sink"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .loading import Loaded
+from .loader import Loaded
 from .settings import SECTIONS, Setting, all_settings
 
 __all__ = ["render_default", "render_effective"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatify_stream.chat import Chunk, Ending, Member
+from chatify_stream.rooms import Chunk, Ending, Member
 
 __all__ = ["Client", "frames_of", "messages"]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatify_stream.template import DEFAULT_TEMPLATE, reply_template
+from chatify_stream.config.template import DEFAULT_TEMPLATE, reply_template
 
 HINT = ": write {name} where the message goes, and {{ or }} for a brace"
 

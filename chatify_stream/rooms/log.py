@@ -10,12 +10,21 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 
-from ..position import Position
 from .dedupe import Dedupe
+from .position import Position
 from .publication import Draft, LogPage, Outcome, Publication, Receipt
 from .retention import Retention
 
-__all__ = ["Log", "append"]
+__all__ = ["Log", "append", "can_resume"]
+
+
+def can_resume(after: Position, newest: Position, oldest: int) -> bool:
+    """Whether every message after `after` is still in the log.
+
+    `newest` is the newest position of the log, `oldest` the offset of its oldest message. A
+    position of another epoch, or one that lies in the future, cannot be resumed.
+    """
+    return after.epoch == newest.epoch and oldest - 1 <= after.offset <= newest.offset
 
 
 def append(

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from chatify_stream.chat import WINDOW_MS, Dedupe, Draft, Known, Outcome
+from chatify_stream.rooms import WINDOW_MS, Dedupe, Draft, Known, Outcome
 
 NOW = 1_700_000_000_000
 
@@ -96,7 +96,7 @@ def test_known_in_another_process() -> None:
     dedupe = Dedupe()
     dedupe.add(draft("hello"), 1)
     script = (
-        "from chatify_stream.chat import Dedupe, Draft\n"
+        "from chatify_stream.rooms import Dedupe, Draft\n"
         "dedupe = Dedupe()\n"
         f"dedupe.add(Draft('ada', 'hello', '1', {NOW}), 1)\n"
         "print(*dedupe['ada', '1'])\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatify_stream.chat import Chunk, EndingReason
+from chatify_stream.rooms import Chunk, EndingReason
 
 from .clients import Client, chunk
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from .address import Address, parse_address
+from ..address import Address, parse_address
 
 __all__ = ["RedisLocation", "check_broker_url", "hide_passwords", "parse_redis_url"]
 

@@ -2,18 +2,20 @@
 
 Most messages are a short text or two, which are read here; the others, and what is no message, go
 to `decode_message`. These functions agree with google.protobuf on every input, which
-tests/codec/test_messages.py proves.
+tests/test_codec.py proves.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
-from ..errors import UsageError
-from ..messages.service.v1 import ChatReq, ChatRsp, ChatRspKind
-from ..wire import decode_message, frame, frame_prefix, varint_bytes
+from .errors import UsageError
+from .messages.service.v1 import ChatReq, ChatRsp, ChatRspKind
+from .wire import ProtoCodec, decode_message, frame, frame_prefix, varint_bytes
 
 __all__ = [
+    "ChatCodec",
     "decode_name",
     "decode_reply",
     "decode_request",
@@ -30,6 +32,40 @@ FIRST_TEXT, SECOND_TEXT = 0x0A, 0x12
 
 MESSAGE, SENDER, ID = 0x0A, 0x12, 0x1A
 """The tags of the texts of ChatRsp."""
+
+
+class ChatCodec(ProtoCodec):
+    """Reads and writes Chat's messages faster; all others as `ProtoCodec` does."""
+
+    def encode(self, message: Any, message_type: Any) -> bytes:
+        if message_type is ChatReq and type(message) is ChatReq:
+            name, message_id = message.name, message.id
+        elif message_type is ChatRsp and type(message) is ChatRsp and _is_text(message):
+            name, message_id = message.message, ""
+        else:
+            return super().encode(message, message_type)
+        if type(name) is str and type(message_id) is str:
+            try:
+                return encode_request(name, message_id)
+            except UnicodeEncodeError:
+                pass
+        return super().encode(message, message_type)  # which says what is wrong
+
+    def decode(self, data: bytes, message_type: Any) -> Any:
+        try:
+            if message_type is ChatReq:
+                name, message_id = decode_request(data)
+                return ChatReq(name=name, id=message_id)
+            if message_type is ChatRsp:
+                return decode_reply(data)
+        except ValueError as error:
+            raise self.not_valid(message_type, error) from error
+        return super().decode(data, message_type)
+
+
+def _is_text(reply: ChatRsp) -> bool:
+    """The reply has nothing but its text, as outside of rooms."""
+    return not (reply.sender or reply.id or reply.offset or reply.sent_at_ms or reply.kind)
 
 
 def encode_request(name: str, message_id: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatify_stream.chat import Chunk, Outbox
+from chatify_stream.rooms import Chunk, Outbox
 
 
 def chunk(size: int, offset: int = 1) -> Chunk:
