@@ -15,7 +15,7 @@ from ..errors import BrokerError
 from ..rooms import Draft, Log, LogPage, Receipt, Retention, RetentionRule, retention_of
 from ..rooms.position import Position, new_epoch
 from .base import RoomPage, Subscriber
-from .single import SingleServerBroker
+from .single_server import SingleServerBroker
 
 __all__ = ["MemoryBroker"]
 

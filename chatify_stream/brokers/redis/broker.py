@@ -16,17 +16,17 @@ from ...rooms import Draft, LogPage, Receipt, Retention, RetentionRule, retentio
 from ...rooms.position import Position, new_epoch
 from ..base import Answers, RoomPage, Subscriber
 from . import scripts
-from .failures import LostError
+from .errors import LostError
 from .feed import Feed, Known, Look, publication_of
 from .keys import Keys
-from .lane import Call, Plain
-from .listing import Listing
-from .publishing import Publisher, Publishing, arguments_of
-from .residents import Residents
+from .local_presence import Residents
+from .maintenance import Upkeep
+from .pipeline import Call, Plain
+from .publisher import Publisher, Publishing, arguments_of
+from .room_list import Listing
 from .scripts import Script
 from .shards import Shards
-from .telling import Telling
-from .upkeep import Upkeep
+from .survey import Telling
 
 __all__ = ["RedisBroker"]
 

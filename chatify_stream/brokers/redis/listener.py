@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from redis import exceptions
 
-from .failures import UnusableError
-from .lane import FIRST_PAUSE, LONGEST_PAUSE
-from .link import Command, Link
+from .connection import Command, Link
+from .errors import UnusableError
+from .pipeline import FIRST_PAUSE, LONGEST_PAUSE
 
 __all__ = ["Listener"]
 

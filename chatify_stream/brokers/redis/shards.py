@@ -16,10 +16,10 @@ from redis.crc import key_slot
 from ...address import Address
 from ...config.broker_url import RedisLocation
 from ...errors import BrokerError
-from .failures import LostError, UnusableError, reason_of
-from .lane import Ask, Job, Lane
-from .link import Dialer, Link
+from .connection import Dialer, Link
+from .errors import LostError, UnusableError, reason_of
 from .listener import Listener
+from .pipeline import Ask, Job, Lane
 
 __all__ = ["Shard", "Shards", "slot_of"]
 

@@ -12,7 +12,7 @@ from functools import partial
 from ...rooms import Draft, Publication, Receipt, append
 from ...rooms.position import Position, new_epoch
 from ..base import Subscriber
-from .catalog import Catalog, Room
+from .room_index import Catalog, Room
 from .rows import IdRow, MessageRow, RoomRow
 
 __all__ = ["Batch"]

@@ -13,10 +13,9 @@ from ...errors import BrokerError
 from ...rooms import Draft, LogPage, Receipt, Retention, RetentionRule
 from ...rooms.position import Position
 from ..base import RoomPage, Subscriber
-from ..single import SingleServerBroker
+from ..single_server import SingleServerBroker
 from .batch import Batch
-from .pages import read_page
-from .reader import Reader
+from .pages import Reader, read_page
 from .worker import Worker
 from .writer import Writer
 

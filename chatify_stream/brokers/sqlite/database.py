@@ -9,9 +9,9 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from .catalog import Catalog, Changes
-from .failures import DamagedError, UnusableError
-from .mark import Mark
+from .commit_marker import Mark
+from .errors import DamagedError, UnusableError
+from .room_index import Catalog, Changes
 from .rows import StateRow, seal
 
 __all__ = ["Database", "connect"]

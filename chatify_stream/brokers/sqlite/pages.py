@@ -10,15 +10,52 @@ from __future__ import annotations
 import json
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+from ...errors import BrokerError
 from ...rooms import LogPage, Publication, Retention
 from ...rooms.position import Position
-from .catalog import Room
-from .failures import DamagedError
+from .database import connect
+from .errors import DamagedError, reason_of
+from .room_index import Room
 from .rows import RoomRow, seal
+from .worker import Job
 
-__all__ = ["first_kept", "read_message", "read_messages", "read_page"]
+__all__ = ["Reader", "first_kept", "read_message", "read_messages", "read_page"]
+
+
+class Reader:
+    """A `Workload`, whose subject is the connection."""
+
+    def __init__(self, url: str, path: str) -> None:
+        self._url = url
+        self._path = path
+
+    def begin(self) -> None:
+        try:
+            self._connection = connect(self._path)
+            self._connection.execute("PRAGMA query_only=ON")
+        except sqlite3.Error as error:
+            raise self.refusal(reason_of(error)) from error
+
+    def work(self, jobs: Sequence[Job[sqlite3.Connection]]) -> Sequence[Callable[[], object]]:
+        for job in jobs:
+            try:
+                job.result = job.request(self._connection)
+            except (sqlite3.Error, OSError, DamagedError) as error:
+                job.error = self.refusal(reason_of(error))
+                job.error.__cause__ = error
+        return ()
+
+    def rest(self) -> float:
+        return 3600.0
+
+    def end(self) -> None:
+        self._connection.close()
+
+    def refusal(self, reason: str) -> BrokerError:
+        return BrokerError(self._url, reason)
+
 
 CHUNK = 128
 """Messages."""

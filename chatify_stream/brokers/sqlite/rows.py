@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple, Self
 
 from ...rooms import Known, Publication
-from .failures import DamagedError
+from .errors import DamagedError
 
 __all__ = ["IdRow", "MessageRow", "RoomRow", "StateRow", "seal"]
 

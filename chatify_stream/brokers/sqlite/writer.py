@@ -16,10 +16,10 @@ from ...errors import BrokerError
 from ...rooms import Retention, RetentionRule
 from ..base import Subscriber
 from .batch import Batch
-from .catalog import Catalog
-from .failures import DamagedError, UnusableError, reason_of
-from .opening import open_database
-from .upkeep import SELDOM_MS, Upkeep
+from .errors import DamagedError, UnusableError, reason_of
+from .maintenance import SELDOM_MS, Upkeep
+from .open_file import open_database
+from .room_index import Catalog
 from .worker import Job
 
 __all__ = ["Writer"]

@@ -11,16 +11,16 @@ their failures tell more.
 
 from __future__ import annotations
 
-from .closing import Closing
+from .close import Closing
+from .dedupe import Repeating
 from .durability import Durability
-from .listing import Listing
 from .presence import Presence
-from .publishing import Publishing
-from .reading import Reading
-from .repeating import Repeating
+from .publish import Publishing
+from .read import Reading
 from .retention import Retaining
-from .subscribing import Subscribing
-from .telling import Telling
+from .room_list import Listing
+from .subscribe import Subscribing
+from .survey import Telling
 
 __all__ = ["BrokerContract"]
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from chatify_stream.brokers.redis import RedisBroker, feed, listener, publishing, upkeep
+from chatify_stream.brokers.redis import RedisBroker, feed, listener
+from chatify_stream.brokers.redis import maintenance as upkeep
+from chatify_stream.brokers.redis import publisher as publishing
 from chatify_stream.errors import BrokerError
 from chatify_stream.rooms import Outcome, Retention
 

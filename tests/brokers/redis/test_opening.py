@@ -10,7 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from chatify_stream.brokers import make_broker
-from chatify_stream.brokers.redis import RedisBroker, link
+from chatify_stream.brokers.redis import RedisBroker
+from chatify_stream.brokers.redis import connection as link
 from chatify_stream.errors import UsageError
 from chatify_stream.testing import Recorder
 

@@ -7,7 +7,8 @@ from secrets import token_hex
 
 import pytest
 
-from chatify_stream.brokers.redis import feed, upkeep
+from chatify_stream.brokers.redis import feed
+from chatify_stream.brokers.redis import maintenance as upkeep
 
 from .opened import PATIENCE, opened
 from .servers import RedisServer

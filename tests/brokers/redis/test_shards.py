@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from chatify_stream.brokers.redis import RedisBroker, publishing
+from chatify_stream.brokers.redis import RedisBroker
+from chatify_stream.brokers.redis import publisher as publishing
 from chatify_stream.testing import BrokerContract
 
 from ...ports import free_port

@@ -13,7 +13,8 @@ import sys
 import time
 from itertools import count
 
-from chatify_stream.brokers.sqlite import SQLiteBroker, upkeep
+from chatify_stream.brokers.sqlite import SQLiteBroker
+from chatify_stream.brokers.sqlite import maintenance as upkeep
 from chatify_stream.rooms import Draft, Outcome, Retention
 from chatify_stream.testing import Recorder
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chatify_stream.brokers.sqlite.batch import Batch
-from chatify_stream.brokers.sqlite.catalog import Catalog
-from chatify_stream.brokers.sqlite.failures import DamagedError
+from chatify_stream.brokers.sqlite.errors import DamagedError
+from chatify_stream.brokers.sqlite.room_index import Catalog
 from chatify_stream.brokers.sqlite.rows import StateRow
 from chatify_stream.rooms import WINDOW_MS, Draft, Outcome, Retention, RetentionRule
 from chatify_stream.testing import Recorder

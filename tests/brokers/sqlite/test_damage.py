@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from chatify_stream.brokers.sqlite import SQLiteBroker
-from chatify_stream.brokers.sqlite.failures import READ_ONLY
+from chatify_stream.brokers.sqlite.errors import READ_ONLY
 from chatify_stream.errors import BrokerError
 from chatify_stream.rooms import Draft, Outcome
 from chatify_stream.testing import FakeClock, Recorder

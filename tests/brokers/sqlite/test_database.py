@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chatify_stream.brokers.sqlite import database, opening
+from chatify_stream.brokers.sqlite import database
+from chatify_stream.brokers.sqlite import open_file as opening
 from chatify_stream.brokers.sqlite.schema import APPLICATION_ID, VERSION
 from chatify_stream.errors import BrokerError
 

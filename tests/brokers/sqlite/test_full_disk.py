@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from chatify_stream.brokers.sqlite import SQLiteBroker
-from chatify_stream.brokers.sqlite.failures import FULL
+from chatify_stream.brokers.sqlite.errors import FULL
 from chatify_stream.errors import BrokerError
 from chatify_stream.rooms import Draft, Retention
 from chatify_stream.testing import FakeClock, Recorder

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from chatify_stream.brokers.sqlite.lock import try_lock
+from chatify_stream.brokers.sqlite.commit_marker import try_lock
 
 from ...e2e.processes import Process
 
 SCRIPT = """
 import os, sys, time
-from chatify_stream.brokers.sqlite.lock import try_lock
+from chatify_stream.brokers.sqlite.commit_marker import try_lock
 print(try_lock(os.open(sys.argv[1], os.O_RDWR)), flush=True)
 time.sleep(60)
 """

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatify_stream.brokers.sqlite.catalog import Room
-from chatify_stream.brokers.sqlite.failures import DamagedError
+from chatify_stream.brokers.sqlite.errors import DamagedError
 from chatify_stream.brokers.sqlite.pages import CHUNK, first_kept, read_messages, read_page
+from chatify_stream.brokers.sqlite.room_index import Room
 from chatify_stream.brokers.sqlite.rows import MessageRow, RoomRow, seal
 from chatify_stream.brokers.sqlite.schema import create
 from chatify_stream.rooms import Draft, Log, Publication, Retention

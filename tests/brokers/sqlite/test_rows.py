@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatify_stream.brokers.sqlite.failures import DamagedError
+from chatify_stream.brokers.sqlite.errors import DamagedError
 from chatify_stream.brokers.sqlite.rows import IdRow, MessageRow, RoomRow, StateRow, seal
 from chatify_stream.rooms import Known, Publication
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chatify_stream.brokers.sqlite import SQLiteBroker
-from chatify_stream.brokers.sqlite.mark import Mark
+from chatify_stream.brokers.sqlite.commit_marker import Mark
 from chatify_stream.errors import BrokerError
 from chatify_stream.rooms import Draft, Outcome
 from chatify_stream.testing import FakeClock, Recorder

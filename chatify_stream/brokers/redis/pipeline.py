@@ -18,8 +18,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
 from ...errors import BrokerError
-from .failures import LostError, UnusableError, code_of, is_passing, reason_of
-from .link import Command, Link
+from .connection import Command, Link
+from .errors import LostError, UnusableError, code_of, is_passing, reason_of
 from .scripts import Script
 
 __all__ = ["Call", "Job", "Lane", "Plain"]

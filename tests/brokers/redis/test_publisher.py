@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from chatify_stream.brokers.redis import publishing
-from chatify_stream.brokers.redis.failures import LostError
-from chatify_stream.brokers.redis.publishing import Publisher, Publishing
+from chatify_stream.brokers.redis import publisher as publishing
+from chatify_stream.brokers.redis.errors import LostError
+from chatify_stream.brokers.redis.publisher import Publisher, Publishing
 from chatify_stream.errors import BrokerError
 from chatify_stream.rooms import Outcome
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from chatify_stream.brokers.sqlite import SQLiteBroker, mark, reader
-from chatify_stream.brokers.sqlite.failures import FULL, NOT_PERMITTED, READ_ONLY
+from chatify_stream.brokers.sqlite import SQLiteBroker, pages
+from chatify_stream.brokers.sqlite import commit_marker as mark
+from chatify_stream.brokers.sqlite.errors import FULL, NOT_PERMITTED, READ_ONLY
 from chatify_stream.brokers.sqlite.schema import VERSION
 from chatify_stream.errors import BrokerError
 from chatify_stream.testing import Recorder
@@ -270,7 +271,7 @@ class TestFailures:
         """The connection that reads."""
 
         with monkeypatch.context() as patch:
-            patch.setattr(reader, "connect", lambda path: sqlite3.connect("/none/none"))
+            patch.setattr(pages, "connect", lambda path: sqlite3.connect("/none/none"))
             assert await why_not(path) == NOT_PERMITTED
         async with opened(path):
             pass

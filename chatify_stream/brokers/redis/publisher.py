@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from ...errors import BrokerError
 from ...rooms import WINDOW_MS, Draft, Outcome, Receipt, Retention
 from ...rooms.position import Position
-from .failures import LostError
+from .errors import LostError
 from .feed import Known
 from .keys import RoomKeys, fingerprint_of
 from .scripts import HELD

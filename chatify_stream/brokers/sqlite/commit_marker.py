@@ -16,15 +16,43 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sys
 from contextlib import suppress
 from typing import NamedTuple
 from zlib import crc32
 
-from .failures import DamagedError, UnusableError
-from .lock import try_lock
+from .errors import DamagedError, UnusableError
 from .schema import sync_folder
 
-__all__ = ["Mark", "Progress"]
+__all__ = ["Mark", "Progress", "try_lock"]
+
+if sys.platform == "win32":
+    import msvcrt
+    import os
+
+    _BYTE = 1 << 30
+    """Behind all that is read: Windows keeps others from reading what is locked."""
+
+    def try_lock(descriptor: int) -> bool:
+        """False when somebody else has it."""
+        os.lseek(descriptor, _BYTE, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def try_lock(descriptor: int) -> bool:
+        """False when somebody else has it, in this process or another one."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
 
 SLOT = 4096
 """Bytes from one slot to the other: they are never in one block of the disk."""

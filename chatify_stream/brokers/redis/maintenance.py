@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from ...errors import BrokerError
-from .failures import LostError
+from .errors import LostError
 
 __all__ = ["Upkeep"]
 

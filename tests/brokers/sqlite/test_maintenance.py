@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from chatify_stream.brokers.sqlite import SQLiteBroker, upkeep
+from chatify_stream.brokers.sqlite import SQLiteBroker
+from chatify_stream.brokers.sqlite import maintenance as upkeep
 from chatify_stream.rooms import WINDOW_MS, Draft, Outcome, Retention, RetentionRule
 from chatify_stream.testing import FakeClock, Recorder
 

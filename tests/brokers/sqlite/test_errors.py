@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from chatify_stream.brokers.sqlite.failures import (
+from chatify_stream.brokers.sqlite.errors import (
     BUSY,
     FULL,
     NOT_PERMITTED,

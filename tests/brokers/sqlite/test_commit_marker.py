@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chatify_stream.brokers.sqlite.failures import DamagedError, UnusableError
-from chatify_stream.brokers.sqlite.mark import SLOT, Mark, Progress
+from chatify_stream.brokers.sqlite.commit_marker import SLOT, Mark, Progress
+from chatify_stream.brokers.sqlite.errors import DamagedError, UnusableError
 
 IDENTITY, OTHER = "0123456789abcdef", "fedcba9876543210"
 

@@ -16,10 +16,10 @@ from contextlib import closing
 
 from ...rooms import Retention, RetentionRule
 from ...rooms.position import new_epoch
-from .catalog import Catalog
+from .commit_marker import Mark, Progress
 from .database import Database, connect
-from .failures import DamagedError, UnusableError
-from .mark import Mark, Progress
+from .errors import DamagedError, UnusableError
+from .room_index import Catalog
 from .rows import IdRow, RoomRow, StateRow
 from .schema import APPLICATION_ID, VERSION, create
 

@@ -16,10 +16,10 @@ from typing import Any
 
 from ...errors import BrokerError
 from ..base import Answers
-from .failures import LostError
+from .errors import LostError
 from .keys import Keys
-from .lane import Plain
 from .listener import Listener
+from .pipeline import Plain
 
 __all__ = ["Telling"]
 

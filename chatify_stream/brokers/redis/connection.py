@@ -18,7 +18,7 @@ from redis.asyncio.connection import AbstractConnection, SSLConnection
 
 from ...address import Address
 from ...config.broker_url import RedisLocation
-from .failures import LostError, UnusableError, code_of, reason_of
+from .errors import LostError, UnusableError, code_of, reason_of
 from .scripts import SCRIPTS
 
 __all__ = ["Dialer", "Link"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ...rooms import Dedupe, Known, Retention, RetentionRule, retention_of
 from ...rooms.position import Position
-from .failures import DamagedError
+from .errors import DamagedError
 from .rows import IdRow, MessageRow, RoomRow, StateRow, seal
 
 __all__ = ["Catalog", "Changes", "Room"]

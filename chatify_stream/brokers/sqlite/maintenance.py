@@ -15,9 +15,9 @@ from collections import deque
 from collections.abc import Container, Iterable
 
 from ...rooms import WINDOW_MS
-from .catalog import Catalog, Changes, Room
-from .failures import DamagedError
+from .errors import DamagedError
 from .pages import first_kept, read_message
+from .room_index import Catalog, Changes, Room
 
 __all__ = ["Upkeep"]
 

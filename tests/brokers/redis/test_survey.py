@@ -8,7 +8,7 @@ from secrets import token_hex
 
 import pytest
 
-from chatify_stream.brokers.redis import telling
+from chatify_stream.brokers.redis import survey as telling
 from chatify_stream.errors import BrokerError
 
 from .opened import PATIENCE, opened
