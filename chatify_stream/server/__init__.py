@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from .chat_server import ChatServer, Service
-from .chat_service import CHAT_PATHS, Handler
-from .client_address import AddressHeader, client_address
-from .health import HealthService, ServingStatus
-from .interceptors import CallHandler, Interceptor
+from .interceptors.chain import CallHandler, Interceptor
+from .interceptors.forwarded_for import AddressHeader, client_address
 from .metrics import MetricsOptions
-from .replying import Reply
+from .reply_handler import Reply
 from .rooms import (
     RoomJoin,
     RoomLeave,
@@ -17,6 +15,8 @@ from .rooms import (
     Rooms,
     RoomStatistics,
 )
+from .services.chat import CHAT_PATHS, Handler
+from .services.health import HealthService, ServingStatus
 from .session import Peer, Session
 from .tls import ServerTLS, TLSOptions
 from .tracing import TracingOptions

@@ -24,15 +24,15 @@ from ..wire import (
     ServerObserver,
     ServerStatistics,
 )
-from .access import AccessControl
-from .access_log import AccessLog
-from .chat_service import CHAT_PATHS, ChatService, Handler
-from .client_address import AddressHeader
-from .health import HealthService, ServingStatus
-from .interceptors import Interceptor, intercepted
+from .interceptors.access import AccessControl
+from .interceptors.access_log import AccessLog
+from .interceptors.chain import Interceptor, intercepted
+from .interceptors.forwarded_for import AddressHeader
 from .metrics import MetricsOptions, Sources, load_metrics
-from .replying import Reply, replying
+from .reply_handler import Reply, replying
 from .rooms import ROOMS_SERVICE, Node, RoomOptions, Rooms, RoomsService
+from .services.chat import CHAT_PATHS, ChatService, Handler
+from .services.health import HealthService, ServingStatus
 from .tls import ServerTLS, TLSOptions
 from .tracing import TracingOptions, load_tracing
 from .usage import UsageControl, UsageLimits, UsageStatistics
@@ -325,8 +325,8 @@ class ChatServer:
     def _reflection_methods(self, served: Sequence[str]) -> dict[str, MethodHandler]:
         if not self._reflection:
             return {}
-        from .descriptors import DescriptorIndex, own_descriptor_set
-        from .reflection import reflection_services
+        from .services.descriptors import DescriptorIndex, own_descriptor_set
+        from .services.reflection import reflection_services
 
         index = DescriptorIndex([own_descriptor_set(), *self._descriptor_sets])
         names = [

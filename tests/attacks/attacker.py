@@ -14,7 +14,7 @@ from grpclib.const import Status
 from h2.errors import ErrorCodes
 from hpack import Decoder, Encoder
 
-from chatify_stream.server.chat_service import CHAT_PATHS
+from chatify_stream.server.services.chat import CHAT_PATHS
 
 from ..wire.raw import GREETING, frame, framed, request_headers
 

@@ -10,7 +10,7 @@ from multidict import MultiDict
 from chatify_stream import PeerProtocolError, Position, Status, UsageError
 from chatify_stream.client.joining import Greeting, JoinRequest
 from chatify_stream.rooms import check_name
-from chatify_stream.server.rooms.joining import read_join
+from chatify_stream.server.rooms.join import read_join
 
 
 def names() -> st.SearchStrategy[str]:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from hpack import Encoder
 
 from chatify_stream import Channel
-from chatify_stream.server.chat_service import CHAT_PATHS
+from chatify_stream.server.services.chat import CHAT_PATHS
 
 from ..test_leaks import use
 from ..wire.raw import GREETING, FrameClient, frame, frame_client, framed, request_headers

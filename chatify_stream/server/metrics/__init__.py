@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .loading import load_metrics
-from .options import MetricsOptions
-from .sources import Sources
+from .options import MetricsOptions, Sources
 
 __all__ = ["MetricsOptions", "Sources", "load_metrics"]

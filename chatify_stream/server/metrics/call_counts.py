@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 from ...wire import CallEnd, Cardinality, MethodHandler, ServerObserver, ServerStream, Status
-from .histogram import Histogram
+from .timings import Histogram
 
 __all__ = ["CallCounts", "MethodCounts"]
 

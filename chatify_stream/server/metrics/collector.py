@@ -17,7 +17,7 @@ from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
 from .families import stall_families
-from .loop_lag import LoopLag
+from .timings import LoopLag
 
 __all__ = ["LoopCollector"]
 

@@ -15,9 +15,8 @@ from prometheus_client import (
 from ...brokers import Broker
 from ...errors import UsageError
 from ...wire import MethodHandler, ServerObserver
+from ..instrumented_broker import WatchedBroker
 from ..rooms import RoomStatistics
-from ..watched_broker import WatchedBroker
-from .broker_times import BrokerTimes
 from .call_counts import CallCounts
 from .collector import LoopCollector
 from .endpoint import Endpoint
@@ -27,15 +26,14 @@ from .families import (
     ended_connections,
     lag_families,
     limit_families,
+    limit_hits,
     refused_connections,
     room_families,
     server_families,
     tls_families,
 )
-from .limit_names import limit_hits
-from .loop_lag import LoopLag
-from .options import MetricsOptions
-from .sources import Sources
+from .options import MetricsOptions, Sources
+from .timings import BrokerTimes, LoopLag
 
 __all__ = ["Metrics"]
 

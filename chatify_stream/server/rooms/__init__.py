@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from ..services.rooms import ROOMS_SERVICE, RoomsService
 from .api import Disconnected, Nodes, Rooms
-from .hooks import JoinHook, LeaveHook, MessageHook, RoomJoin, RoomLeave, RoomMessage
-from .joining import wants_room
+from .hooks import JoinHook, LeaveHook, MessageHook, RoomJoin, RoomLeave, RoomMessage, RoomObserver
+from .join import wants_room
 from .node import Node, RoomStatistics
-from .observing import RoomObserver
 from .options import RoomOptions
-from .service import ROOMS_SERVICE, RoomsService
 from .session import RoomSession
 
 __all__ = [

@@ -11,7 +11,7 @@ from ...messages.chatify.rooms import v1
 from ...rooms import Draft, LogPage, Outcome, Receipt, check_id, check_name
 from ...rooms.position import LARGEST_OFFSET, Position
 from .node import Node, RoomStatistics
-from .telling import ASK_NODE, disconnect_command, read_answers
+from .node_commands import ASK_NODE, disconnect_command, read_answers
 
 __all__ = ["LONGEST_REASON", "Disconnected", "Nodes", "Rooms"]
 

@@ -27,11 +27,11 @@ from ...messages.chatify.rooms import v1
 from ...rooms import Ending, EndingReason, Hub, Publication, Room
 from ...rooms.position import Position
 from .contained import contained
-from .observing import RoomObserver, RoomObservers
+from .hooks import RoomObserver, RoomObservers
+from .node_commands import answer_to
 from .options import RoomOptions
 from .pulse import Pulse
 from .subscriptions import Subscriptions
-from .telling import answer_to
 
 __all__ = ["Node", "OpenSession", "RoomStatistics"]
 

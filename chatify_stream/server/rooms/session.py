@@ -42,11 +42,10 @@ from ...rooms import (
 )
 from ...wire import ServerStream, StreamTerminatedError
 from ..session import peer_of
-from .endings import EndedError, ending_of
 from .hooks import RoomJoin, RoomLeave, RoomMessage
-from .joining import JoinRequest, read_join, text_metadata
+from .join import JoinRequest, permission_of, read_join, text_metadata
 from .node import Node
-from .permission import permission_of
+from .session_end import EndedError, ending_of
 
 __all__ = ["RoomSession"]
 

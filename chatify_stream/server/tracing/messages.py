@@ -11,8 +11,8 @@ from typing import TypeVar
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, use_span
 
 from ...brokers import Broker
-from ..replying import Reply
-from ..watched_broker import WatchedBroker
+from ..instrumented_broker import WatchedBroker
+from ..reply_handler import Reply
 
 __all__ = ["MessageSpans"]
 

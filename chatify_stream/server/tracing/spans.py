@@ -16,7 +16,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from ...wire import CallEnd, ServerObserver, ServerStream, Status
 from ..rooms import RoomObserver
-from ..rooms.observing import JoinedSession
+from ..rooms.hooks import JoinedSession
 from ..session import peer_of
 
 __all__ = ["CallSpans"]

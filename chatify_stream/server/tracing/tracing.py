@@ -6,7 +6,7 @@ from opentelemetry.trace import get_tracer
 
 from ..._version import __version__
 from ...brokers import Broker
-from ..replying import Reply
+from ..reply_handler import Reply
 from .messages import MessageSpans
 from .options import TracingOptions
 from .spans import CallSpans

@@ -13,9 +13,9 @@ from typing import cast
 from ...errors import StatusError
 from ...rooms import EndingReason
 from ...wire import ServerStream
-from ..client_address import client_address
-from ..interceptors import CallHandler
-from ..rooms.joining import room_named, wants_room
+from ..interceptors.chain import CallHandler
+from ..interceptors.forwarded_for import client_address
+from ..rooms.join import room_named, wants_room
 from .limits import UsageLimits
 from .usage import NO_LIMITS, Usage, UsageStatistics, Visit
 

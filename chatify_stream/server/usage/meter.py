@@ -6,16 +6,63 @@ it: the order of a sender has no holes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ...errors import StatusError
+from ...errors import Status, StatusError
 from ...wire import Rate, TokenBucket
 from .account import Account
 from .limits import UsageLimits
-from .refusal import over_rate, too_large
 
-__all__ = ["SessionMeter"]
+__all__ = ["SessionMeter", "over_count", "over_rate", "too_large"]
+
+COUNT_RETRY = 5.0
+"""Seconds. Nobody knows when a session or a room is given up; and lost ones are soon found."""
+
+_WORDS = {
+    "messages_per_session": "messages of a session",
+    "messages_per_user": "messages of a user",
+    "messages_per_address": "messages of an address",
+    "bytes_per_session": "bytes of messages of a session",
+    "bytes_per_user": "bytes of messages of a user",
+    "bytes_per_address": "bytes of messages of an address",
+    "joins_per_user": "rooms that a user joins",
+    "joins_per_address": "rooms that an address joins",
+    "rooms_per_user": "rooms that a user is in",
+    "rooms_per_address": "rooms that an address is in",
+    "sessions_per_user": "open sessions of a user",
+    "sessions_per_address": "open sessions of an address",
+}
+
+
+def over_rate(limit: str, rate: Rate, wait: float) -> StatusError:
+    """More than the rate allows; in `wait` seconds it is allowed again."""
+    return _refusal(f"too many {_WORDS[limit]}: the limit is {rate}", wait)
+
+
+def over_count(limit: str, most: int) -> StatusError:
+    """More at a time than allowed."""
+    return _refusal(f"too many {_WORDS[limit]}: at most {most} at a time", COUNT_RETRY)
+
+
+def too_large(limit: str, rate: Rate, size: int) -> StatusError:
+    """A message that no waiting makes small enough."""
+    return StatusError(
+        Status.RESOURCE_EXHAUSTED,
+        f"the message has {size} bytes; at most {rate.burst} are taken at once "
+        f"({_WORDS[limit]}: the limit is {rate})",
+    )
+
+
+def _refusal(what: str, wait: float) -> StatusError:
+    milliseconds = max(1, math.ceil(wait * 1000))
+    return StatusError(
+        Status.RESOURCE_EXHAUSTED,
+        f"{what}; try again in {milliseconds / 1000:g} s",
+        metadata={"retry-after-ms": str(milliseconds)},
+    )
+
 
 LONGEST_REFILL = 60.0
 """Seconds. Whoever is refused comes back to a full bucket, or after this time."""
@@ -80,7 +127,7 @@ class SessionMeter:
             size = len(message)
             short = next((each for each in self._counts if not _fits(each, size, now)), None)
             if short is not None:
-                self._refusal = _refusal(short, size, now)
+                self._refusal = _over_limit(short, size, now)
                 self._refused(short.limit)
                 del messages[kept:]
                 break
@@ -93,7 +140,7 @@ def _fits(count: _Count, size: int, now: float) -> bool:
     return count.bucket.available(now) >= (size if count.of_bytes else 1)
 
 
-def _refusal(count: _Count, size: int, now: float) -> StatusError:
+def _over_limit(count: _Count, size: int, now: float) -> StatusError:
     rate, number = count.rate, size if count.of_bytes else 1
     if number > rate.burst:
         return too_large(count.limit, rate, number)

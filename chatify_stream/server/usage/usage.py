@@ -16,8 +16,7 @@ from ...errors import StatusError
 from ...wire import Meter, address_block
 from .account import Account, Accounts
 from .limits import UsageLimits
-from .meter import SessionMeter
-from .refusal import over_count, over_rate
+from .meter import SessionMeter, over_count, over_rate
 
 __all__ = ["NO_LIMITS", "Usage", "UsageStatistics", "Visit"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from chatify_stream import BrokerError
-from chatify_stream.server.metrics.broker_times import BrokerTimes
+from chatify_stream.server.metrics.timings import BrokerTimes
 
 
 @pytest.fixture

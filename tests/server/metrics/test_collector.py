@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from chatify_stream.server.metrics import collector as module
 from chatify_stream.server.metrics.collector import LoopCollector
-from chatify_stream.server.metrics.loop_lag import LoopLag
+from chatify_stream.server.metrics.timings import LoopLag
 
 
 class Gathering:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatify_stream.server.metrics.histogram import Histogram
+from chatify_stream.server.metrics.timings import Histogram
 
 
 def test_bounds() -> None:

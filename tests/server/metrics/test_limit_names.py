@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chatify_stream.config import all_settings
 from chatify_stream.rooms import EndingReason
-from chatify_stream.server.metrics.limit_names import (
+from chatify_stream.server.metrics.families import (
     CONNECTION_LIMITS,
     SESSION_LIMITS,
     SLOW_READERS,

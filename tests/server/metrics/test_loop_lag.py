@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from chatify_stream.server.metrics import loop_lag
-from chatify_stream.server.metrics.loop_lag import LoopLag
+from chatify_stream.server.metrics import timings
+from chatify_stream.server.metrics.timings import LoopLag
 
 
 async def test_what_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     """It looks again and again; what blocks the loop is seen meanwhile, and noted afterwards."""
-    monkeypatch.setattr(loop_lag, "INTERVAL", 0.01)
+    monkeypatch.setattr(timings, "INTERVAL", 0.01)
     lag = LoopLag()
     assert lag.stalled == 0
     lag.start()

@@ -3,9 +3,8 @@
 import pytest
 
 from chatify_stream import Grants, Identity
-from chatify_stream.server.rooms.endings import EndedError
-from chatify_stream.server.rooms.joining import JoinRequest
-from chatify_stream.server.rooms.permission import Permission, permission_of
+from chatify_stream.server.rooms.join import JoinRequest, Permission, permission_of
+from chatify_stream.server.rooms.session_end import EndedError
 
 
 def join(user: str | None = None, room: str = "lobby") -> JoinRequest:

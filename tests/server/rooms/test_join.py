@@ -6,7 +6,7 @@ import pytest
 from multidict import MultiDict
 
 from chatify_stream.rooms.position import Position
-from chatify_stream.server.rooms.joining import JoinRequest, read_join, wants_room
+from chatify_stream.server.rooms.join import JoinRequest, read_join, wants_room
 
 
 def join(**metadata: str | bytes) -> JoinRequest:

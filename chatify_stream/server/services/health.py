@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
-from .._version import __version__
-from ..errors import StatusError, UnavailableError
-from ..messages.grpc.health.v1 import (
+from ..._version import __version__
+from ...errors import StatusError, UnavailableError
+from ...messages.grpc.health.v1 import (
     HealthBase,
     HealthCheckRequest,
     HealthCheckResponse,
@@ -19,7 +19,7 @@ from ..messages.grpc.health.v1 import (
     HealthListRequest,
     HealthListResponse,
 )
-from ..wire import MethodHandler, ServerStream, Status
+from ...wire import MethodHandler, ServerStream, Status
 
 __all__ = ["HealthService", "ServingStatus"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from ..wire import MethodHandler, ServerStream
+from ...wire import MethodHandler, ServerStream
 
 __all__ = ["CallHandler", "Interceptor", "intercepted"]
 

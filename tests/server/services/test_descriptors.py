@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from chatify_stream.errors import UsageError
-from chatify_stream.server.descriptors import DescriptorIndex, own_descriptor_set
+from chatify_stream.server.services.descriptors import DescriptorIndex, own_descriptor_set
 
 PROTO2 = descriptor_pb2.FileDescriptorProto(
     name="old.proto",

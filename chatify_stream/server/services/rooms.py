@@ -24,7 +24,7 @@ from ...errors import (
 from ...messages.chatify.rooms import v1
 from ...rooms import Outcome, Publication, can_resume
 from ...rooms.position import LARGEST_OFFSET, Position
-from .api import Rooms
+from ..rooms.api import Rooms
 
 __all__ = ["ROOMS_SERVICE", "RoomsService"]
 

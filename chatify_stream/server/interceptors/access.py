@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from ..auth import Authenticator, Credentials, Identity
-from ..errors import CallError, Status, StatusError
-from ..wire import ServerStream
-from .client_address import client_address
-from .interceptors import CallHandler
+from ...auth import Authenticator, Credentials, Identity
+from ...errors import CallError, Status, StatusError
+from ...wire import ServerStream
+from .chain import CallHandler
+from .forwarded_for import client_address
 
 __all__ = ["EXPIRED", "AccessControl"]
 

@@ -15,11 +15,11 @@ from functools import partial
 from itertools import count
 from typing import cast
 
-from ..wire import CallEnd, ConnectionStatistics, ServerObserver, ServerStream, Status
-from .client_address import client_address
-from .interceptors import CallHandler
-from .rooms.joining import read_join, wants_room
-from .session import peer_of
+from ...wire import CallEnd, ConnectionStatistics, ServerObserver, ServerStream, Status
+from ..rooms.join import read_join, wants_room
+from ..session import peer_of
+from .chain import CallHandler
+from .forwarded_for import client_address
 
 __all__ = ["ACCESS_LOGGER", "AccessLog"]
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from chatify_stream.brokers import MemoryBroker
 from chatify_stream.rooms import Draft
-from chatify_stream.server.watched_broker import CALLS, WatchedBroker
+from chatify_stream.server.instrumented_broker import CALLS, WatchedBroker
 from chatify_stream.testing import BrokerContract, Recorder
 
 T = TypeVar("T")

@@ -7,18 +7,12 @@ import asyncio
 import pytest
 from h2.events import TrailersReceived
 
-from chatify_stream import (
-    Channel,
-    ChatReq,
-    ChatRsp,
-    Status,
-    StatusError,
-)
+from chatify_stream import Channel, ChatReq, ChatRsp, Status, StatusError
 from chatify_stream.server import CHAT_PATHS
 from chatify_stream.wire import Cardinality
 
-from ..wire.raw import framed, raw_client, request_headers
-from .talking import answers, client, serving
+from ...wire.raw import framed, raw_client, request_headers
+from ..talking import answers, client, serving
 
 
 class TestReplies:

@@ -19,7 +19,7 @@ from chatify_stream.messages.grpc.health.v1 import (
     HealthStub,
 )
 
-from ..wire.raw import raw_client, request_headers
+from ...wire.raw import raw_client, request_headers
 
 SERVICES = ["", "service.v1.Service", "service.v1.Service/rooms", "grpc.health.v1.Health"]
 

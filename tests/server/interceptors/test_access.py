@@ -30,7 +30,7 @@ from chatify_stream import (
 )
 from chatify_stream.messages.service.v1 import ChatRspKind
 
-from .rooms.membership import channel_to, entering, joined, node_of, refused, until
+from ..rooms.membership import channel_to, entering, joined, node_of, refused, until
 
 EVERYTHING = {"*": ["join", "send", "read"]}
 

@@ -11,11 +11,11 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from ..address import check_header_name
-from ..errors import UsageError
-from ..wire import ServerStream
-from .interceptors import CallHandler
-from .session import peer_of
+from ...address import check_header_name
+from ...errors import UsageError
+from ...wire import ServerStream
+from ..session import peer_of
+from .chain import CallHandler
 
 __all__ = ["AddressHeader", "client_address"]
 

@@ -9,7 +9,7 @@ import pytest
 from chatify_stream.brokers import Answers
 from chatify_stream.errors import BrokerError
 from chatify_stream.messages.chatify.rooms import v1
-from chatify_stream.server.rooms.telling import (
+from chatify_stream.server.rooms.node_commands import (
     ASK_NODE,
     answer_to,
     disconnect_command,

@@ -10,8 +10,8 @@ from typing import Any
 
 import betterproto2
 
-from ..messages.grpc.reflection import v1, v1alpha
-from ..wire import Status
+from ...messages.grpc.reflection import v1, v1alpha
+from ...wire import Status
 from .descriptors import DescriptorIndex
 
 __all__ = ["reflection_services"]

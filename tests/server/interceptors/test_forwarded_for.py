@@ -10,7 +10,7 @@ from chatify_stream import AddressHeader, ChatServer, UsageError
 from chatify_stream.server import CallHandler, client_address
 from chatify_stream.wire import ServerStream
 
-from .talking import answers, client
+from ..talking import answers, client
 
 PROXY = "10.0.0.1"
 TRUSTED = ["10.0.0.0/8", "2001:db8:ffff::/48"]

@@ -12,7 +12,7 @@ import pytest
 from chatify_stream import Channel, ChatServer, Status, StatusError
 from chatify_stream.wire import Cardinality
 
-from ..wire.encoding import delimited, varint_field
+from ...wire.encoding import delimited, varint_field
 
 
 class Encoded(bytes):

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 
-from ..errors import UsageError
-from ..messages.google.protobuf import (
+from ...errors import UsageError
+from ...messages.google.protobuf import (
     DescriptorProto,
     EnumDescriptorProto,
     FieldDescriptorProto,
     FileDescriptorProto,
 )
-from ..messages.grpc.reflection.v1 import FileDescriptorResponse
+from ...messages.grpc.reflection.v1 import FileDescriptorResponse
 
 __all__ = ["DescriptorIndex", "own_descriptor_set"]
 

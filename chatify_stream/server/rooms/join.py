@@ -9,10 +9,51 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ...rooms import check_name
+from ...auth import Identity
+from ...rooms import EndingReason, check_name
 from ...rooms.position import Position
+from .session_end import EndedError
 
-__all__ = ["EVENTS", "JoinRequest", "read_join", "room_named", "text_metadata", "wants_room"]
+__all__ = [
+    "EVENTS",
+    "JoinRequest",
+    "Permission",
+    "permission_of",
+    "read_join",
+    "room_named",
+    "text_metadata",
+    "wants_room",
+]
+
+
+class Permission(NamedTuple):
+    """Of one session."""
+
+    user: str | None
+    """Its name; None when nobody has said it."""
+    may_send: bool = True
+    may_read: bool = True
+
+
+def permission_of(identity: object, join: JoinRequest) -> Permission:
+    """Raises `EndedError` for a session that may not be."""
+    if not isinstance(identity, Identity):
+        return Permission(join.user)
+    user, grants = identity.user, identity.grants
+    if join.user not in (None, user):
+        raise EndedError(
+            EndingReason.FORBIDDEN(
+                why=f"chat-user is not who calls: that is {user!r}; send that, or no chat-user"
+            )
+        )
+    if not grants.allows("join", join.room):
+        raise EndedError(
+            EndingReason.FORBIDDEN(
+                why=f"{user!r} may not join the room {join.room!r}: that takes the right join there"
+            )
+        )
+    return Permission(user, grants.allows("send", join.room), grants.allows("read", join.room))
+
 
 ROOM, USER, RESUME, HISTORY, EVENT_NAMES = (
     "chat-room",

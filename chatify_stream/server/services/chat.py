@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from ..errors import Status, StatusError
-from ..messages.service.v1 import ChatReq, ChatRsp
-from ..wire import Cardinality, MethodHandler, ServerStream
-from .rooms import Node, RoomSession, wants_room
-from .session import Session
+from ...errors import Status, StatusError
+from ...messages.service.v1 import ChatReq, ChatRsp
+from ...wire import Cardinality, MethodHandler, ServerStream
+from ..rooms import Node, RoomSession, wants_room
+from ..session import Session
 
 __all__ = ["CHAT_PATHS", "ChatService", "Handler"]
 

@@ -1,0 +1,1 @@
+"""Interceptors: code that runs around the handler of every call."""

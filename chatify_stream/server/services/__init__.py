@@ -1,0 +1,1 @@
+"""The gRPC services: Chat, Rooms, Health and Reflection."""
