@@ -21,7 +21,7 @@ from ..wire import (
 )
 from .channel import Channel
 from .chat_client import CHAT_PATH, CLOSE_TIMEOUT, ChatClient
-from .joining import items_of
+from .join import items_of
 from .tokens import Token, check_token, next_token
 
 __all__ = ["DirectChat"]

@@ -22,10 +22,10 @@ from ..wire import CHANNEL_LIMITS, CONNECT_TIMEOUT, Backoff, ClientTLS, Metadata
 from .channel import Channel
 from .chat_client import CLOSE_TIMEOUT, ChatClient
 from .events import Event, Gap, Message
-from .joining import MOST_HISTORY, JoinRequest
-from .membership import Membership
-from .reading import Reading, read_message
-from .reconnecting import ROOM_BACKOFF, Reconnection
+from .join import MOST_HISTORY, JoinRequest
+from .reconnect import ROOM_BACKOFF, Reconnection
+from .reconnecting_session import Membership
+from .room_cursor import Reading, read_message
 from .tokens import Token, check_token
 
 __all__ = ["RoomChat"]

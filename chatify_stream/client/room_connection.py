@@ -12,7 +12,7 @@ from ..rooms.position import Position
 from ..wire import Cardinality, ClientStream
 from .channel import Channel
 from .chat_client import CHAT_PATH
-from .joining import Greeting, Metadata
+from .join import Greeting, Metadata
 
 __all__ = ["LeftBehindError", "RoomConnection"]
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .app import create_app
-from .serving import GatewayServer
+from .server import GatewayServer
 
 __all__ = ["GatewayServer", "create_app"]

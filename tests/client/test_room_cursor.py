@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from chatify_stream import ChatRsp, PeerProtocolError, Position
 from chatify_stream.client import Connected, Event, Gap, Joined, Left, Message
-from chatify_stream.client.joining import Greeting
-from chatify_stream.client.reading import Reading
+from chatify_stream.client.join import Greeting
+from chatify_stream.client.room_cursor import Reading
 from chatify_stream.messages.service.v1 import ChatRspKind
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chatify_stream import Backoff, CallError, Status
-from chatify_stream.client.reconnecting import (
+from chatify_stream.client.reconnect import (
     LONGEST_RETRY_AFTER,
     ROOM_BACKOFF,
     STEADY,

@@ -17,9 +17,9 @@ from chatify_stream import (
     UnavailableError,
     UsageError,
 )
-from chatify_stream.client.outgoing import Outgoing
 from chatify_stream.client.room_connection import LeftBehindError
-from chatify_stream.client.sending import Sender
+from chatify_stream.client.sender import Sender
+from chatify_stream.client.unacked import Outgoing
 from chatify_stream.messages.service.v1 import ChatRspKind
 
 from .scripted_room import until

@@ -18,7 +18,7 @@ from ..errors import PeerProtocolError, Status
 from ..messages.service.v1 import ChatRsp, ChatRspKind
 from ..rooms.position import Position
 from .events import Connected, Event, Gap, Joined, Left, Message
-from .joining import Greeting
+from .join import Greeting
 
 __all__ = ["Reading", "read_message"]
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from ..errors import CallError, ClosedError, RefusedError, UsageError
 from ..messages.service.v1 import ChatRsp, ChatRspKind
 from ..rooms.position import Position
-from .outgoing import Outgoing
 from .room_connection import LeftBehindError, RoomConnection
+from .unacked import Outgoing
 
 __all__ = ["Sender"]
 

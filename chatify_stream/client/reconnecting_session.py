@@ -20,11 +20,11 @@ from ..rooms.position import Position
 from .channel import Channel
 from .event_queue import EventQueue
 from .events import Reconnecting
-from .joining import MOST_HISTORY, Greeting, JoinRequest, Metadata
-from .reading import Reading
-from .reconnecting import Reconnection, says_come_back
+from .join import MOST_HISTORY, Greeting, JoinRequest, Metadata
+from .reconnect import Reconnection, says_come_back
 from .room_connection import LeftBehindError, RoomConnection
-from .sending import Sender
+from .room_cursor import Reading
+from .sender import Sender
 from .tokens import Token, next_token
 
 __all__ = ["Membership"]

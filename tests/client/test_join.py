@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from multidict import MultiDict
 
 from chatify_stream import PeerProtocolError, Position, Status, UsageError
-from chatify_stream.client.joining import Greeting, JoinRequest
+from chatify_stream.client.join import Greeting, JoinRequest
 from chatify_stream.rooms import check_name
 from chatify_stream.server.rooms.join import read_join
 

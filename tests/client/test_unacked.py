@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatify_stream.client.outgoing import Outgoing
+from chatify_stream.client.unacked import Outgoing
 
 
 def filled(*ids: str) -> Outgoing:
