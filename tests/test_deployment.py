@@ -16,7 +16,7 @@ import pytest
 
 from chatify_stream.config import ServerSettings, all_settings
 
-from .cli.commands import run
+from .cli.command_line import run
 from .e2e.processes import ListeningProcess
 
 ROOT = Path(__file__).resolve().parents[1]

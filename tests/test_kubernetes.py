@@ -12,7 +12,7 @@ import yaml
 
 from chatify_stream.config import all_settings
 
-from .cli.commands import run
+from .cli.command_line import run
 from .e2e.processes import ListeningProcess
 from .ports import free_port
 

@@ -107,7 +107,7 @@ async def main():
     def add_signal_handler(*args):
         raise NotImplementedError  # as the event loops of Windows do
     loop.add_signal_handler = add_signal_handler
-    from chatify_stream.cli.stopping import StopSignals
+    from chatify_stream.cli.serving.signals import StopSignals
     async with chatify_stream.ChatServer(reflection=True) as server:
         with StopSignals() as signals:
             await server.start("127.0.0.1", 0)

@@ -23,7 +23,7 @@ from chatify_stream import CallError, Channel, ChatClient
 from chatify_stream.cli import main
 from chatify_stream.messages.chatify.rooms.v1 import PublishRequest, RoomsStub
 
-from .cli.commands import COMMAND, run
+from .cli.command_line import COMMAND, run
 from .e2e.processes import ListeningProcess
 from .wire.raw import (
     GREETING,

@@ -9,15 +9,15 @@ import click
 
 from .._version import __version__
 from .chat import chat
-from .check import check
-from .config import config
-from .gateway import gateway
-from .nodes import nodes
-from .rooms import rooms
-from .send import send
-from .serve import serve
-from .token import token
-from .top import top
+from .commands.check import check
+from .commands.config import config
+from .commands.gateway import gateway
+from .commands.nodes import nodes
+from .commands.rooms import rooms
+from .commands.send import send
+from .commands.serve import serve
+from .commands.token import token
+from .commands.top import top
 
 __all__ = ["main"]
 

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 
-from .exits import CommandError
+from .exit_codes import CommandError
 
 __all__ = ["stdin_lines"]
 

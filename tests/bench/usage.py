@@ -35,7 +35,7 @@ from chatify_stream import (
     Rate,
     UsageLimits,
 )
-from chatify_stream.cli.serving import collect_garbage_less_often
+from chatify_stream.cli.serving.run import collect_garbage_less_often
 
 from ..attacks.minting import SECRET, token
 

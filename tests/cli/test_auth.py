@@ -11,8 +11,8 @@ import pytest
 
 from chatify_stream import ChatClient, Status, StatusError
 from chatify_stream.auth import CertificateAuthenticator, JwtAuthenticator
-from chatify_stream.cli.assembly import auth_of, believes_everybody, reloaded_auth
-from chatify_stream.cli.bearer import token_from_file, token_of
+from chatify_stream.cli.client_options import token_from_file, token_of
+from chatify_stream.cli.serving.options import auth_of, believes_everybody, reloaded_auth
 from chatify_stream.config import (
     AuthSettings,
     ClientSettings,
@@ -25,7 +25,7 @@ from chatify_stream.errors import ConfigError, UnavailableError, UsageError
 
 from ..auth.tokens import secret_path, signed
 from ..e2e.processes import ServerProcess
-from .commands import Finished, run
+from .command_line import Finished, run
 
 ADMIN = {"*": ["admin"]}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatify_stream.cli.columns import Row, aligned, tab_separated
+from chatify_stream.cli.output import Row, aligned, tab_separated
 
 HEAD = ("NAME", "USERS")
 

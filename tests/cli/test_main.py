@@ -11,7 +11,7 @@ from chatify_stream import __version__
 from chatify_stream.cli import main
 from chatify_stream.config import all_settings
 
-from .commands import run, run_without
+from .command_line import run, run_without
 
 COMMANDS = ["serve", "check", "top", "send", "chat", "rooms", "nodes", "gateway", "config", "token"]
 ROOMS = ["list", "history", "presence", "publish", "disconnect"]

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from chatify_stream import ChatClient, MetricsOptions, TracingOptions
-from chatify_stream.cli.assembly import metrics_of, tracing_of
+from chatify_stream.cli.serving.options import metrics_of, tracing_of
 from chatify_stream.config import MetricsSettings, TracingSettings
 from tests.server.metrics.scraping import Scrape, get
 

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from chatify_stream.cli.assembly import proxies_of, tls_of
-from chatify_stream.cli.client_tls import client_tls_of
+from chatify_stream.cli.client_options import client_tls_of
+from chatify_stream.cli.serving.options import proxies_of, tls_of
 from chatify_stream.config import ClientSettings, GatewaySettings, ServerSettings, TLSSettings
 from chatify_stream.errors import ConfigError
 
 from ..auth.certificates import Authority, Pair
 from ..e2e.processes import ServerProcess
-from .commands import run
+from .command_line import run
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 
 from chatify_stream import ChatServer
 
-from ..cli.commands import run, run_without
+from ..cli.command_line import run, run_without
 from ..e2e.processes import ListeningProcess, Process, ServerProcess
 from .gateways import SECONDS, error, gateway_process, http_client, request
 

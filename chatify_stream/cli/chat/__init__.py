@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .command import chat
+from ..commands.chat import chat
 
 __all__ = ["chat"]

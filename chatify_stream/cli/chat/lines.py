@@ -5,15 +5,39 @@ Rules: no text and no name of others gets into a line but through `safe_text`.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
 from ...client import Event, Gap, Joined, Left, Message
-from ..safe_text import safe, safe_lines
-from .palette import color_of
+from ..output import safe, safe_lines
 
-__all__ = ["INDENT", "Line", "Lines", "gap_text", "notice", "problem"]
+__all__ = ["COLORS", "INDENT", "Line", "Lines", "color_of", "gap_text", "notice", "problem"]
+
+COLORS = (
+    "#d75f5f",
+    "#d75f00",
+    "#af5f00",
+    "#878700",
+    "#5f8700",
+    "#008700",
+    "#00875f",
+    "#008787",
+    "#0087d7",
+    "#5f5fff",
+    "#875fd7",
+    "#af5fd7",
+    "#d700af",
+    "#d7005f",
+)
+"""Of the 256 that terminals have; each at a contrast of 3.6 and more to black and to white."""
+
+
+def color_of(name: str) -> str:
+    """One of `COLORS`, the same in every process."""
+    return COLORS[zlib.crc32(name.encode()) % len(COLORS)]
+
 
 INDENT = len("12:03 ")
 """Cells before the name, and before each row of a text but the first."""

@@ -11,8 +11,8 @@ import click
 
 from ...client import Connected, Event, Gap, Joined, Left, Message, Reconnecting, RoomChat
 from ...errors import RefusedError, UsageError
-from ..exits import CALL_FAILED, CommandError
-from ..safe_text import safe, safe_field, safe_json
+from ..exit_codes import CALL_FAILED, CommandError
+from ..output import safe, safe_field, safe_json
 from ..stdin import stdin_lines
 from .lines import gap_text
 from .visit import Visit

@@ -20,7 +20,7 @@ from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 
-from ..safe_text import safe
+from ..output import safe
 from .lines import INDENT, Line
 from .wrapping import cells, cut, wrap
 

@@ -16,10 +16,10 @@ from typing import Any
 from ...client import Connected, Event, Joined, Left, Message, Reconnecting
 from ...errors import CallError, ChatifyError, ClosedError, RefusedError, UsageError
 from ...rooms.position import Position
-from ..exits import UNAVAILABLE, CommandError
+from ..exit_codes import UNAVAILABLE, CommandError
+from ..serving.signals import on_termination
 from .lines import Line, Lines, notice, problem
 from .screen import Screen
-from .termination import on_termination
 from .typed import COMMANDS, Help, History, Mistake, Quit, Say, SwitchRoom, Who, parse
 from .visit import Visit
 

@@ -17,8 +17,7 @@ from ...client import Connected, Event, Gap, Message, Reconnecting, RoomChat
 from ...config import ClientSettings
 from ...errors import DeadlineExceededError, Status
 from ...rooms.position import Position
-from ..bearer import token_of
-from ..client_tls import client_tls_of
+from ..client_options import client_tls_of, token_of
 from .bookmark import Bookmark
 
 __all__ = ["ChatOptions", "Visit"]

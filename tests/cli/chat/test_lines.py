@@ -9,8 +9,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from chatify_stream.cli.chat.lines import Line, Lines, notice, problem
-from chatify_stream.cli.chat.palette import color_of
+from chatify_stream.cli.chat.lines import Line, Lines, color_of, notice, problem
 from chatify_stream.client import Connected, Event, Gap, Joined, Left, Message, Reconnecting
 from chatify_stream.errors import UsageError
 from chatify_stream.rooms.position import Position

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatify_stream.cli.chat.palette import COLORS, color_of
+from chatify_stream.cli.chat.lines import COLORS, color_of
 
 LEVELS = (0, 95, 135, 175, 215, 255)
 """What the red, green and blue of the 256 colours of terminals are made of."""

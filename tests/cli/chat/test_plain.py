@@ -22,7 +22,7 @@ from chatify_stream.rooms.position import Position
 
 from ...e2e.processes import Process, ServerProcess
 from ...ports import free_port
-from ..commands import COMMAND, Finished, run
+from ..command_line import COMMAND, Finished, run
 
 HERE = Position("e", 7)
 SENT_AT = datetime(2026, 3, 1, 12, 3, 4, 50_000, tzinfo=UTC)

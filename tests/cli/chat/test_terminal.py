@@ -12,11 +12,11 @@ import pytest
 
 from chatify_stream import ChatServer, RefusedError, RoomMessage, RoomOptions
 from chatify_stream.cli.chat.bookmark import Bookmark
-from chatify_stream.cli.chat.palette import color_of
+from chatify_stream.cli.chat.lines import color_of
 
 from ...e2e.processes import ServerProcess
 from ...ports import free_port
-from ..commands import run
+from ..command_line import run
 from .terminals import Terminal
 
 ENTER, ESCAPE, UP, TAB = "\r", "\x1b", "\x1b[A", "\t"

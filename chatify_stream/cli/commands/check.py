@@ -1,0 +1,159 @@
+"""`chatify-stream check`: asks a server how it is, for probes and for people."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ...client import Channel
+from ...config import ClientSettings
+from ...errors import CallError, DeadlineExceededError, Status
+from ...messages.grpc.health.v1 import (
+    HealthCheckRequest,
+    HealthCheckResponse,
+    HealthCheckResponseServingStatus,
+)
+from ...wire import Cardinality
+from ..client_options import client_tls_of
+from ..exit_codes import CALL_FAILED, CommandError, exit_status, reporting_errors
+from ..logs.setup import configure_logging
+from ..options import LOG, load_settings, settings_options
+from ..output import aligned, safe_json
+
+__all__ = ["check"]
+
+CHECK_PATH = "/grpc.health.v1.Health/Check"
+
+PROBE_TIMEOUT = 5.0
+"""Seconds, where no timeout is set: a probe that waits for ever tells nothing."""
+
+SERVING = HealthCheckResponseServingStatus.SERVING
+
+
+@dataclass(frozen=True)
+class _Health:
+    """What a server has answered."""
+
+    target: str
+    service: str
+    status: str
+    version: str | None
+    """None when the server does not tell it."""
+    tls: str | None
+    """The version of TLS; None in the clear."""
+    certificate_expires: str | None
+    """In ISO 8601; None also where it was not verified."""
+    connect_ms: float
+    """Looking up, connecting, TLS and the greeting of the server."""
+    answer_ms: float
+    """From the question to its answer, on the connection that is there."""
+
+
+@click.command()
+@click.option(
+    "--service",
+    default="",
+    metavar="NAME",
+    help="Ask of this service, such as service.v1.Service, and not of the server as a whole; "
+    "service.v1.Service/rooms: whether rooms have their broker.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@settings_options("client", *LOG)
+@reporting_errors
+def check(service: str, as_json: bool, config_file: Path | None, **flags: Any) -> None:
+    """Ask a server whether it serves (grpc.health.v1), and print what it answers.
+
+    Waits 5 seconds at the most, where no --timeout says otherwise.
+
+    Exit status: 0 it serves; 2 wrong flags or configuration; 3 the --timeout passed; 4 the server
+    cannot be reached; 5 it does not serve, or answered with an error; 130 interrupted.
+    """
+    settings = load_settings(config_file, flags).settings
+    configure_logging(settings.log)
+    try:
+        health = asyncio.run(_ask(settings.client, service))
+    except CallError as error:
+        if as_json:
+            click.echo(safe_json({"target": settings.client.target, "error": str(error)}))
+        raise CommandError(str(error), exit_status(error)) from error
+    click.echo(safe_json(asdict(health)) if as_json else "\n".join(_lines(health)))
+    if health.status != SERVING.name:
+        raise CommandError(f"{health.target} is {health.status}", CALL_FAILED)
+
+
+async def _ask(settings: ClientSettings, service: str) -> _Health:
+    timeout = settings.timeout or PROBE_TIMEOUT
+    channel = Channel(
+        target=settings.target,
+        connect_timeout=settings.connect_timeout,
+        ssl=client_tls_of(settings),
+    )
+    async with channel:
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(timeout):
+                await channel.connect()
+        except TimeoutError:
+            text = f"{channel.target} did not answer within {timeout:g} s"
+            raise DeadlineExceededError(Status.DEADLINE_EXCEEDED, text) from None
+        connected = time.perf_counter()
+        return await _check(channel, service, timeout, connected - began)
+
+
+async def _check(channel: Channel, service: str, timeout: float, connecting: float) -> _Health:
+    asked = time.perf_counter()
+    async with channel.request(
+        CHECK_PATH,
+        Cardinality.UNARY_UNARY,
+        HealthCheckRequest,
+        HealthCheckResponse,
+        timeout=timeout,
+    ) as stream:
+        await stream.send_message(HealthCheckRequest(service=service), end=True)
+        answer = await stream.recv_message()
+        answered = time.perf_counter()
+        await stream.recv_trailing_metadata()
+        metadata: Mapping[str, Any] = stream.trailing_metadata or {}
+        version = metadata.get("chatify-version")
+        certificate: Mapping[str, Any] = {}
+        if stream.peer is not None:
+            certificate = stream.peer.cert() or certificate
+        return _Health(
+            target=channel.target,
+            service=service,
+            status=HealthCheckResponseServingStatus(answer.status).name,
+            version=None if version is None else str(version),
+            tls=stream.tls_version,
+            certificate_expires=_expiry(certificate.get("notAfter")),
+            connect_ms=round(1000 * connecting, 3),
+            answer_ms=round(1000 * (answered - asked), 3),
+        )
+
+
+def _expiry(not_after: str | None) -> str | None:
+    """A time as certificates have it, in ISO 8601."""
+    if not_after is None:
+        return None
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(not_after), UTC).isoformat()
+
+
+def _lines(health: _Health) -> list[str]:
+    rows = [("status", health.status)]
+    if health.service:
+        rows.insert(0, ("service", health.service))
+    if health.version is not None:
+        rows.append(("version", health.version))
+    rows.append(("TLS", health.tls or "none"))
+    if health.certificate_expires is not None:
+        rows.append(("certificate until", health.certificate_expires))
+    rows.append(("connecting", f"{health.connect_ms:.1f} ms"))
+    rows.append(("answer", f"{health.answer_ms:.1f} ms"))
+    return [health.target, *aligned([("", *row) for row in rows])]

@@ -1,0 +1,125 @@
+"""`chatify-stream send`: sends messages and prints the replies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ...client import ChatClient, DirectChat
+from ...config import ClientSettings
+from ...config.kinds import Seconds
+from ...errors import CallError
+from ..client_options import client_tls_of, token_of
+from ..exit_codes import CALL_FAILED, CommandError, reporting_errors
+from ..logs.setup import configure_logging
+from ..options import LOG, load_settings, settings_options
+from ..stdin import stdin_lines
+
+__all__ = ["send"]
+
+
+def _interval(context: click.Context, option: click.Parameter, text: str) -> float:
+    kind = Seconds(zero=True)
+    try:
+        return kind.check(kind.from_text(text)) or 0.0
+    except ValueError:
+        raise CommandError(
+            f"--interval: {text!r} is not allowed: it has to be {kind.allowed}"
+        ) from None
+
+
+@click.command()
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    help="How often to send the TEXTs; without any TEXT: send Message 0, Message 1, and so on.",
+)
+@click.option(
+    "--interval",
+    callback=_interval,
+    default="0",
+    metavar="SECONDS",
+    help="How long to wait between two messages.",
+)
+@settings_options("client", *LOG)
+@reporting_errors
+def send(
+    texts: tuple[str, ...],
+    count: int | None,
+    interval: float,
+    config_file: Path | None,
+    **flags: Any,
+) -> None:
+    """Send each TEXT on one Chat stream; print each reply as it arrives.
+
+    Without TEXT and --count, sends the lines of standard input. Put -- before a TEXT that starts
+    with a dash.
+
+    Exit status: 0 all was answered; 2 wrong flags, configuration or text; 3 the --timeout passed;
+    4 the server cannot be reached, or the connection was lost; 5 the server answered with an
+    error; 130 interrupted.
+    """
+    settings = load_settings(config_file, flags).settings
+    configure_logging(settings.log)
+    asyncio.run(_send(settings.client, _messages(texts, count), interval))
+
+
+def _messages(texts: tuple[str, ...], count: int | None) -> AsyncIterator[str]:
+    if texts:
+        return _each(text for _ in range(count or 1) for text in texts)
+    if count is not None:
+        return _each(f"Message {number}" for number in range(count))
+    return stdin_lines()
+
+
+async def _each(texts: Iterable[str]) -> AsyncIterator[str]:
+    for text in texts:
+        yield text
+
+
+async def _send(settings: ClientSettings, messages: AsyncIterator[str], interval: float) -> None:
+    async with ChatClient(
+        settings.target,
+        timeout=settings.timeout,
+        connect_timeout=settings.connect_timeout,
+        wait_for_ready=settings.wait_for_ready,
+        ssl=client_tls_of(settings),
+        token=token_of(settings),
+    ) as chat:
+        sender = asyncio.create_task(_send_all(chat, messages, interval))
+        receiver = asyncio.create_task(_print_replies(chat))
+        try:
+            await asyncio.wait({sender, receiver}, return_when=asyncio.FIRST_COMPLETED)
+            # Of a call that has failed the receiver brings what came before, and the error.
+            if not receiver.done() and not isinstance(sender.exception(), CallError):
+                sender.result()
+            await receiver
+            if not sender.done():
+                raise CommandError(
+                    "the server ended the call before all messages were sent", CALL_FAILED
+                )
+            sender.result()
+        finally:
+            for task in (sender, receiver):
+                task.cancel()
+            await asyncio.gather(sender, receiver, return_exceptions=True)
+
+
+async def _send_all(chat: DirectChat, messages: AsyncIterator[str], interval: float) -> None:
+    is_first = True
+    async for text in messages:
+        if interval and not is_first:
+            await asyncio.sleep(interval)
+        is_first = False
+        await chat.send(text)
+    await chat.half_close()
+
+
+async def _print_replies(chat: DirectChat) -> None:
+    async for reply in chat:
+        click.echo(reply.message)

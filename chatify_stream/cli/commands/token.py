@@ -1,0 +1,177 @@
+"""`chatify-stream token`: makes tokens and looks at them, for development."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ...auth import (
+    RIGHTS,
+    Credentials,
+    Grants,
+    Identity,
+    JwtAuthenticator,
+    WrongTokenError,
+    make_secret_file,
+    mint,
+    read_unverified,
+)
+from ...config import AuthSettings
+from ...config.kinds import Seconds
+from ...errors import StatusError
+from ..exit_codes import CALL_FAILED, CommandError, reporting_errors
+from ..options import load_settings, settings_options
+from ..output import safe
+
+__all__ = ["token"]
+
+LONGEST_TTL = 3650 * 86400
+
+
+def _read_ttl(_context: click.Context, _option: click.Parameter, text: str) -> float:
+    kind = Seconds(most=LONGEST_TTL)
+    try:
+        return kind.check(kind.from_text(text)) or 0.0
+    except ValueError:
+        raise CommandError(f"--ttl: {text!r} is not allowed: it has to be {kind.allowed}") from None
+
+
+def _read_rooms(
+    _context: click.Context, _option: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, list[str]]:
+    rooms: dict[str, list[str]] = {}
+    for text in texts:
+        pattern, separator, rights = text.rpartition("=")
+        if not separator or not pattern or not set(rights.split(",")) <= set(RIGHTS):
+            raise CommandError(
+                f"--room: {text!r} is not allowed: it has to be PATTERN=RIGHT,... with the rights "
+                f"{', '.join(RIGHTS)}, such as 'team-*=join,read'"
+            )
+        rooms[pattern] = rights.split(",")
+    return rooms
+
+
+@click.group()
+def token() -> None:
+    """Make and look at tokens, for development.
+
+    Keys and claims come from the settings of the server, auth.secret_file and so on, where no flag
+    says otherwise.
+    """
+
+
+@token.command("secret")
+@click.argument("file", type=click.Path(path_type=Path))
+@reporting_errors
+def make_secret(file: Path) -> None:
+    """Write a new secret into FILE, which is not there yet and only you may read."""
+    make_secret_file(file)
+
+
+@token.command("mint")
+@click.option("--user", required=True, metavar="NAME", help="The user: the claim sub.")
+@click.option(
+    "--room",
+    "rooms",
+    multiple=True,
+    metavar="PATTERN=RIGHT,...",
+    callback=_read_rooms,
+    help="Rights in the rooms of a pattern; may be given often. None: what the server gives.",
+)
+@click.option("--admin", is_flag=True, help="The right admin in all rooms.")
+@click.option(
+    "--ttl",
+    default="3600",
+    metavar="SECONDS",
+    callback=_read_ttl,
+    show_default=True,
+    help="How long it is valid.",
+)
+@click.option("--key", type=click.Path(), help="Sign with this private key, PEM, not a secret.")
+@click.option("--kid", metavar="ID", help="The name of the key, in the header.")
+@settings_options("auth.secret_file", "auth.audience", "auth.issuer")
+@reporting_errors
+def mint_token(
+    user: str,
+    rooms: dict[str, list[str]],
+    admin: bool,
+    ttl: float,
+    key: str | None,
+    kid: str | None,
+    config_file: Path | None,
+    **flags: Any,
+) -> None:
+    """Print a new token."""
+    settings = load_settings(config_file, flags).settings.auth
+    if admin:
+        rooms = rooms | {"*": ["admin"]}
+    Identity(user, Grants.of(rooms))  # which says what is wrong with them
+    now = int(time.time())
+    claims: dict[str, Any] = {
+        "sub": user,
+        "iat": now,
+        "exp": int(now + ttl),
+        "jti": secrets.token_hex(8),
+    }
+    claims |= {"rooms": rooms} if rooms else {}
+    claims |= {} if settings.audience is None else {"aud": settings.audience}
+    claims |= {} if settings.issuer is None else {"iss": settings.issuer}
+    secret = settings.secret_file if key is None else None
+    if secret is None and key is None:
+        raise CommandError(
+            "there is nothing to sign with: give --auth-secret-file or --key; "
+            "`chatify-stream token secret FILE` makes a secret"
+        )
+    click.echo(mint(claims, secret=secret, key=key, key_id=kid))
+
+
+@token.command("inspect")
+@click.argument("text", metavar="[TOKEN]", required=False)
+@settings_options("auth.secret_file", "auth.keys", "auth.audience", "auth.issuer", "auth.leeway")
+@reporting_errors
+def inspect_token(text: str | None, config_file: Path | None, **flags: Any) -> None:
+    """Print what a token says, and whether it is valid.
+
+    Without TOKEN it is read from standard input, where others do not see it. Without keys nothing
+    is verified.
+
+    Exit status: 0 it is valid, or was not verified; 2 wrong flags or configuration; 5 it is not
+    valid.
+    """
+    settings = load_settings(config_file, flags).settings.auth
+    text = (sys.stdin.read() if text is None else text).strip()
+    try:
+        header, claims = read_unverified(text)
+    except WrongTokenError as error:
+        raise CommandError(f"not valid: {error}", CALL_FAILED) from None
+    for name, part in (("header", header), ("claims", claims)):
+        click.echo(f"{name}: {safe(json.dumps(part, ensure_ascii=False))}")
+    if settings.secret_file is None and settings.keys is None:
+        click.echo("not verified: there are no keys")
+        return
+    try:
+        identity = asyncio.run(_identity(settings, text))
+    except StatusError as error:
+        raise CommandError(f"not valid: {error.message}", CALL_FAILED) from None
+    until = datetime.fromtimestamp(identity.expires_at or 0, UTC).isoformat(timespec="seconds")
+    admin = ", an administrator" if identity.is_admin else ""
+    click.echo(f"valid until {until}: {safe(identity.user)}{admin}")
+
+
+async def _identity(settings: AuthSettings, text: str) -> Identity:
+    authenticator = JwtAuthenticator(
+        secret_file=settings.secret_file,
+        keys=settings.keys,
+        audience=settings.audience,
+        issuer=settings.issuer,
+        leeway=settings.leeway,
+    )
+    return await authenticator.authenticate(Credentials("", {"authorization": f"Bearer {text}"}))

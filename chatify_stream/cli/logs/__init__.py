@@ -1,0 +1,1 @@
+"""Log output: format, rate limit and background writing."""

@@ -1,0 +1,1 @@
+"""Running a server until a signal stops it."""

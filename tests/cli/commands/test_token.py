@@ -1,0 +1,151 @@
+"""`chatify-stream token`: secrets, tokens, and what they say."""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from chatify_stream.cli import main
+
+from ...auth.key_server import serving_keys
+from ...auth.tokens import SECRET, jwk, jwks, private_pem, public_pem, secret_path, signed
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> str:
+    return secret_path(tmp_path)
+
+
+def token(runner: CliRunner, *args: str, stdin: str | None = None) -> Result:
+    return runner.invoke(main, ["token", *args], input=stdin)
+
+
+def minted(runner: CliRunner, *args: str) -> str:
+    done = token(runner, "mint", *args)
+    assert done.exit_code == 0, done.stderr
+    return done.stdout.strip()
+
+
+def claims_of(shown: Result) -> dict[str, Any]:
+    line = next(each for each in shown.stdout.splitlines() if each.startswith("claims: "))
+    claims: dict[str, Any] = json.loads(line.removeprefix("claims: "))
+    return claims
+
+
+def test_secret(runner: CliRunner, tmp_path: Path) -> None:
+    """A secret is new, for its owner's eyes, and never overwritten."""
+    files = [tmp_path / "one", tmp_path / "two"]
+    for file in files:
+        assert token(runner, "secret", str(file)).exit_code == 0
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert len(file.read_text().strip()) == 64
+    assert files[0].read_text() != files[1].read_text()
+    again = token(runner, "secret", str(files[0]))
+    assert (again.exit_code, again.stdout) == (2, "")
+    assert again.stderr == f"Error: {files[0]} is there already; a secret is not overwritten\n"
+    nowhere = token(runner, "secret", str(tmp_path / "no" / "where"))
+    assert "cannot be written: No such file or directory" in nowhere.stderr
+
+
+def test_mint(runner: CliRunner, secret: str) -> None:
+    """A token has what was asked for, and is valid with the secret."""
+    text = minted(
+        runner,
+        *("--user", "Ada", "--auth-secret-file", secret, "--ttl", "60", "--kid", "k"),
+        *("--room", "lobby=join,send", "--room", "a=b=read", "--admin"),
+        *("--auth-audience", "chat", "--auth-issuer", "me"),
+    )
+    keys = ("--auth-secret-file", secret, "--auth-audience", "chat", "--auth-issuer", "me")
+    shown = token(runner, "inspect", *keys, stdin=text + "\n")
+    assert shown.exit_code == 0, shown.stderr
+    claims = claims_of(shown)
+    assert claims["exp"] - claims["iat"] == 60
+    assert claims["rooms"] == {"lobby": ["join", "send"], "a=b": ["read"], "*": ["admin"]}
+    assert (claims["sub"], claims["aud"], claims["iss"]) == ("Ada", "chat", "me")
+    assert '"kid": "k"' in shown.stdout
+    assert shown.stdout.splitlines()[-1].endswith(": Ada, an administrator")
+    assert SECRET not in shown.output
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
+def test_mint_with_a_key(runner: CliRunner, tmp_path: Path, algorithm: str) -> None:
+    """A private key signs, and its public one verifies."""
+    (tmp_path / "key").write_bytes(private_pem(algorithm))
+    (tmp_path / "public").write_bytes(public_pem(algorithm))
+    text = minted(runner, "--user", "ada", "--key", str(tmp_path / "key"))
+    shown = token(runner, "inspect", text, "--auth-keys", str(tmp_path / "public"))
+    assert shown.exit_code == 0, shown.stderr
+    assert f'"alg": "{algorithm}"' in shown.stdout
+    assert "rooms" not in claims_of(shown)
+    assert shown.stdout.splitlines()[-1].startswith("valid until 20")
+
+
+def test_settings(runner: CliRunner, secret: str, tmp_path: Path) -> None:
+    """What the server is set to needs no flags."""
+    config = tmp_path / "chat.toml"
+    config.write_text(f'[auth]\nmode = "jwt"\nsecret_file = "{secret}"\naudience = "chat"\n')
+    text = minted(runner, "--user", "ada", "--config", str(config))
+    shown = token(runner, "inspect", text, "--config", str(config))
+    assert (shown.exit_code, claims_of(shown)["aud"]) == (0, "chat")
+
+
+def test_inspect_without_keys(runner: CliRunner) -> None:
+    """Without keys a token is shown, and nothing is said of whether it is valid."""
+    shown = token(runner, "inspect", signed({"sub": "\x1b[2J"}))
+    assert shown.exit_code == 0
+    assert "\x1b" not in shown.stdout
+    assert shown.stdout.splitlines()[-1] == "not verified: there are no keys"
+
+
+def test_inspect_with_a_url(runner: CliRunner) -> None:
+    """Keys may come from where the server has them from."""
+    text = signed({"sub": "ada", "exp": 2**31}, kid="1")
+    with serving_keys() as server:
+        server.answer = (200, jwks(jwk("HS256", kid="1")))
+        shown = token(runner, "inspect", text, "--auth-keys", server.url)
+    assert shown.stdout.splitlines()[-1] == "valid until 2038-01-19T03:14:18+00:00: ada"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a.b", "not valid: it is no JSON Web Token: it has not three parts"),
+        (
+            signed({"sub": "ada", "exp": 1}),
+            "not valid: the token is not accepted: it has expired; a new one is needed",
+        ),
+        (
+            signed({"sub": "ada", "exp": 2**31}, secret="x" * 32),
+            "not valid: the token is not accepted: its signature is not that of a key that is "
+            "known here",
+        ),
+    ],
+)
+def test_inspect_what_is_not_valid(runner: CliRunner, secret: str, text: str, why: str) -> None:
+    """What is not valid ends with status 5, and the reason."""
+    shown = token(runner, "inspect", text, "--auth-secret-file", secret)
+    assert (shown.exit_code, shown.stderr) == (5, f"Error: {why}\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        (["--user", "ada"], "there is nothing to sign with: give --auth-secret-file or --key"),
+        (["--user", "", "--key", "x"], "the user name is empty"),
+        (["--user", "a", "--ttl", "0"], "--ttl: '0' is not allowed: it has to be a number of"),
+        (["--user", "a", "--room", "lobby"], "--room: 'lobby' is not allowed: it has to be PAT"),
+        (["--user", "a", "--room", "=join"], "--room: '=join' is not allowed"),
+        (["--user", "a", "--room", "a=own"], "--room: 'a=own' is not allowed"),
+        (["--user", "a", "--key", "/nowhere"], "/nowhere cannot be read: No such file"),
+        (["--user", "a", "--key", "/dev/null"], "/dev/null has no private key in PEM"),
+        (["--user", "a", "--auth-secret-file", "/dev/null"], "the secret has 0 bytes"),
+    ],
+)
+def test_wrong_use(runner: CliRunner, args: list[str], why: str) -> None:
+    """What cannot be signed, or would not be accepted, is refused."""
+    done = token(runner, "mint", *args)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert why in done.stderr

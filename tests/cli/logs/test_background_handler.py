@@ -1,0 +1,112 @@
+"""The thread that writes the log."""
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from chatify_stream import Rate
+from chatify_stream.cli.logs.background_handler import BackgroundHandler, write_to_standard_error
+from chatify_stream.cli.logs.formatters import TextFormatter
+
+SECONDS = 60.0
+MANY = Rate(1000, 1.0)
+
+
+class Slow:
+    """Takes one line, and the next ones only when it is let."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.has_one = threading.Event()
+        self.go_on = threading.Event()
+
+    def __call__(self, line: str) -> None:
+        self.lines.append(line.rstrip("\n").partition(": ")[2])
+        self.has_one.set()
+        assert self.go_on.wait(SECONDS)
+
+
+@contextmanager
+def logging_to(
+    write: Slow, rate: Rate = MANY, most_waiting: int = 3, interval: float = 3600.0
+) -> Iterator[logging.Logger]:
+    """A logger of its own whose lines `write` gets."""
+    log = logging.Logger("chat.x")
+    handler = BackgroundHandler(rate, write, most_waiting=most_waiting, interval=interval)
+    handler.setFormatter(TextFormatter())
+    log.addHandler(handler)
+    handler.start()
+    try:
+        yield log
+    finally:
+        write.go_on.set()
+        handler.finish(SECONDS)
+
+
+def test_nobody_waits() -> None:
+    """While a line is being written, so many wait, the others are dropped, and that is said."""
+    write = Slow()
+    with logging_to(write) as log:
+        log.info("%d", 0)
+        assert write.has_one.wait(SECONDS)
+        for number in range(1, 10):
+            log.info("%d", number)
+        assert write.lines == ["0"]
+    assert write.lines[:4] == ["0", "1", "2", "3"]
+    assert write.lines[4:] == ["6 lines were dropped: whoever reads the log is too slow"]
+
+
+def test_what_the_rate_left_out_is_said() -> None:
+    """At the end, and meanwhile once an interval."""
+    write = Slow()
+    write.go_on.set()
+    with logging_to(write, Rate(1, 0.001)) as log:
+        for number in range(5):
+            log.info("from %s", number)
+    assert write.lines == ["from 0", "and 4 more like: from %s"]
+    write.lines.clear()
+    with logging_to(write, Rate(1, 0.001), interval=0.01) as log:
+        for number in range(5):
+            log.info("from %s", number)
+        for _ in range(6000):
+            if len(write.lines) > 1:
+                break
+            threading.Event().wait(0.01)
+        assert "and 4 more like: from %s" in write.lines
+
+
+def test_values_that_do_not_fit() -> None:
+    """A record that cannot be formatted is a line that says so, and the next one is written."""
+    write = Slow()
+    write.go_on.set()
+    with logging_to(write) as log:
+        log.info("%d", "no number")
+        log.info("%d", 1)
+    assert write.lines[0].startswith("'%d' cannot be logged: %d format: ")
+    assert write.lines[1:] == ["1"]
+
+
+def test_values_that_change() -> None:
+    """A record says what its values were when it was logged."""
+    write, values = Slow(), ["before"]
+    with logging_to(write) as log:
+        log.info("%s", values)
+        values[0] = "after"
+    assert write.lines == ["['before']"]
+
+
+def test_standard_error(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text goes there, and nowhere where it is closed or gone."""
+    write_to_standard_error("wörld\n")
+    assert capfd.readouterr().err == "wörld\n"
+    monkeypatch.setattr("sys.stderr", None)
+    write_to_standard_error("lost\n")
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as gone:
+        monkeypatch.setattr("sys.stderr", gone)
+        write_to_standard_error("lost\n")
