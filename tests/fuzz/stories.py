@@ -16,7 +16,7 @@ from hpack import Encoder
 
 from chatify_stream.wire.http2.frame_types import RST_STREAM, WINDOW_UPDATE
 
-from ..codec.test_messages import REQUEST
+from ..test_codec import REQUEST
 from ..wire.raw import framed
 from .blocks import (
     CHAT_PATHS,
