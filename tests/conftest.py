@@ -1,7 +1,50 @@
-"""What is to be known before any test is imported."""
+"""Sort the tests into tiers, hold each test to its tier, and set up hypothesis."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import pytest
+from hypothesis import HealthCheck, settings
+
+from .tiers import Tier, TierGuard, tier_of
 
 pytest.register_assert_rewrite("chatify_stream.testing")
+
+GUARD = TierGuard()
+
+# How long inputs and examples take depends on the load of the machine, which no test judges.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for tier in Tier:
+        config.addinivalue_line("markers", f"{tier}: a tier, see tests/tiers.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with its tier, before `-m` selects among them."""
+    for item in items:
+        if not tiers(item):
+            item.add_marker(tier_of(item.path).value)
+        if len(set(tiers(item))) > 1:
+            raise pytest.UsageError(f"{item.nodeid}: marked with more than one tier")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    with GUARD.watch(tiers(item)[0]):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    with GUARD.watch(tiers(item)[0]):
+        return (yield)
+
+
+def tiers(item: pytest.Item) -> list[Tier]:
+    """Return the tiers that the test, its class and its module is marked with."""
+    return [Tier(marker.name) for marker in item.iter_markers() if marker.name in set(Tier)]

@@ -14,8 +14,8 @@ from .bench.cases import BESIDE, CASES, ROOM_CASES, SCALING, Case, Target
 from .bench.measure import HAS_PROC, Bench
 from .bench.peers import GRPC_GO, GRPCIO, NAMES, OURS, build_binaries, pairs
 from .bench.table import own_table, scaling_table, speed_table, target_table
-from .e2e.peers import find_tool
 from .e2e.processes import ListeningProcess, ProcessFailed
+from .support.tools import find_tool
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 120

@@ -37,7 +37,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECONDS = 60
 
 # It installs and runs these very tests; .ci/run calls it.
-TEST_COMMAND = "pip install tox && tox"
+TEST_COMMAND = "python3 -m venv .venv && .venv/bin/pip install tox && .venv/bin/tox"
 
 
 def name_of(document: Path) -> str:

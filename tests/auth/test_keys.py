@@ -177,6 +177,7 @@ def test_any_json(value: Any) -> None:
         ("cryptography", 'jwks_keys(b\'{"keys": [{"kty": "RSA"}]}\')', "[auth-keys]"),
     ],
 )
+@pytest.mark.process
 def test_without_extra(blocked: str, call: str, text: str) -> None:
     """Without its extra a key is refused with what to install."""
     code = (

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tests.e2e.peers import GO, build, find_tool, run_command
+from tests.e2e.peers import GO, build, run_command
+from tests.support.tools import find_tool
 
 __all__ = [
     "GRPCIO",

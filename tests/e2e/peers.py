@@ -6,8 +6,6 @@ only when their lock file changed.
 """
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from ..support.tools import find_tool
 from .processes import ListeningProcess, Process, ProcessFailed
 
 HERE = Path(__file__).parent
@@ -107,17 +106,6 @@ def run_command(
         timeout=timeout,
         check=False,
     )
-
-
-def find_tool(name: str) -> str:
-    """The path of a program that tests need; without it the test is skipped, or fails on CI."""
-    path = shutil.which(name)
-    if path is not None:
-        return path
-    reason = f"{name} is not installed: what needs it cannot be tested"
-    if os.environ.get("CI"):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
 
 
 def build(*argv: str | Path, cwd: Path) -> str:

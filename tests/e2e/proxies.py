@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import getpass
 import os
+import re
 import socket
 import sys
 import time
@@ -14,7 +15,7 @@ from types import MappingProxyType
 
 from ..auth.certificates import Pair
 from ..ports import free_port
-from .peers import find_tool
+from ..support.tools import find_tool, missing
 from .processes import ListeningProcess, Process, ProcessFailed
 
 __all__ = ["GatheringHAProxy", "HAProxy", "Nginx", "Node"]
@@ -161,7 +162,12 @@ class Nginx(Proxy):
         }
 
     def argv(self) -> list[str]:
-        return [find_tool("nginx"), "-c", str(self.config), "-g", "daemon off;"]
+        nginx = find_tool("nginx")
+        text = self.config.read_text(encoding="utf-8")
+        for module in re.findall(r"^load_module (.+);$", text, re.MULTILINE):
+            if not Path(module).exists():
+                missing(f"nginx has no stream module: {module} is not installed")
+        return [nginx, "-c", str(self.config), "-g", "daemon off;"]
 
     def is_ready(self) -> bool:
         try:

@@ -34,6 +34,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     ("package", "function"),
     [("chatify_stream/messages", "generate"), ("tests/interop/messages", "generate_interop")],
 )
+@pytest.mark.process
 def test_nothing_is_stale(
     generator: ModuleType, tmp_path: Path, package: str, function: str
 ) -> None:

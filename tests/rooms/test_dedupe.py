@@ -91,6 +91,7 @@ def test_restore() -> None:
         other["ada", "2"]
 
 
+@pytest.mark.process
 def test_known_in_another_process() -> None:
     """The fingerprint of a text is the same in every process, and fits into 64 bits."""
     dedupe = Dedupe()

@@ -9,8 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from ..e2e.peers import find_tool
 from ..ports import free_port
+from ..support.tools import find_tool
 from .networks import Network, Relays
 from .processes import Node, Proxy, RedisProcess
 

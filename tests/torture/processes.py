@@ -16,7 +16,7 @@ from random import Random
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from ..e2e.peers import find_tool
+from ..support.tools import find_tool
 
 __all__ = ["Node", "Process", "Proxy", "RedisProcess"]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,23 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from ...ports import free_port
+from ...support.tools import find_tool
 
 PATIENCE = 20.0
 """Seconds for what a process does at once."""
-
-
-def find_redis_server() -> str:
-    """Without it the test is skipped, or fails on CI."""
-    path = shutil.which("redis-server")
-    if path is not None:
-        return path
-    reason = "redis-server is not installed: there is no Redis to test with"
-    if os.environ.get("CI"):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
 
 
 class RedisServer:
@@ -49,7 +35,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        argv = [find_redis_server(), *self.config_file(), "--port", str(self.port)]
+        argv = [find_tool("redis-server"), *self.config_file(), "--port", str(self.port)]
         argv += ["--bind", "127.0.0.1", "--dir", str(self.folder), "--daemonize", "no"]
         argv += ["--unixsocket", str(self.socket), "--repl-diskless-sync-delay", "0", *self.options]
         with (self.folder / "log").open("ab") as log:

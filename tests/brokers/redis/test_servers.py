@@ -58,6 +58,7 @@ async def test_a_room_across_both(url: str) -> None:
             assert left.user == "Bob"
 
 
+@pytest.mark.process
 async def test_a_server_that_is_killed(url: str) -> None:
     """Its clients go on at another one, and miss nothing."""
     argv = (sys.executable, "-m", "chatify_stream", "serve", "--host", "127.0.0.1", "--port", "0")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 from chatify_stream.brokers.sqlite.commit_marker import try_lock
 
 from ...e2e.processes import Process
@@ -27,6 +29,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
         assert try_lock(second.fileno())
 
 
+@pytest.mark.process
 def test_a_process_that_is_killed(tmp_path: Path) -> None:
     """The lock of a process ends with it, even if it is killed."""
     path = tmp_path / "file"

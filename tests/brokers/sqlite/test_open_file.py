@@ -167,6 +167,7 @@ class TestInUse:
         async with opened(path):
             assert "in use by another server" in await why_not(link)
 
+    @pytest.mark.process
     async def test_by_another_process(self, path: Path) -> None:
         """A second process is refused, and the first one does not notice."""
         script = (
@@ -243,6 +244,7 @@ class TestNotPermitted:
         async with opened(path) as broker:  # it has been left as it was
             await broker.publish("lobby", drafts("a"))
 
+    @pytest.mark.process
     async def test_read_only_disk(self, tmp_path: Path) -> None:
         """A file system that is read-only is said to be."""
         with small_disk(tmp_path / "disk", "4m") as disk:
@@ -253,6 +255,7 @@ class TestNotPermitted:
         assert reason == READ_ONLY
 
 
+@pytest.mark.process
 class TestFullDisk:
     async def test_new(self, tmp_path: Path) -> None:
         """No database can be made on a disk that is full, and one can once there is space."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
+from ...support.tools import find_tool
 from .publisher import text_of
 
 WRITES = {"write", "pwrite64", "writev", "pwritev", "pwritev2"}
@@ -58,12 +55,8 @@ def parse(trace: str) -> list[Call]:
 
 def test_synced_before_it_is_acknowledged(tmp_path: Path) -> None:
     """Each message is in the log, that is synced, its mark is, and then comes its receipt."""
-    if shutil.which("strace") is None:
-        if "CI" in os.environ:
-            pytest.fail("strace is missing")
-        pytest.skip("strace is missing")
     output, tasks, each = tmp_path / "trace", 5, 40
-    strace = ["strace", "-f", "-y", "-s", "5000", "-o", output]
+    strace: list[str | Path] = [find_tool("strace"), "-f", "-y", "-s", "5000", "-o", output]
     strace += ["-e", f"trace={','.join([*WRITES, *SYNCS])}"]
     program = [sys.executable, "-m", "tests.brokers.sqlite.publisher", tmp_path / "chat.db"]
     program += ["run", "3", str(tasks), "1000", str(each)]

@@ -1011,6 +1011,7 @@ def grpcurl() -> Path:
     return peers.build_go_peers() / "grpcurl"
 
 
+@pytest.mark.process
 class TestPeers:
     def test_grpcio(self, server: ServerProcess) -> None:
         """grpcio, with messages of the same proto file, calls every method."""

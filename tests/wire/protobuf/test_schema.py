@@ -60,6 +60,7 @@ def test_what_is_private_is_listed() -> None:
 
 
 @pytest.mark.parametrize("name", ["Timestamp", "Duration", "StringValue", "BoolValue"])
+@pytest.mark.process
 def test_wrapped_classes(name: str) -> None:
     """What `unwrap` returns still has a `to_wrapped`."""
     assert pairs_of("every kind")[f"google.protobuf.{name}"].ours().to_wrapped() is not None

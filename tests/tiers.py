@@ -1,0 +1,132 @@
+"""Sort the tests into four tiers, by folder and file.
+
+- `unit`: values, clocks and objects of this process; no socket is bound or connected.
+- `integration`: sockets of the loopback interface in this process; of other processes, only
+  redis-server.
+- `process`: starts processes: the commands, workers, peers in other languages, the snippets of the
+  documentation, the package.
+- `stress`: attacks, fuzz, soak, torture, and the benchmark's own tests.
+
+`_PATHS` is the only table. A test that differs from its file bears its tier as a marker, and this
+wins: `@pytest.mark.process`. `pytest -m "unit or integration"` runs two tiers.
+
+`TierGuard` holds each test to its tier: a test of the unit tier that binds a socket fails, and so
+does a test of the first two tiers that starts a process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+__all__ = ["TESTS", "TIERS", "Tier", "TierGuard", "tier_of"]
+
+TESTS = Path(__file__).resolve().parent
+
+
+class Tier(StrEnum):
+    """A marker of pytest."""
+
+    UNIT = "unit"
+    INTEGRATION = "integration"
+    PROCESS = "process"
+    STRESS = "stress"
+
+
+_PATHS = {
+    Tier.UNIT: """
+        auth brokers config messages rooms testing
+        client/test_chat_client.py client/test_event_queue.py client/test_join.py
+        client/test_reconnect.py client/test_room_cursor.py client/test_sender.py
+        client/test_tokens.py client/test_tracing.py client/test_unacked.py
+        server/metrics server/rooms/test_hooks.py server/rooms/test_join.py
+        server/rooms/test_options.py server/rooms/test_permission.py server/rooms/test_pulse.py
+        server/rooms/test_subscriptions.py server/services/test_descriptors.py
+        server/test_extras.py server/test_instrumented_broker.py server/tracing/test_messages.py
+        server/usage
+        test_address.py test_address_block.py test_capacity.py test_codec.py test_errors.py
+        test_exports.py test_tiers.py
+        wire
+    """,
+    Tier.INTEGRATION: """
+        auth/test_bearer.py auth/test_key_store.py brokers/redis client server
+        server/metrics/test_endpoint.py server/metrics/test_metrics.py
+        server/usage/test_over_connections.py test_operations.py
+        wire/client/test_channel.py wire/client/test_dialer.py wire/client/test_protocol.py
+        wire/client/test_stream.py
+        wire/connection/test_compression.py wire/connection/test_connection.py
+        wire/connection/test_protocol.py wire/connection/test_statistics.py
+        wire/connection/test_stream.py
+        wire/server wire/test_bounds.py wire/test_faults.py
+    """,
+    Tier.PROCESS: """
+        brokers/sqlite/test_full_disk.py brokers/sqlite/test_kill.py brokers/sqlite/test_sync.py
+        cli e2e gateway interop
+        test_deployment.py test_docs.py test_examples.py test_kubernetes.py test_packaging.py
+        test_secrets.py
+    """,
+    Tier.STRESS: """
+        attacks bench fuzz soak torture test_bench.py test_bench_nodes.py test_leaks.py
+    """,
+}
+"""The table. A path is a folder or a file below `tests/`; the longest path decides."""
+
+TIERS = {path: tier for tier, paths in _PATHS.items() for path in paths.split()}
+
+
+def tier_of(path: Path) -> Tier:
+    """Return the tier of a test file. Raise KeyError for a file that the table does not cover."""
+    relative = path.resolve().relative_to(TESTS)
+    for each in (relative, *relative.parents):
+        if (tier := TIERS.get(each.as_posix())) is not None:
+            return tier
+    raise KeyError(f"{relative}: no tier; add its folder or its name to TIERS in tests/tiers.py")
+
+
+class TierGuard:
+    """Notes what the running test does that its tier does not allow.
+
+    Only one guard may exist in a process: Python cannot remove an audit hook.
+    """
+
+    def __init__(self) -> None:
+        self._processes: list[str] | None = None
+        self._sockets: list[str] | None = None
+        sys.addaudithook(self._audit)
+
+    @contextmanager
+    def watch(self, tier: Tier) -> Iterator[None]:
+        """Run a part of a test. Raise AssertionError if the part left the tier."""
+        before = self._processes, self._sockets
+        processes: list[str] = []
+        sockets: list[str] = []
+        self._processes = processes if tier in (Tier.UNIT, Tier.INTEGRATION) else None
+        self._sockets = sockets if tier is Tier.UNIT else None
+        try:
+            yield
+        finally:
+            self._processes, self._sockets = before
+        if processes:
+            raise AssertionError(
+                f"{tier} test: it started {processes[0]}; mark it with pytest.mark.process"
+            )
+        if sockets:
+            raise AssertionError(
+                f"unit test: it used the socket {sockets[0]}; mark it with pytest.mark.integration"
+            )
+
+    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self._processes is not None:
+            if event == "subprocess.Popen":
+                program = os.path.basename(os.fsdecode(arguments[0]))
+                if program != "redis-server":
+                    self._processes.append(program)
+            elif event in ("os.fork", "os.forkpty", "os.posix_spawn"):
+                self._processes.append(event)
+        if self._sockets is not None and event in ("socket.bind", "socket.connect"):
+            self._sockets.append(str(arguments[1]))
