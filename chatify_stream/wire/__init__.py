@@ -21,7 +21,16 @@ from .client.stream import ClientStream
 from .connection.compression import check_encoding, frame, frame_prefix
 from .connection.statistics import ConnectionStatistics, ServerStatistics, StreamStatistics
 from .grpclib_internals import MetadataLike
-from .limits import CHANNEL_LIMITS, MAX_MESSAGE_SIZE, Limits, Rate, check_limits
+from .limits import (
+    CHANNEL_LIMITS,
+    MAX_MESSAGE_SIZE,
+    LimitInfo,
+    Limits,
+    Rate,
+    check_limits,
+    describe_limits,
+    limit,
+)
 from .protobuf.codec import ProtoCodec, StatusDetailsCodec
 from .protobuf.decoder import decode_message
 from .protobuf.wire_format import varint_bytes
@@ -46,6 +55,7 @@ __all__ = [
     "ClientTLS",
     "ConnectionStatistics",
     "Deadline",
+    "LimitInfo",
     "Limits",
     "MetadataLike",
     "Meter",
@@ -67,7 +77,9 @@ __all__ = [
     "check_limits",
     "client_tls",
     "decode_message",
+    "describe_limits",
     "frame",
     "frame_prefix",
+    "limit",
     "varint_bytes",
 ]

@@ -1,30 +1,43 @@
-"""What one peer may cost: every bound of a connection, and what it is by default.
+"""Limits of what one peer may cost, with their defaults.
 
-Times are in seconds, sizes in bytes; None stands for no limit. Past a limit the peer is told, by
-a status, a RST_STREAM or a GOAWAY with the reason, and no other connection notices.
+`Limits` is the only declaration of each limit. The settings, the command line and the reference
+documentation read its names, defaults, sentences and units from there: `describe_limits` returns
+them. Exceeding a limit is answered with a status, a RST_STREAM or a GOAWAY that gives the reason,
+and does not affect other connections.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..errors import UsageError
 
-__all__ = ["CHANNEL_LIMITS", "MAX_MESSAGE_SIZE", "Limits", "Rate", "check_limits"]
+__all__ = [
+    "CHANNEL_LIMITS",
+    "MAX_MESSAGE_SIZE",
+    "LimitInfo",
+    "Limits",
+    "Rate",
+    "check_limits",
+    "describe_limits",
+    "limit",
+]
 
 MAX_MESSAGE_SIZE = 4 * 1024 * 1024
-"""Bytes of one message, unless configured otherwise; gRPC's usual default."""
+"""Default maximum size of a received message in bytes; the same as in other gRPC libraries."""
 
-MOST = 2**31 - 1
-"""HTTP/2 has no use for larger numbers, and cannot tell the peer of much larger ones."""
+MAX_NUMBER = 2**31 - 1
+"""HTTP/2 settings and windows hold at most 31 bits (RFC 9113, 6.5.2 and 6.9.1)."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """So many at once, and from then on so many a second."""
+    """A limit on events over time, enforced by a token bucket.
+
+    At most `burst` events are allowed at once, and at most `per_second` a second after that.
+    """
 
     burst: int
     per_second: float
@@ -34,121 +47,218 @@ class Rate:
 
 
 @dataclass(frozen=True)
+class LimitInfo:
+    """The description of one limit, for settings and documentation."""
+
+    name: str
+    default: Any
+    doc: str
+    """One sentence."""
+    unit: str
+    """`bytes`, `seconds`, or the name of the counted things such as `calls`."""
+    is_optional: bool
+    """None is allowed and stands for no limit."""
+    is_rate: bool
+    """The value is a `Rate`."""
+
+
+def limit(default: Any, doc: str, *, unit: str) -> Any:
+    """Return a dataclass field with the metadata that `describe_limits` reads."""
+    return field(default=default, metadata={"doc": doc, "unit": unit})
+
+
+@dataclass(frozen=True)
 class Limits:
-    """The limits of a server's connections; those of a channel are `CHANNEL_LIMITS`.
+    """Limits of each connection of a server. Those of a channel default to `CHANNEL_LIMITS`.
 
-    Raises `UsageError` for a value that is no limit.
+    Times are in seconds and sizes in bytes. None, where the type allows it, means no limit.
+    Raises `UsageError` for a value that is not allowed.
     """
 
-    max_message_size: int = MAX_MESSAGE_SIZE
-    """Of a message that is received; past it the call ends RESOURCE_EXHAUSTED."""
+    max_message_size: int = limit(
+        MAX_MESSAGE_SIZE, "Maximum size of a received message, in bytes.", unit="bytes"
+    )
+    """A call that receives a larger message ends with RESOURCE_EXHAUSTED."""
 
-    max_header_list_size: int = 16 * 1024
-    """Of the headers of a call (RFC 9113, 6.5.2); past it the call ends RESOURCE_EXHAUSTED.
+    max_header_list_size: int = limit(
+        16 * 1024, "Maximum size of the headers of a call, in bytes.", unit="bytes"
+    )
+    """Counted as in RFC 9113, 6.5.2. A call with larger headers ends with RESOURCE_EXHAUSTED.
 
-    Of four times as much its connection is ended, which has to decode them all. The open calls of
-    a connection have no more than 128 times as much, or the next one ends so.
+    Headers larger than four times this limit end the connection. A new call also ends with
+    RESOURCE_EXHAUSTED if the headers of all open calls of its connection exceed 128 times this
+    limit.
     """
 
-    max_concurrent_streams: int = 1000
-    """On one connection; one more is REFUSED_STREAM."""
+    max_concurrent_streams: int = limit(
+        1000, "Maximum number of open calls on one connection.", unit="calls"
+    )
+    """Further calls are reset with REFUSED_STREAM."""
 
-    max_connections: int | None = 20_000
-    """Of a server; one more is closed as soon as it is accepted."""
+    max_connections: int | None = limit(
+        20_000, "Maximum number of open connections.", unit="connections"
+    )
+    """Further connections are closed immediately."""
 
-    max_connections_per_address: int | None = None
-    """As `max_connections`, from one IP address; of IPv6, from one block of 64 bits."""
+    max_connections_per_address: int | None = limit(
+        None, "Maximum number of open connections from one IP address.", unit="connections"
+    )
+    """IPv6 addresses with the same first 64 bits count as one address."""
 
-    connection_rate_per_address: Rate | None = None
-    """Connections from one such address; one more is closed as soon as it is accepted."""
+    connection_rate_per_address: Rate | None = limit(
+        None, "Maximum rate of new connections from one IP address.", unit="connections"
+    )
+    """IPv6 addresses with the same first 64 bits count as one address."""
 
-    handshake_timeout: float | None = 10.0
-    """For TLS, and then for the preface and SETTINGS."""
+    handshake_timeout: float | None = limit(
+        10.0,
+        "Seconds to complete the TLS handshake, and then to receive the HTTP/2 preface and "
+        "SETTINGS.",
+        unit="seconds",
+    )
 
-    first_call_timeout: float | None = 60.0
-    """For the first call of a connection; without one it is closed as in a drain."""
+    first_call_timeout: float | None = limit(
+        60.0, "Seconds to receive the first call on a new connection.", unit="seconds"
+    )
+    """A connection without a call is drained."""
 
-    keepalive_time: float | None = 30.0
-    """Silence after which the peer is sent a PING."""
+    keepalive_time: float | None = limit(
+        30.0, "Seconds without received data after which a PING is sent.", unit="seconds"
+    )
 
-    keepalive_timeout: float = 10.0
-    """For the peer to say anything after that PING; a dead one is cut off."""
+    keepalive_timeout: float = limit(
+        10.0,
+        "Seconds to wait for data after that PING before the connection is aborted.",
+        unit="seconds",
+    )
 
-    write_timeout: float | None = 30.0
-    """For a peer that does not read: a call for which nothing can be sent ends RESOURCE_EXHAUSTED.
+    write_timeout: float | None = limit(
+        30.0,
+        "Seconds without progress in sending after which a call or its connection is aborted.",
+        unit="seconds",
+    )
+    """Applies to peers that stop reading. The call ends with RESOURCE_EXHAUSTED.
 
-    When nothing can be sent to any of its calls, its connection is cut off.
+    If no call of the connection makes progress, the connection is aborted.
     """
 
-    max_connection_age: float | None = None
-    """After which a connection is drained, give or take a tenth, so that not all go at once."""
+    max_connection_age: float | None = limit(
+        None,
+        "Seconds after which a connection is drained, varied randomly by up to 10 %.",
+        unit="seconds",
+    )
+    """The variation keeps connections from reconnecting all at once."""
 
-    max_connection_age_grace: float = 30.0
-    """For the calls of a connection that is too old."""
+    max_connection_age_grace: float = limit(
+        30.0,
+        "Seconds to let open calls finish on a connection that reached max_connection_age.",
+        unit="seconds",
+    )
 
-    pings: Rate = Rate(100, 10.0)
-    """PING frames with no messages between them."""
+    pings: Rate = limit(
+        Rate(100, 10.0),
+        "Maximum rate of PING frames with no message since the previous PING, per connection.",
+        unit="frames",
+    )
 
-    resets: Rate = Rate(1000, 100.0)
-    """Calls that the peer resets within a second, and streams that it makes this side reset."""
+    resets: Rate = limit(
+        Rate(1000, 100.0),
+        "Maximum rate of calls that the peer resets within a second of opening them, or forces "
+        "this side to reset, per connection.",
+        unit="calls",
+    )
 
-    settings: Rate = Rate(100, 10.0)
-    """SETTINGS frames."""
+    settings: Rate = limit(
+        Rate(100, 10.0), "Maximum rate of SETTINGS frames, per connection.", unit="frames"
+    )
 
-    glitches: Rate = Rate(1000, 200.0)
-    """Frames that do nothing: empty, unknown, PRIORITY, of streams that the peer ended."""
+    glitches: Rate = limit(
+        Rate(1000, 200.0),
+        "Maximum rate of frames that have no effect, per connection: empty frames, unknown types, "
+        "PRIORITY, and frames for ended streams.",
+        unit="frames",
+    )
 
-    refusals: Rate = Rate(2000, 200.0)
-    """Calls that end PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAUTHENTICATED or UNIMPLEMENTED.
+    refusals: Rate = limit(
+        Rate(2000, 200.0),
+        "Maximum rate of rejected calls, per connection; above it, rejections are delayed.",
+        unit="calls",
+    )
+    """Counts calls that end with one of these statuses: PERMISSION_DENIED, RESOURCE_EXHAUSTED,
+    UNAUTHENTICATED, UNIMPLEMENTED.
 
-    Past it their status is sent later, at that rate. The default lets the thousand sessions of a
-    gateway's connection be refused twice at once. Who makes calls without waiting for it, until
-    more than `max_concurrent_streams` are owed, is cut off.
+    Above the rate their status is sent later, at that rate. The default allows the thousand
+    sessions of a gateway's connection to be rejected twice at once. A client that opens calls
+    without waiting for the status, until more than `max_concurrent_streams` are unanswered, is
+    disconnected.
     """
 
-    max_control_backlog: int = 256 * 1024
-    """Answers (to PING, SETTINGS and the like) that wait for a peer which does not read.
-
-    From a quarter of it on the peer is not read from; past it the connection is cut off.
-    """
+    max_control_backlog: int = limit(
+        256 * 1024,
+        "Maximum size of buffered replies to control frames such as PING and SETTINGS, in bytes.",
+        unit="bytes",
+    )
+    """Reading from the peer pauses at a quarter of it. Above it the connection is aborted."""
 
     @property
-    def most_headers(self) -> int:
-        """Of one header block, encoded or decoded, whatever is done with it."""
+    def max_header_block_size(self) -> int:
+        """Return the maximum size of a header block, encoded or decoded, in bytes.
+
+        Every header block has to be decoded, because it may change the state of HPACK, so a
+        larger one ends the connection.
+        """
         return 4 * self.max_header_list_size
 
     def __post_init__(self) -> None:
         check_limits(self)
 
 
+def describe_limits(limits: Any) -> list[LimitInfo]:
+    """Return the descriptions of a dataclass whose fields `limit` made, in order."""
+    return [
+        LimitInfo(
+            name=each.name,
+            default=each.default,
+            doc=each.metadata["doc"],
+            unit=each.metadata["unit"],
+            is_optional="None" in str(each.type),
+            is_rate="Rate" in str(each.type),
+        )
+        for each in fields(limits)
+    ]
+
+
 def check_limits(limits: Any) -> None:
-    """Checks every field of a dataclass of limits, by its type. Raises `UsageError`."""
-    for field in dataclasses.fields(limits):
-        value, kind = getattr(limits, field.name), str(field.type)
+    """Check every field of a dataclass of limits by its type.
+
+    Raises `UsageError` for the first value that is not allowed.
+    """
+    for each in fields(limits):
+        value, kind = getattr(limits, each.name), str(each.type)
         if value is None and "None" in kind:
             continue
         if "Rate" in kind:
             if not isinstance(value, Rate):
-                raise UsageError(f"the limit {field.name} has to be a Rate, not {value!r}")
-            _check(f"{field.name}.burst", value.burst, whole=True)
-            _check(f"{field.name}.per_second", value.per_second, whole=False)
+                raise UsageError(f"{each.name}: {value!r} is not a rate; pass a Rate")
+            _check(f"{each.name}.burst", value.burst, whole=True)
+            _check(f"{each.name}.per_second", value.per_second, whole=False)
         else:
-            _check(field.name, value, whole="int" in kind)
+            _check(each.name, value, whole="int" in kind)
 
 
 def _check(name: str, value: Any, *, whole: bool) -> None:
     kinds = int if whole else (int, float)
     is_number = isinstance(value, kinds) and not isinstance(value, bool)
-    if not is_number or not 0 < value < math.inf or (whole and value > MOST):
-        number = f"a whole number from 1 to {MOST}" if whole else "a number above 0"
-        raise UsageError(f"the limit {name} has to be {number}, not {value!r}")
+    if not is_number or not 0 < value < math.inf or (whole and value > MAX_NUMBER):
+        number = f"a whole number from 1 to {MAX_NUMBER}" if whole else "a number above 0"
+        raise UsageError(f"{name}: {value!r} is not allowed; pass {number}")
 
 
 CHANNEL_LIMITS = Limits(
     first_call_timeout=None,
-    # gRPC's servers take a client that pings more than every five minutes for an attacker.
+    # gRPC servers treat a client that pings more than once every five minutes as an attacker.
     keepalive_time=None,
-    # A caller sets a deadline when it does not want to wait.
+    # A caller that does not want to wait sets a deadline.
     write_timeout=None,
 )
-"""The limits of a channel's connections, unless others are passed to it."""
+"""Default limits of a channel's connections."""

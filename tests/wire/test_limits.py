@@ -7,30 +7,31 @@ from typing import Any
 import pytest
 
 from chatify_stream.errors import UsageError
-from chatify_stream.wire import Limits, Rate
+from chatify_stream.wire import Limits, Rate, describe_limits
 
-WHOLE = "has to be a whole number from 1 to 2147483647, not"
+WHOLE = "is not allowed; pass a whole number from 1 to 2147483647"
+POSITIVE = "is not allowed; pass a number above 0"
 
 
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
-        ("max_message_size", 0, f"max_message_size {WHOLE} 0"),
-        ("max_message_size", 1.5, f"max_message_size {WHOLE} 1.5"),
-        ("max_message_size", None, f"max_message_size {WHOLE} None"),
-        ("max_header_list_size", 2**31, f"max_header_list_size {WHOLE} 2147483648"),
-        ("max_concurrent_streams", True, f"max_concurrent_streams {WHOLE} True"),
-        ("max_connections", -1, f"max_connections {WHOLE} -1"),
-        ("keepalive_timeout", "10", "keepalive_timeout has to be a number above 0, not '10'"),
-        ("write_timeout", float("nan"), "write_timeout has to be a number above 0, not nan"),
-        ("write_timeout", float("inf"), "write_timeout has to be a number above 0, not inf"),
-        ("pings", Rate(0, 1), f"pings.burst {WHOLE} 0"),
-        ("resets", Rate(1, -2), "resets.per_second has to be a number above 0, not -2"),
-        ("glitches", 5, "glitches has to be a Rate"),
+        ("max_message_size", 0, f"max_message_size: 0 {WHOLE}"),
+        ("max_message_size", 1.5, f"max_message_size: 1.5 {WHOLE}"),
+        ("max_message_size", None, f"max_message_size: None {WHOLE}"),
+        ("max_header_list_size", 2**31, f"max_header_list_size: 2147483648 {WHOLE}"),
+        ("max_concurrent_streams", True, f"max_concurrent_streams: True {WHOLE}"),
+        ("max_connections", -1, f"max_connections: -1 {WHOLE}"),
+        ("keepalive_timeout", "10", f"keepalive_timeout: '10' {POSITIVE}"),
+        ("write_timeout", float("nan"), f"write_timeout: nan {POSITIVE}"),
+        ("write_timeout", float("inf"), f"write_timeout: inf {POSITIVE}"),
+        ("pings", Rate(0, 1), f"pings.burst: 0 {WHOLE}"),
+        ("resets", Rate(1, -2), f"resets.per_second: -2 {POSITIVE}"),
+        ("glitches", 5, "glitches: 5 is not a rate; pass a Rate"),
     ],
 )
-def test_what_is_no_limit(name: str, value: Any, text: str) -> None:
-    """A value that is no limit is refused, by its name."""
+def test_values_that_are_not_allowed(name: str, value: Any, text: str) -> None:
+    """A value that is not allowed raises an error with the name of the limit."""
     with pytest.raises(UsageError) as caught:
         Limits(**{name: value})
     assert text in str(caught.value)
@@ -46,6 +47,27 @@ def test_what_is_no_limit(name: str, value: Any, text: str) -> None:
         "max_connection_age",
     ],
 )
-def test_none_is_no_limit(name: str) -> None:
-    """Where a limit may be left out, None leaves it out."""
+def test_none_turns_a_limit_off(name: str) -> None:
+    """None turns an optional limit off."""
     assert getattr(Limits(**{name: None}), name) is None
+
+
+def test_descriptions() -> None:
+    """Every limit has a default, a unit and one sentence that says what it limits."""
+    described = describe_limits(Limits)
+    defaults = Limits()
+    assert {each.name: each.default for each in described} == vars(defaults)
+    for each in described:
+        assert each.doc.endswith(".")
+        assert each.unit in ("bytes", "seconds", "calls", "connections", "frames")
+        assert each.is_rate == isinstance(each.default, Rate) or each.default is None
+    assert [each.name for each in described if each.is_optional] == [
+        "max_connections",
+        "max_connections_per_address",
+        "connection_rate_per_address",
+        "handshake_timeout",
+        "first_call_timeout",
+        "keepalive_time",
+        "write_timeout",
+        "max_connection_age",
+    ]

@@ -143,7 +143,7 @@ def h2_connection(
             SettingCodes.INITIAL_WINDOW_SIZE: config.http2_stream_window_size,
         },
     )
-    h2.decoder = RememberingDecoder(limits.most_headers)
+    h2.decoder = RememberingDecoder(limits.max_header_block_size)
     h2.encoder = RememberingEncoder()
     h2.remote_settings = _Settings(client=not h2_config.client_side)
     h2.initiate_connection()

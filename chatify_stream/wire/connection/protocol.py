@@ -175,7 +175,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
             self.processor.streams,
             budget,
             decoder=cast(RememberingDecoder, h2.decoder),
-            max_header_block_size=limits.most_headers,
+            max_header_block_size=limits.max_header_block_size,
             max_streams=limits.max_concurrent_streams,
             to_h2=self._to_h2,
             on_greeting=self._greeted,

@@ -15,11 +15,23 @@ NAMES = list(UsageLimits.__dataclass_fields__)
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
-        ("messages_per_user", 5, "messages_per_user has to be a Rate, not 5"),
-        ("bytes_per_session", Rate(0, 1), "bytes_per_session.burst has to be a whole number"),
-        ("joins_per_address", Rate(1, 0), "joins_per_address.per_second has to be a number above"),
-        ("rooms_per_user", 0, "rooms_per_user has to be a whole number from 1"),
-        ("sessions_per_address", True, "sessions_per_address has to be a whole number from 1"),
+        ("messages_per_user", 5, "messages_per_user: 5 is not a rate; pass a Rate"),
+        (
+            "bytes_per_session",
+            Rate(0, 1),
+            "bytes_per_session.burst: 0 is not allowed; pass a whole number",
+        ),
+        (
+            "joins_per_address",
+            Rate(1, 0),
+            "joins_per_address.per_second: 0 is not allowed; pass a number above",
+        ),
+        ("rooms_per_user", 0, "rooms_per_user: 0 is not allowed; pass a whole number from 1"),
+        (
+            "sessions_per_address",
+            True,
+            "sessions_per_address: True is not allowed; pass a whole number",
+        ),
     ],
 )
 def test_what_is_no_limit(name: str, value: Any, text: str) -> None:
