@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from ._version import __version__
+from .assembly import ChatServer
 from .auth import (
     Authenticator,
     CertificateAuthenticator,
@@ -57,7 +58,6 @@ from .rooms import Retention, RetentionRule
 from .rooms.position import Position
 from .server import (
     AddressHeader,
-    ChatServer,
     HealthService,
     MetricsOptions,
     RoomJoin,

@@ -75,6 +75,7 @@ PUBLIC = [
     "unauthenticated",
 ]
 SUBPACKAGES = [
+    "assembly",
     "auth",
     "brokers",
     "cli",

@@ -54,7 +54,7 @@ _PATHS = {
         wire
     """,
     Tier.INTEGRATION: """
-        auth/test_bearer.py auth/test_key_store.py brokers/redis client server
+        assembly auth/test_bearer.py auth/test_key_store.py brokers/redis client server
         server/metrics/test_endpoint.py server/metrics/test_metrics.py
         server/usage/test_over_connections.py test_operations.py
         wire/client/test_channel.py wire/client/test_dialer.py wire/client/test_protocol.py

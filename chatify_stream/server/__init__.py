@@ -1,8 +1,7 @@
-"""The server: sessions and their handlers, health, reflection, and their assembly."""
+"""The parts of a chat server: sessions, rooms, health, reflection, metrics, tracing and TLS."""
 
 from __future__ import annotations
 
-from .chat_server import ChatServer, Service
 from .interceptors.chain import CallHandler, Interceptor
 from .interceptors.forwarded_for import AddressHeader, client_address
 from .metrics import MetricsOptions
@@ -26,7 +25,6 @@ __all__ = [
     "CHAT_PATHS",
     "AddressHeader",
     "CallHandler",
-    "ChatServer",
     "Handler",
     "HealthService",
     "Interceptor",
@@ -40,7 +38,6 @@ __all__ = [
     "RoomStatistics",
     "Rooms",
     "ServerTLS",
-    "Service",
     "ServingStatus",
     "Session",
     "TLSOptions",

@@ -11,10 +11,11 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from ...address import Address
+from ...assembly import ChatServer
 from ...config import Settings
 from ...config.template import reply_template
 from ...errors import UsageError
-from ...server import ChatServer, UsageLimits
+from ...server import UsageLimits
 from ..logs.setup import ServerLog
 from ..logs.uncaught import log_faults
 from .options import (

@@ -15,6 +15,19 @@ from ..brokers import Broker
 from ..codec import ChatCodec
 from ..config.template import DEFAULT_TEMPLATE, reply_template
 from ..errors import UsageError
+from ..server.interceptors.access import AccessControl
+from ..server.interceptors.access_log import AccessLog
+from ..server.interceptors.chain import Interceptor, intercepted
+from ..server.interceptors.forwarded_for import AddressHeader
+from ..server.metrics import MetricsOptions, Sources, load_metrics
+from ..server.reply_handler import Reply, replying
+from ..server.rooms import ROOMS_SERVICE, Node, RoomOptions, Rooms, RoomsService
+from ..server.services.chat import CHAT_PATHS, ChatService, Handler
+from ..server.services.health import HealthService, ServingStatus
+from ..server.tls import ServerTLS, TLSOptions
+from ..server.tracing import TracingOptions, load_tracing
+from ..server.usage import UsageControl, UsageLimits, UsageStatistics
+from ..server.watchdog import Watchdog
 from ..wire import (
     ConnectionStatistics,
     Limits,
@@ -24,19 +37,6 @@ from ..wire import (
     ServerObserver,
     ServerStatistics,
 )
-from .interceptors.access import AccessControl
-from .interceptors.access_log import AccessLog
-from .interceptors.chain import Interceptor, intercepted
-from .interceptors.forwarded_for import AddressHeader
-from .metrics import MetricsOptions, Sources, load_metrics
-from .reply_handler import Reply, replying
-from .rooms import ROOMS_SERVICE, Node, RoomOptions, Rooms, RoomsService
-from .services.chat import CHAT_PATHS, ChatService, Handler
-from .services.health import HealthService, ServingStatus
-from .tls import ServerTLS, TLSOptions
-from .tracing import TracingOptions, load_tracing
-from .usage import UsageControl, UsageLimits, UsageStatistics
-from .watchdog import Watchdog
 
 __all__ = ["ChatServer", "Service"]
 
@@ -325,8 +325,8 @@ class ChatServer:
     def _reflection_methods(self, served: Sequence[str]) -> dict[str, MethodHandler]:
         if not self._reflection:
             return {}
-        from .services.descriptors import DescriptorIndex, own_descriptor_set
-        from .services.reflection import reflection_services
+        from ..server.services.descriptors import DescriptorIndex, own_descriptor_set
+        from ..server.services.reflection import reflection_services
 
         index = DescriptorIndex([own_descriptor_set(), *self._descriptor_sets])
         names = [

@@ -1,4 +1,4 @@
-"""Tests of server/chat_server.py, over real connections."""
+"""Tests of assembly/chat_server.py, over real connections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from chatify_stream.messages.grpc.health.v1 import (
 )
 from chatify_stream.wire import Cardinality
 
-from .talking import answers, client, serving
+from ..server.talking import answers, client, serving
 
 
 class Ours(HealthBase):
