@@ -31,11 +31,8 @@ class Subscriber(Protocol):
     def presence_changed(self, room: str, user: str, joined: bool) -> None:
         """The first session of a user has come to the room, or the last one has left it."""
 
-    def heard(self, command: bytes) -> bytes:
-        """What another server has told all others, by `tell`; returns the answer to it.
-
-        Raises nothing.
-        """
+    def on_survey(self, command: bytes) -> bytes:
+        """Answer a command that another server sent with `survey`. Must not raise."""
 
 
 class RoomInfo(NamedTuple):
@@ -55,12 +52,12 @@ class RoomPage(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """What the other servers have answered to what they were told."""
+    """The answers of the other servers to one `survey`."""
 
     answers: list[bytes]
     """In no order."""
-    silent: int
-    """How many more were told, and have not answered in time."""
+    missing: int
+    """Number of servers that received the command and did not answer in time."""
 
 
 class Broker(Protocol):
@@ -147,9 +144,10 @@ class Broker(Protocol):
         At most `limit`, in the order of their names, from behind the name `after`.
         """
 
-    async def tell(self, command: bytes) -> Answers:
-        """Tells every other server that shares this broker, and waits for their answers, briefly.
+    async def survey(self, command: bytes) -> Answers:
+        """Send a command to every other server that shares this broker, and collect the answers.
 
-        Each is told at most once; one that is not connected to the storage at that moment is not,
-        and not counted. A broker of one server has nobody to tell.
+        Waits for a bounded time. Each server receives the command at most once. A server that is
+        not connected to the storage at that moment does not receive it and is not counted. A
+        broker that serves a single server returns no answers.
         """

@@ -42,7 +42,7 @@ class SingleServerBroker(ABC):
         self._open_subscriber()
         return self._presence.users(room)
 
-    async def tell(self, command: bytes) -> Answers:
+    async def survey(self, command: bytes) -> Answers:
         self._open_subscriber()
         return Answers([], 0)
 

@@ -10,6 +10,7 @@ from ..rooms import Draft, LogPage, Receipt
 
 __all__ = ["CALLS", "Watch", "WatchedBroker"]
 
+# These names are label values of metrics, so "tell" stays although the method is `survey`.
 CALLS = ("publish", "read", "subscribe", "unsubscribe", "enter", "leave", "users", "rooms", "tell")
 
 T = TypeVar("T")
@@ -73,5 +74,5 @@ class WatchedBroker:
             "rooms", "", self._broker.rooms(prefix=prefix, after=after, limit=limit)
         )
 
-    async def tell(self, command: bytes) -> Answers:
-        return await self._watch("tell", "", self._broker.tell(command))
+    async def survey(self, command: bytes) -> Answers:
+        return await self._watch("tell", "", self._broker.survey(command))

@@ -48,7 +48,7 @@ class Recorder:
         self.presence[room].append((user, joined))
         self._changed.set()
 
-    def heard(self, command: bytes) -> bytes:
+    def on_survey(self, command: bytes) -> bytes:
         self.commands.append(command)
         self._changed.set()
         return command[::-1]

@@ -44,7 +44,7 @@ async def test_calls() -> None:
     await broker.leave("lobby", "ada", "1")
     await broker.users("lobby")
     await broker.rooms(limit=1)
-    await broker.tell(b"hello")
+    await broker.survey(b"hello")
     await broker.close()
     of_no_room = ("rooms", "tell")
     assert watcher.calls == [(call, "" if call in of_no_room else "lobby") for call in CALLS]

@@ -152,9 +152,9 @@ class ClosedOnce(MemoryBroker):
         await super().close()
 
 
-class TellsItself(MemoryBroker):
-    async def tell(self, command: bytes) -> Answers:
-        return Answers([self._open_subscriber().heard(command)], 0)
+class SurveysItself(MemoryBroker):
+    async def survey(self, command: bytes) -> Answers:
+        return Answers([self._open_subscriber().on_survey(command)], 0)
 
 
 class AlwaysAvailable(MemoryBroker):
@@ -184,7 +184,7 @@ FAULTS: dict[type[MemoryBroker], str] = {
     NoMoreRooms: "test_pages",
     NeverClosed: "test_used_while_it_is_not_open",
     ClosedOnce: "test_twice",
-    TellsItself: "test_told_to_nobody",
+    SurveysItself: "test_survey_without_other_servers",
     AlwaysAvailable: "test_availability",
     Strips: "test_what_a_message_may_be",
 }

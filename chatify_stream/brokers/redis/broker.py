@@ -26,7 +26,7 @@ from .publisher import Publisher, Publishing, arguments_of
 from .room_list import Listing
 from .scripts import Script
 from .shards import Shards
-from .survey import Telling
+from .survey import Surveys
 
 __all__ = ["RedisBroker"]
 
@@ -78,7 +78,7 @@ class RedisBroker:
         self._publisher = Publisher(
             self._send, self._settle_publishing, self._refusal, self._timeout
         )
-        self._telling = Telling(self._keys, self._node, self._shards.write, self._refusal)
+        self._surveys = Surveys(self._keys, self._node, self._shards.write, self._refusal)
         self._listing = Listing(self._keys, self._read_plain, self._about)
         self._upkeep = Upkeep(self._look_after, self._rooms_to_look_after, self._listing.sweep)
         self._residents = Residents()
@@ -96,7 +96,7 @@ class RedisBroker:
 
     async def open(self, subscriber: Subscriber) -> None:
         await self._shards.open()
-        await self._begin_telling(subscriber)
+        await self._open_surveys(subscriber)
         if self._is_closed:
             await self._shards.close()
             raise self._refusal("it was closed while it was being opened")
@@ -107,7 +107,7 @@ class RedisBroker:
         self._is_closed = True
         was_open, self._subscriber = self._subscriber is not None, None
         await self._publisher.close()
-        await self._telling.close()
+        await self._surveys.close()
         for room in list(self._feeds):
             self._drop(room)
         await self._upkeep.close()
@@ -178,9 +178,9 @@ class RedisBroker:
         self._open_subscriber()
         return await self._listing.page(prefix, after, limit)
 
-    async def tell(self, command: bytes) -> Answers:
+    async def survey(self, command: bytes) -> Answers:
         self._open_subscriber()
-        return await self._telling.tell(command, self._deadline())
+        return await self._surveys.survey(command, self._deadline())
 
     # What is asked of Redis.
 
@@ -291,12 +291,12 @@ class RedisBroker:
 
     # What Redis tells.
 
-    async def _begin_telling(self, subscriber: Subscriber) -> None:
-        listener = self._shards.of(self._telling.slot).listener
+    async def _open_surveys(self, subscriber: Subscriber) -> None:
+        listener = self._shards.of(self._surveys.slot).listener
         try:
             async with asyncio.timeout(self._timeout):
-                await self._telling.open(
-                    subscriber.heard, listener, is_sharded=self._shards.is_sharded
+                await self._surveys.open(
+                    subscriber.on_survey, listener, is_sharded=self._shards.is_sharded
                 )
         except BaseException as error:
             await self._shards.close()
@@ -318,14 +318,14 @@ class RedisBroker:
         self._listened.pop(room).unsubscribe(self._keys.of_room(room).channel)
 
     def _on_message(self, channel: str, payload: bytes) -> None:
-        if self._telling.has_channel(channel):
-            self._telling.on_message(channel, payload)
+        if self._surveys.has_channel(channel):
+            self._surveys.on_message(channel, payload)
         elif (feed := self._feeds.get(self._keys.room_of_channel(channel))) is not None:
             feed.receive(payload)
 
     def _on_subscribed(self, channel: str) -> None:
-        if self._telling.has_channel(channel):
-            self._telling.on_subscribed(channel)
+        if self._surveys.has_channel(channel):
+            self._surveys.on_subscribed(channel)
         elif (feed := self._feeds.get(self._keys.room_of_channel(channel))) is not None:
             feed.look()
 
@@ -335,7 +335,7 @@ class RedisBroker:
             if self._shards.of(keys.slot).listener is not listener:
                 listener.unsubscribe(keys.channel)
                 self._listen(room)
-        self._telling.listen(self._shards.of(self._telling.slot).listener)
+        self._surveys.listen(self._shards.of(self._surveys.slot).listener)
         self._on_run()
 
     def _on_run(self) -> None:

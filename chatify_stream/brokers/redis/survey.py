@@ -1,9 +1,9 @@
-"""What the servers tell each other, by pub/sub of Redis.
+"""Surveys among the servers that share one Redis, over pub/sub.
 
-Rules: every server listens to one channel for what all are told, and to one of its own for answers.
-PUBLISH says how many have got it, so that it is known how many answers are to come; who tells
-something is told it, too, and answers so that the number is right. Both channels have one slot, and
-so one master in a Cluster. What is lost on the way is not told again.
+Every server subscribes to one common channel for commands and to one of its own for answers.
+PUBLISH returns the number of receivers, and so the number of answers to expect. The asking server
+receives its own command too and counts itself. Both channels share a slot, and therefore one
+master in a Redis Cluster. A lost message is not sent again.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from .keys import Keys
 from .listener import Listener
 from .pipeline import Plain
 
-__all__ = ["Telling"]
+__all__ = ["Surveys"]
 
 PATIENCE = 2.0
 """Seconds that answers are waited for."""
 
 
 class _Question:
-    """Something that was told, until all have answered."""
+    """A command that was sent, until every receiver has answered."""
 
     def __init__(self) -> None:
         self.answers: list[bytes] = []
         self.own = 0
-        """Answers of this server itself."""
+        """Copies of the command that came back to this server."""
         self.expected: int | None = None
-        """How many were told; None as long as Redis has not said."""
+        """Number of receivers; None until Redis has reported it."""
         self.is_answered = asyncio.Event()
 
     @property
-    def silent(self) -> int:
+    def missing(self) -> int:
         return 0 if self.expected is None else self.expected - self.own - len(self.answers)
 
     def check(self) -> None:
-        if self.expected is not None and self.silent <= 0:
+        if self.expected is not None and self.missing <= 0:
             self.is_answered.set()
 
 
-class Telling:
-    """The channels of one server, its questions, and its answers."""
+class Surveys:
+    """Sends surveys, and answers those of other servers."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Telling:
         self.slot = keys.servers_slot
         self._write = write
         self._refusal = refusal
-        self._heard: Callable[[bytes], bytes] | None = None
+        self._on_survey: Callable[[bytes], bytes] | None = None
         self._verb = "PUBLISH"
         self._numbers = count(1)
         self._questions: dict[int, _Question] = {}
@@ -74,16 +74,16 @@ class Telling:
         self._is_listening = asyncio.Event()
 
     async def open(
-        self, heard: Callable[[bytes], bytes], listener: Listener, *, is_sharded: bool
+        self, on_survey: Callable[[bytes], bytes], listener: Listener, *, is_sharded: bool
     ) -> None:
-        """Returns once Redis tells. `heard` makes the answer to what others tell."""
-        self._heard, self._verb = heard, "SPUBLISH" if is_sharded else "PUBLISH"
+        """Wait until both channels are subscribed. `on_survey` answers the surveys of others."""
+        self._on_survey, self._verb = on_survey, "SPUBLISH" if is_sharded else "PUBLISH"
         self.listen(listener)
         await self._is_listening.wait()
 
     async def close(self) -> None:
         """May be called while it opens, which ends that."""
-        self._heard = None
+        self._on_survey = None
         self._is_listening.set()
         for task in self._answering:
             task.cancel()
@@ -99,7 +99,7 @@ class Telling:
                 listener.subscribe(channel)
             self._listener = listener
 
-    async def tell(self, command: bytes, deadline: float) -> Answers:
+    async def survey(self, command: bytes, deadline: float) -> Answers:
         """Raises `BrokerError` when Redis cannot be asked; `deadline` is a time of the loop."""
         number, question = next(self._numbers), _Question()
         self._questions[number] = question
@@ -114,7 +114,7 @@ class Telling:
             raise self._refusal(str(error)) from error
         finally:
             del self._questions[number]
-        return Answers(question.answers, max(0, question.silent))
+        return Answers(question.answers, max(0, question.missing))
 
     def has_channel(self, channel: str) -> bool:
         return channel in (self._all, self._own)
@@ -125,14 +125,14 @@ class Telling:
             self._is_listening.set()
 
     def on_message(self, channel: str, payload: bytes) -> None:
-        """Something that was told, or an answer."""
+        """Handle a command, or an answer to one."""
         sender, number, body = payload.split(b" ", 2)
         if channel == self._own:
             self._on_answer(sender.decode(), int(number), body)
         elif sender.decode() == self._node:
             self._on_answer(self._node, int(number), b"")
-        elif self._heard is not None:
-            self._answer(sender.decode(), number, self._heard(body))
+        elif self._on_survey is not None:
+            self._answer(sender.decode(), number, self._on_survey(body))
 
     def _on_answer(self, sender: str, number: int, answer: bytes) -> None:
         question = self._questions.get(number)
@@ -157,5 +157,5 @@ class Telling:
 
     async def _publish(self, channel: str, message: bytes, deadline: float) -> int:
         ask = Plain(self.slot, (self._verb, channel, message), may_repeat=False, size=len(message))
-        told: int = await self._write(ask, deadline)
-        return told
+        receivers: int = await self._write(ask, deadline)
+        return receivers

@@ -24,8 +24,8 @@ class Disconnected(NamedTuple):
 
     sessions: int
     """How many were ended."""
-    silent: int
-    """Servers that were told, and have not answered in time."""
+    missing: int
+    """Number of servers that were asked and did not answer in time."""
 
 
 class Nodes(NamedTuple):
@@ -33,8 +33,8 @@ class Nodes(NamedTuple):
 
     nodes: list[v1.Node]
     """In the order of their hosts, addresses and pids."""
-    silent: int
-    """How many more were asked, and have not answered in time."""
+    missing: int
+    """Number of further servers that were asked and did not answer in time."""
 
 
 class Rooms:
@@ -144,17 +144,17 @@ class Rooms:
         request = _disconnection(user, room, reason, reconnect)
         node = self._open()
         own = node.disconnect(request)
-        told = await node.broker.tell(disconnect_command(request))
-        others = read_answers(v1.DisconnectResponse, told.answers)
-        return Disconnected(own + sum(other.sessions for other in others), told.silent)
+        survey = await node.broker.survey(disconnect_command(request))
+        others = read_answers(v1.DisconnectResponse, survey.answers)
+        return Disconnected(own + sum(other.sessions for other in others), survey.missing)
 
     async def nodes(self) -> Nodes:
         """The servers that share the broker, this one among them, as they say that they are."""
         node = self._open()
-        told = await node.broker.tell(ASK_NODE)
-        found = [node.about(), *(n for n in read_answers(v1.Node, told.answers) if n.id)]
+        survey = await node.broker.survey(ASK_NODE)
+        found = [node.about(), *(n for n in read_answers(v1.Node, survey.answers) if n.id)]
         found.sort(key=lambda each: (each.host, each.address, each.pid))
-        return Nodes(found, told.silent)
+        return Nodes(found, survey.missing)
 
     def statistics(self) -> RoomStatistics:
         """What the rooms have done so far."""

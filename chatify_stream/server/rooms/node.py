@@ -128,7 +128,7 @@ class Node:
             self.subscriptions = Subscriptions(self.hub, self.broker)
             self.is_draining = self.is_closed = False
         try:
-            await self.broker.open(_Told(self.hub, self._heard))
+            await self.broker.open(_NodeSubscriber(self.hub, self._on_survey))
         except BaseException:
             self.is_closed = True
             raise
@@ -190,7 +190,7 @@ class Node:
             session.end(ending)
         return len(found)
 
-    def _heard(self, command: bytes) -> bytes:
+    def _on_survey(self, command: bytes) -> bytes:
         return answer_to(command, self.about, self.disconnect)
 
     def drain(self, grace: float) -> None:
@@ -236,12 +236,12 @@ class Node:
                 log.error("what follows a session failed", exc_info=error)
 
 
-class _Told:
-    """A `Subscriber`: the hub, and who answers other nodes."""
+class _NodeSubscriber:
+    """Pass the broker's events to the hub, and the surveys of other nodes to the node."""
 
-    def __init__(self, hub: Hub, heard: Callable[[bytes], bytes]) -> None:
+    def __init__(self, hub: Hub, on_survey: Callable[[bytes], bytes]) -> None:
         self._hub = hub
-        self._heard = heard
+        self._on_survey = on_survey
 
     def begins_at(self, room: str, position: Position) -> None:
         self._hub.begins_at(room, position)
@@ -252,8 +252,8 @@ class _Told:
     def presence_changed(self, room: str, user: str, joined: bool) -> None:
         self._hub.presence_changed(room, user, joined)
 
-    def heard(self, command: bytes) -> bytes:
-        return self._heard(command)
+    def on_survey(self, command: bytes) -> bytes:
+        return self._on_survey(command)
 
 
 def _encode(publication: Publication) -> bytes:

@@ -121,12 +121,12 @@ class RoomsService(v1.RoomsBase):
             ended = await self._rooms.disconnect_everywhere(
                 message.user, message.room or None, reconnect=message.reconnect, **reason
             )
-        return v1.DisconnectResponse(sessions=ended.sessions, silent=ended.silent)
+        return v1.DisconnectResponse(sessions=ended.sessions, silent=ended.missing)
 
     async def list_nodes(self, message: v1.ListNodesRequest) -> v1.ListNodesResponse:
         with _answering():
             found = await self._rooms.nodes()
-        return v1.ListNodesResponse(nodes=found.nodes, silent=found.silent)
+        return v1.ListNodesResponse(nodes=found.nodes, silent=found.missing)
 
 
 @contextmanager

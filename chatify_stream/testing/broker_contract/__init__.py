@@ -20,7 +20,7 @@ from .read import Reading
 from .retention import Retaining
 from .room_list import Listing
 from .subscribe import Subscribing
-from .survey import Telling
+from .survey import Survey
 
 __all__ = ["BrokerContract"]
 
@@ -33,7 +33,7 @@ class BrokerContract(
     Retaining,
     Presence,
     Listing,
-    Telling,
+    Survey,
     Closing,
     Durability,
 ):

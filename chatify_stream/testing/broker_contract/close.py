@@ -46,7 +46,7 @@ class Closing(Basis):
             "enter": lambda: broker.enter("lobby", "ada", "session 2"),
             "users": lambda: broker.users("lobby"),
             "rooms": lambda: broker.rooms(limit=1),
-            "tell": lambda: broker.tell(b"hello"),
+            "survey": lambda: broker.survey(b"hello"),
         }
         for name, call in calls.items():
             try:

@@ -1,4 +1,4 @@
-"""What servers tell each other, and whether the storage is there."""
+"""Surveys among servers, and the availability of the storage."""
 
 from __future__ import annotations
 
@@ -9,51 +9,51 @@ from ...brokers import Broker
 from ..recorder import Recorder
 from .basis import Basis
 
-__all__ = ["Telling"]
+__all__ = ["Survey"]
 
 EVERY_BYTE = bytes(range(256))
 
 
-class Telling(Basis):
-    async def test_told_to_nobody(self) -> None:
-        """Where there is no other server nobody is told, this one neither."""
+class Survey(Basis):
+    async def test_survey_without_other_servers(self) -> None:
+        """A survey without other servers has no answers and does not reach its sender."""
         async with self.opened() as (broker, recorder), asyncio.timeout(self.timeout):
-            assert await broker.tell(EVERY_BYTE) == ([], 0)
+            assert await broker.survey(EVERY_BYTE) == ([], 0)
             assert recorder.commands == []
 
-    async def test_told_to_all_others(self) -> None:
-        """Each other server is told once, whatever the bytes are, and its answer is returned."""
+    async def test_survey_reaches_all_others(self) -> None:
+        """Every other server receives any bytes once, and its answer is returned."""
         if not self.shared:
             return
         async with AsyncExitStack() as stack, asyncio.timeout(self.timeout):
             opened = [await stack.enter_async_context(self.opened()) for _ in range(3)]
             for index, (broker, own) in enumerate(opened):
                 for command in (b"", EVERY_BYTE, b"%d" % index):
-                    assert await broker.tell(command) == ([command[::-1]] * 2, 0)
+                    assert await broker.survey(command) == ([command[::-1]] * 2, 0)
                     for _, recorder in opened:
                         expected = [] if recorder is own else [command]
                         assert recorder.commands == expected
                         recorder.commands.clear()
 
-    async def test_many_told_at_once(self) -> None:
-        """Each gets the answers to what it has told."""
+    async def test_concurrent_surveys(self) -> None:
+        """Each survey gets the answers to its own command."""
         if not self.shared:
             return
         async with self.opened() as one, self.opened() as other, asyncio.timeout(self.timeout):
             commands = [b"%d" % number for number in range(200)]
-            told = [broker.tell(each) for broker, _ in (one, other) for each in commands]
-            answers = await asyncio.gather(*told)
+            surveys = [broker.survey(each) for broker, _ in (one, other) for each in commands]
+            answers = await asyncio.gather(*surveys)
             assert answers == [([each[::-1]], 0) for each in commands * 2]
             assert sorted(one[1].commands) == sorted(other[1].commands) == sorted(commands)
 
     async def test_after_another_was_closed(self) -> None:
-        """A server that was closed is not told, and nobody waits for it."""
+        """A server that was closed is not surveyed, and is not waited for."""
         if not self.shared:
             return
         async with self.opened() as (broker, _), asyncio.timeout(self.timeout):
             async with self.opened() as (_, gone):
                 pass
-            while await broker.tell(b"hello") != ([], 0):  # noqa: ASYNC110 - nobody tells of it
+            while await broker.survey(b"hello") != ([], 0):  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.01)
             assert gone.commands == []
 
@@ -70,5 +70,5 @@ class Telling(Basis):
 
     async def _until_available(self, broker: Broker) -> None:
         async with asyncio.timeout(self.timeout):
-            while not broker.is_available:  # noqa: ASYNC110 - nobody tells of it
+            while not broker.is_available:  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.01)

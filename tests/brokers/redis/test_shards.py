@@ -145,5 +145,5 @@ async def test_the_slot_of_servers_moves(cluster: list[RedisServer]) -> None:
         await in_thread(move_slot, slot, cluster[old], cluster[old - 1], cluster)
         async with asyncio.timeout(PATIENCE):
             for each in (broker, other):
-                while await each.tell(b"abc") != ([b"cba"], 0):
+                while await each.survey(b"abc") != ([b"cba"], 0):
                     await asyncio.sleep(0.01)

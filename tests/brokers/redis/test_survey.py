@@ -1,4 +1,4 @@
-"""Tests of brokers/redis/telling.py; the contract has what is told and answered."""
+"""Tests of brokers/redis/survey.py; the contract has what is told and answered."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from secrets import token_hex
 
 import pytest
 
-from chatify_stream.brokers.redis import survey as telling
+from chatify_stream.brokers.redis import survey as redis_survey
 from chatify_stream.errors import BrokerError
 
 from .opened import PATIENCE, opened
@@ -19,7 +19,7 @@ async def test_one_that_does_not_answer(
     shared_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that was told and says nothing is counted, after a bounded time."""
-    monkeypatch.setattr(telling, "PATIENCE", 0.5)
+    monkeypatch.setattr(redis_survey, "PATIENCE", 0.5)
     prefix = token_hex(4)
     url = f"{shared_redis.url}?prefix={prefix}"
     with socket.create_connection(("127.0.0.1", shared_redis.port), timeout=PATIENCE) as dead:
@@ -27,14 +27,14 @@ async def test_one_that_does_not_answer(
         dead.sendall(f"SUBSCRIBE {channel}\r\n".encode())
         assert b"subscribe" in await in_thread(dead.recv, 1000)
         async with opened(url) as (broker, _), opened(url):
-            assert await broker.tell(b"abc") == ([b"cba"], 1)
+            assert await broker.survey(b"abc") == ([b"cba"], 1)
 
 
 async def test_of_another_database(shared_redis: RedisServer) -> None:
     """Servers with another database or prefix are others."""
     url = f"{shared_redis.url}/{{}}?prefix={token_hex(4)}"
     async with opened(url.format(1)) as (broker, _), opened(url.format(2)) as (_, other):
-        assert await broker.tell(b"abc") == ([], 0)
+        assert await broker.survey(b"abc") == ([], 0)
         assert other.commands == []
 
 
@@ -46,15 +46,15 @@ async def test_redis_was_away() -> None:
             await in_thread(server.kill)
             async with asyncio.timeout(PATIENCE):
                 with pytest.raises(BrokerError):
-                    await broker.tell(b"away")
+                    await broker.survey(b"away")
                 await in_thread(server.start)
-                while not await is_heard(broker):
+                while not await all_answer(broker):
                     await asyncio.sleep(0.01)
 
 
-async def is_heard(broker: object) -> bool:
+async def all_answer(broker: object) -> bool:
     try:
-        answers = await broker.tell(b"back")  # type: ignore[attr-defined]
+        answers = await broker.survey(b"back")  # type: ignore[attr-defined]
     except BrokerError:
         return False
     return bool(answers == ([b"kcab"], 0))

@@ -111,9 +111,9 @@ class MoodyBroker:
         await self._before("rooms", "")
         return await self.memory.rooms(prefix=prefix, after=after, limit=limit)
 
-    async def tell(self, command: bytes) -> Answers:
-        await self._before("tell", "")
-        await self.memory.tell(command)
+    async def survey(self, command: bytes) -> Answers:
+        await self._before("survey", "")
+        await self.memory.survey(command)
         self.told.append(command)
         return self.others
 
@@ -162,8 +162,8 @@ class _Late:
     def presence_changed(self, room: str, user: str, joined: bool) -> None:
         self._subscriber.presence_changed(room, user, joined)
 
-    def heard(self, command: bytes) -> bytes:
-        return self._subscriber.heard(command)
+    def on_survey(self, command: bytes) -> bytes:
+        return self._subscriber.on_survey(command)
 
     def _later(self, turns: int) -> None:
         loop = asyncio.get_running_loop()

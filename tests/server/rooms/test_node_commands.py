@@ -1,4 +1,4 @@
-"""Tests of server/rooms/telling.py, and of what a server makes of the answers."""
+"""Tests of server/rooms/node_commands.py, and of what a server makes of the answers."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class TestServer:
     async def test_the_broker_is_away(self) -> None:
         """Whoever asks learns that others could not be told."""
         broker = MoodyBroker()
-        broker.failing.add("tell")
+        broker.failing.add("survey")
         async with room_server(broker=broker) as server:
             with pytest.raises(BrokerError):
                 await server.rooms.disconnect_everywhere("Ada")
