@@ -3,6 +3,8 @@
 import ast
 import importlib.util
 import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -87,6 +89,7 @@ SUBPACKAGES = [
     "testing",
     "wire",
 ]
+PACKAGE = Path(chatify_stream.__file__).parent
 GENERATED = "chatify_stream.messages"
 WITHOUT_EXPORTS = {"chatify_stream.__main__", "chatify_stream._version"}
 
@@ -119,6 +122,59 @@ def exports(name: str) -> tuple[ModuleType, list[str]]:
 def test_public_names() -> None:
     """The package exports exactly these names."""
     assert chatify_stream.__all__ == PUBLIC
+
+
+def test_stub() -> None:
+    """The stub for type checkers has the names of `__all__`, each from the module it comes from."""
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))
+    imported = {
+        alias.name: importlib.import_module(f".{node.module}", "chatify_stream")
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert sorted(imported) == PUBLIC
+    assert [
+        name
+        for name, module in imported.items()
+        if getattr(module, name) is not getattr(chatify_stream, name)
+    ] == []
+    (listed,) = (node.value for node in stub.body if isinstance(node, ast.Assign))
+    assert ast.literal_eval(listed) == PUBLIC
+    assert (PACKAGE / "py.typed").exists()
+
+
+def test_dir() -> None:
+    """`dir` lists the public names before they are imported."""
+    assert set(PUBLIC) <= set(dir(chatify_stream))
+
+
+def test_unknown_name() -> None:
+    """A name that does not exist is an AttributeError, and an import of it an ImportError."""
+    with pytest.raises(AttributeError, match="module 'chatify_stream' has no attribute 'Chat'"):
+        _ = chatify_stream.Chat
+    with pytest.raises(ImportError):
+        exec("from chatify_stream import Chat")
+
+
+LAZY = """
+import sys
+import chatify_stream
+loaded = set(sys.modules)
+print(*sorted({"asyncio", "grpclib", "h2", "ssl", "betterproto2"} & loaded))
+print(*sorted(name for name in loaded if name.startswith("chatify_stream.")))
+print(chatify_stream.errors.UsageError is chatify_stream.UsageError)
+print("chatify_stream.server" in sys.modules)
+"""
+
+
+@pytest.mark.process
+def test_lazy_import() -> None:
+    """Importing the package loads nothing else until a name is used, and then only its module."""
+    ran = subprocess.run(
+        [sys.executable, "-c", LAZY], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ran.stdout.splitlines() == ["", "chatify_stream._version", "True", "False"]
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -36,9 +36,9 @@ def test_the_wheel_is_for_any_platform(wheel: Path) -> None:
 
 
 def test_the_wheel_has_its_data(wheel: Path) -> None:
-    """The wheel has the descriptor set, the marker of its types, its license, and no tests."""
+    """The wheel has the descriptor set, its types, its license, and no tests."""
     names = zipfile.ZipFile(wheel).namelist()
-    assert "chatify_stream/py.typed" in names
+    assert {"chatify_stream/py.typed", "chatify_stream/__init__.pyi"} <= set(names)
     assert "chatify_stream/messages/descriptors.binpb" in names
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"chatify_stream"}
