@@ -10,7 +10,7 @@ from .limits import Rate
 
 __all__ = ["TokenBucket", "TokenBuckets"]
 
-MOST_BUCKETS = 10_000
+MAX_BUCKETS = 10_000
 """Of a table, some 2 MB."""
 
 
@@ -64,7 +64,7 @@ class TokenBuckets:
     the one that was used longest ago makes room: its key has a whole burst again.
     """
 
-    def __init__(self, rate: Rate, most: int = MOST_BUCKETS) -> None:
+    def __init__(self, rate: Rate, most: int = MAX_BUCKETS) -> None:
         self._rate = rate
         self._most = most
         self._buckets: dict[str, TokenBucket] = {}  # the one that was used last stands last

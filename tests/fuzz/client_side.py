@@ -154,7 +154,7 @@ class ClientSide:
         connection, processor = end.protocol.connection, end.protocol.processor
         if connection.is_closing():
             may_wait = 0
-        elif not end.protocol.greeting.done() or not end.protocol.room:
+        elif not end.protocol.greeting.done() or not end.protocol.free_streams:
             may_wait = len(calls)
         else:
             may_wait = sum(

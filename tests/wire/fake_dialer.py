@@ -12,7 +12,7 @@ from chatify_stream.wire.connection.registry import Connections
 
 __all__ = ["REFUSED", "SILENT", "FakeConnection", "FakeDialer", "settled"]
 
-REFUSED = Failure("Connection refused", is_cheap=True)
+REFUSED = Failure("Connection refused", retry_at_once=True)
 SILENT = Failure("no answer within 10 s")
 
 
@@ -27,7 +27,7 @@ class FakeConnection:
         self.endpoint = endpoint
         self.is_usable = True
         self.is_unused = False
-        self.room = 1000
+        self.free_streams = 1000
         self.is_closing = False
         self._on_lost = on_lost
 
@@ -53,19 +53,19 @@ class FakeDialer:
         self._attempts: dict[str, asyncio.Future[None]] = {}
         self.connections: dict[str, FakeConnection] = {}
         """The last connection that was made to each address."""
-        self.on_room: Callable[[], None] | None = None
+        self.on_capacity: Callable[[], None] | None = None
 
     async def dial(
         self,
         endpoint: Endpoint,
         *,
         connections: Connections,
-        on_room: Callable[[], None],
+        on_capacity: Callable[[], None],
         on_lost: Callable[[FakeConnection], None],
     ) -> FakeConnection:
         address = str(endpoint)
         self.dialled.append(address)
-        self.on_room = on_room
+        self.on_capacity = on_capacity
         self._attempts[address] = asyncio.get_running_loop().create_future()
         try:
             await self._attempts[address]

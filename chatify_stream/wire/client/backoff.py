@@ -115,4 +115,4 @@ class Attempts:
     @property
     def may_be_asked_for(self) -> bool:
         """A new call may have the next one begin, due or not."""
-        return self.is_due or (self.failure is not None and self.failure.is_cheap)
+        return self.is_due or (self.failure is not None and self.failure.retry_at_once)

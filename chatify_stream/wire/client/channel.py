@@ -41,7 +41,7 @@ from .balancer import BALANCERS, Balancing
 from .dialer import Dialer
 from .pool import Pool
 from .protocol import ClientProtocol
-from .resolver import Name
+from .resolver import ResolvedTarget
 from .state import ChannelState
 from .stream import ClientStream
 
@@ -127,9 +127,9 @@ class Channel(grpclib.client.Channel):
             return Attempts(backoff or Backoff(), time.monotonic, random.random)
 
         if path is None:
-            names = [Name.of_address(address, new_attempts()) for address in addresses]
+            names = [ResolvedTarget.of_address(address, new_attempts()) for address in addresses]
         else:
-            names = [Name.of_socket(path, self._authority, new_attempts())]
+            names = [ResolvedTarget.of_socket(path, self._authority, new_attempts())]
         self._target = ",".join(map(str, names))
         dialer = Dialer(
             self._config,
@@ -183,9 +183,9 @@ class Channel(grpclib.client.Channel):
         return self.state is ChannelState.READY
 
     @property
-    def trouble(self) -> str | None:
+    def failure_message(self) -> str | None:
         """Why no server could be reached, until one can be; None when nothing has failed."""
-        return self._pool.trouble
+        return self._pool.failure_message
 
     def close(self) -> None:
         """Closes the connections, and gives up attempts; calls end with `ClosedError`."""

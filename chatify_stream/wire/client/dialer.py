@@ -57,12 +57,12 @@ class Dialer:
         endpoint: Endpoint,
         *,
         connections: Connections,
-        on_room: Callable[[], None],
+        on_capacity: Callable[[], None],
         on_lost: Callable[[ClientProtocol], None],
     ) -> ClientProtocol:
         """A connection whose server has greeted. Raises `DialError`.
 
-        It is in `connections` while it is open. `on_room`, `on_lost`: as for `ClientProtocol`.
+        It is in `connections` while it is open. `on_capacity`, `on_lost`: as for `ClientProtocol`.
         """
 
         def factory() -> ClientProtocol:
@@ -76,7 +76,7 @@ class Dialer:
                 endpoint=endpoint,
                 on_open=connections.add,
                 on_close=connections.discard,
-                on_room=on_room,
+                on_capacity=on_capacity,
                 on_lost=on_lost,
             )
 
@@ -96,8 +96,8 @@ class Dialer:
             raise DialError(Failure(f"TLS failed ({error})")) from error
         except OSError as error:
             # Of a Unix socket, nobody has made the file yet.
-            is_cheap = isinstance(error, ConnectionRefusedError | FileNotFoundError)
-            raise DialError(Failure(_reason(error), is_cheap=is_cheap)) from error
+            retry_at_once = isinstance(error, ConnectionRefusedError | FileNotFoundError)
+            raise DialError(Failure(_reason(error), retry_at_once=retry_at_once)) from error
         if greeted and protocol.connection.goaway is None:
             return protocol
         if protocol.connection.goaway is not None:
@@ -107,7 +107,7 @@ class Dialer:
             raise _tls_failed(protocol.lost_by) from protocol.lost_by
         if protocol.connection.peer_error is not None:
             reason = f"does not speak gRPC ({protocol.connection.peer_error})"
-            raise DialError(Failure(reason, is_misbehaviour=True))
+            raise DialError(Failure(reason, not_grpc=True))
         raise DialError(Failure("it closed the connection without a word"))
 
     async def _connect(

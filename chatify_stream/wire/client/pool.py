@@ -20,10 +20,10 @@ from .backoff import Attempts
 from .balancer import Balancer
 from .dialer import Dialer
 from .protocol import ClientProtocol
-from .resolver import Name
+from .resolver import ResolvedTarget
 from .state import PENDING, ChannelState, state_of_all, unreachable
 from .subchannel import Subchannel
-from .wait_queue import Waiters
+from .wait_queue import WaitQueue
 
 __all__ = ["Pool"]
 
@@ -45,7 +45,7 @@ class Pool:
 
     def __init__(
         self,
-        names: Sequence[Name],
+        names: Sequence[ResolvedTarget],
         balancer: Balancer,
         dialer: Dialer,
         new_attempts: Callable[[], Attempts],
@@ -56,8 +56,8 @@ class Pool:
         self._new_attempts = new_attempts
         self.connections = Connections()
         self.is_closed = False
-        self._calls = Waiters()
-        self._watchers = Waiters()
+        self._calls = WaitQueue()
+        self._watchers = WaitQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._subchannels: dict[object, Subchannel] = {}
         """By location, in the order in which they are tried."""
@@ -72,7 +72,7 @@ class Pool:
     async def state_changed(self, state: ChannelState) -> ChannelState:
         """Waits until the state is another than this; returns it."""
         while self.state is state:
-            await self._watchers.wait(self._watchers.new_number())
+            await self._watchers.wait(self._watchers.new_ticket())
         return self.state
 
     async def ready(self, *, wait_for_ready: bool) -> None:
@@ -88,13 +88,13 @@ class Pool:
         connection = await self._until(self._pick, wait_for_ready)
         if self._calls:
             # Should this call not come to use its place, the next in line may.
-            asyncio.get_running_loop().call_soon(self.room_changed)
+            asyncio.get_running_loop().call_soon(self.capacity_changed)
         return connection
 
     async def _until(self, look: Callable[[], T | None], wait_for_ready: bool) -> T:
         self._raise_if_closed()
         self._begin(_due if self._is_ready else _asked_for)
-        number = self._calls.new_number()
+        number = self._calls.new_ticket()
         while not (found := look()):
             if not (wait_for_ready or self._is_hopeful or self._is_ready):
                 raise self._unreachable()
@@ -104,7 +104,9 @@ class Pool:
         return found
 
     def _pick(self) -> ClientProtocol | None:
-        ready = [p for each in self._subchannels.values() if (p := each.protocol) and p.room]
+        ready = [
+            p for each in self._subchannels.values() if (p := each.protocol) and p.free_streams
+        ]
         return self._balancer.pick(ready) if ready else None
 
     @property
@@ -126,13 +128,13 @@ class Pool:
         waits = [part.attempts.remaining for part in self._parts() if not part.is_under_way]
         return min(waits, default=None)
 
-    def _parts(self) -> list[Name | Subchannel]:
+    def _parts(self) -> list[ResolvedTarget | Subchannel]:
         """What there is to be done before there is a connection, or has been done."""
         names = [name for name in self._names if name.is_under_way or not name.endpoints]
         return [*names, *self._subchannels.values()]
 
     @property
-    def trouble(self) -> str | None:
+    def failure_message(self) -> str | None:
         """Why there is no connection, when an attempt has failed."""
         if self._is_ready or all(part.attempts.failure is None for part in self._parts()):
             return None
@@ -174,7 +176,7 @@ class Pool:
             self._race([each for each in wanted if isinstance(each, Subchannel)])
         self._changed()
 
-    async def _look_up(self, names: Sequence[Name], allowed: Allowed) -> None:
+    async def _look_up(self, names: Sequence[ResolvedTarget], allowed: Allowed) -> None:
         try:
             timeout = self._dialer.timeout
             await asyncio.gather(*(name.look_up(timeout) for name in names))
@@ -186,12 +188,12 @@ class Pool:
         self._race([s for s in self._balancer.wanted(subchannels) if allowed(s.attempts)])
         self._changed()
 
-    def leave(self, connection: ClientProtocol) -> None:
+    def avoid(self, connection: ClientProtocol) -> None:
         """No new call goes on the connection, and other addresses are tried before its own."""
         subchannel = self._subchannels.get(connection.endpoint.location)
         if subchannel is None or subchannel.protocol is not connection:
             return
-        subchannel.left_at = asyncio.get_running_loop().time()
+        subchannel.avoided_at = asyncio.get_running_loop().time()
         subchannel.stop()
         self._sort()
         self._changed()
@@ -217,14 +219,14 @@ class Pool:
 
     def _sort(self) -> None:
         """Those that were left come last; otherwise it is the order in which they were given."""
-        ordered = sorted(self._subchannels.items(), key=lambda item: item[1].left_at)
+        ordered = sorted(self._subchannels.items(), key=lambda item: item[1].avoided_at)
         self._subchannels = dict(ordered)
 
     async def _dial(self, subchannel: Subchannel) -> ClientProtocol:
         return await self._dialer.dial(
             subchannel.endpoint,
             connections=self.connections,
-            on_room=self.room_changed,
+            on_capacity=self.capacity_changed,
             on_lost=subchannel.lost,
         )
 
@@ -253,11 +255,11 @@ class Pool:
         self._calls.wake_all()
         self._watchers.wake_all()
 
-    def room_changed(self) -> None:
+    def capacity_changed(self) -> None:
         """A connection may take more calls than before: those who wait for it look again."""
         if self._calls:
             ready = [p for each in self._subchannels.values() if (p := each.protocol)]
-            self._calls.wake(sum(protocol.room for protocol in ready))
+            self._calls.wake(sum(protocol.free_streams for protocol in ready))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

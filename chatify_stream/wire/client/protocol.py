@@ -23,17 +23,17 @@ class ClientProtocol(WireProtocol):
         self,
         *args: Any,
         endpoint: Endpoint,
-        on_room: Callable[[], None],
+        on_capacity: Callable[[], None],
         on_lost: Callable[[ClientProtocol], None],
         **options: Any,
     ) -> None:
-        """`on_room`: called when a call may have ended, or the limit on them been raised.
+        """`on_capacity`: called when a call may have ended, or the limit on them been raised.
 
         `on_lost`: called when the connection is lost, and when one side wants to end it.
         """
         super().__init__(*args, on_last_call=lambda: on_lost(self), **options)
         self.endpoint = endpoint
-        self._on_room = on_room
+        self._on_capacity = on_capacity
         self._on_lost = on_lost
         self.greeting: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         """Done when the server's settings have come: True; False when the connection was lost."""
@@ -55,7 +55,7 @@ class ClientProtocol(WireProtocol):
         return self.connection._connection.highest_outbound_stream_id == 0
 
     @property
-    def room(self) -> int:
+    def free_streams(self) -> int:
         """How many more calls the server would take now (RFC 9113, 5.1.2)."""
         h2_connection = self.connection._connection
         limit = h2_connection.remote_settings.max_concurrent_streams
@@ -78,9 +78,9 @@ class ClientProtocol(WireProtocol):
             self.greeting.set_result(True)
         # A call may have ended, or the limit been raised: more may be opened.
         self.connection.stream_close_waiter.set()
-        self._on_room()
+        self._on_capacity()
         return goes_on
 
     def _released(self) -> None:
         super()._released()
-        self._on_room()
+        self._on_capacity()

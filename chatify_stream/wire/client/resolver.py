@@ -13,7 +13,7 @@ from ...address import Address
 from .backoff import Attempts
 from .state import ChannelState, Failure
 
-__all__ = ["Endpoint", "Name"]
+__all__ = ["Endpoint", "ResolvedTarget"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Endpoint:
         return self.location if isinstance(self.location, str) else self.authority
 
 
-class Name:
+class ResolvedTarget:
     """What was written, and the endpoints that it stands for.
 
     `host` is looked up, and the endpoints are those of the last look-up that found any; without
@@ -59,14 +59,14 @@ class Name:
         """It is being looked up; whoever has it done says so."""
 
     @classmethod
-    def of_address(cls, address: Address, attempts: Attempts) -> Name:
+    def of_address(cls, address: Address, attempts: Attempts) -> ResolvedTarget:
         """A host, by its name, which is looked up, or by its number."""
         if not _is_number(address.host):
             return cls(str(address), attempts, host=address)
         return cls(str(address), attempts, endpoints=[_endpoint(address, address)])
 
     @classmethod
-    def of_socket(cls, path: str, authority: str, attempts: Attempts) -> Name:
+    def of_socket(cls, path: str, authority: str, attempts: Attempts) -> ResolvedTarget:
         """A Unix socket."""
         return cls(path, attempts, endpoints=[Endpoint(path, authority)])
 

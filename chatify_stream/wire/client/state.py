@@ -18,16 +18,16 @@ class Failure:
     """Why one attempt failed."""
 
     reason: str
-    is_cheap: bool = False
+    retry_at_once: bool = False
     """An attempt that fails so takes no time and burdens nobody: a call may make the next at once.
 
     Nobody listens there, or whoever did has gone.
     """
-    is_misbehaviour: bool = False
+    not_grpc: bool = False
     """Somebody does, but it is no gRPC server; then `reason` goes on from its address."""
 
 
-LOST = Failure("the connection was lost", is_cheap=True)
+LOST = Failure("the connection was lost", retry_at_once=True)
 PENDING = Failure("no answer yet")
 
 
@@ -38,7 +38,7 @@ def unreachable(failures: Mapping[str, Sequence[tuple[str, Failure]]]) -> CallEr
     are told one by one when they failed in different ways.
     """
     everything = [failure for each in failures.values() for _, failure in each]
-    if everything and all(failure.is_misbehaviour for failure in everything):
+    if everything and all(failure.not_grpc for failure in everything):
         text = "; ".join(f"{name} {_reason(each)}" for name, each in failures.items())
         return PeerProtocolError(Status.INTERNAL, text)
     texts = [f"{name}: {_reason(each)}" for name, each in failures.items()]

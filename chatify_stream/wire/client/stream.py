@@ -309,7 +309,7 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
         connection gives out another server then. The calls that are open on it go on.
         """
         if self._protocol is not None:
-            self._channel._pool.leave(self._protocol)
+            self._channel._pool.avoid(self._protocol)
 
     def _raise_for_status(self, headers_map: dict[str, str]) -> None:
         with _not_grpc():
@@ -339,8 +339,8 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
         except GRPCError as error:
             raise self._call_error(error.status, error.message, error.details) from error
         except TimeoutError as error:
-            trouble = self._channel.trouble if self._connection is None else None
-            raise _deadline_over(trouble) from error
+            failure = self._channel.failure_message if self._connection is None else None
+            raise _deadline_over(failure) from error
         except StreamTerminatedError as error:
             raise self._terminated(error) from error
         except H2ProtocolError as error:

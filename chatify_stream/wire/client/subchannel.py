@@ -47,7 +47,7 @@ class Subchannel:
         self._attempt: asyncio.Task[None] | None = None
         self.is_scheduled = False
         """It is about to be tried."""
-        self.left_at = -math.inf
+        self.avoided_at = -math.inf
         """When calls were last kept away from it, by the clock of whoever did so."""
 
     @property

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 
-__all__ = ["Waiters"]
+__all__ = ["WaitQueue"]
 
 
 @dataclass(order=True)
@@ -17,7 +17,7 @@ class _Place:
     turn: asyncio.Future[None] = field(compare=False)
 
 
-class Waiters:
+class WaitQueue:
     """A line in which the first to come is the first to be woken.
 
     Being woken promises nothing: who is woken looks again, and waits again if need be, with the
@@ -31,7 +31,7 @@ class Waiters:
     def __len__(self) -> int:
         return len(self._line)
 
-    def new_number(self) -> int:
+    def new_ticket(self) -> int:
         """The place of one who comes now, before all who come later."""
         return next(self._numbers)
 

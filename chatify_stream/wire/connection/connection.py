@@ -21,7 +21,7 @@ from h2.stream import StreamClosedBy
 
 from ..grpclib_internals import Configuration, Connection, Peer, Wrapper, decode_headers
 from ..http2.frame_types import window_update
-from ..http2.hpack import RememberingDecoder, RememberingEncoder
+from ..http2.hpack import CachingDecoder, CachingEncoder
 from ..limits import Limits
 from .fair_share import Company
 from .lean import BoundLater, Flag
@@ -143,8 +143,8 @@ def h2_connection(
             SettingCodes.INITIAL_WINDOW_SIZE: config.http2_stream_window_size,
         },
     )
-    h2.decoder = RememberingDecoder(limits.max_header_block_size)
-    h2.encoder = RememberingEncoder()
+    h2.decoder = CachingDecoder(limits.max_header_block_size)
+    h2.encoder = CachingEncoder()
     h2.remote_settings = _Settings(client=not h2_config.client_side)
     h2.initiate_connection()
     increment = config.http2_connection_window_size - h2.inbound_flow_control_window

@@ -23,7 +23,7 @@ from h2.exceptions import ProtocolError
 from ..grpclib_internals import AbstractHandler, EventsProcessor, H2Stream, Headers
 from ..http2.flood import FrameBudget
 from ..http2.header_rules import request_fault, response_fault, trailers_fault
-from ..http2.hpack import RememberedHeaders
+from ..http2.hpack import CachedHeaders
 from .connection import WireConnection
 from .lean import BoundLater
 from .stream import CallStream, MalformedError, StreamResetError
@@ -104,7 +104,7 @@ class WireEvents(EventsProcessor):
                 log.debug("a request is malformed: %s", fault)
                 self._reset(stream_id, ErrorCodes.PROTOCOL_ERROR)
                 return
-            if isinstance(headers, RememberedHeaders):
+            if isinstance(headers, CachedHeaders):
                 self._sound_headers = headers
         limit = self.connection.limits.max_concurrent_streams
         if len(self.streams) >= limit and not self._has_room(limit):

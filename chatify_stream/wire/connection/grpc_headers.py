@@ -21,10 +21,10 @@ from multidict import MultiDict
 from ..grpclib_internals import GRPC_CONTENT_TYPE, SPECIAL_HEADERS, Headers, Metadata
 from .compression import ENCODINGS, IDENTITY, is_accepted
 
-__all__ = ["RefusalError", "Request", "decode_bin", "read_request", "readable"]
+__all__ = ["RefusalError", "Request", "decode_bin", "read_request", "split_binary_values"]
 
 
-def readable(headers: Headers) -> Headers:
+def split_binary_values(headers: Headers) -> Headers:
     """The same headers, with each binary value of the metadata in a field of its own, padded.
 
     Raises `ValueError`, which says where, for one that is not base64.

@@ -27,7 +27,7 @@ from ..grpclib_internals import AbstractHandler, Configuration, H2Protocol, set_
 from ..http2.flood import FloodError, FrameBudget
 from ..http2.frame_reader import FrameReader
 from ..http2.frame_types import ACK, goaway, ping
-from ..http2.hpack import RememberingDecoder
+from ..http2.hpack import CachingDecoder
 from ..http2.keepalive import Liveness, Verdict
 from ..limits import Limits
 from .connection import WireConnection, h2_connection
@@ -174,7 +174,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
             h2,
             self.processor.streams,
             budget,
-            decoder=cast(RememberingDecoder, h2.decoder),
+            decoder=cast(CachingDecoder, h2.decoder),
             max_header_block_size=limits.max_header_block_size,
             max_streams=limits.max_concurrent_streams,
             to_h2=self._to_h2,
@@ -311,14 +311,14 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         if verdict is Verdict.PING:
             outbound.write(ping(KEEPALIVE_PING))
         elif verdict in (Verdict.DRAIN_IDLE, Verdict.DRAIN_OLD):
-            self.ended_by = verdict.value
-            self.drain(verdict.value)
+            self.ended_by = verdict.ended_by
+            self.drain(verdict.ended_by)
         elif verdict is Verdict.END_OLD:
             self._on_too_old()
             self.close_when_idle()
         elif verdict is not Verdict.KEEP:
-            log.info("the connection of %s is cut off: %s", self._address, verdict.value)
-            self.ended_by = verdict.name.lower()
+            log.info("aborting connection from %s: %s", self._address, verdict.text)
+            self.ended_by = verdict.ended_by
             self.abort()
             return
         self._watch()

@@ -34,7 +34,7 @@ class Connection(Protocol):
 class Connections:
     """Those that are open now; iterating goes over them as they were when it began.
 
-    It leaves out those on which HTTP/2 has not begun: these are `beginning`.
+    It leaves out those on which HTTP/2 has not begun: these are `handshaking`.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Connections:
 
         Addresses of IPv6 count as one where their first 64 bits agree.
         """
-        self.limit(most, most_per_address, rate_per_address)
+        self.set_limits(most, most_per_address, rate_per_address)
         self._clock = clock
         self.company = Company()
         self._open: dict[Connection, str | None] = {}  # with the block of addresses of each
@@ -62,7 +62,7 @@ class Connections:
         self.refused_by: Counter[str] = Counter()
         """How many there was no room for, by the name of the limit."""
 
-    def limit(
+    def set_limits(
         self, most: int | None, most_per_address: int | None, rate_per_address: Rate | None
     ) -> None:
         """As at the beginning; those that are open stay, however many they are."""
@@ -83,7 +83,7 @@ class Connections:
         return iter([each for each in self._open if isinstance(each, WireProtocol)])
 
     @property
-    def beginning(self) -> list[Connection]:
+    def handshaking(self) -> list[Connection]:
         """Those on which HTTP/2 has not begun."""
         return [each for each in self._open if not isinstance(each, WireProtocol)]
 
@@ -93,14 +93,14 @@ class Connections:
             self._refuse("max_connections", f"{self._most} are open")
             return False
         self._open[connection] = None
-        if not self.locate(connection, address):
+        if not self.set_address(connection, address):
             del self._open[connection]
             return False
         self.company.counts(len(self._open))
         self.opened += 1
         return True
 
-    def locate(self, connection: Connection, address: str | None) -> bool:
+    def set_address(self, connection: Connection, address: str | None) -> bool:
         """Learns the address of one that had none; False when there is no room for it."""
         if address is not None:
             block, most = address_block(address), self._most_per_address

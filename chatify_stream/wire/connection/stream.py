@@ -28,7 +28,7 @@ from ...errors import StatusError
 from ..grpclib_internals import EventsProcessor, H2Stream, Headers
 from ..http2.stream_states import send_headers
 from .compression import IDENTITY, compress_frames
-from .grpc_headers import readable
+from .grpc_headers import split_binary_values
 from .inbox import Inbox
 from .lean import Flag
 from .memory_budget import Holding
@@ -415,6 +415,6 @@ class CallStream(H2Stream):
 
 def _readable(headers: Headers) -> Headers:
     try:
-        return readable(headers)
+        return split_binary_values(headers)
     except ValueError as error:
         raise MalformedError(str(error)) from error

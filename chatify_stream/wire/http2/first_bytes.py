@@ -9,7 +9,7 @@ from h2.errors import ErrorCodes
 from ..server.proxy_protocol import LINE_START, SIGNATURE
 from .frame_types import PREFACE, SETTINGS, frame_header, goaway
 
-__all__ = ["HTTP_1_ANSWER", "TLS_HANDSHAKE", "answer_in_the_clear", "in_words"]
+__all__ = ["HTTP_1_REPLY", "TLS_HANDSHAKE", "describe_first_bytes", "plaintext_reply"]
 
 TLS_HANDSHAKE = 22
 """The first byte of every connection over TLS (RFC 8446, 5.1)."""
@@ -31,7 +31,7 @@ connection: close\r
 """
 
 
-def in_words(data: bytes) -> str:
+def describe_first_bytes(data: bytes) -> str:
     """What they are. Of what is not known no more is shown than names a protocol: no secrets."""
     if re.match(rb"\x16\x03[\0-\4]", data):
         return "TLS"
@@ -44,7 +44,7 @@ def in_words(data: bytes) -> str:
     return f"{data[:SHOWN]!r}"
 
 
-def answer_in_the_clear(data: bytes) -> bytes:
+def plaintext_reply(data: bytes) -> bytes:
     """What a client without TLS may understand, of a port that takes nothing else."""
     if data.startswith(PREFACE_LINE):
         return frame_header(0, SETTINGS, 0, 0) + goaway(0, ErrorCodes.INADEQUATE_SECURITY, TLS_ONLY)
@@ -57,5 +57,5 @@ def _page(status: str, text: str) -> bytes:
     return _PAGE.format(status=status, length=len(text) + 1, text=text).encode()
 
 
-HTTP_1_ANSWER = _page("505 HTTP Version Not Supported", "this port speaks HTTP/2 only, for gRPC")
+HTTP_1_REPLY = _page("505 HTTP Version Not Supported", "this port speaks HTTP/2 only, for gRPC")
 """For a client that has not agreed on HTTP/2 by ALPN."""

@@ -30,7 +30,7 @@ from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.stream import StreamClosedBy, StreamState
 
 from ..grpclib_internals import Headers
-from .first_bytes import in_words
+from .first_bytes import describe_first_bytes
 from .flood import FloodError, FrameBudget
 from .frame_types import (
     ACK,
@@ -53,7 +53,7 @@ from .frame_types import (
     WINDOW_UPDATE,
     read_frame_header,
 )
-from .hpack import RememberingDecoder
+from .hpack import CachingDecoder
 from .stream_states import end_received, stream_opened
 
 __all__ = ["FrameReader"]
@@ -89,7 +89,7 @@ class FrameReader:
         streams: Mapping[int, Any],
         budget: FrameBudget,
         *,
-        decoder: RememberingDecoder,
+        decoder: CachingDecoder,
         max_header_block_size: int,
         max_streams: int,
         to_h2: Callable[[bytes], bool],
@@ -219,7 +219,7 @@ class FrameReader:
         """
         started_at = PREFACE_SIZE - self._preface_left - position
         if data[:position] != PREFACE[started_at : started_at + position]:
-            raise ProtocolError(f"it began with {in_words(data)}")
+            raise ProtocolError(f"it began with {describe_first_bytes(data)}")
         if self._preface_left or len(data) <= position + FRAME_KIND:
             return
         if data[position + FRAME_KIND] != SETTINGS:

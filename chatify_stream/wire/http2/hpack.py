@@ -23,7 +23,7 @@ from hpack.hpack import decode_integer
 from ..grpclib_internals import Headers, decode_headers
 from . import huffman
 
-__all__ = ["FieldDecoder", "RememberedHeaders", "RememberingDecoder", "RememberingEncoder"]
+__all__ = ["CachedHeaders", "CachingDecoder", "CachingEncoder", "FieldDecoder"]
 
 INDEXED = 0x80
 WITH_INDEXING = 0x40
@@ -106,7 +106,7 @@ class FieldDecoder(Decoder):
         return name, value, at
 
 
-MOST_BLOCKS = 32
+MAX_BLOCKS = 32
 """How many blocks are remembered; a peer that sends more kinds than that is no gRPC client."""
 
 REFERENCE = 0x80
@@ -125,11 +125,11 @@ class _Entries(list[tuple[bytes, bytes]]):
         self.insert(0, entry)
 
 
-class RememberedHeaders(list[tuple[str, str]]):
+class CachedHeaders(list[tuple[str, str]]):
     """Fields that the decoder gives again, the very same list, for the same block."""
 
 
-class RememberingDecoder(FieldDecoder):
+class CachingDecoder(FieldDecoder):
     """A decoder; `decode_text` is the one that remembers."""
 
     def __init__(self, max_header_list_size: int) -> None:
@@ -153,12 +153,12 @@ class RememberingDecoder(FieldDecoder):
                 (name.decode("latin-1"), value.decode("latin-1"))
                 for name, value in decode_headers(self, block)
             ]
-            if _is_made_of_references(block) and len(self._known) < MOST_BLOCKS:
-                headers = self._known[block] = RememberedHeaders(headers)
+            if _is_made_of_references(block) and len(self._known) < MAX_BLOCKS:
+                headers = self._known[block] = CachedHeaders(headers)
         return headers
 
 
-class RememberingEncoder(Encoder):
+class CachingEncoder(Encoder):
     """hpack's encoder; `encode_text` is the one that remembers."""
 
     def __init__(self) -> None:
@@ -178,6 +178,6 @@ class RememberingEncoder(Encoder):
         block = None if self.header_table.resized else self._known.get(key)
         if block is None:
             block = self.encode(headers)
-            if _is_made_of_references(block) and len(self._known) < MOST_BLOCKS:
+            if _is_made_of_references(block) and len(self._known) < MAX_BLOCKS:
                 self._known[key] = block
         return block

@@ -20,16 +20,24 @@ LATE = 1.0
 
 
 class Verdict(enum.Enum):
-    """What is to be done with the connection; the text says why."""
+    """The action that is due on a connection.
 
-    KEEP = "all is well"
-    PING = "silence"
-    DRAIN_IDLE = "no_calls"
-    DRAIN_OLD = "max_age"
-    END_OLD = "max_age_grace"
-    CUT_UNGREETED = "no HTTP/2 preface and SETTINGS came in time"
-    CUT_DEAD = "the peer does not answer a PING"
-    CUT_STALLED = "the peer does not read what it is sent"
+    `ended_by` is the reason as the statistics and metrics name it. Dashboards hold these names, so
+    they do not change with the names of the members. `text` is for the log.
+    """
+
+    KEEP = ("", "nothing is due")
+    PING = ("", "the peer is silent")
+    DRAIN_IDLE = ("no_calls", "no call within first_call_timeout")
+    DRAIN_OLD = ("max_age", "older than max_connection_age")
+    END_OLD = ("max_age", "calls still open after max_connection_age_grace")
+    HANDSHAKE_TIMEOUT = ("cut_ungreeted", "no HTTP/2 preface and SETTINGS within handshake_timeout")
+    KEEPALIVE_TIMEOUT = ("cut_dead", "no answer to a PING within keepalive_timeout")
+    WRITE_TIMEOUT = ("cut_stalled", "the peer has read nothing within write_timeout")
+
+    def __init__(self, ended_by: str, text: str) -> None:
+        self.ended_by = ended_by
+        self.text = text
 
 
 class Liveness:
@@ -96,9 +104,9 @@ class Liveness:
         at, verdict = min(self._deadlines(), key=lambda deadline: deadline[0])
         if at > now:
             return Verdict.KEEP
-        if now > at + LATE and verdict in (Verdict.CUT_DEAD, Verdict.CUT_UNGREETED):
+        if now > at + LATE and verdict in (Verdict.KEEPALIVE_TIMEOUT, Verdict.HANDSHAKE_TIMEOUT):
             # Nobody has looked in time: what the peer has sent may not have been read either.
-            if verdict is Verdict.CUT_DEAD:
+            if verdict is Verdict.KEEPALIVE_TIMEOUT:
                 self._pinged_at = now
             else:
                 self._opened_at = now
@@ -121,15 +129,15 @@ class Liveness:
     def _deadlines(self) -> Iterator[tuple[float, Verdict]]:
         limits = self._limits
         if not self._is_greeted:
-            yield _after(self._opened_at, limits.handshake_timeout), Verdict.CUT_UNGREETED
+            yield _after(self._opened_at, limits.handshake_timeout), Verdict.HANDSHAKE_TIMEOUT
         elif self._pinged_at is not None:
-            yield self._pinged_at + limits.keepalive_timeout, Verdict.CUT_DEAD
+            yield self._pinged_at + limits.keepalive_timeout, Verdict.KEEPALIVE_TIMEOUT
         else:
             yield _after(self._heard_at, limits.keepalive_time), Verdict.PING
         if not self._is_called:
             yield _after(self._opened_at, limits.first_call_timeout), Verdict.DRAIN_IDLE
         if self._blocked_since is not None:
-            yield _after(self._blocked_since, limits.write_timeout), Verdict.CUT_STALLED
+            yield _after(self._blocked_since, limits.write_timeout), Verdict.WRITE_TIMEOUT
         yield self._old_at, Verdict.DRAIN_OLD
         yield self._over_at, Verdict.END_OLD
 

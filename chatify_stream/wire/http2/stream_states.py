@@ -13,7 +13,7 @@ from hpack import HeaderTuple
 
 from ..grpclib_internals import AllowedStreamIDs, Headers
 from .frame_types import END_HEADERS, END_STREAM, HEADERS, frame_header
-from .hpack import RememberingEncoder
+from .hpack import CachingEncoder
 
 __all__ = ["end_received", "send_headers", "stream_opened"]
 
@@ -58,7 +58,7 @@ def send_headers(h2: H2Connection, stream: H2Stream, headers: Headers, *, ends: 
         and (ends and not machine.trailers_sent if machine.headers_sent else _is_final(headers))
         and h2.state_machine.state is ConnectionState.SERVER_OPEN
     ):
-        block = cast(RememberingEncoder, h2.encoder).encode_text(headers)
+        block = cast(CachingEncoder, h2.encoder).encode_text(headers)
         if len(block) <= h2.max_outbound_frame_size:
             if machine.headers_sent:
                 machine.trailers_sent = True

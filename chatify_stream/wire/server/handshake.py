@@ -21,13 +21,14 @@ from typing import Any, Protocol, cast
 
 from ..connection.protocol import WireProtocol, ip_address_of
 from ..connection.registry import LAST_WORDS, Connections
-from ..http2.first_bytes import HTTP_1_ANSWER, TLS_HANDSHAKE, answer_in_the_clear, in_words
+from ..http2.first_bytes import HTTP_1_REPLY, TLS_HANDSHAKE, describe_first_bytes, plaintext_reply
+from ..http2.keepalive import Verdict
 from ..limits import Limits
 from ..tls.errors import tls_reason
 from ..tls.transport import TLSTransport
 from .proxy_protocol import ProxyHeaderError, read_proxy_header
 
-__all__ = ["Accepting", "Entrance", "Network", "WireFactory"]
+__all__ = ["ConnectionHandshake", "ListenerConfig", "Network", "WireFactory"]
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True)
-class Entrance:
+class ListenerConfig:
     """What stands before HTTP/2 on a port."""
 
     context: Callable[[], ssl.SSLContext] | None
@@ -52,7 +53,7 @@ class Entrance:
         cls,
         ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None,
         proxies: Collection[Network] | None,
-    ) -> Entrance | None:
+    ) -> ListenerConfig | None:
         """None when HTTP/2 begins at once, which then costs nothing."""
         if ssl_context is None and proxies is None:
             return None
@@ -74,20 +75,20 @@ class Entrance:
 class WireFactory(Protocol):
     """Makes what serves a connection that is `instead` of one that is accepted."""
 
-    def __call__(self, instead: Accepting, extra: Mapping[str, Any]) -> WireProtocol: ...
+    def __call__(self, instead: ConnectionHandshake, extra: Mapping[str, Any]) -> WireProtocol: ...
 
 
-class Accepting(asyncio.BufferedProtocol):
+class ConnectionHandshake(asyncio.BufferedProtocol):
     """One connection, until HTTP/2 begins."""
 
     def __init__(
         self,
-        entrance: Entrance,
+        listener: ListenerConfig,
         limits: Limits,
         connections: Connections,
         *,
         read_buffer: memoryview,
-        on_open: Callable[[Accepting, str | None], bool],
+        on_open: Callable[[ConnectionHandshake, str | None], bool],
         make: WireFactory,
         on_ended: Callable[[str], None],
     ) -> None:
@@ -95,7 +96,7 @@ class Accepting(asyncio.BufferedProtocol):
 
         What is made takes its place there. `on_ended` learns why this side has ended it.
         """
-        self._entrance = entrance
+        self._listener = listener
         self._limits = limits
         self._connections = connections
         self._read_buffer = read_buffer
@@ -110,7 +111,7 @@ class Accepting(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._address = ip_address_of(self._transport)
-        self._is_header_due = self._entrance.is_proxy(self._address)
+        self._is_header_due = self._listener.is_proxy(self._address)
         # A proxy is not counted as the client that it speaks for.
         if not self._on_open(self, None if self._is_header_due else self._address):
             self.abort()
@@ -127,10 +128,10 @@ class Accepting(asyncio.BufferedProtocol):
         self._received += self._read_buffer[:nbytes]
         if self._is_header_due and not self._read_header():
             return
-        if self._entrance.context is None:
+        if self._listener.context is None:
             self._enter(self._transport)
         elif self._received:
-            self._begin_tls(self._entrance.context)
+            self._begin_tls(self._listener.context)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._is_over = True
@@ -145,9 +146,13 @@ class Accepting(asyncio.BufferedProtocol):
     def _too_late(self) -> None:
         self._timer = None
         if not self._is_over:
-            what = "PROXY protocol header" if self._is_header_due else "handshake of TLS"
-            log.info("the connection of %s is cut off: no %s came in time", self._address, what)
-            self._on_ended("cut_ungreeted")
+            missing = "PROXY protocol header" if self._is_header_due else "TLS handshake"
+            log.info(
+                "aborting connection from %s: no %s within handshake_timeout",
+                self._address,
+                missing,
+            )
+            self._on_ended(Verdict.HANDSHAKE_TIMEOUT.ended_by)
         self.abort()
 
     def _read_header(self) -> bool:
@@ -166,7 +171,7 @@ class Accepting(asyncio.BufferedProtocol):
         if header.peer is not None:
             self._extra = {"peername": header.peer, "sockname": header.local}
             self._address = None if isinstance(header.peer, str) else header.peer[0]
-        if not self._connections.locate(self, self._address):
+        if not self._connections.set_address(self, self._address):
             self.abort()
             return False
         return True
@@ -174,9 +179,9 @@ class Accepting(asyncio.BufferedProtocol):
     def _begin_tls(self, context: Callable[[], ssl.SSLContext]) -> None:
         received, self._received = self._received, b""
         if received[0] != TLS_HANDSHAKE:
-            what = in_words(received)
+            what = describe_first_bytes(received)
             log.warning("%s came to a port that takes TLS, and began with %s", self._address, what)
-            self._end("no_tls", answer_in_the_clear(received))
+            self._end("no_tls", plaintext_reply(received))
             return
         tls = TLSTransport(
             self._transport,
@@ -190,11 +195,11 @@ class Accepting(asyncio.BufferedProtocol):
         tls.receive(received)
 
     def _secure(self, tls: TLSTransport) -> None:
-        if tls.application_protocol in self._entrance.protocols:
+        if tls.application_protocol in self._listener.protocols:
             self._enter(tls)
             return
         log.warning("%s did not agree on h2 by ALPN, as gRPC over TLS does", self._address)
-        tls.write(HTTP_1_ANSWER)
+        tls.write(HTTP_1_REPLY)
         tls.write_eof()
         self._end("no_alpn")
 

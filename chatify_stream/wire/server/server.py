@@ -25,7 +25,7 @@ from ..grpclib_internals import CodecBase, Configuration, StatusDetailsCodecBase
 from ..limits import Limits
 from ..protobuf.codec import ProtoCodec, StatusDetailsCodec
 from .calls import CLOSING, SHUTTING_DOWN, TOO_OLD, Calls, Services
-from .handshake import Accepting, Entrance, Network
+from .handshake import ConnectionHandshake, ListenerConfig, Network
 from .http_pages import Pages
 from .observers import Observers, ServerObserver
 
@@ -93,7 +93,7 @@ class Server(grpclib.server.Server):
         self._closed = Totals()
         self._ended: Counter[str] = Counter()
         self._accepting = True
-        self._entrance: Entrance | None = None
+        self._listener: ListenerConfig | None = None
         self._closing = asyncio.Event()
 
     @property
@@ -105,7 +105,7 @@ class Server(grpclib.server.Server):
     def limits(self, limits: Limits) -> None:
         self._limits = limits
         self._services = replace(self._services, max_header_list_size=limits.max_header_list_size)
-        self._connections.limit(
+        self._connections.set_limits(
             limits.max_connections,
             limits.max_connections_per_address,
             limits.connection_rate_per_address,
@@ -208,7 +208,7 @@ class Server(grpclib.server.Server):
 
         if self._server is not None:
             raise RuntimeError("the server was started already")
-        self._entrance = Entrance.of(ssl, proxies)
+        self._listener = ListenerConfig.of(ssl, proxies)
         try:
             await listen(port)
             for _ in range(SAME_PORT_TRIES):
@@ -237,7 +237,7 @@ class Server(grpclib.server.Server):
         for connection in self._connections:
             cast(Calls, connection.handler).end()
             connection.close_when_idle()
-        self._abort_beginning()
+        self._abort_handshakes()
         self._closing.set()
         self._connections.wake()
 
@@ -263,7 +263,7 @@ class Server(grpclib.server.Server):
         self._stop_accepting()
         for connection in self._connections:
             connection.drain()
-        self._abort_beginning()
+        self._abort_handshakes()
         await self._connections.all_closed(grace - LAST_WORDS, unless=self._closing)
         self.close()
         await self.wait_closed()
@@ -274,25 +274,25 @@ class Server(grpclib.server.Server):
         self._server.close()
         self._accepting = False
 
-    def _abort_beginning(self) -> None:
-        for connection in self._connections.beginning:
+    def _abort_handshakes(self) -> None:
+        for connection in self._connections.handshaking:
             connection.abort()
 
     def _protocol_factory(self) -> Any:
-        if self._entrance is None:
+        if self._listener is None:
             return self._protocol()
-        return Accepting(
-            self._entrance,
+        return ConnectionHandshake(
+            self._listener,
             self._limits,
             self._connections,
             read_buffer=self._read_buffer,
             on_open=self._admit,
             make=self._protocol,
-            on_ended=self._ended_beginning,
+            on_ended=self._handshake_failed,
         )
 
     def _protocol(
-        self, instead: Accepting | None = None, extra: Mapping[str, Any] | None = None
+        self, instead: ConnectionHandshake | None = None, extra: Mapping[str, Any] | None = None
     ) -> WireProtocol:
         calls = Calls(self._services)
         return WireProtocol(
@@ -310,7 +310,7 @@ class Server(grpclib.server.Server):
         )
 
     def _connection_opened(
-        self, instead: Accepting | None, connection: WireProtocol, address: str | None
+        self, instead: ConnectionHandshake | None, connection: WireProtocol, address: str | None
     ) -> bool:
         if instead is not None:
             self._connections.replace(instead, connection)
@@ -319,14 +319,14 @@ class Server(grpclib.server.Server):
         self._services.observers.connection_opened(address)
         return True
 
-    def _admit(self, connection: Accepting | WireProtocol, address: str | None) -> bool:
+    def _admit(self, connection: ConnectionHandshake | WireProtocol, address: str | None) -> bool:
         # It may have been in the backlog when the server stopped listening.
         if self._accepting and self._connections.add(connection, address):
             return True
         self._services.observers.connection_refused(address)
         return False
 
-    def _ended_beginning(self, reason: str) -> None:
+    def _handshake_failed(self, reason: str) -> None:
         self._ended[reason] += 1
 
     def _connection_closed(self, connection: WireProtocol) -> None:

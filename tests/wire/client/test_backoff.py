@@ -15,7 +15,7 @@ from chatify_stream.wire.client.state import Failure
 from ..clock import Clock
 
 SILENT = Failure("no answer")
-REFUSED = Failure("refused", is_cheap=True)
+REFUSED = Failure("refused", retry_at_once=True)
 
 
 def attempts(clock: Clock, chance: float = 0.5, **options: float) -> Attempts:

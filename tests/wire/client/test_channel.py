@@ -77,7 +77,7 @@ class TestConnections:
         with silent() as address:
             async with Channel(target=address, connect_timeout=0.05) as channel:
                 error = await failure(channel)
-                assert channel.trouble == error.message
+                assert channel.failure_message == error.message
         assert error.message == f"cannot connect to {address}: no answer within 0.05 s"
 
     async def test_it_is_made_again(self, service: Echo) -> None:

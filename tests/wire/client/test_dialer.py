@@ -43,7 +43,7 @@ class Dialling:
         return await self._dialer.dial(
             Endpoint(address, path, None if path.startswith("/") else "127.0.0.1"),
             connections=self.connections,
-            on_room=lambda: None,
+            on_capacity=lambda: None,
             on_lost=self.lost.append,
         )
 
@@ -87,9 +87,13 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
 async def test_nobody_there(tmp_path: Path) -> None:
     """A refused connection, or a Unix socket that is not there, is cheap to try again."""
     with refusing() as address:
-        assert await Dialling(address).failure() == Failure("Connection refused", is_cheap=True)
+        assert await Dialling(address).failure() == Failure(
+            "Connection refused", retry_at_once=True
+        )
     path = str(tmp_path / "chat.sock")
-    assert await Dialling(path).failure() == Failure("No such file or directory", is_cheap=True)
+    assert await Dialling(path).failure() == Failure(
+        "No such file or directory", retry_at_once=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +123,7 @@ async def test_not_http_2() -> None:
 
     async with accepting(answer) as address:
         failure = await Dialling(address).failure()
-    assert failure.is_misbehaviour
+    assert failure.not_grpc
     assert failure.reason.startswith("does not speak gRPC (it began with b'HTTP/1.1 400")
 
 
@@ -132,7 +136,7 @@ async def test_closed_without_a_word() -> None:
     async with accepting(hang_up) as address:
         failure = await Dialling(address).failure()
     assert failure.reason in ("it closed the connection without a word", "Connection reset by peer")
-    assert not failure.is_cheap
+    assert not failure.retry_at_once
 
 
 async def test_a_greeting_in_pieces() -> None:
@@ -158,7 +162,7 @@ async def test_a_greeting_in_pieces() -> None:
         release.set()
         connection = await connecting
         assert connection is early
-        assert connection.room == 7
+        assert connection.free_streams == 7
         connection.abort()
 
 

@@ -9,7 +9,7 @@ from chatify_stream.wire.client.state import Failure, unreachable
 
 REFUSED = Failure("Connection refused")
 SILENT = Failure("no answer within 10 s")
-HTTP_1 = Failure("does not speak gRPC (it began with b'HTTP/1.1')", is_misbehaviour=True)
+HTTP_1 = Failure("does not speak gRPC (it began with b'HTTP/1.1')", not_grpc=True)
 
 
 @pytest.mark.parametrize(

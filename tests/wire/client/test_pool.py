@@ -13,7 +13,7 @@ from chatify_stream.errors import ClosedError, UnavailableError
 from chatify_stream.wire.client.backoff import QUICK, Attempts, Backoff
 from chatify_stream.wire.client.balancer import BALANCERS, Balancing
 from chatify_stream.wire.client.pool import Pool
-from chatify_stream.wire.client.resolver import Name
+from chatify_stream.wire.client.resolver import ResolvedTarget
 from chatify_stream.wire.client.state import ChannelState
 
 from ..clock import Clock
@@ -44,7 +44,9 @@ class Pools:
         def new_attempts() -> Attempts:
             return Attempts(Backoff(initial=initial), self.clock, lambda: 0.5)
 
-        names = [Name.of_address(address, new_attempts()) for address in parse_target(target)]
+        names = [
+            ResolvedTarget.of_address(address, new_attempts()) for address in parse_target(target)
+        ]
         balancer = BALANCERS[balancing]()
         if balancing == "pick_first":
             balancer.head_start = head_start
@@ -377,12 +379,12 @@ class TestLeaving:
         async with pools(A) as pool:
             await call(pool)
             first = await dialer.succeed(A)
-            pool.leave(first)
+            pool.avoid(first)
             assert first.is_closing
             waiting = await call(pool)
             second = await dialer.succeed(A)
             assert await waiting is second
-            pool.leave(first)  # of which it is too late to say anything
+            pool.avoid(first)  # of which it is too late to say anything
             assert await (await call(pool)) is second
 
     async def test_another_address(self, pools: Pools, dialer: FakeDialer) -> None:
@@ -392,7 +394,7 @@ class TestLeaving:
                 await call(pool)
                 assert dialer.under_way == {address}
                 await dialer.succeed(address)
-                pool.leave(dialer.connections[address])
+                pool.avoid(dialer.connections[address])
 
     async def test_names(self, pools: Pools, dialer: FakeDialer, look_ups: LookUps) -> None:
         """So it is with the addresses of a name, which is looked up again."""
@@ -400,7 +402,7 @@ class TestLeaving:
         async with pools("chat:1") as pool:
             await call(pool)
             await dialer.succeed("10.0.0.1:1")
-            pool.leave(dialer.connections["10.0.0.1:1"])
+            pool.avoid(dialer.connections["10.0.0.1:1"])
             await call(pool)
             assert dialer.under_way == {"10.0.0.2:1"}
 
@@ -408,7 +410,7 @@ class TestLeaving:
         """One that was left is better than none."""
         async with pools(A, B) as pool:
             await call(pool)
-            pool.leave(await dialer.succeed(A))
+            pool.avoid(await dialer.succeed(A))
             waiting = await call(pool)
             await dialer.fail(B, REFUSED)
             await dialer.succeed(A)
@@ -420,7 +422,7 @@ class TestLeaving:
             await call(pool)
             first = await dialer.succeed(A)
             await dialer.succeed(B)
-            pool.leave(first)
+            pool.avoid(first)
             assert await reached(pool) == B
             assert dialer.under_way == {A}
             await dialer.succeed(A)
@@ -563,16 +565,16 @@ class TestRoom:
         async with pools(A) as pool:
 
             async def begin() -> None:
-                (await pool.connection(wait_for_ready=False)).room -= 1
+                (await pool.connection(wait_for_ready=False)).free_streams -= 1
 
             await call(pool)
             connection = await dialer.succeed(A)
-            connection.room = 1
+            connection.free_streams = 1
             calls = [asyncio.create_task(begin()) for _ in range(4)]
             await settled()
             assert [task.done() for task in calls] == [True, False, False, False]
-            connection.room = 2
-            dialer.on_room()
+            connection.free_streams = 2
+            dialer.on_capacity()
             await settled()
             assert [task.done() for task in calls] == [True, True, True, False]
             pool.close()
@@ -584,10 +586,10 @@ class TestRoom:
         async with pools(A) as pool:
             await call(pool)
             connection = await dialer.succeed(A)
-            connection.room = 0
+            connection.free_streams = 0
             waiting = [await call(pool) for _ in range(2)]
-            connection.room = 1
-            dialer.on_room()
+            connection.free_streams = 1
+            dialer.on_capacity()
             await settled()
             assert [task.done() for task in waiting] == [True, True]
 
@@ -595,7 +597,7 @@ class TestRoom:
         """With several connections a call goes to one that has room."""
         async with pools(A, B, balancing="round_robin") as pool:
             await call(pool)
-            (await dialer.succeed(A)).room = 0
+            (await dialer.succeed(A)).free_streams = 0
             await dialer.succeed(B)
             assert [await reached(pool) for _ in range(3)] == [B, B, B]
 
@@ -606,7 +608,7 @@ class TestRoom:
         async with pools(A, B) as pool:
             await call(pool)
             await dialer.fail(A, SILENT)
-            (await dialer.succeed(B)).room = 0
+            (await dialer.succeed(B)).free_streams = 0
             timers = []
             monkeypatch.setattr(asyncio.get_running_loop(), "call_later", timers.append)
             waiting = await call(pool, wait_for_ready=True)
@@ -622,7 +624,7 @@ class TestRoom:
         async with pools(A) as pool:
             await call(pool)
             connection = await dialer.succeed(A)
-            connection.room = 0
+            connection.free_streams = 0
             waiting = await call(pool)
             connection.lose()
             await settled()
@@ -661,20 +663,20 @@ class TestState:
         async with pools(A) as pool:
             waiting = asyncio.create_task(pool.ready(wait_for_ready=False))
             await settled()
-            (await dialer.succeed(A)).room = 0
+            (await dialer.succeed(A)).free_streams = 0
             await waiting
             await pool.ready(wait_for_ready=False)
 
     async def test_trouble(self, pools: Pools, dialer: FakeDialer) -> None:
         """Why there is no connection can be asked; there is nothing to tell when there is one."""
         async with pools(A) as pool:
-            assert pool.trouble is None
+            assert pool.failure_message is None
             await call(pool, wait_for_ready=True)
             await dialer.fail(A, REFUSED)
-            assert pool.trouble == f"cannot connect to {A}: Connection refused"
+            assert pool.failure_message == f"cannot connect to {A}: Connection refused"
             await call(pool)
             await dialer.succeed(A)
-            assert pool.trouble is None
+            assert pool.failure_message is None
 
 
 class TestClosing:
@@ -709,7 +711,7 @@ class TestClosing:
         """So do those that wait for the end of others."""
         async with pools(A) as pool:
             await call(pool)
-            (await dialer.succeed(A)).room = 0
+            (await dialer.succeed(A)).free_streams = 0
             waiting = await call(pool)
             pool.close()
             with pytest.raises(ClosedError):

@@ -69,11 +69,11 @@ async def test_room() -> None:
     """There is room for as many calls as the server takes, less those that are open."""
     async with scripted_server(do_nothing, max_concurrent_streams=2) as channel:
         connection = await connection_of(channel)
-        assert (connection.room, connection.is_unused) == (2, True)
+        assert (connection.free_streams, connection.is_unused) == (2, True)
         first, second = await begin(channel), await begin(channel)
-        assert (connection.room, connection.is_unused) == (0, False)
+        assert (connection.free_streams, connection.is_unused) == (0, False)
         await leave(first)
-        assert connection.room == 1
+        assert connection.free_streams == 1
         await leave(second)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from chatify_stream.address import Address
 from chatify_stream.wire.client.backoff import Attempts, Backoff
-from chatify_stream.wire.client.resolver import Endpoint, Name
+from chatify_stream.wire.client.resolver import Endpoint, ResolvedTarget
 from chatify_stream.wire.client.state import ChannelState
 
 from ..clock import Clock
@@ -23,7 +23,7 @@ def attempts(clock: Clock) -> Attempts:
     return Attempts(Backoff(), clock, lambda: 0.5)
 
 
-def locations(name: Name) -> list[str]:
+def locations(name: ResolvedTarget) -> list[str]:
     return [str(endpoint) for endpoint in name.endpoints]
 
 
@@ -31,7 +31,7 @@ def locations(name: Name) -> list[str]:
 def test_a_number(attempts: Attempts, host: str) -> None:
     """The number of a host stands for itself, and needs no look-up."""
     address = Address(host, 9000)
-    name = Name.of_address(address, attempts)
+    name = ResolvedTarget.of_address(address, attempts)
     assert not name.is_looked_up
     assert name.endpoints == (Endpoint(address, str(address), host),)
     assert str(name) == name.endpoints[0].name == str(address)
@@ -39,7 +39,7 @@ def test_a_number(attempts: Attempts, host: str) -> None:
 
 def test_a_socket(attempts: Attempts) -> None:
     """A Unix socket is named by its path, but not to its server."""
-    name = Name.of_socket("/run/chat.sock", "localhost", attempts)
+    name = ResolvedTarget.of_socket("/run/chat.sock", "localhost", attempts)
     assert not name.is_looked_up
     (endpoint,) = name.endpoints
     assert (endpoint.name, endpoint.authority, endpoint.host) == (
@@ -53,7 +53,7 @@ def test_a_socket(attempts: Attempts) -> None:
 async def test_a_name(attempts: Attempts, look_ups: LookUps) -> None:
     """A host's name stands for all that a look-up finds, each once, in that order."""
     look_ups.found["chat"] = ["::1", "127.0.0.1", "::1"]
-    name = Name.of_address(CHAT, attempts)
+    name = ResolvedTarget.of_address(CHAT, attempts)
     assert name.is_looked_up
     assert name.endpoints == ()
     await name.look_up(10)
@@ -69,14 +69,14 @@ async def test_the_scope_of_an_address(attempts: Attempts, monkeypatch: pytest.M
         return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("fe80::1", 9000, 0, 2))]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-    name = Name.of_address(CHAT, attempts)
+    name = ResolvedTarget.of_address(CHAT, attempts)
     await name.look_up(10)
     assert locations(name) == ["[fe80::1%2]:9000"]
 
 
 async def test_looked_up_anew(attempts: Attempts, look_ups: LookUps) -> None:
     """What a later look-up finds takes the place of what was found before."""
-    name = Name.of_address(CHAT, attempts)
+    name = ResolvedTarget.of_address(CHAT, attempts)
     for host in ("10.0.0.1", "10.0.0.2"):
         look_ups.found["chat"] = [host]
         await name.look_up(10)
@@ -85,7 +85,7 @@ async def test_looked_up_anew(attempts: Attempts, look_ups: LookUps) -> None:
 
 async def test_a_failed_look_up(attempts: Attempts, look_ups: LookUps) -> None:
     """A look-up that fails keeps what was found before, and is remembered as a failure."""
-    name = Name.of_address(CHAT, attempts)
+    name = ResolvedTarget.of_address(CHAT, attempts)
     assert name.state is ChannelState.IDLE
     await name.look_up(10)
     assert name.state is ChannelState.TRANSIENT_FAILURE
@@ -103,7 +103,7 @@ async def test_a_failed_look_up(attempts: Attempts, look_ups: LookUps) -> None:
 async def test_a_look_up_without_answer(attempts: Attempts, look_ups: LookUps) -> None:
     """A look-up has so much time and no more."""
     look_ups.is_silent = True
-    name = Name.of_address(CHAT, attempts)
+    name = ResolvedTarget.of_address(CHAT, attempts)
     await name.look_up(0.01)
     assert attempts.failure is not None
     assert attempts.failure.reason == "the look-up of the host had no answer within 0.01 s"
@@ -111,6 +111,6 @@ async def test_a_look_up_without_answer(attempts: Attempts, look_ups: LookUps) -
 
 async def test_localhost(attempts: Attempts) -> None:
     """The look-up is the system's own."""
-    name = Name.of_address(Address("localhost", 9000), attempts)
+    name = ResolvedTarget.of_address(Address("localhost", 9000), attempts)
     await name.look_up(10)
     assert set(locations(name)) & {"127.0.0.1:9000", "[::1]:9000"}

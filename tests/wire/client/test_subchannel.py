@@ -36,7 +36,7 @@ async def subchannel(clock: Clock, dialer: FakeDialer, states: list[ChannelState
         return await dialer.dial(
             subchannel.endpoint,
             connections=Connections(),
-            on_room=lambda: None,
+            on_capacity=lambda: None,
             on_lost=subchannel.lost,
         )
 

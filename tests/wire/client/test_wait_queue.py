@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 
-from chatify_stream.wire.client.wait_queue import Waiters
+from chatify_stream.wire.client.wait_queue import WaitQueue
 
 
 class Line:
     """Tasks that wait, by name, and in which order they were woken."""
 
     def __init__(self) -> None:
-        self.waiters = Waiters()
+        self.waiters = WaitQueue()
         self.woken: list[str] = []
 
     async def join(
         self, name: str, number: int | None = None, timeout: float | None = None
     ) -> asyncio.Task[None]:
         if number is None:
-            number = self.waiters.new_number()
+            number = self.waiters.new_ticket()
 
         async def wait() -> None:
             await self.waiters.wait(number, timeout)
@@ -58,7 +58,7 @@ async def test_waking_nobody() -> None:
 async def test_back_in_line() -> None:
     """Who was woken and has to wait again comes back to its place."""
     line = Line()
-    first, second, third = (line.waiters.new_number() for _ in range(3))
+    first, second, third = (line.waiters.new_ticket() for _ in range(3))
     tasks = [await line.join("b", second), await line.join("c", third)]
     tasks.append(await line.join("a", first))
     line.waiters.wake_all()

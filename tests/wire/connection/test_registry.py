@@ -49,11 +49,11 @@ class TestRoom:
         first, second = connection(), connection()
         assert connections.add(first, "127.0.0.1")
         assert connections.add(second, "127.0.0.1")
-        connections.limit(None, 2, None)
+        connections.set_limits(None, 2, None)
         assert not connections.add(connection(), "127.0.0.1")
         connections.discard(first)
         assert connections.add(connection(), "127.0.0.1")
-        connections.limit(1, None, None)
+        connections.set_limits(1, None, None)
         assert not connections.add(connection(), "127.0.0.2")
         assert len(connections) == 2
 

@@ -9,7 +9,7 @@ from grpclib.metadata import decode_metadata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatify_stream.wire.connection.grpc_headers import readable
+from chatify_stream.wire.connection.grpc_headers import split_binary_values
 
 
 @given(st.lists(st.binary(), min_size=1), st.booleans())
@@ -18,7 +18,7 @@ def test_values_are_taken_apart(values: list[bytes], padded: bool) -> None:
     texts = [base64.b64encode(value).decode() for value in values]
     if not padded:
         texts = [text.rstrip("=") for text in texts]
-    metadata = decode_metadata(readable([("a", "b"), ("raw-bin", ",".join(texts))]))
+    metadata = decode_metadata(split_binary_values([("a", "b"), ("raw-bin", ",".join(texts))]))
     assert metadata.getall("raw-bin") == values
     assert metadata["a"] == "b"
 
@@ -27,7 +27,7 @@ def test_values_are_taken_apart(values: list[bytes], padded: bool) -> None:
 def test_no_value_surprises(text: str) -> None:
     """Whatever the text: grpclib can read what comes out, or it is refused."""
     try:
-        headers = readable([("raw-bin", text)])
+        headers = split_binary_values([("raw-bin", text)])
     except ValueError:
         return
     decode_metadata(headers)
@@ -37,10 +37,10 @@ def test_no_value_surprises(text: str) -> None:
 def test_what_is_not_base64(value: str) -> None:
     """It is refused, and the text names its key."""
     with pytest.raises(ValueError, match="metadata value of raw-bin is not valid base64"):
-        readable([("raw-bin", value)])
+        split_binary_values([("raw-bin", value)])
 
 
 @pytest.mark.parametrize("field", [("grpc-status-details-bin", "!"), ("raw", "!"), ("a", "A,A")])
 def test_what_is_no_binary_metadata(field: tuple[str, str]) -> None:
     """All else stays as it is."""
-    assert readable([field]) == [field]
+    assert split_binary_values([field]) == [field]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatify_stream.wire.http2.first_bytes import answer_in_the_clear, in_words
+from chatify_stream.wire.http2.first_bytes import describe_first_bytes, plaintext_reply
 
 from ..raw import GREETING, frames_in
 
@@ -23,13 +23,13 @@ from ..raw import GREETING, frames_in
 )
 def test_in_words(data: bytes, words: str) -> None:
     """Protocols that are known by their first bytes are named, others are shown."""
-    assert in_words(data) == words
+    assert describe_first_bytes(data) == words
 
 
 def test_answers() -> None:
     """A client without TLS is told in its own protocol; what is not known gets no answer."""
-    (kind, _), (goaway, reason) = frames_in(answer_in_the_clear(GREETING))
+    (kind, _), (goaway, reason) = frames_in(plaintext_reply(GREETING))
     assert (kind, goaway) == (4, 7)
     assert reason[4:] == b"\0\0\0\x0cthis port takes TLS only"
-    assert answer_in_the_clear(b"GET / HTTP/1.1\r\n").startswith(b"HTTP/1.1 400 Bad Request\r\n")
-    assert answer_in_the_clear(b"\0\1\2") == b""
+    assert plaintext_reply(b"GET / HTTP/1.1\r\n").startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert plaintext_reply(b"\0\1\2") == b""

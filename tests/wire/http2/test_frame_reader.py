@@ -27,7 +27,7 @@ from chatify_stream.wire.http2 import frame_reader as frames_module
 from chatify_stream.wire.http2.flood import FrameBudget
 from chatify_stream.wire.http2.frame_reader import CALL_WORK, H2_WORK, FrameReader
 from chatify_stream.wire.http2.frame_types import ACK, ping, window_update
-from chatify_stream.wire.http2.hpack import RememberingDecoder, RememberingEncoder
+from chatify_stream.wire.http2.hpack import CachingDecoder, CachingEncoder
 from chatify_stream.wire.http2.stream_states import send_headers
 from chatify_stream.wire.limits import Limits
 
@@ -161,8 +161,8 @@ class Fast(Plain):
 
     def __init__(self) -> None:
         super().__init__()
-        self.h2.decoder = RememberingDecoder(2**16)
-        self.h2.encoder = RememberingEncoder()
+        self.h2.decoder = CachingDecoder(2**16)
+        self.h2.encoder = CachingEncoder()
         self.calls: dict[int, Call] = {}
         self.by_h2 = 0
         self.ended: list[int] = []

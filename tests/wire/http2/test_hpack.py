@@ -8,7 +8,7 @@ from hpack import Decoder, Encoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatify_stream.wire.http2.hpack import MOST_BLOCKS, RememberingDecoder, RememberingEncoder
+from chatify_stream.wire.http2.hpack import MAX_BLOCKS, CachingDecoder, CachingEncoder
 
 from ..raw import request_headers
 
@@ -23,8 +23,8 @@ runs = st.tuples(st.lists(lists, min_size=1, max_size=4), st.lists(st.integers(0
 def test_as_hpack(run: tuple[list[list[tuple[str, str]]], list[int]], sizes: list) -> None:
     """Whatever is encoded, also when the table changes its size, can be read, and is hpack's."""
     known, order = run
-    ours, theirs = RememberingEncoder(), Encoder()
-    decoder, reader = RememberingDecoder(2**16), Decoder(2**16)
+    ours, theirs = CachingEncoder(), Encoder()
+    decoder, reader = CachingDecoder(2**16), Decoder(2**16)
     sizes = [*sizes, *[None] * len(order)]
     for index, size in zip(order, sizes, strict=False):
         if size is not None:
@@ -40,7 +40,7 @@ def test_as_hpack(run: tuple[list[list[tuple[str, str]]], list[int]], sizes: lis
 @given(st.lists(st.binary(max_size=12), max_size=8))
 def test_any_bytes(blocks: list[bytes]) -> None:
     """Any blocks, twice each, are read, or refused, as hpack does it."""
-    decoder, reader = RememberingDecoder(2**16), Decoder(2**16)
+    decoder, reader = CachingDecoder(2**16), Decoder(2**16)
     for block in [block for block in blocks for _ in range(2)]:
         try:
             raw = reader.decode(block, raw=True)
@@ -54,7 +54,7 @@ def test_any_bytes(blocks: list[bytes]) -> None:
 
 def test_what_comes_again_is_remembered() -> None:
     """The second block that only refers to the tables is not read again, nor made again."""
-    encoder, decoder = RememberingEncoder(), RememberingDecoder(2**16)
+    encoder, decoder = CachingEncoder(), CachingDecoder(2**16)
     first, second, third = [encoder.encode_text(request_headers()) for _ in range(3)]
     assert first != second
     assert second is third
@@ -64,7 +64,7 @@ def test_what_comes_again_is_remembered() -> None:
 
 def test_a_change_of_the_table_is_noticed() -> None:
     """What the tables say is not remembered longer than they say it."""
-    encoder, decoder = RememberingEncoder(), RememberingDecoder(2**16)
+    encoder, decoder = CachingEncoder(), CachingDecoder(2**16)
     for headers in [[("x", "1")]] * 2 + [[("x", "2")]] * 2 + [[("x", "1")]] * 2:
         assert decoder.decode_text(encoder.encode_text(headers)) == headers
     for headers in [[("x", "3")]] * 2 + [[("x", "1")]]:
@@ -75,16 +75,16 @@ def test_a_change_of_the_table_is_noticed() -> None:
 
 def test_the_memory_is_bounded() -> None:
     """A peer that sends many kinds of blocks does not fill the memory with them."""
-    encoder, decoder = RememberingEncoder(), RememberingDecoder(2**16)
+    encoder, decoder = CachingEncoder(), CachingDecoder(2**16)
     fields = [(":path", "/"), (":method", "GET"), (":scheme", "http")]
-    for number in range(1, 3 * MOST_BLOCKS):
+    for number in range(1, 3 * MAX_BLOCKS):
         headers = [fields[number % 3]] * number
         assert decoder.decode_text(encoder.encode_text(headers)) == headers
-    assert len(decoder._known) == len(encoder._known) == MOST_BLOCKS
+    assert len(decoder._known) == len(encoder._known) == MAX_BLOCKS
 
 
 def test_a_list_that_is_too_large() -> None:
     """A list that is too large is an error of the connection, also if it only refers."""
-    decoder = RememberingDecoder(100)
+    decoder = CachingDecoder(100)
     with pytest.raises(DenialOfServiceError):
         decoder.decode_text(b"\x84" * 100)

@@ -41,7 +41,7 @@ class TestStart:
         assert watched.due_at == START + 10
         assert verdict(watched, 9.9) is Verdict.KEEP
         watched.heard(START + 9.9)  # bytes, but no preface
-        assert verdict(watched, 10) is Verdict.CUT_UNGREETED
+        assert verdict(watched, 10) is Verdict.HANDSHAKE_TIMEOUT
 
     def test_a_greeting(self) -> None:
         """A peer that has begun is not waited for any more."""
@@ -75,7 +75,7 @@ class TestKeepalive:
         assert verdict(watched, 30) is Verdict.PING
         assert watched.due_at == START + 40
         assert verdict(watched, 39) is Verdict.KEEP
-        assert verdict(watched, 40) is Verdict.CUT_DEAD
+        assert verdict(watched, 40) is Verdict.KEEPALIVE_TIMEOUT
 
     def test_any_word_is_an_answer(self) -> None:
         """A peer that says anything lives, and the silence begins anew."""
@@ -101,7 +101,7 @@ class TestWriting:
         assert watched.due_at == math.inf
         watched.blocked(START + 5, 1000)
         assert watched.due_at == START + 15
-        assert verdict(watched, 15, 1000) is Verdict.CUT_STALLED
+        assert verdict(watched, 15, 1000) is Verdict.WRITE_TIMEOUT
 
     def test_a_slow_peer(self) -> None:
         """A peer that takes a little, every now and then, is not."""
@@ -109,14 +109,14 @@ class TestWriting:
         watched.blocked(START, 1000)
         for step in range(1, 9):
             assert verdict(watched, 9.0 * step, 1000 - step) is Verdict.KEEP
-        assert verdict(watched, 82, 992) is Verdict.CUT_STALLED
+        assert verdict(watched, 82, 992) is Verdict.WRITE_TIMEOUT
 
     def test_more_to_send_is_no_progress(self) -> None:
         """That there is more to send does not mean that the peer reads."""
         watched = liveness(write_timeout=10.0)
         watched.blocked(START, 1000)
         assert verdict(watched, 9, 2000) is Verdict.KEEP
-        assert verdict(watched, 10, 3000) is Verdict.CUT_STALLED
+        assert verdict(watched, 10, 3000) is Verdict.WRITE_TIMEOUT
 
     def test_a_peer_that_reads_again(self) -> None:
         """A peer that has caught up has all the time anew."""
@@ -148,7 +148,7 @@ class TestAge:
 def test_the_first_that_is_due_comes_first() -> None:
     """Of several limits that are passed, the one that was passed first counts."""
     watched = liveness(first_call_timeout=10.2, handshake_timeout=10.0)
-    assert verdict(watched, 10.5) is Verdict.CUT_UNGREETED
+    assert verdict(watched, 10.5) is Verdict.HANDSHAKE_TIMEOUT
 
 
 class TestAnOverloadedLoop:
@@ -159,10 +159,10 @@ class TestAnOverloadedLoop:
         assert verdict(watched, 30) is Verdict.PING
         assert verdict(watched, 45) is Verdict.KEEP
         assert watched.due_at == START + 55
-        assert verdict(watched, 55) is Verdict.CUT_DEAD
+        assert verdict(watched, 55) is Verdict.KEEPALIVE_TIMEOUT
 
     def test_a_peer_that_may_have_greeted(self) -> None:
         """So does one that has just come."""
         watched = liveness(handshake_timeout=10.0)
         assert verdict(watched, 15) is Verdict.KEEP
-        assert verdict(watched, 25) is Verdict.CUT_UNGREETED
+        assert verdict(watched, 25) is Verdict.HANDSHAKE_TIMEOUT

@@ -24,7 +24,7 @@ from chatify_stream.wire import (
     ServerStream,
     client_tls,
 )
-from chatify_stream.wire.server.handshake import Entrance, Network
+from chatify_stream.wire.server.handshake import ListenerConfig, Network
 
 from ...auth.certificates import Authority
 from ..raw import GREETING, frames_in
@@ -414,13 +414,13 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
 
 def test_who_is_a_proxy() -> None:
     """Networks count for both ways in which IPv6 writes an IPv4 address, and scopes do not."""
-    entrance = Entrance(None, proxies=(*ELSEWHERE, ipaddress.ip_network("fe80::/10")))
-    assert entrance.is_proxy("10.1.2.3")
-    assert entrance.is_proxy("::ffff:10.1.2.3")
-    assert entrance.is_proxy("fe80::1%eth0")
-    assert not entrance.is_proxy("192.0.2.1")
-    assert not Entrance(None).is_proxy("10.1.2.3")
-    assert not Entrance(None).is_proxy(None)
+    listener = ListenerConfig(None, proxies=(*ELSEWHERE, ipaddress.ip_network("fe80::/10")))
+    assert listener.is_proxy("10.1.2.3")
+    assert listener.is_proxy("::ffff:10.1.2.3")
+    assert listener.is_proxy("fe80::1%eth0")
+    assert not listener.is_proxy("192.0.2.1")
+    assert not ListenerConfig(None).is_proxy("10.1.2.3")
+    assert not ListenerConfig(None).is_proxy(None)
 
 
 async def test_a_context_of_the_callers_own(authority: Authority, tls: ClientTLS) -> None:
