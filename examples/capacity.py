@@ -1,9 +1,9 @@
-"""How many machines so many connected users take: the table of docs/scaling.md.
+"""Compute how many servers a number of users needs: the table of docs/explanation/capacity.md.
 
     python examples/capacity.py
 
-The costs are measured, by `python -m tests.bench.nodes` and `tox -e bench`; what users do is
-assumed. Put in your own.
+`python -m tests.bench.nodes` and `tox -e bench` have measured the costs. The behaviour of users is
+assumed. Replace both by your own figures.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from math import ceil
 
 @dataclass(frozen=True)
 class Costs:
-    """Of one server process, in µs of its core, and of Redis, in µs of its own; memory in bytes."""
+    """Costs of one server process and of Redis, in µs of CPU; memory in bytes."""
 
     message: float = 110
-    """That a server takes in, or is told of by Redis; the latter is less."""
+    """A message that a server publishes, or is notified of by Redis, which costs less."""
     delivery: float = 2.65
     ping: float = 117
     look: float = 102
-    """Into a room in which nothing is said."""
+    """A check of an idle room."""
     member_memory: float = 22_600
-    """With a connection of its own."""
+    """A member with a connection of its own."""
     redis_message: float = 32
     redis_listener: float = 7.7
-    """For each server that is told of it."""
+    """For each server that Redis notifies of a message."""
     redis_look: float = 23.1
     redis_message_memory: float = 323
     redis_room_memory: float = 660
@@ -34,27 +34,27 @@ class Costs:
 
 @dataclass(frozen=True)
 class Use:
-    """What users do, who are all connected, each in one room."""
+    """The behaviour of users, all connected, each in one room."""
 
     name: str
     members: int
-    """Of a room."""
+    """Members of a room."""
     messages: float
-    """That each user sends in an hour."""
+    """Messages that each user sends in an hour."""
 
 
 @dataclass(frozen=True)
 class Margins:
-    """How far machines are filled, and how often what is idle is looked at."""
+    """The load of the machines, and the intervals of checks."""
 
     busy: float = 0.5
-    """Of a server's core, and of that of Redis."""
+    """Load of a server's core and of Redis' core."""
     members: int = 10_000
-    """Of one server process, which were measured with as many; limits.max_connections is 20,000."""
+    """Members of one server process, the measured number; limits.max_connections is 20,000."""
     ping_every: float = 30
     look_every: float = 20
     kept: float = 100
-    """Messages of a room that are kept, of those that Redis has room for."""
+    """Messages of a room that Redis keeps."""
 
 
 USES = (
@@ -68,22 +68,22 @@ USERS = (1_000_000, 100_000_000)
 @dataclass(frozen=True)
 class Machines:
     servers: int
-    """Processes, a core each."""
+    """Server processes, one core each."""
     masters: int
-    """Of Redis, a core each."""
+    """Redis masters, one core each."""
     are_full: bool
-    """There are so many servers for the members that one may have, not for the work."""
+    """Whether the members, and not the work, determine the number of servers."""
 
 
 def machines(
     users: int, use: Use, costs: Costs, margins: Margins, *, are_gathered: bool = False
 ) -> Machines:
-    """Members of a room are on whichever servers chance has it, or gathered on one."""
+    """Compute the machines for members distributed at random, or gathered on one server."""
     published = users * use.messages / 3600
     rooms = users / use.members
     least = servers = ceil(users / margins.members)
     while True:
-        # Servers on which a room has members: each is told of all that is said in it.
+        # Servers on which a room has members: Redis notifies each of them of every message.
         told = 1 if are_gathered else servers * (1 - (1 - 1 / servers) ** use.members)
         looks = rooms * told / margins.look_every
         work = (
@@ -103,7 +103,7 @@ def machines(
 
 
 def table() -> str:
-    """Of all uses, by the number of users; in Markdown."""
+    """Return the table of all uses and numbers of users, in Markdown."""
     costs, margins = Costs(), Margins()
     lines = [
         "| users | use | published/s | delivered/s | servers | Redis masters "

@@ -1,4 +1,4 @@
-"""The original example client in Python: five messages, then the last reply.
+"""Send five messages and print the last reply, like the example client of the Go service.
 
 python examples/chat_client.py [HOST:PORT]
 """

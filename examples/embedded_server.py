@@ -1,4 +1,4 @@
-"""A chat server beside the other tasks of an asyncio program.
+"""Run a chat server beside the other tasks of an asyncio program.
 
 python examples/embedded_server.py [PORT]
 """
@@ -17,7 +17,7 @@ async def reply(name: str) -> str:
 
 
 async def report() -> None:
-    """What else the program does."""
+    """Stand for the other tasks of the program."""
     while True:
         await asyncio.sleep(10)
         print(f"{len(visitors)} messages so far", flush=True)

@@ -1,9 +1,9 @@
-"""A chat server that lives as long as a FastAPI (or Starlette) application.
+"""Run a chat server in the lifespan of a FastAPI or Starlette application.
 
     pip install chatify-stream fastapi uvicorn
     uvicorn --app-dir examples fastapi_app:app
 
-CHAT_PORT sets the port of the chat server; it is 9000 otherwise.
+CHAT_PORT sets the port of the chat server (default 9000).
 """
 
 import os

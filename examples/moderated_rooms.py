@@ -1,4 +1,4 @@
-"""A server whose rooms have rules: who may join, what may be said, and a log of it on the disk.
+"""Serve rooms with rules for joins and messages, and store them on disk.
 
 python examples/moderated_rooms.py [PORT] [FILE]
 """
@@ -23,7 +23,7 @@ STAFF = {"grace"}
 async def on_join(join: RoomJoin) -> None:
     if join.room.startswith("staff-") and join.user not in STAFF:
         raise RefusedError(f"{join.room} is for the staff")
-    print(f"{join.user} comes to {join.room} from {join.peer}", flush=True)
+    print(f"{join.user} joins {join.room} from {join.peer}", flush=True)
 
 
 async def on_message(message: RoomMessage) -> str | None:

@@ -1,4 +1,4 @@
-"""A bot that answers questions in a room, whatever happens to the server meanwhile.
+"""Answer questions in a room, across restarts of the server.
 
 python examples/room_bot.py [HOST:PORT] [ROOM]
 """
@@ -18,12 +18,12 @@ async def main(target: str, room: str) -> None:
                 match event:
                     case Message(text="what time is it?", is_own=False, id=question):
                         now = datetime.now(UTC).strftime("%H:%M UTC")
-                        # The same question gets the same id: it is answered once, at the most.
+                        # The same question has the same id, so it is answered at most once.
                         await chat.send(f"it is {now}", id=f"answer-{question}")
                     case Reconnecting(delay=delay, error=error):
                         print(f"{error}; back in {delay:.1f} s", file=sys.stderr, flush=True)
                     case Gap():
-                        print("some questions may have been missed", file=sys.stderr, flush=True)
+                        print("questions may have been missed", file=sys.stderr, flush=True)
     except CallError as error:
         sys.exit(f"the call failed: {error}")
 

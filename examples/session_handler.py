@@ -1,4 +1,4 @@
-"""Full control of a session: metadata, deadline, several replies, trailers, a status of our own.
+"""Control a session: metadata, several replies, trailers, and a status.
 
 python examples/session_handler.py [PORT]
 """
@@ -10,7 +10,7 @@ from chatify_stream import ChatServer, Session, Status, StatusError
 
 
 async def count_down(session: Session) -> None:
-    """Answers a number with a countdown from it."""
+    """Answer a number with a countdown from it."""
     await session.send_initial_metadata({"served-to": str(session.peer)})
     greeting = session.metadata.get("greeting", "Lift-off!")
     async for request in session:

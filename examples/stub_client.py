@@ -1,4 +1,4 @@
-"""The generated stub: an iterator of messages in, an async iterator of replies out.
+"""Call the generated stub: an iterator of messages in, an async iterator of replies out.
 
 python examples/stub_client.py [HOST:PORT]
 """

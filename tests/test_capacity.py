@@ -1,4 +1,4 @@
-"""The tables of docs/scaling.md fit each other: the machines follow from the costs."""
+"""The tables of docs/explanation/capacity.md agree: the machines follow from the costs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TEXT = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+EXPLANATION = ROOT / "docs" / "explanation"
+TEXT = (EXPLANATION / "capacity.md").read_text(encoding="utf-8")
 ROWS = {
     "message": "a message, µs of a server",
     "delivery": "a delivery, µs of a server",
@@ -50,7 +51,7 @@ def test_the_costs(capacity: dict[str, Any]) -> None:
     listening = measured("with a second server that listens") - measured(ROWS["redis_message"])
     assert costs["redis_listener"] == pytest.approx(listening)
     kilobytes = f"{costs['member_memory'] / 1000:g} kB"
-    for text in (TEXT, (ROOT / "README.md").read_text(encoding="utf-8")):
+    for text in (TEXT, (EXPLANATION / "benchmark.md").read_text(encoding="utf-8")):
         assert kilobytes in text
 
 

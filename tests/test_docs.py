@@ -1,15 +1,15 @@
-"""Every command and snippet of the documentation does what it says.
+"""Test that every command and snippet of the documentation works as written.
 
-Blocks are taken in the order in which they stand, so a reader who follows the text from top to
-bottom sees the same:
+The blocks of a page run in the order in which they stand:
 
-- `sh`: starts a server, which runs until the same command is started again;
-- `console`: each line after `$ ` is a command that ends with status 0, and the lines under it are
-  all that it prints;
-- `python`: a program that ends with status 0;
-- `toml`: a configuration, or a part of one, without a problem.
+- `sh`: start a server, which runs until the next server is started;
+- `console`: each line after `$ ` is a command that ends with status 0, and the lines below it are
+  its complete output;
+- `python`: a program that ends with status 0, or, if it calls `wait_closed`, a server;
+- `toml`: a configuration, or a part of one, that is valid;
+- `text` and `{...}`: not executed.
 
-The ports stand for free ones.
+Ports in the text are replaced by free ones.
 """
 
 from __future__ import annotations
@@ -17,27 +17,40 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+import chatify_stream
 from chatify_stream import Limits
-from chatify_stream.config import all_settings, load
+from chatify_stream.config import load
 
 from .e2e.processes import ListeningProcess
 from .ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+DOCS = ROOT / "docs"
+TOP = [ROOT / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+DOCUMENTS = sorted(
+    [*TOP, *(page for page in DOCS.rglob("*.md") if "_build" not in page.relative_to(DOCS).parts)]
+)
+BLOCK = re.compile(r"^```(\S+).*?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)([^)\s]*)\)")
 SECONDS = 60
 
-# It installs and runs these very tests; .ci/run calls it.
-TEST_COMMAND = "python3 -m venv .venv && .venv/bin/pip install tox && .venv/bin/tox"
+# Both commands make an environment of their own, because Debian and Ubuntu refuse `pip install`
+# outside of one (PEP 668). The second one installs and runs these tests; .ci/run calls it.
+VENV = "python3 -m venv .venv && "
+INSTALL = f"{VENV}.venv/bin/pip install '.[all]' && .venv/bin/"
+TEST_COMMAND = f"{VENV}.venv/bin/pip install tox && .venv/bin/tox"
+NOT_RUN = {TEST_COMMAND, "source .venv/bin/activate"}
+SKIPPED = {"text"}
 
 
 def name_of(document: Path) -> str:
@@ -45,7 +58,7 @@ def name_of(document: Path) -> str:
 
 
 class Reader:
-    """Does what a document says."""
+    """Follows a document."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -66,18 +79,19 @@ class Reader:
     def with_ports(self, text: str) -> str:
         return re.sub(r"\b(9000|8010)\b", lambda match: self.ports[match[1]], text)
 
+    def serve(self, name: str, *argv: str) -> None:
+        if name in self.servers:
+            self.servers.pop(name).stop()
+        server = ListeningProcess(*argv, cwd=self.folder, env=self.env)
+        server.start()
+        self.servers[name] = server
+
     def sh(self, text: str) -> None:
         for line in text.splitlines():
-            command = line.removeprefix("pip install '.[all]' && ")
-            if command == TEST_COMMAND:
-                continue
-            argv = shlex.split(command)
-            assert argv[0] == "chatify-stream", f"no test knows how to run {line!r}"
-            if argv[1] in self.servers:
-                self.servers.pop(argv[1]).stop()
-            server = ListeningProcess(*argv, cwd=self.folder, env=self.env)
-            server.start()
-            self.servers[argv[1]] = server
+            if line not in NOT_RUN:
+                argv = shlex.split(line.removeprefix(INSTALL))
+                assert argv[0] == "chatify-stream", f"no test knows how to run {line!r}"
+                self.serve(argv[1], *argv)
 
     def console(self, text: str) -> None:
         for entry in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
@@ -100,12 +114,12 @@ class Reader:
         load(file)
 
     def python(self, text: str) -> None:
+        argv = [sys.executable, "-W", "error", "-c", self.with_ports(text)]
+        if "wait_closed()" in text:
+            self.serve("serve", *argv)
+            return
         subprocess.run(
-            [sys.executable, "-W", "error", "-c", self.with_ports(text)],
-            cwd=self.folder,
-            env=os.environ | self.env,
-            check=True,
-            timeout=SECONDS,
+            argv, cwd=self.folder, env=os.environ | self.env, check=True, timeout=SECONDS
         )
 
 
@@ -116,39 +130,68 @@ def test_every_block(document: Path, tmp_path: Path) -> None:
     with ExitStack() as stack:
         stack.callback(lambda: [server.stop() for server in reader.servers.values()])
         for kind, text in BLOCK.findall(document.read_text(encoding="utf-8")):
-            if kind in ("mermaid", "text"):
+            if kind in SKIPPED or kind.startswith("{"):
                 continue
             assert kind in ("sh", "console", "python", "toml"), f"no test knows what {kind} is"
             getattr(reader, kind)(text)
 
 
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of the headings, spelled as GitHub and MyST spell them."""
+    text = BLOCK.sub("", document.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).strip().replace(" ", "-") for each in headings}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_links(document: Path) -> None:
-    """Files that the document links to are there."""
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8")):
-        assert (document.parent / target).exists(), f"{target} is linked, but not there"
+    """Each file and each heading that the document links to exists."""
+    for link in LINK.findall(BLOCK.sub("", document.read_text(encoding="utf-8"))):
+        name, _, anchor = link.partition("#")
+        target = document.parent / name if name else document
+        assert target.exists(), f"{link}: there is no such file"
+        if anchor:
+            assert anchor in anchors(target), f"{link}: there is no such heading"
 
 
-def test_the_configuration_table() -> None:
-    """README's table has exactly the settings there are, with their defaults and meanings."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+\.\w+)` \| `(.+?)` \| (.+) \|$", text, re.MULTILINE)
-    assert rows == [(s.name, s.kind.to_toml(s.default), s.doc) for s in all_settings()]
+def test_what_is_generated() -> None:
+    """The pages of settings and commands, and the badges, are equal to the code's."""
+    generator: Callable[[], dict[str, str]] = runpy.run_path(str(DOCS / "generate.py"))["files"]
+    for name, text in generator().items():
+        there = (DOCS / name).read_text(encoding="utf-8")
+        assert there == text, f"docs/{name} is out of date: run python docs/generate.py"
+
+
+def test_the_api_page() -> None:
+    """The page of the Python API has exactly the public names, each once."""
+    text = (DOCS / "reference" / "api.md").read_text(encoding="utf-8")
+    before, _, _ = text.partition("\n## Wire\n")
+    names = re.findall(r"^\.\. auto\w+:: (\w+)$", before, re.MULTILINE)
+    assert sorted(names) == sorted(set(chatify_stream.__all__) - {"__version__"})
 
 
 def test_the_limits_table() -> None:
-    """The table of limits has exactly those there are, with their defaults."""
-    text = (ROOT / "docs" / "embedding.md").read_text(encoding="utf-8")
+    """The table of limits has exactly the fields of `Limits`, with their defaults."""
+    text = (DOCS / "reference" / "limits.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| `(.+?)` \| .+ \| .+ \|$", text, re.MULTILINE)
     assert rows == [(field.name, repr(field.default)) for field in dataclasses.fields(Limits)]
 
 
 def test_ci_runs_the_command() -> None:
-    """CI runs the test command of the README."""
-    assert f"\n{TEST_COMMAND}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+    """CI runs the test command that the READMEs and CONTRIBUTING have."""
+    for document in TOP[:3]:
+        assert f"\n{TEST_COMMAND}\n" in document.read_text(encoding="utf-8")
     assert f"{TEST_COMMAND})" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 def test_the_changelog() -> None:
-    """The changelog knows this version, or has what is unreleased."""
-    assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    """The changelog has a section for the current version, or for unreleased changes."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(
+        rf"^## (Unreleased|{re.escape(chatify_stream.__version__)}\b)", text, re.MULTILINE
+    )
+
+
+def test_the_readme_is_short() -> None:
+    """The README has at most 150 lines."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150

@@ -125,7 +125,7 @@ def test_the_alerts(known: dict[str, set[str]]) -> None:
 
 def test_the_table(families: dict[str, Metric]) -> None:
     """The documentation's table has every metric of the server's own, as the server has it."""
-    text = (DOCS / "observability.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference" / "metrics.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) ?\| (.+) \|$", text, re.MULTILINE)
     documented = {
         name: (kind, set(re.findall(r"`(\w+)`", labels)), doc) for name, kind, labels, doc in rows

@@ -50,7 +50,7 @@ async def settings_flood(peer: Attacker, form: Form) -> str:
 
 
 @attack(calm("settings"))
-async def settings_that_are_made_up(peer: Attacker, form: Form) -> str:
+async def unknown_settings(peer: Attacker, form: Form) -> str:
     """Each frame has 2,730 settings that nobody knows."""
     body = b"".join(setting(code, code) for code in range(1000, 1000 + 16384 // 6))
     await peer.flood(frame(SETTINGS, 0, 0, body), form.times(1000))
@@ -139,7 +139,7 @@ async def window_updates_of_one_byte(peer: Attacker, form: Form) -> str:
 
 
 @attack("OK")
-async def what_comes_for_calls_that_are_over(peer: Attacker, form: Form) -> str:
+async def frames_for_calls_that_are_over(peer: Attacker, form: Form) -> str:
     """It may have been on its way, and costs nothing."""
     await peer.send(call(1), message(1, ends=True))
     await peer.answer(1)

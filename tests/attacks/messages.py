@@ -31,7 +31,7 @@ async def a_message_of_four_gigabytes_in_a_room(peer: Attacker, form: Form) -> s
 
 
 @attack("INTERNAL")
-async def a_prefix_that_is_none(peer: Attacker, form: Form) -> str:
+async def an_invalid_prefix(peer: Attacker, form: Form) -> str:
     await peer.send(call(1), data(1, b"\xff" * 1000))
     return await peer.answer(1)
 
@@ -51,7 +51,7 @@ async def deflate_bomb(peer: Attacker, form: Form) -> str:
 
 
 @attack("INTERNAL")
-async def what_is_not_compressed(peer: Attacker, form: Form) -> str:
+async def data_that_is_not_compressed(peer: Attacker, form: Form) -> str:
     """Not gzip, half of a gzip file, two of them, and compressed without saying how."""
     good = gzip.compress(b"\x0a\x03Ada")
     wrong = (b"\xff" * 100, good[:-3], good + good, good[:-8] + bytes(8))
@@ -64,7 +64,7 @@ async def what_is_not_compressed(peer: Attacker, form: Form) -> str:
 
 
 @attack("INTERNAL")
-async def messages_that_are_none(peer: Attacker, form: Form) -> str:
+async def malformed_messages(peer: Attacker, form: Form) -> str:
     """Invalid UTF-8, a surrogate, a wrong wire type, truncated fields and varints."""
     wrong = (
         b"\x0a\x01\xff",

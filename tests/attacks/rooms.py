@@ -8,7 +8,7 @@ from .table import Form, attack
 
 
 @attack("INVALID_ARGUMENT", together=100)
-async def names_that_are_none(peer: Attacker, form: Form) -> str:
+async def invalid_names(peer: Attacker, form: Form) -> str:
     """Control characters, line ends, spaces, too long, and positions and numbers made up."""
     good = ("chat-room", "names")
     wrong = (

@@ -23,7 +23,7 @@ pytestmark = [
     ),
 ]
 
-SECURITY = Path(__file__).parents[2] / "docs" / "security.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "attacks.md"
 
 SHORT = Form(scale=0.1, drip=0.2)
 
@@ -93,7 +93,7 @@ async def test_attacks_on_what_is_off_by_default(site: Site) -> None:
 
 async def test_the_documentation_has_each_attack() -> None:
     """And what its attacker sees."""
-    rows = [line.split(" | ") for line in SECURITY.read_text().splitlines() if line[:2] == "| "]
+    rows = [line.split(" | ") for line in PAGE.read_text().splitlines() if line[:2] == "| "]
     told = {row[0][2:]: row[-1][:-2].strip("`") for row in rows}
     assert {name: told.get(name) for name in ATTACKS} == {
         name: attack.sees for name, attack in ATTACKS.items()

@@ -16,8 +16,8 @@ from .table import ATTACKS, Form, attack
 RECORD = 16384
 
 for name in (
-    "tokens that are wrong",
-    "what is no token",
+    "invalid tokens",
+    "malformed tokens",
     "ping flood",
     "rapid reset",
     "headers over the limit",

@@ -118,7 +118,7 @@ def json_of(value: Any) -> bytes:
 
 
 @attack("UNAUTHENTICATED", together=20, site=TOKENS)
-async def tokens_that_are_wrong(peer: Attacker, form: Form) -> str:
+async def invalid_tokens(peer: Attacker, form: Form) -> str:
     """Malformed, `none`, of other algorithms and keys, expired, nested, too large."""
     tokens = list(wrong_tokens())
     for index, each in enumerate(tokens):
@@ -127,7 +127,7 @@ async def tokens_that_are_wrong(peer: Attacker, form: Form) -> str:
 
 
 @attack("UNAUTHENTICATED", together=20, site=TOKENS)
-async def what_is_no_token(peer: Attacker, form: Form) -> str:
+async def malformed_tokens(peer: Attacker, form: Form) -> str:
     """None, other schemes, two of them, characters at random, and damaged tokens."""
     chance = random.Random(form.scale)
     good = token(claims())

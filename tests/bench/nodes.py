@@ -256,7 +256,7 @@ def medians(rounds: Sequence[Mapping[str, float]]) -> Figures:
 
 
 def tables(results: Mapping[str, Figures]) -> str:
-    """What is in docs/scaling.md."""
+    """What is in docs/explanation/capacity.md."""
     lines = [
         "| | to the sender alone, msg/s | one at a time: published | delivered "
         "| 16 at once: published | delivered |",
