@@ -143,6 +143,7 @@ def anchors(document: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", each.lower()).strip().replace(" ", "-") for each in headings}
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_links(document: Path) -> None:
     """Each file and each heading that the document links to exists."""
@@ -154,6 +155,7 @@ def test_links(document: Path) -> None:
             assert anchor in anchors(target), f"{link}: there is no such heading"
 
 
+@pytest.mark.unit
 def test_what_is_generated() -> None:
     """The pages of settings and commands, and the badges, are equal to the code's."""
     generator: Callable[[], dict[str, str]] = runpy.run_path(str(DOCS / "generate.py"))["files"]
@@ -162,6 +164,7 @@ def test_what_is_generated() -> None:
         assert there == text, f"docs/{name} is out of date: run python docs/generate.py"
 
 
+@pytest.mark.unit
 def test_the_api_page() -> None:
     """The page of the Python API has exactly the public names, each once."""
     text = (DOCS / "reference" / "api.md").read_text(encoding="utf-8")
@@ -170,6 +173,7 @@ def test_the_api_page() -> None:
     assert sorted(names) == sorted(set(chatify_stream.__all__) - {"__version__"})
 
 
+@pytest.mark.unit
 def test_the_limits_table() -> None:
     """The table of limits has exactly the fields of `Limits`, with their defaults."""
     text = (DOCS / "reference" / "limits.md").read_text(encoding="utf-8")
@@ -177,6 +181,7 @@ def test_the_limits_table() -> None:
     assert rows == [(field.name, repr(field.default)) for field in dataclasses.fields(Limits)]
 
 
+@pytest.mark.unit
 def test_ci_runs_the_command() -> None:
     """CI runs the test command that the READMEs and CONTRIBUTING have."""
     for document in TOP[:3]:
@@ -184,6 +189,7 @@ def test_ci_runs_the_command() -> None:
     assert f"{TEST_COMMAND})" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
+@pytest.mark.unit
 def test_the_changelog() -> None:
     """The changelog has a section for the current version, or for unreleased changes."""
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
@@ -192,6 +198,7 @@ def test_the_changelog() -> None:
     )
 
 
+@pytest.mark.unit
 def test_the_readme_is_short() -> None:
     """The README has at most 150 lines."""
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
