@@ -9,7 +9,7 @@ from .dedupe import WINDOW_MS, Dedupe, Known
 from .disconnect import Ending, EndingReason
 from .hub import Hub
 from .log import Log, append, can_resume
-from .member import Member, Sink
+from .member import Encoding, Member, Sink
 from .names import LONGEST_NAME, check_id, check_name
 from .outbox import Chunk, Outbox
 from .presence import Presence
@@ -24,6 +24,7 @@ __all__ = [
     "Chunk",
     "Dedupe",
     "Draft",
+    "Encoding",
     "Ending",
     "EndingReason",
     "Hub",

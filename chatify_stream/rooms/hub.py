@@ -20,15 +20,8 @@ __all__ = ["Hub"]
 class Hub:
     """What a broker calls a subscriber."""
 
-    def __init__(
-        self,
-        encode: Callable[[Publication], bytes],
-        encode_presence: Callable[[str, bool], bytes],
-        flush_soon: Callable[[Room], None],
-    ) -> None:
-        """How messages, and joins (True) and leaves of a user, go on the wire."""
-        self._encode = encode
-        self._encode_presence = encode_presence
+    def __init__(self, flush_soon: Callable[[Room], None]) -> None:
+        """`flush_soon` arranges for `Room.flush` to be called in the next turn of the loop."""
         self._flush_soon = flush_soon
         self._rooms: dict[str, Room] = {}
         self._deliveries = 0  # in the rooms that are forgotten
@@ -70,9 +63,9 @@ class Hub:
         held = self._rooms.get(room)
         if held is None or held.position is None:
             return
-        if held.add([self._encode(publication) for publication in publications]):
+        if held.add(publications):
             self._flush_soon(held)
 
     def presence_changed(self, room: str, user: str, joined: bool) -> None:
         if (held := self._rooms.get(room)) is not None:
-            held.tell(user, self._encode_presence(user, joined))
+            held.presence_changed(user, joined)

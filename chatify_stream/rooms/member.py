@@ -17,12 +17,34 @@ from typing import Protocol
 from .disconnect import Ending, EndingReason
 from .outbox import Chunk, Outbox
 from .position import Position
+from .publication import Publication
 
-__all__ = ["Member", "Sink"]
+__all__ = ["Encoding", "Member", "Sink"]
+
+
+class Encoding(Protocol):
+    """How messages are written for one kind of client.
+
+    Members whose encoding is the same object share the encoded bytes. Every method returns one
+    complete message, so that the results can be joined.
+    """
+
+    def publication(self, publication: Publication, /) -> bytes:
+        """Encode a message of the room."""
+
+    def presence(self, user: str, joined: bool, /) -> bytes:
+        """Encode that a user joined (True) or left (False)."""
+
+    def refusal(self, message_id: str, reason: str, /) -> bytes:
+        """Encode that the message with this id was rejected."""
 
 
 class Sink(Protocol):
-    """The way to one client."""
+    """Sends to the client of one member."""
+
+    @property
+    def encoding(self) -> Encoding:
+        """The encoding that the client reads. It never changes."""
 
     def send_nowait(self, frames: bytes, count: int) -> bool:
         """Sends messages if the client takes them at once; False when nothing was sent."""
@@ -68,6 +90,11 @@ class Member:
         """Called when something was sent to it, or it was ended."""
         self.ending: Ending | None = None
         """Why it has ended, or is about to."""
+
+    @property
+    def encoding(self) -> Encoding:
+        """The encoding that its client reads."""
+        return self._sink.encoding
 
     @property
     def position(self) -> Position:

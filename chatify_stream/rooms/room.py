@@ -1,20 +1,23 @@
 """A room on one node: its members, and what was published and not given to them yet. No I/O.
 
 Rules: messages come in the order of their offsets, without a hole. They are gathered, and given to
-all live members at once, so that the work and the writes are shared; each message is encoded once.
-A member is admitted only with nothing gathered and nothing missed, so it gets each message after
-its own position once. One that watches is told of each join and leave from then on, be it live or
-not. A log that was reset ends all members.
+all live members at once, so that the work and the writes are shared. A message is encoded once for
+each encoding that has a live member, and these members get the same bytes. A member is admitted
+only with nothing gathered and nothing missed, so it gets each message after its own position once.
+A member that watches receives each join and leave from then on, live or not. A log that was reset
+ends all members.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain
 
 from .disconnect import EndingReason
-from .member import Member
+from .member import Encoding, Member
 from .outbox import Chunk
 from .position import Position
+from .publication import Publication
 
 __all__ = ["CHUNK_SIZE", "Room", "chunks"]
 
@@ -44,8 +47,8 @@ class Room:
     """One room."""
 
     __slots__ = (
-        "_frames",
         "_members",
+        "_pending",
         "_watching",
         "deliveries",
         "name",
@@ -64,9 +67,9 @@ class Room:
         """Those who hold it: members, and sessions that catch up."""
         self.deliveries = 0
         """Messages times the members that they were given to."""
-        self._members: set[Member] = set()
+        self._members: dict[Encoding, set[Member]] = {}
         self._watching: set[Member] | None = None  # in most rooms nobody does
-        self._frames: list[bytes] | None = None
+        self._pending: list[Publication] | None = None
 
     @property
     def epoch(self) -> str:
@@ -80,45 +83,48 @@ class Room:
     @property
     def members(self) -> Collection[Member]:
         """Those that are live, and those that have just ended."""
-        return self._members
+        return list(chain.from_iterable(self._members.values()))
 
     def begin(self, position: Position) -> None:
         """What follows is published after this position. Ends the members, if it had begun."""
-        self._frames = None
-        for member in self._members:
+        self._pending = None
+        for member in self.members:
             member.end(EndingReason.LOG_RESET())
         self._members.clear()
         self.position = position
         self.offset = position.offset
 
-    def add(self, frames: Sequence[bytes]) -> bool:
-        """The next messages, encoded; True when they are the first that wait for `flush`."""
-        self.offset += len(frames)
-        if self._frames is None:
-            self._frames = list(frames)
+    def add(self, publications: Sequence[Publication]) -> bool:
+        """Add the next messages; return True if they are the first that wait for `flush`."""
+        self.offset += len(publications)
+        if self._pending is None:
+            self._pending = list(publications)
             return True
-        self._frames += frames
+        self._pending += publications
         return False
 
     def flush(self) -> None:
-        """Gives the members what was gathered."""
-        frames = self._frames
-        if frames is None:
+        """Deliver the messages that were gathered."""
+        publications = self._pending
+        if publications is None:
             return
-        self._frames = None
-        if not self._members:
-            return
-        self.deliveries += len(frames) * len(self._members)
-        for chunk in chunks(frames, self.offset - len(frames)):
-            for member in self._members:
-                member.deliver(chunk)
+        self._pending = None
+        offset = self.offset - len(publications)
+        for encoding, members in self._members.items():
+            self.deliveries += len(publications) * len(members)
+            for chunk in chunks(map(encoding.publication, publications), offset):
+                for member in members:
+                    member.deliver(chunk)
 
     def admit(self, member: Member) -> bool:
         """Makes a member live; False when there is more that it has to catch up with first."""
         if member.epoch != self.epoch or member.offset != self.offset or member.ending:
             return False
         self.flush()
-        self._members.add(member)
+        members = self._members.get(member.encoding)
+        if members is None:
+            members = self._members[member.encoding] = set()
+        members.add(member)
         member.go_live()
         return True
 
@@ -131,16 +137,24 @@ class Room:
     def dismiss(self, member: Member) -> None:
         """The member has left."""
         member.is_live = False
-        self._members.discard(member)
+        members = self._members.get(member.encoding)
+        if members is not None:
+            members.discard(member)
+            if not members:
+                del self._members[member.encoding]
         if self._watching:
             self._watching.discard(member)
 
-    def tell(self, user: str, frames: bytes) -> None:
-        """Tells those who watch, and are not that user, of a join or leave."""
+    def presence_changed(self, user: str, joined: bool) -> None:
+        """Report a join or leave of `user` to the members that watch, but not to that user."""
         if not self._watching:
             return
         self.flush()
-        chunk = Chunk(frames, 1, 0)
+        chunks_by_encoding: dict[Encoding, Chunk] = {}
         for member in self._watching:
             if member.user != user:
+                chunk = chunks_by_encoding.get(member.encoding)
+                if chunk is None:
+                    chunk = Chunk(member.encoding.presence(user, joined), 1, 0)
+                    chunks_by_encoding[member.encoding] = chunk
                 member.deliver(chunk)

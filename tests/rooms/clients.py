@@ -1,16 +1,37 @@
-"""Clients of the domain: they take what they are sent, or do not."""
+"""Clients of the domain, which read what they are sent, or do not."""
 
 from __future__ import annotations
 
-from chatify_stream.rooms import Chunk, Ending, Member
+from chatify_stream.rooms import Chunk, Encoding, Ending, Member, Publication
 
-__all__ = ["Client", "frames_of", "messages"]
+__all__ = ["Client", "OffsetEncoding", "frames_of", "messages", "publications"]
 
 LIMIT = 1000
 
 
+class OffsetEncoding:
+    """Encodes a message as its offset."""
+
+    def publication(self, publication: Publication) -> bytes:
+        return b"%d;" % publication.offset
+
+    def presence(self, user: str, joined: bool) -> bytes:
+        return b"%b %b;" % (user.encode(), b"came" if joined else b"went")
+
+    def refusal(self, message_id: str, reason: str) -> bytes:
+        return b"%b: %b;" % (message_id.encode(), reason.encode())
+
+
+OFFSETS = OffsetEncoding()
+
+
+def publications(first: int, last: int) -> list[Publication]:
+    """The messages of a room with these offsets."""
+    return [Publication(offset, "bob", "hi", "", 0) for offset in range(first, last + 1)]
+
+
 def messages(first: int, last: int, size: int = 0) -> list[bytes]:
-    """The messages of a room with these offsets, "encoded": each says which one it is."""
+    """The same, as `OffsetEncoding` writes them, with `size` bytes added to each."""
     return [b"%d;" % offset + b"." * size for offset in range(first, last + 1)]
 
 
@@ -22,7 +43,8 @@ def frames_of(data: bytes) -> list[str]:
 class Client:
     """A `Sink`, and the member whose it is."""
 
-    def __init__(self, user: str = "ada", limit: int = LIMIT) -> None:
+    def __init__(self, user: str = "ada", limit: int = LIMIT, encoding: Encoding = OFFSETS) -> None:
+        self.encoding = encoding
         self.takes = True
         """It reads."""
         self.got: list[str] = []

@@ -1,33 +1,30 @@
-"""Tests of chat/hub.py."""
+"""Tests of rooms/hub.py."""
 
 from __future__ import annotations
 
 from chatify_stream.rooms import EndingReason, Hub, Publication, Room
 from chatify_stream.rooms.position import Position
 
-from .clients import Client
+from .clients import Client, OffsetEncoding
 
 
-class Node:
-    """Whoever makes a hub: it flushes rooms when it is told to."""
+class Node(OffsetEncoding):
+    """The owner of a hub, which flushes rooms on request; and the encoding of its clients."""
 
     def __init__(self) -> None:
         self.encoded: list[int] = []
         self.asked: list[Room] = []
-        self.hub = Hub(self._encode, self._encode_presence, self.asked.append)
+        self.hub = Hub(self.asked.append)
 
-    def _encode(self, publication: Publication) -> bytes:
+    def publication(self, publication: Publication) -> bytes:
         self.encoded.append(publication.offset)
         return b"%s:%s;" % (publication.user.encode(), publication.text.encode())
-
-    def _encode_presence(self, user: str, joined: bool) -> bytes:
-        return b"%s %s;" % (user.encode(), b"came" if joined else b"went")
 
     def enter(self, name: str = "lobby", user: str = "ada") -> tuple[Room, Client]:
         room = self.hub.hold(name)
         if room.position is None:
             self.hub.begins_at(name, Position("e", 0))
-        client = Client(user)
+        client = Client(user, encoding=self)
         client.member.epoch, client.member.offset = room.newest
         assert room.admit(client.member)
         return room, client

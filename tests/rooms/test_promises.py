@@ -56,10 +56,6 @@ class Session:
         return [int(each) for each in self.client.got]
 
 
-def encode(publication: Publication) -> bytes:
-    return b"%d;" % publication.offset
-
-
 class Promises(RuleBasedStateMachine):
     sessions = Bundle("sessions")
     positions = Bundle("positions")
@@ -68,7 +64,7 @@ class Promises(RuleBasedStateMachine):
     def begin(self) -> None:
         self.epochs = 0
         self.asked: list[Room] = []
-        self.hub = Hub(encode, lambda user, joined: b"", self.asked.append)
+        self.hub = Hub(self.asked.append)
         self.new_log()
         self.open: list[Session] = []
 
@@ -146,7 +142,7 @@ class Promises(RuleBasedStateMachine):
         if not can_resume(member.position, page.newest, page.oldest):
             member.end(EndingReason.OVERTAKEN())
             return
-        for chunk in chunks(map(encode, page.publications), member.offset):
+        for chunk in chunks(map(member.encoding.publication, page.publications), member.offset):
             session.client.got += chunk.frames.decode().split(";")[:-1]
             member.sent(chunk)
 

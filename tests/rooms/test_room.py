@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatify_stream.rooms import CHUNK_SIZE, EndingReason, Room, chunks
+from chatify_stream.rooms import CHUNK_SIZE, EndingReason, Publication, Room, chunks
 from chatify_stream.rooms.position import Position
 
-from .clients import Client, frames_of, messages
+from .clients import Client, OffsetEncoding, frames_of, publications
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ class TestDelivering:
         clients = [enter(room, user) for user in ("ada", "bob")]
         for client in clients:
             client.takes = False
-        assert room.add(messages(4, 5))
-        assert not room.add(messages(6, 6))
+        assert room.add(publications(4, 5))
+        assert not room.add(publications(6, 6))
         assert [client.member.backlog for client in clients] == [0, 0]
         room.flush()
         first, second = (client.member.next_chunk for client in clients)
@@ -82,11 +82,42 @@ class TestDelivering:
         assert (first.number, first.offset) == (3, 6)
         assert room.newest == ("e", 6)
 
+    def test_once_for_each_encoding(self, room: Room) -> None:
+        """Members share the bytes of their encoding; each encoding writes a message once."""
+
+        class Counting(OffsetEncoding):
+            def __init__(self, suffix: bytes) -> None:
+                self.suffix = suffix
+                self.written = 0
+
+            def publication(self, publication: Publication) -> bytes:
+                self.written += 1
+                return b"%d%b;" % (publication.offset, self.suffix)
+
+            def presence(self, user: str, joined: bool) -> bytes:
+                self.written += 1
+                return b"%b%b;" % (user.encode(), self.suffix)
+
+        encodings = [Counting(b"a"), Counting(b"b"), Counting(b"c")]
+        clients = [enter(room, "ada", encoding=each) for each in encodings[:2] * 2]
+        gone = enter(room, "eve", encoding=encodings[2])
+        room.dismiss(gone.member)
+        room.add(publications(4, 5))
+        room.flush()
+        assert [client.got for client in clients] == [["4a", "5a"], ["4b", "5b"]] * 2
+        assert room.deliveries == 8
+        assert {client.member.offset for client in clients} == {5}
+        for client in clients:
+            room.watch(client.member)
+        room.presence_changed("bob", True)
+        assert [client.got[-1] for client in clients] == ["boba", "bobb"] * 2
+        assert [each.written for each in encodings] == [3, 3, 0]
+
     def test_each_once(self, room: Room) -> None:
         """A flush gives what came since the last one; what comes after it asks for the next."""
         client = enter(room)
         for offset in (4, 5):
-            assert room.add(messages(offset, offset))
+            assert room.add(publications(offset, offset))
             room.flush()
             room.flush()
         assert client.got == ["4", "5"]
@@ -94,7 +125,7 @@ class TestDelivering:
 
     def test_nobody_is_there(self, room: Room) -> None:
         """What is published in an empty room is for nobody, and is not kept."""
-        room.add(messages(4, 4))
+        room.add(publications(4, 4))
         room.flush()
         assert enter(room).got == []
         assert (room.offset, room.deliveries) == (4, 0)
@@ -104,7 +135,7 @@ class TestDelivering:
         slow, other = enter(room, "slow", limit=5), enter(room, "other")
         slow.takes = False
         for offset in range(4, 10):
-            room.add(messages(offset, offset))
+            room.add(publications(offset, offset))
             room.flush()
         assert slow.endings == [EndingReason.SLOW_READER(limit=5)]
         assert slow.member.position == ("e", 3)
@@ -115,7 +146,7 @@ class TestDelivering:
         client = enter(room)
         room.dismiss(client.member)
         room.dismiss(client.member)
-        room.add(messages(4, 4))
+        room.add(publications(4, 4))
         room.flush()
         assert client.got == []
         assert not client.member.is_live
@@ -126,9 +157,9 @@ class TestAdmission:
     def test_with_nothing_missed(self, room: Room) -> None:
         """A member gets what is published after its position, also if it comes between flushes."""
         early = enter(room, "early")
-        room.add(messages(4, 4))
+        room.add(publications(4, 4))
         late = enter(room, "late")
-        room.add(messages(5, 5))
+        room.add(publications(5, 5))
         room.flush()
         assert early.got == ["4", "5"]
         assert late.got == ["5"]
@@ -140,7 +171,7 @@ class TestAdmission:
         client.member.epoch, client.member.offset = position
         assert not room.admit(client.member)
         assert not client.member.is_live
-        room.add(messages(4, 4))
+        room.add(publications(4, 4))
         room.flush()
         assert client.got == []
 
@@ -157,7 +188,7 @@ class TestReset:
     def test_of_the_log(self, room: Room) -> None:
         """Members end where they are; what was not given to them yet is of a log that is lost."""
         client = enter(room)
-        room.add(messages(4, 4))
+        room.add(publications(4, 4))
         room.begin(Position("f", 0))
         assert client.endings == [EndingReason.LOG_RESET()]
         assert client.member.position == ("e", 3)
@@ -170,7 +201,7 @@ class TestReset:
         """Those who come after it are in the new epoch."""
         room.begin(Position("f", 0))
         client = enter(room)
-        room.add(messages(1, 1))
+        room.add(publications(1, 1))
         room.flush()
         assert client.got == ["1"]
         assert client.member.position == ("f", 1)
@@ -187,7 +218,7 @@ class TestPresence:
         watching, other, same = enter(room, "ada"), enter(room, "eve"), enter(room, "bob")
         room.watch(watching.member)
         room.watch(same.member)
-        room.tell("bob", b"bob came;")
+        room.presence_changed("bob", True)
         assert watching.got == ["bob came"]
         assert other.got == same.got == []
 
@@ -195,16 +226,16 @@ class TestPresence:
         """A leave comes behind what was published before it."""
         client = enter(room)
         room.watch(client.member)
-        room.add(messages(4, 4))
-        room.tell("bob", b"bob went;")
+        room.add(publications(4, 4))
+        room.presence_changed("bob", False)
         assert client.got == ["4", "bob went"]
         assert client.member.position == ("e", 4)
 
     def test_nobody_watches(self, room: Room) -> None:
         """Then a join costs nothing, however many members there are."""
         client = enter(room)
-        room.add(messages(4, 4))
-        room.tell("bob", b"bob came;")
+        room.add(publications(4, 4))
+        room.presence_changed("bob", True)
         assert client.got == []
         room.flush()
         assert client.got == ["4"]
@@ -214,8 +245,8 @@ class TestPresence:
         client = Client()
         client.member.epoch = "e"
         room.watch(client.member)
-        room.tell("bob", b"bob came;")
-        room.tell("bob", b"bob went;")
+        room.presence_changed("bob", True)
+        room.presence_changed("bob", False)
         assert client.got == []
         client.member.offset = 3
         assert room.admit(client.member)
@@ -228,6 +259,6 @@ class TestPresence:
         for client in clients:
             room.watch(client.member)
             room.dismiss(client.member)
-        room.tell("bob", b"bob came;")
+        room.presence_changed("bob", True)
         assert [client.got for client in clients] == [[], []]
         assert [client.member.backlog for client in clients] == [0, 0]

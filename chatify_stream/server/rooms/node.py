@@ -21,7 +21,6 @@ from typing import Any, Protocol
 
 from ..._version import __version__
 from ...brokers import Broker
-from ...codec import frame_presence, frame_publication
 from ...errors import BrokerError
 from ...messages.chatify.rooms import v1
 from ...rooms import Ending, EndingReason, Hub, Publication, Room
@@ -100,7 +99,7 @@ class Node:
         self.observers = RoomObservers(observers)
         self._watch_broker = watch_broker
         self.broker = watch_broker(options.make_broker())
-        self.hub = Hub(_encode, frame_presence, self._flush_soon)
+        self.hub = Hub(self._flush_soon)
         self._unflushed: list[Room] = []
         self.subscriptions = Subscriptions(self.hub, self.broker)
         self.sessions: set[OpenSession] = set()
@@ -254,7 +253,3 @@ class _NodeSubscriber:
 
     def on_survey(self, command: bytes) -> bytes:
         return self._on_survey(command)
-
-
-def _encode(publication: Publication) -> bytes:
-    return frame_publication(*publication)

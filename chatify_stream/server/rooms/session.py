@@ -42,6 +42,7 @@ from ...rooms import (
 )
 from ...wire import ServerStream, StreamTerminatedError
 from ..session import peer_of
+from .grpc_transport import FRAMED_REPLIES
 from .hooks import RoomJoin, RoomLeave, RoomMessage
 from .join import JoinRequest, permission_of, read_join, text_metadata
 from .node import Node
@@ -94,6 +95,8 @@ class RoomSession:
         self._may_send = self._may_read = False
 
     # What the hub and the node ask for.
+
+    encoding = FRAMED_REPLIES
 
     def send_nowait(self, frames: bytes, count: int) -> bool:
         return self._stream.send_framed_nowait(frames, count)

@@ -9,6 +9,7 @@ import pytest
 
 from chatify_stream import BrokerError, ChatClient, ChatServer, RoomLeave, RoomOptions
 from chatify_stream.rooms import Draft, Ending, Member
+from chatify_stream.server.rooms.grpc_transport import FRAMED_REPLIES
 from chatify_stream.server.rooms.node import Node
 
 from .moody_broker import MoodyBroker
@@ -24,6 +25,8 @@ class Session:
 
 
 class Sink:
+    encoding = FRAMED_REPLIES
+
     def __init__(self) -> None:
         self.sent: list[int] = []
 

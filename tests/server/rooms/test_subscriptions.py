@@ -20,7 +20,7 @@ class Rooms:
 
     def __init__(self, broker: MoodyBroker | None = None) -> None:
         self.broker = broker or MoodyBroker()
-        self.hub = Hub(lambda publication: b"x", lambda user, joined: b"", lambda room: None)
+        self.hub = Hub(lambda room: None)
         self.subscriptions = Subscriptions(self.hub, self.broker)
 
     async def is_told(self, room: Room) -> bool:
