@@ -1,13 +1,19 @@
-"""Who calls, and what they may do: identities, tokens, policy. Knows nothing of the wire."""
+"""Authentication and rights: identities, tokens and policy, independent of the transport."""
 
 from __future__ import annotations
 
-from .authenticator import Authenticator, Credentials, unauthenticated
 from .bearer import JwtAuthenticator
 from .certificate import CertificateAuthenticator, CertificateUser
 from .claims import DEFAULT_RIGHTS
-from .identity import RIGHTS, Grants, Identity
-from .jws import WrongTokenError, read_unverified
+from .identity import (
+    RIGHTS,
+    Authenticator,
+    Credentials,
+    Grants,
+    Identity,
+    unauthenticated,
+)
+from .jws import InvalidTokenError, read_unverified
 from .mint import make_secret_file, mint
 
 __all__ = [
@@ -19,8 +25,8 @@ __all__ = [
     "Credentials",
     "Grants",
     "Identity",
+    "InvalidTokenError",
     "JwtAuthenticator",
-    "WrongTokenError",
     "make_secret_file",
     "mint",
     "read_unverified",

@@ -1,4 +1,4 @@
-"""JWT bearer tokens, in the metadata `authorization`."""
+"""Authentication by JWT bearer tokens in the `authorization` metadata."""
 
 from __future__ import annotations
 
@@ -6,34 +6,37 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import Status, StatusError, UsageError
-from .authenticator import Credentials, unauthenticated
 from .claims import DEFAULT_RIGHTS, ExpiredTokenError, Policy
-from .identity import Identity
-from .jws import UnknownKeyError, WrongTokenError, parse, read_json, verify
+from .identity import Credentials, Identity, unauthenticated
+from .jws import InvalidTokenError, UnknownKeyError, parse, read_json, verify
 from .key_store import INTERVAL, KeyStore
 
 __all__ = ["JwtAuthenticator"]
 
-HOW = "send the metadata authorization: Bearer TOKEN"
+FIX = "send the metadata authorization: Bearer TOKEN"
 
 
 class JwtAuthenticator:
-    """Knows callers by a JSON Web Token that was signed with one of its keys.
+    """Authenticates callers by a JSON Web Token that is signed with one of the configured keys.
 
         ChatServer(auth=JwtAuthenticator(secret_file="secret", audience="chat"))
 
-    `secret_file` has the secret of HS256, at least 32 bytes at random. `keys` is a JWKS, which may
-    have secrets too, or one public key in PEM: a file or, for a JWKS, an `https://` URL. Which key
-    a token was signed with is told by its `kid`, so keys are changed by adding the new one, and
-    taking the old one away when its last token has expired. From a URL that happens by itself: one
-    that is not known is looked for there, at most once in `interval` seconds.
+    Keys:
 
-    `audience` is what the claim `aud`, and `issuer` what `iss` has to be. `sub` is the user, `exp`
-    has to be there, `nbf` and `iat` may; `leeway` are the seconds that clocks may differ by. The
-    claim `rooms` has the rights by patterns of rooms, as `Grants.of` takes them; who has none gets
-    `default_rights` in all rooms. `admins` are patterns of users with `admin` everywhere.
+    - `secret_file`: file that holds an HS256 secret of at least 32 random bytes.
+    - `keys`: a JWKS, which may contain secrets too, or one public key in PEM: a file or, for a
+      JWKS, an `https://` URL. The token's `kid` selects the key. To rotate keys, add the new key,
+      and remove the old key when its last token has expired. A URL is fetched again for an unknown
+      `kid`, at most once in `interval` seconds.
 
-    Raises `UsageError` for keys that cannot be used, and where an extra is not installed.
+    Claims:
+
+    - `aud` must contain `audience`, and `iss` must equal `issuer`. `sub` is the user. `exp` is
+      required, `nbf` and `iat` are optional. `leeway` is the accepted clock difference in seconds.
+    - `rooms` maps room patterns to rights, see `Grants.of`. A token without this claim gets
+      `default_rights` in all rooms. Users that match a pattern of `admins` get `admin` everywhere.
+
+    Raises `UsageError` for unusable keys and for a missing extra.
     """
 
     def __init__(
@@ -50,19 +53,20 @@ class JwtAuthenticator:
         clock: Callable[[], float] = time.time,
     ) -> None:
         if secret_file is None and keys is None:
-            raise UsageError("there is nothing to verify tokens with: pass secret_file= or keys=")
+            raise UsageError("no key to verify tokens with; pass secret_file= or keys=")
         self._policy = Policy(audience, issuer, leeway, tuple(default_rights), tuple(admins))
         self._store = KeyStore(secrets=secret_file, keys=keys, interval=interval)
         self._clock = clock
 
     def reload(self) -> bool:
-        """Reads the files again, and has a URL asked by the next call; whether a file has changed.
+        """Read the key files again; return whether a file changed. The next call fetches the URL.
 
-        Raises `UsageError`, and goes on with the old keys then.
+        Raises `UsageError` and keeps the old keys if a file cannot be used.
         """
         return self._store.reload()
 
     async def authenticate(self, call: Credentials) -> Identity:
+        """Return the identity in the call's token; wait for a key fetch if its key is unknown."""
         text = _bearer(call.metadata)
         await self._store.refresh()
         try:
@@ -72,18 +76,18 @@ class JwtAuthenticator:
                 await self._store.refresh(unknown=True)
                 return self.identity(text)
         except ExpiredTokenError as error:
-            raise unauthenticated(f"the token is not accepted: {error}", come_back=True) from None
-        except WrongTokenError as error:
+            raise unauthenticated(f"token rejected: {error}", new_token_helps=True) from None
+        except InvalidTokenError as error:
             if not self._store.current():
                 raise StatusError(
                     Status.UNAVAILABLE,
-                    "tokens cannot be verified now: the keys could not be fetched; try again",
+                    "tokens cannot be verified: the keys could not be fetched; try again later",
                     metadata={"chat-reconnect": "yes"},
                 ) from None
-            raise unauthenticated(f"the token is not accepted: {error}") from None
+            raise unauthenticated(f"token rejected: {error}") from None
 
     def identity(self, text: str) -> Identity:
-        """Whose token it is, by the keys that are known. Raises `WrongTokenError`."""
+        """Verify a token with the current keys; return its identity. Raises `InvalidTokenError`."""
         token = parse(text)
         verify(token, self._store.current())
         return self._policy.identity(read_json(token.payload, "payload"), self._clock())
@@ -92,12 +96,12 @@ class JwtAuthenticator:
 def _bearer(metadata: Mapping[str, str | bytes]) -> str:
     values = _all(metadata, "authorization")
     if not values:
-        raise unauthenticated(f"there is no token: {HOW}")
+        raise unauthenticated(f"no token; {FIX}")
     if len(values) > 1:
-        raise unauthenticated(f"there is more than one authorization: {HOW}")
+        raise unauthenticated(f"more than one authorization; {FIX}")
     scheme, _, token = str(values[0]).strip().partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise unauthenticated(f"the authorization is no bearer token: {HOW}")
+        raise unauthenticated(f"authorization: not a bearer token; {FIX}")
     return token.strip()
 
 

@@ -1,4 +1,4 @@
-"""Client certificates: the user is what the certificate says, and TLS has verified that."""
+"""Authentication by client certificates, which TLS has already verified."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from ..errors import UsageError
-from .authenticator import Credentials, unauthenticated
 from .claims import DEFAULT_RIGHTS, Policy
-from .identity import Identity
+from .identity import Credentials, Identity, unauthenticated
 
 __all__ = ["CertificateAuthenticator", "CertificateUser"]
 
@@ -19,12 +18,13 @@ _ALTERNATIVES = {"dns": "DNS", "email": "email", "uri": "URI"}
 
 
 class CertificateAuthenticator:
-    """Knows callers by the certificate of their connection; the server's TLS has to ask for it.
+    """Authenticates callers by the client certificate of their connection.
 
-    `user` says what in it is the user: the common name of its subject (`cn`), or its alternative
-    name of a kind (`dns`, `email`, `uri`); there has to be one. `admins` are patterns of users with
-    `admin` in all rooms, `default_rights` the rights of everybody else. Calls end when the
-    certificate expires. Raises `UsageError`.
+    The server's TLS options must request client certificates. `user` selects the field of the
+    certificate that holds the user name: the subject's common name (`cn`) or a subject alternative
+    name (`dns`, `email`, `uri`). The certificate must contain exactly one such name. Users that
+    match a pattern of `admins` get `admin` in all rooms, all others `default_rights`. Calls end
+    when the certificate expires. Raises `UsageError`.
     """
 
     def __init__(
@@ -35,20 +35,23 @@ class CertificateAuthenticator:
         admins: Sequence[str] = (),
     ) -> None:
         if user not in get_args(CertificateUser):
-            raise UsageError(f"user= is one of {', '.join(get_args(CertificateUser))}: {user!r}")
+            raise UsageError(
+                f"user={user!r}: unknown field; use {', '.join(get_args(CertificateUser))}"
+            )
         self._user = user
         self._policy = Policy(default_rights=tuple(default_rights), admins=tuple(admins))
 
     async def authenticate(self, call: Credentials) -> Identity:
+        """Return the identity in the client certificate; does not wait."""
         if not call.certificate:
             raise unauthenticated(
-                "there is no client certificate: connect by TLS with one that this server trusts"
+                "no client certificate; connect over TLS with a certificate that this server trusts"
             )
         names = self._names(call.certificate)
         if len(names) != 1:
             raise unauthenticated(
-                f"the client certificate has {len(names)} names of the kind {self._user}; "
-                "it has to have one, which is the user"
+                f"client certificate: {len(names)} names in the field {self._user}; "
+                "use a certificate with exactly one"
             )
         user = names[0]
         expires_at = call.certificate.get("notAfter")
@@ -60,7 +63,7 @@ class CertificateAuthenticator:
                 "certificate",
             )
         except UsageError as error:
-            raise unauthenticated(f"the client certificate cannot be used: {error}") from None
+            raise unauthenticated(f"client certificate rejected: {error}") from None
 
     def _names(self, certificate: Mapping[str, Any]) -> list[str]:
         if self._user == "cn":

@@ -1,4 +1,4 @@
-"""What the claims of a token (RFC 7519) say: who calls, until when, with which rights. No I/O."""
+"""Token claims (RFC 7519): user, lifetime and rights. No I/O."""
 
 from __future__ import annotations
 
@@ -10,81 +10,83 @@ from typing import Any
 
 from ..errors import UsageError
 from .identity import ADMIN, ALL_ROOMS, JOIN, READ, SEND, Grants, Identity
-from .jws import WrongTokenError
+from .jws import InvalidTokenError
 
 __all__ = ["DEFAULT_RIGHTS", "ExpiredTokenError", "Policy"]
 
 DEFAULT_RIGHTS = (JOIN, SEND, READ)
 
-LONGEST_LEEWAY = 300.0
+MAX_LEEWAY = 300.0
 """Seconds."""
 
-MOST_TEXT = 200
-"""Characters of what is wrong with a claim, which may have much of it."""
+MAX_ERROR_TEXT = 200
+"""Characters shown of an error in a claim; the error may quote a long claim."""
 
 
-class ExpiredTokenError(WrongTokenError):
-    """Its time is over; a new one would be accepted."""
+class ExpiredTokenError(InvalidTokenError):
+    """The token has expired; a new one would be accepted."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Which tokens are accepted, and what they give. Raises `UsageError`."""
+    """Rules that accept tokens and assign rights. Raises `UsageError`."""
 
     audience: str | None = None
-    """What `aud` has to have in it. Without it, a token for an audience is refused."""
+    """Value that `aud` must contain; None rejects tokens that have an audience."""
     issuer: str | None = None
-    """What `iss` has to be; None for anything."""
+    """Required value of `iss`; None accepts any."""
     leeway: float = 10.0
-    """Seconds that the clocks of issuer and server may differ by."""
+    """Accepted difference between the clocks of issuer and server, in seconds."""
     default_rights: Sequence[str] = DEFAULT_RIGHTS
-    """The rights in all rooms of whoever has a token without the claim `rooms`."""
+    """Rights in all rooms for tokens without the claim `rooms`."""
     admins: Sequence[str] = ()
-    """Patterns of users who have `admin` in all rooms, whatever their tokens say."""
+    """Patterns of user names that get `admin` in all rooms, whatever their token grants."""
     default_grants: Grants = field(init=False)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.leeway <= LONGEST_LEEWAY:
-            raise UsageError(f"the leeway is from 0 to {LONGEST_LEEWAY:g} s, not {self.leeway!r}")
+        if not 0 <= self.leeway <= MAX_LEEWAY:
+            raise UsageError(f"leeway: {self.leeway!r} is outside 0 to {MAX_LEEWAY:g} s")
         grants = Grants.of({ALL_ROOMS: self.default_rights})
         object.__setattr__(self, "default_grants", grants)
 
     def grants_of(self, user: str, rooms: Grants | None) -> Grants:
-        """What a user may do; `rooms` is what the token says, None for nothing."""
+        """Return the rights of a user; `rooms` holds the rights in the token, or None."""
         grants = self.default_grants if rooms is None else rooms
         if any(fnmatchcase(user, pattern) for pattern in self.admins):
             return grants | Grants.of({ALL_ROOMS: [ADMIN]})
         return grants
 
     def identity(self, claims: dict[str, Any], now: float) -> Identity:
-        """Who these are the claims of. Raises `WrongTokenError`."""
+        """Return the identity in `claims` at Unix time `now`. Raises `InvalidTokenError`."""
         expires_at = _time(claims, "exp")
         if expires_at is None:
-            raise WrongTokenError("it has no exp: a token says when it expires")
+            raise InvalidTokenError("no exp; issue tokens with an expiry time")
         if now >= expires_at + self.leeway:
-            raise ExpiredTokenError("it has expired; a new one is needed")
+            raise ExpiredTokenError("expired; request a new token")
         for name in ("nbf", "iat"):
             begins_at = _time(claims, name)
             if begins_at is not None and now < begins_at - self.leeway:
-                raise WrongTokenError(f"it is not valid yet, by its {name}")
+                raise InvalidTokenError(f"not valid yet according to {name}")
         self._check_audience(claims.get("aud"))
         if self.issuer is not None and claims.get("iss") != self.issuer:
-            raise WrongTokenError(f"its iss is not {self.issuer!r}")
+            raise InvalidTokenError(f"iss is not {self.issuer!r}")
         try:
             user = claims.get("sub", "")
             grants = self.grants_of(str(user), _rooms(claims))
             return Identity(user, grants, expires_at + self.leeway, "jwt")
         except UsageError as error:
-            raise WrongTokenError(f"its claims cannot be used: {str(error)[:MOST_TEXT]}") from None
+            raise InvalidTokenError(f"invalid claims: {str(error)[:MAX_ERROR_TEXT]}") from None
 
     def _check_audience(self, audience: Any) -> None:
         if audience is None and self.audience is None:
             return
         audiences = audience if isinstance(audience, list) else [audience]
         if self.audience is None:
-            raise WrongTokenError("it is for an audience, and this server is none")
+            raise InvalidTokenError("issued for an audience, but this server has none configured")
         if self.audience not in audiences:
-            raise WrongTokenError(f"it is not for this server: aud has to be {self.audience!r}")
+            raise InvalidTokenError(
+                f"issued for another server; aud must contain {self.audience!r}"
+            )
 
 
 def _time(claims: dict[str, Any], name: str) -> float | None:
@@ -92,7 +94,7 @@ def _time(claims: dict[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if not isinstance(value, int | float) or isinstance(value, bool) or not _is_finite(value):
-        raise WrongTokenError(f"its {name} is no number of seconds since 1970")
+        raise InvalidTokenError(f"{name} is not a number of seconds since 1970")
     return float(value)
 
 
@@ -108,5 +110,5 @@ def _rooms(claims: dict[str, Any]) -> Grants | None:
     if rooms is None:
         return None
     if not isinstance(rooms, dict):
-        raise UsageError('rooms is an object such as {"lobby": ["join", "send", "read"]}')
+        raise UsageError('rooms: expected an object such as {"lobby": ["join", "send", "read"]}')
     return Grants.of(rooms)

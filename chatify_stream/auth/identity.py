@@ -1,21 +1,30 @@
-"""Who calls, and what they may do in which rooms. No I/O."""
+"""Callers: the credentials of a call, the identity behind them and its rights in rooms. No I/O."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any, Protocol
 
-from ..errors import UsageError
+from ..errors import Status, StatusError, UsageError
 from ..rooms import check_name
 
-__all__ = ["ALL_ROOMS", "RIGHTS", "Grants", "Identity"]
+__all__ = [
+    "ALL_ROOMS",
+    "RIGHTS",
+    "Authenticator",
+    "Credentials",
+    "Grants",
+    "Identity",
+    "unauthenticated",
+]
 
 RIGHTS = JOIN, SEND, READ, ADMIN = ("join", "send", "read", "admin")
-"""`join`: open a session; `send`: publish in it; `read`: be given what is, and was, said there.
+"""`join`: open a session; `send`: publish messages; `read`: receive messages and history.
 
-`admin` has the three others in it.
+`admin` includes the other three.
 """
 
 ALL_ROOMS = "*"
@@ -23,7 +32,7 @@ ALL_ROOMS = "*"
 
 @dataclass(frozen=True)
 class Grants:
-    """Rights, by patterns of names of rooms. Raises `UsageError` for what is none."""
+    """Rights by room name pattern. Raises `UsageError` for an invalid pattern or right."""
 
     rules: tuple[tuple[str, frozenset[str]], ...] = ()
 
@@ -31,28 +40,30 @@ class Grants:
         for pattern, rights in self.rules:
             text: object = pattern
             if not isinstance(text, str) or not text:
-                raise UsageError(f"a pattern of rooms is a text such as 'team-*', not {pattern!r}")
+                raise UsageError(
+                    f"room pattern {pattern!r}: not a non-empty string; use one such as 'team-*'"
+                )
             if unknown := sorted(set(rights) - set(RIGHTS)):
-                raise UsageError(f"there is no right {unknown[0]!r}; there are {', '.join(RIGHTS)}")
+                raise UsageError(f"unknown right {unknown[0]!r}; use {', '.join(RIGHTS)}")
 
     @classmethod
     def of(cls, rooms: Mapping[str, Iterable[str]]) -> Grants:
-        """Those of a mapping such as `{"lobby": ["join", "read"], "team-*": ["admin"]}`.
+        """Return the grants of a mapping such as `{"lobby": ["join"], "team-*": ["admin"]}`.
 
-        Patterns have `*`, `?` and `[...]`, and match whole names.
+        Patterns may contain `*`, `?` and `[...]`, and match whole room names. Raises `UsageError`.
         """
         rules = []
         for pattern, rights in rooms.items():
             if isinstance(rights, str) or not isinstance(rights, Iterable):
-                raise UsageError(f"the rights in {pattern!r} are a list, not {rights!r}")
+                raise UsageError(f"rights of {pattern!r}: expected a list, not {rights!r}")
             rights = list(rights)
             if not all(isinstance(right, str) for right in rights):
-                raise UsageError(f"the rights in {pattern!r} are texts such as 'join'")
+                raise UsageError(f"rights of {pattern!r}: expected strings such as 'join'")
             rules.append((pattern, frozenset(rights)))
         return cls(tuple(rules))
 
     def allows(self, right: str, room: str) -> bool:
-        """Whether any of the patterns that match the room gives this right, or `admin`."""
+        """Return whether a pattern that matches `room` grants `right` or `admin`."""
         return any(
             (right in rights or ADMIN in rights) and fnmatchcase(room, pattern)
             for pattern, rights in self.rules
@@ -60,7 +71,7 @@ class Grants:
 
     @property
     def is_admin(self) -> bool:
-        """`admin` in all rooms, under the pattern `*` itself."""
+        """Whether `admin` is granted in all rooms, under the pattern `*` itself."""
         return any(pattern == ALL_ROOMS and ADMIN in rights for pattern, rights in self.rules)
 
     def __or__(self, other: Grants) -> Grants:
@@ -69,26 +80,64 @@ class Grants:
 
 @dataclass(frozen=True)
 class Identity:
-    """Who calls. Raises `UsageError` for a name that no user may have."""
+    """An authenticated caller. Raises `UsageError` for an invalid user name."""
 
     user: str
     grants: Grants = Grants()
     expires_at: float | None = None
-    """In seconds since 1970: when its calls are ended. None for never."""
+    """Unix time in seconds at which the caller's open calls end; None for never."""
     how: str = "other"
-    """How it is known: `jwt`, `certificate`, or what an authenticator of your own calls it."""
+    """Method of authentication: `jwt`, `certificate`, or a custom authenticator's own name."""
 
     def __post_init__(self) -> None:
         user: object = self.user
         if not isinstance(user, str):
-            raise UsageError(f"the user is a text, not {user!r}")
+            raise UsageError(f"user: expected a string, not {user!r}")
         try:
             check_name("user", user)
         except ValueError as error:
             raise UsageError(str(error)) from None
         if self.expires_at is not None and not math.isfinite(self.expires_at):
-            raise UsageError("expires_at is a number of seconds, or None")
+            raise UsageError("expires_at: expected a finite number of seconds, or None")
 
     @property
     def is_admin(self) -> bool:
         return self.grants.is_admin
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Everything in a call that can identify its caller."""
+
+    path: str
+    """Path of the method: `/package.Service/Method`."""
+    metadata: Mapping[str, str | bytes] = field(repr=False)
+    """Excluded from the `repr`, which may be logged: the metadata contains the token."""
+    host: str = ""
+    """IP address of the client; empty on a Unix socket."""
+    certificate: Mapping[str, Any] | None = None
+    """Verified client certificate as returned by `ssl.SSLSocket.getpeercert`, or None."""
+
+
+class Authenticator(Protocol):
+    """Identifies the caller of each call before anything else handles the call."""
+
+    async def authenticate(self, call: Credentials) -> Identity:
+        """Return the identity of the caller.
+
+        Raise `StatusError` with UNAUTHENTICATED to reject the call; its text tells the caller how
+        to fix that. The entry `chat-reconnect: yes` in the error's `metadata` tells clients that a
+        new token helps. Any other exception is logged, and the client receives UNAVAILABLE.
+        """
+
+
+def unauthenticated(reason: str, *, new_token_helps: bool = False) -> StatusError:
+    """Return the error that rejects a caller who could not be identified.
+
+    `new_token_helps` tells clients to reconnect with a new token.
+    """
+    return StatusError(
+        Status.UNAUTHENTICATED,
+        reason,
+        metadata={"chat-reconnect": "yes" if new_token_helps else "no"},
+    )

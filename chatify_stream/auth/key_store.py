@@ -1,9 +1,8 @@
-"""The keys of a server: from files, and from a URL, of which they are fetched when they are needed.
+"""The verification keys of a server, read from files and fetched from a URL when needed.
 
-Rules: keys that are known stay in use until there are others: a file that is damaged, or a server
-that cannot be reached, takes none away. A URL is asked off the loop, for a bounded time and size,
-once for all who wait; a key that is not known makes it be asked again, but not more often than once
-an interval, whatever callers send.
+Known keys stay in use until new keys replace them: neither a damaged file nor an unreachable server
+removes a key. A fetch runs outside the event loop, bounded in time and size, and is shared by all
+waiting calls. An unknown key triggers a fetch, at most once per interval whatever callers send.
 """
 
 from __future__ import annotations
@@ -18,24 +17,24 @@ from urllib.parse import SplitResult, urlsplit
 
 from ..address import is_loopback
 from ..errors import UsageError
-from .keys import LARGEST_FILE, Key, jwks_keys, key_file, secret_file
+from .keys import MAX_FILE_SIZE, Key, jwks_keys, key_file, secret_file
 
 __all__ = ["KeyStore", "check_url", "is_url"]
 
 log = logging.getLogger(__name__)
 
 TIMEOUT = 5.0
-"""Seconds for a fetch."""
+"""Seconds of silence that end a fetch."""
 
 INTERVAL = 60.0
 """Seconds between two fetches."""
 
-LONGEST_LIFE = 3600.0
-"""Seconds after which keys are fetched anew, so that those that were withdrawn go."""
+MAX_KEY_AGE = 3600.0
+"""Seconds after which keys are fetched again, so that withdrawn keys disappear."""
 
 
 class KeyStore:
-    """The keys that count now."""
+    """Holds the current keys."""
 
     def __init__(
         self,
@@ -45,9 +44,10 @@ class KeyStore:
         interval: float = INTERVAL,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`secrets`: the file of a secret. `keys`: a JWKS or a PEM, as a file or a URL.
+        """Read the key files.
 
-        Raises `UsageError`. `interval`: seconds between two fetches from the URL.
+        `secrets` is the path of a secret; `keys` is a JWKS or PEM file, or the URL of a JWKS.
+        `interval` is the minimum number of seconds between two fetches. Raises `UsageError`.
         """
         self._secrets = secrets
         self._url = keys if keys is not None and is_url(keys) else None
@@ -62,24 +62,24 @@ class KeyStore:
         self._fetching: asyncio.Task[None] | None = None
 
     def current(self) -> list[Key]:
-        """Those that are known."""
+        """Return all known keys."""
         return [*self._from_files, *self._fetched]
 
     def reload(self) -> bool:
-        """Reads the files again, and has the URL asked by the next call; whether a file differs.
+        """Read the files again and let the next call fetch the URL; return whether a file changed.
 
-        Raises `UsageError`; the old keys then stay.
+        Raises `UsageError` and keeps the old keys if a file cannot be used.
         """
         before, self._from_files = self._from_files, self._read()
         self._asked_at = self._fetched_at = -float("inf")
         return self._from_files != before
 
     async def refresh(self, *, unknown: bool = False) -> None:
-        """Fetches keys if it is time; waits for them if there are none, or one is `unknown`."""
+        """Start a fetch if one is due; wait for it if no key is known or a key is `unknown`."""
         if self._url is None:
             return
         now = self._clock()
-        is_due = unknown or now - self._fetched_at >= LONGEST_LIFE
+        is_due = unknown or now - self._fetched_at >= MAX_KEY_AGE
         if self._fetching is None and is_due and now - self._asked_at >= self._interval:
             self._asked_at = now
             self._fetching = asyncio.create_task(self._fetch(self._url))
@@ -98,9 +98,9 @@ class KeyStore:
             self._fetched_at = self._clock()
             log.debug("%d keys fetched from %s", len(self._fetched), url)
         except (OSError, HTTPException, ValueError, UsageError) as error:
-            kept = "; those that are known stay" if self._fetched else ""
+            kept = "; the known keys stay in use" if self._fetched else ""
             log.warning(
-                "the keys cannot be fetched from %s: %s%s",
+                "cannot fetch keys from %s: %s%s",
                 url,
                 str(error) or type(error).__name__,
                 kept,
@@ -110,26 +110,27 @@ class KeyStore:
 
 
 def is_url(text: str) -> bool:
+    """Return whether `text` is an HTTP or HTTPS URL."""
     return text.lower().startswith(("https://", "http://"))
 
 
 def check_url(url: str) -> None:
-    """Raises `UsageError` for a URL from which keys are not fetched."""
+    """Raise `UsageError` for a URL from which keys must not be fetched."""
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        raise UsageError(f"{url!r} is no URL: {error}") from None
+        raise UsageError(f"{url!r}: not a valid URL: {error}") from None
     if not parts.hostname:
-        raise UsageError(f"{url!r} has no host")
+        raise UsageError(f"{url!r}: no host in the URL")
     if parts.username is not None:
-        raise UsageError("a URL of keys has no user and password in it")
+        raise UsageError("key URL: contains a user name or password; remove it")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise UsageError(f"{url!r}: keys are fetched by https://, or from this machine itself")
+        raise UsageError(f"{url!r}: not secure; use https://, or a loopback address")
 
 
 def _get(url: SplitResult) -> bytes:
-    """What is there. Follows no redirection, which might lead away from https."""
+    """Return the body at `url`. Follows no redirect, which might lead away from https."""
     kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
     connection = kind(url.hostname or "", url.port, timeout=TIMEOUT)
     try:
@@ -139,9 +140,9 @@ def _get(url: SplitResult) -> bytes:
         response = connection.getresponse()
         if response.status != 200:
             raise HTTPException(f"status {response.status}")
-        data = response.read(LARGEST_FILE + 1)
+        data = response.read(MAX_FILE_SIZE + 1)
     finally:
         connection.close()
-    if len(data) > LARGEST_FILE:
-        raise HTTPException(f"more than {LARGEST_FILE} bytes")
+    if len(data) > MAX_FILE_SIZE:
+        raise HTTPException(f"more than {MAX_FILE_SIZE} bytes")
     return data

@@ -1,7 +1,7 @@
-"""The keys that tokens are verified with, from files of secrets, JWKS (RFC 7517) and PEM.
+"""Verification keys from secret files, JWKS (RFC 7517) and PEM.
 
-Rules: a key is for the algorithms of its own type alone, whatever a token says, so that a public
-key is never taken for a secret. Weak keys are refused. No error shows what is in a file.
+A key verifies only algorithms of its own type, whatever a token claims, so a public key is never
+used as a secret. Weak keys are rejected. Errors never show the content of a file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import UsageError
 
 __all__ = [
-    "LEAST_SECRET",
+    "MIN_SECRET",
     "NEEDS_JWT",
     "NEEDS_KEYS",
     "Key",
@@ -29,16 +29,16 @@ __all__ = [
     "secret_key",
 ]
 
-LEAST_SECRET = 32
-"""Bytes; as many as a SHA-256 has (RFC 7518, 3.2)."""
+MIN_SECRET = 32
+"""Bytes: the size of a SHA-256 hash (RFC 7518, 3.2)."""
 
-LEAST_RSA_BITS = 2048
-MOST_KEYS = 100
-LARGEST_FILE = 1024 * 1024
+MIN_RSA_BITS = 2048
+MAX_KEYS = 100
+MAX_FILE_SIZE = 1024 * 1024
 """Bytes."""
 
-NEEDS_JWT = "tokens need {name}: pip install 'chatify-stream[auth]'"
-NEEDS_KEYS = "RSA, EC and Ed keys need cryptography: pip install 'chatify-stream[auth-keys]'"
+NEEDS_JWT = "tokens require {name}; pip install 'chatify-stream[auth]'"
+NEEDS_KEYS = "RSA, EC and Ed keys require cryptography; pip install 'chatify-stream[auth-keys]'"
 
 _SECRET = ("HS256", "HS384", "HS512")
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
@@ -48,33 +48,33 @@ _CURVE_NAMES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"
 
 @dataclass(frozen=True)
 class Key:
-    """One key: a secret, or a public key."""
+    """A secret or a public key."""
 
     id: str | None
     algorithms: tuple[str, ...]
     material: Any = field(repr=False)
-    """As PyJWT takes it."""
+    """The key in the form that PyJWT uses."""
 
     def verifies(self, algorithm: str, data: bytes, signature: bytes) -> bool:
-        """Whether this key made the signature. `algorithm` is one of its own."""
+        """Return whether this key made the signature; `algorithm` is one of `algorithms`."""
         return bool(_algorithms()[algorithm].verify(data, self.material, signature))
 
 
 def secret_key(secret: bytes, key_id: str | None = None, algorithm: str = "HS256") -> Key:
-    """Raises `UsageError` for a secret that is too short."""
-    if len(secret) < LEAST_SECRET:
+    """Return the key of a secret. Raises `UsageError` if it is too short or not random bytes."""
+    if len(secret) < MIN_SECRET:
         raise UsageError(
-            f"the secret has {len(secret)} bytes; {LEAST_SECRET} are the least, at random: "
-            "`chatify-stream token secret FILE` makes one"
+            f"secret: {len(secret)} bytes, at least {MIN_SECRET} required; "
+            "create one with `chatify-stream token secret FILE`"
         )
     if secret.lstrip().startswith((b"-----BEGIN", b"ssh-")):
-        raise UsageError("that is a key, and no secret: a secret is bytes at random")
+        raise UsageError("not a secret but a key; a secret consists of random bytes")
     _algorithms()
     return Key(key_id, (algorithm,), secret)
 
 
 def secret_file(path: str | Path) -> Key:
-    """The secret in a file, without the line end behind it. Raises `UsageError`."""
+    """Return the key of the secret in a file, without trailing line ends. Raises `UsageError`."""
     data = read_key_file(path)
     try:
         return secret_key(data.rstrip(b"\r\n"))
@@ -83,7 +83,7 @@ def secret_file(path: str | Path) -> Key:
 
 
 def key_file(path: str | Path) -> list[Key]:
-    """The keys in a file: a JWKS, or one public key in PEM. Raises `UsageError`."""
+    """Return the keys in a file: a JWKS or one public key in PEM. Raises `UsageError`."""
     data = read_key_file(path)
     try:
         return [pem_key(data)] if data.lstrip().startswith(b"-----BEGIN") else jwks_keys(data)
@@ -92,9 +92,9 @@ def key_file(path: str | Path) -> list[Key]:
 
 
 def pem_key(data: bytes) -> Key:
-    """A public key in PEM. Raises `UsageError`."""
+    """Return the key of a public key in PEM. Raises `UsageError`."""
     if b"PRIVATE KEY" in data:
-        raise UsageError("that is a private key; give the public one, which verifies alone")
+        raise UsageError("private key; pass the public key, which is enough to verify tokens")
     try:
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
     except ModuleNotFoundError as error:
@@ -102,50 +102,50 @@ def pem_key(data: bytes) -> Key:
     _algorithms()
     try:
         key = load_pem_public_key(data)
-    except Exception as error:  # of many classes
-        raise UsageError("that is no public key in PEM") from error
+    except Exception as error:  # of various classes
+        raise UsageError("not a public key in PEM") from error
     return public_key(None, key)
 
 
 def public_key(key_id: str | None, key: Any) -> Key:
-    """One of cryptography's. Raises `UsageError` for what is weak, or not for signatures."""
+    """Return the key of a `cryptography` public key; raise `UsageError` for weak or unfit keys."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
     match key:
-        case rsa.RSAPublicKey() if key.key_size < LEAST_RSA_BITS:
-            raise UsageError(f"the RSA key has {key.key_size} bits; {LEAST_RSA_BITS} are the least")
+        case rsa.RSAPublicKey() if key.key_size < MIN_RSA_BITS:
+            raise UsageError(f"RSA key: {key.key_size} bits; at least {MIN_RSA_BITS} required")
         case rsa.RSAPublicKey():
             return Key(key_id, _RSA, key)
         case ec.EllipticCurvePublicKey() if key.curve.name in _CURVE_NAMES:
             return Key(key_id, (_CURVES[_CURVE_NAMES[key.curve.name]],), key)
         case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
             return Key(key_id, ("EdDSA",), key)
-    raise UsageError("the key is not RSA, EC on P-256, P-384 or P-521, or Ed25519 or Ed448")
+    raise UsageError("unsupported key; use RSA, EC on P-256, P-384 or P-521, Ed25519 or Ed448")
 
 
 def jwks_keys(data: bytes) -> list[Key]:
-    """The keys of a JWKS. Those for encryption and of unknown types are passed over.
+    """Return the keys of a JWKS; keys for encryption and of unknown types are skipped.
 
-    Raises `UsageError` for what is no JWKS, for a key that is wrong, and where none is left.
+    Raises `UsageError` if `data` is not a JWKS, a key is invalid, or no key is left.
     """
     try:
         entries = json.loads(data)["keys"]
     except (ValueError, RecursionError, LookupError, TypeError):
         entries = None
     if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
-        raise UsageError('that is no JWKS, which is JSON such as {"keys": [{"kty": ...}]}')
-    if len(entries) > MOST_KEYS:
-        raise UsageError(f"the JWKS has {len(entries)} keys; at most {MOST_KEYS} are taken")
+        raise UsageError('not a JWKS; expected JSON such as {"keys": [{"kty": ...}]}')
+    if len(entries) > MAX_KEYS:
+        raise UsageError(f"JWKS: {len(entries)} keys; at most {MAX_KEYS} are accepted")
     keys = [key for entry in entries if (key := _jwk(entry)) is not None]
     if not keys:
-        raise UsageError("the JWKS has no key to verify with")
+        raise UsageError("JWKS: no key to verify signatures with")
     return keys
 
 
 def _jwk(entry: Mapping[str, Any]) -> Key | None:
     key_id, kind, algorithm = (entry.get(name) for name in ("kid", "kty", "alg"))
     if key_id is not None and not isinstance(key_id, str):
-        raise UsageError("the kid of a key is no text")
+        raise UsageError("JWKS: the kid of a key is not a string")
     if entry.get("use", "sig") != "sig" or kind not in ("oct", "RSA", "EC", "OKP"):
         return None
     known = _algorithms()
@@ -153,16 +153,16 @@ def _jwk(entry: Mapping[str, Any]) -> Key | None:
     if name not in known:
         raise UsageError(NEEDS_KEYS)
     try:
-        # A private part, which some files have, is left alone: the public one verifies.
+        # Some files contain private parts; the public part is enough to verify.
         material: Any = known[name].from_jwk({k: v for k, v in entry.items() if k != "d"})
         if kind == "oct":
             key = secret_key(material, key_id, algorithm or "HS256")
             return key if algorithm in (None, *_SECRET) else None
         key = public_key(key_id, material)
     except UsageError as error:
-        raise UsageError(f"the key {key_id!r}: {error}") from None
-    except Exception as error:  # of many classes
-        raise UsageError(f"the key {key_id!r} is no valid JWK") from error
+        raise UsageError(f"key {key_id!r}: {error}") from None
+    except Exception as error:  # of various classes
+        raise UsageError(f"key {key_id!r}: not a valid JWK") from error
     if algorithm is None:
         return key
     algorithms: Sequence[str] = [each for each in key.algorithms if each == algorithm]
@@ -170,22 +170,22 @@ def _jwk(entry: Mapping[str, Any]) -> Key | None:
 
 
 def read_key_file(path: str | Path) -> bytes:
-    """Raises `UsageError` for what cannot be read, or is too large."""
+    """Return the content of a key file. Raises `UsageError` if it is unreadable or too large."""
     try:
         with Path(path).open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
+            data = file.read(MAX_FILE_SIZE + 1)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"{path}: cannot read: {error.strerror}") from error
     except ValueError as error:
-        raise UsageError(f"{str(path)!r} is no path of a file") from error
-    if len(data) > LARGEST_FILE:
-        raise UsageError(f"{path} has more than {LARGEST_FILE} bytes")
+        raise UsageError(f"{str(path)!r}: not a valid path") from error
+    if len(data) > MAX_FILE_SIZE:
+        raise UsageError(f"{path}: larger than {MAX_FILE_SIZE} bytes")
     return data
 
 
 @cache
 def _algorithms() -> Mapping[str, Any]:
-    """PyJWT's, by their names; imported when there are tokens to verify."""
+    """Return PyJWT's algorithms by name; PyJWT is imported only when tokens are used."""
     try:
         from jwt.algorithms import get_default_algorithms
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Makes tokens and secrets, for development: who has users has somebody who makes their tokens."""
+"""Create tokens and secrets for development; production tokens come from your identity provider."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ SECRET_BYTES = 48
 
 
 def make_secret_file(path: str | Path) -> None:
-    """Writes a new secret into a new file that only its owner may read. Raises `UsageError`."""
+    """Write a new secret to a new file that only its owner can read. Raises `UsageError`."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise UsageError(f"{path} is there already; a secret is not overwritten") from None
+        raise UsageError(
+            f"{path}: already exists; choose another name, or delete the file first"
+        ) from None
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+        raise UsageError(f"{path}: cannot write: {error.strerror}") from error
     with open(descriptor, "w", encoding="ascii") as file:
         file.write(secrets.token_urlsafe(SECRET_BYTES) + "\n")
 
@@ -35,12 +37,13 @@ def mint(
     key: str | Path | None = None,
     key_id: str | None = None,
 ) -> str:
-    """A token with these claims, signed with the secret in a file, or the private key in a PEM.
+    """Return a token with `claims`, signed with a secret or a private key.
 
-    Raises `UsageError`.
+    `secret` is the path of a secret, `key` the path of a private key in PEM; pass exactly one.
+    `key_id` becomes the token's `kid`. Raises `UsageError`.
     """
     if (secret is None) is (key is None):
-        raise UsageError("a token is signed with a secret or with a key: give one of them")
+        raise UsageError("a token is signed with a secret or a key; pass exactly one of them")
     try:
         import jwt
     except ModuleNotFoundError as error:
@@ -61,6 +64,6 @@ def _private_key(path: str) -> tuple[Any, str]:
     try:
         key: Any = load_pem_private_key(data, None)
         public = key.public_key()
-    except Exception as error:  # of many classes
-        raise UsageError(f"{path} has no private key in PEM, without a passphrase") from error
+    except Exception as error:  # of various classes
+        raise UsageError(f"{path}: not a private key in PEM without a passphrase") from error
     return key, public_key(None, public).algorithms[0]

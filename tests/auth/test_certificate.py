@@ -46,18 +46,18 @@ async def test_rights() -> None:
 @pytest.mark.parametrize(
     ("kind", "certificate", "why"),
     [
-        ("cn", None, "there is no client certificate: connect by TLS with one"),
-        ("cn", {}, "there is no client certificate: connect by TLS with one"),
-        ("dns", {"subject": ()}, "the client certificate has 0 names of the kind dns"),
+        ("cn", None, "no client certificate; connect over TLS with a certificate"),
+        ("cn", {}, "no client certificate; connect over TLS with a certificate"),
+        ("dns", {"subject": ()}, "client certificate: 0 names in the field dns"),
         (
             "dns",
             {"subjectAltName": (("DNS", "a"), ("DNS", "b"))},
-            "the client certificate has 2 names of the kind dns; it has to have one",
+            "client certificate: 2 names in the field dns; use a certificate with exactly one",
         ),
         (
             "cn",
             {"subject": ((("commonName", "a\0b"),),)},
-            "the client certificate cannot be used: the user name 'a\\x00b' has the control",
+            "client certificate rejected: the user name 'a\\x00b' has the control",
         ),
     ],
 )
@@ -71,5 +71,5 @@ async def test_refused(kind: Any, certificate: dict[str, Any] | None, why: str) 
 
 def test_wrong_kind() -> None:
     """There are four kinds of names."""
-    with pytest.raises(UsageError, match="user= is one of cn, dns, email, uri: 'ou'"):
+    with pytest.raises(UsageError, match="user='ou': unknown field; use cn, dns, email, uri"):
         CertificateAuthenticator(user="ou")  # type: ignore[arg-type]

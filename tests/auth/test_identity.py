@@ -57,12 +57,12 @@ def test_together() -> None:
 @pytest.mark.parametrize(
     ("rooms", "text"),
     [
-        ({"a": "join"}, "the rights in 'a' are a list, not 'join'"),
-        ({"a": None}, "the rights in 'a' are a list, not None"),
-        ({"a": [1]}, "the rights in 'a' are texts such as 'join'"),
-        ({"a": ["write"]}, "there is no right 'write'; there are join, send, read, admin"),
-        ({"": ["join"]}, "a pattern of rooms is a text such as 'team-*', not ''"),
-        ({1: ["join"]}, "a pattern of rooms is a text such as 'team-*', not 1"),
+        ({"a": "join"}, "rights of 'a': expected a list, not 'join'"),
+        ({"a": None}, "rights of 'a': expected a list, not None"),
+        ({"a": [1]}, "rights of 'a': expected strings such as 'join'"),
+        ({"a": ["write"]}, "unknown right 'write'; use join, send, read, admin"),
+        ({"": ["join"]}, "room pattern '': not a non-empty string; use one such as 'team-*'"),
+        ({1: ["join"]}, "room pattern 1: not a non-empty string; use one such as 'team-*'"),
     ],
 )
 def test_wrong_grants(rooms: Any, text: str) -> None:
@@ -75,10 +75,13 @@ def test_wrong_grants(rooms: Any, text: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ((1,), "the user is a text, not 1"),
+        ((1,), "user: expected a string, not 1"),
         (("",), "the user name is empty; it has 1 to 128 characters"),
         (("a\nb",), "control character U\\+000A"),
-        (("ada", Grants(), float("nan")), "expires_at is a number of seconds, or None"),
+        (
+            ("ada", Grants(), float("nan")),
+            "expires_at: expected a finite number of seconds, or None",
+        ),
     ],
 )
 def test_wrong_identity(arguments: Any, text: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chatify_stream import UsageError
-from chatify_stream.auth.key_store import LONGEST_LIFE, KeyStore, check_url
+from chatify_stream.auth.key_store import MAX_KEY_AGE, KeyStore, check_url
 from chatify_stream.testing import FakeClock
 
 from .certificates import Authority
@@ -39,7 +39,7 @@ def test_damaged_file(tmp_path: Path) -> None:
     path.write_bytes(A)
     store = KeyStore(keys=str(path))
     path.write_bytes(A[:-1])
-    with pytest.raises(UsageError, match="that is no JWKS"):
+    with pytest.raises(UsageError, match="not a JWKS"):
         store.reload()
     assert ids(store) == ["a"]
 
@@ -73,7 +73,7 @@ async def test_old_keys_are_fetched_anew() -> None:
         server.answer = (200, A)
         store = KeyStore(keys=server.url, clock=clock)
         await store.refresh()
-        clock.advance(LONGEST_LIFE)
+        clock.advance(MAX_KEY_AGE)
         server.answer = (200, B)
         server.may_answer.clear()
         await store.refresh()
@@ -115,8 +115,8 @@ async def test_one_fetch_for_all() -> None:
     [
         ((500, A), "status 500"),
         ((302, A), "status 302"),
-        ((200, b"<html>"), "that is no JWKS"),
-        ((200, b'{"keys": []}'), "the JWKS has no key"),
+        ((200, b"<html>"), "not a JWKS"),
+        ((200, b'{"keys": []}'), "JWKS: no key"),
         ((200, b" " * (1024 * 1024 + 1)), "more than 1048576 bytes"),
     ],
     ids=lambda answer: str(answer[0]) if isinstance(answer, tuple) else "",
@@ -137,7 +137,7 @@ async def test_failing_fetch(
         assert ids(store) == ["a"]
         assert server.asked == 2
     assert why in caplog.text
-    assert "those that are known stay" in caplog.text
+    assert "the known keys stay in use" in caplog.text
 
 
 async def test_nobody_there(caplog: pytest.LogCaptureFixture) -> None:
@@ -148,7 +148,7 @@ async def test_nobody_there(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         await store.refresh()
     assert ids(store) == []
-    assert "the keys cannot be fetched" in caplog.text
+    assert "cannot fetch keys" in caplog.text
 
 
 async def test_https(
@@ -171,12 +171,12 @@ async def test_https(
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("http://id.example/jwks", "keys are fetched by https://, or from this machine itself"),
-        ("http://10.0.0.1/jwks", "keys are fetched by https://"),
-        ("https://", "has no host"),
-        ("https://a:x/", "is no URL"),
-        ("https://[::1/", "is no URL"),
-        ("https://user:pass@id.example/", "has no user and password in it"),
+        ("http://id.example/jwks", "not secure; use https://, or a loopback address"),
+        ("http://10.0.0.1/jwks", "not secure; use https://"),
+        ("https://", "no host in the URL"),
+        ("https://a:x/", "not a valid URL"),
+        ("https://[::1/", "not a valid URL"),
+        ("https://user:pass@id.example/", "contains a user name or password; remove it"),
     ],
 )
 def test_wrong_url(url: str, why: str) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from chatify_stream import UsageError
 from chatify_stream.auth.keys import (
-    LARGEST_FILE,
+    MAX_FILE_SIZE,
     jwks_keys,
     key_file,
     pem_key,
@@ -41,13 +41,13 @@ def test_secret_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("secret", [b"", b"x" * 31])
 def test_short_secret(secret: bytes) -> None:
     """A secret that can be guessed is refused."""
-    with pytest.raises(UsageError, match=f"has {len(secret)} bytes; 32 are the least"):
+    with pytest.raises(UsageError, match=f"secret: {len(secret)} bytes, at least 32 required"):
         secret_key(secret)
 
 
 def test_a_key_for_a_secret() -> None:
     """A public key is no secret."""
-    with pytest.raises(UsageError, match="that is a key, and no secret"):
+    with pytest.raises(UsageError, match="not a secret but a key"):
         secret_key(public_pem("RS256"))
 
 
@@ -65,8 +65,7 @@ def test_key_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as info:
         key_file(path)
     assert (
-        str(info.value)
-        == f'{path}: that is no JWKS, which is JSON such as {{"keys": [{{"kty": ...}}]}}'
+        str(info.value) == f'{path}: not a JWKS; expected JSON such as {{"keys": [{{"kty": ...}}]}}'
     )
 
 
@@ -79,25 +78,28 @@ def test_keys_are_equal(tmp_path: Path) -> None:
 
 def test_unreadable_files(tmp_path: Path) -> None:
     """A file that is not there, or too large, is told as such."""
-    with pytest.raises(UsageError, match="cannot be read: No such file or directory"):
+    with pytest.raises(UsageError, match="cannot read: No such file or directory"):
         key_file(tmp_path / "keys")
-    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
+    with pytest.raises(UsageError, match="cannot read: Is a directory"):
         secret_file(tmp_path)
-    with pytest.raises(UsageError, match="is no path of a file"):
+    with pytest.raises(UsageError, match="not a valid path"):
         secret_file("a\0b")
-    (tmp_path / "large").write_bytes(b" " * (LARGEST_FILE + 1))
-    with pytest.raises(UsageError, match="has more than 1048576 bytes"):
+    (tmp_path / "large").write_bytes(b" " * (MAX_FILE_SIZE + 1))
+    with pytest.raises(UsageError, match="larger than 1048576 bytes"):
         key_file(tmp_path / "large")
 
 
 def test_wrong_pem() -> None:
     """Private, weak and unknown keys are refused, as is what is no key."""
     for data, why in [
-        (private_pem("ES256"), "that is a private key; give the public one"),
-        (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "no public key in PEM"),
-        (pem_of(rsa.generate_private_key(65537, 1024)), "has 1024 bits; 2048 are the least"),
-        (pem_of(ec.generate_private_key(ec.SECP256K1())), "the key is not RSA, EC on P-256"),
-        (pem_of(dsa.generate_private_key(1024)), "the key is not RSA, EC on P-256"),
+        (private_pem("ES256"), "private key; pass the public key"),
+        (
+            b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+            "not a public key in PEM",
+        ),
+        (pem_of(rsa.generate_private_key(65537, 1024)), "1024 bits; at least 2048 required"),
+        (pem_of(ec.generate_private_key(ec.SECP256K1())), "unsupported key; use RSA, EC on P-256"),
+        (pem_of(dsa.generate_private_key(1024)), "unsupported key; use RSA, EC on P-256"),
     ]:
         with pytest.raises(UsageError, match=why):
             pem_key(data)
@@ -128,18 +130,18 @@ def test_private_part() -> None:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"", "that is no JWKS"),
-        (b"[]", "that is no JWKS"),
-        (b'{"keys": {}}', "that is no JWKS"),
-        (b'{"keys": [1]}', "that is no JWKS"),
-        (b"[" * 9000, "that is no JWKS"),
-        (jwks(), "the JWKS has no key to verify with"),
-        (jwks(*[{}] * 101), "the JWKS has 101 keys; at most 100 are taken"),
-        (jwks(jwk("HS256", kid=5)), "the kid of a key is no text"),
-        (jwks(jwk("HS256", kid="a", k=b64(b"short"))), "the key 'a': the secret has 5 bytes"),
-        (jwks({"kty": "oct", "kid": "a"}), "the key 'a' is no valid JWK"),
-        (jwks({"kty": "RSA", "kid": "a", "n": "!", "e": "AQAB"}), "the key 'a' is no valid JWK"),
-        (jwks({"kty": "EC", "crv": "P-256", "x": 1, "y": 2}), "the key None is no valid JWK"),
+        (b"", "not a JWKS"),
+        (b"[]", "not a JWKS"),
+        (b'{"keys": {}}', "not a JWKS"),
+        (b'{"keys": [1]}', "not a JWKS"),
+        (b"[" * 9000, "not a JWKS"),
+        (jwks(), "JWKS: no key to verify signatures with"),
+        (jwks(*[{}] * 101), "JWKS: 101 keys; at most 100 are accepted"),
+        (jwks(jwk("HS256", kid=5)), "JWKS: the kid of a key is not a string"),
+        (jwks(jwk("HS256", kid="a", k=b64(b"short"))), "key 'a': secret: 5 bytes"),
+        (jwks({"kty": "oct", "kid": "a"}), "key 'a': not a valid JWK"),
+        (jwks({"kty": "RSA", "kid": "a", "n": "!", "e": "AQAB"}), "key 'a': not a valid JWK"),
+        (jwks({"kty": "EC", "crv": "P-256", "x": 1, "y": 2}), "key None: not a valid JWK"),
     ],
 )
 def test_wrong_jwks(data: bytes, why: str) -> None:

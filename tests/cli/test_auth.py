@@ -56,7 +56,7 @@ def test_sending(guarded: ServerProcess, tmp_path: Path) -> None:
     none = run(*target, "Ada")
     assert none.status == 5
     assert none.stderr == (
-        "Error: UNAUTHENTICATED: there is no token: send the metadata authorization: Bearer TOKEN\n"
+        "Error: UNAUTHENTICATED: no token; send the metadata authorization: Bearer TOKEN\n"
     )
 
 
@@ -115,7 +115,7 @@ async def test_reloading_keys(tmp_path: Path) -> None:
         logged = server.stderr()
     assert after not in logged
     assert token().rpartition(".")[2] not in logged
-    assert "the secret has 5 bytes; 32 are the least" in logged
+    assert "secret: 5 bytes, at least 32 required" in logged
 
 
 def test_no_token_is_shown() -> None:
@@ -173,8 +173,8 @@ def test_authenticators(tmp_path: Path) -> None:
     [
         (AuthSettings(mode="jwt"), 'auth: auth.mode = "jwt" needs auth.secret_file or auth.keys'),
         (AuthSettings(keys="x"), 'auth: auth.secret_file and auth.keys are for auth.mode = "jwt"'),
-        (AuthSettings(mode="jwt", keys="/nowhere"), "auth: /nowhere cannot be read: No such file"),
-        (AuthSettings(mode="jwt", keys="http://x/"), "auth: 'http://x/': keys are fetched by"),
+        (AuthSettings(mode="jwt", keys="/nowhere"), "auth: /nowhere: cannot read: No such file"),
+        (AuthSettings(mode="jwt", keys="http://x/"), "auth: 'http://x/': not secure; use https"),
     ],
 )
 def test_wrong_settings(settings: AuthSettings, why: str) -> None:

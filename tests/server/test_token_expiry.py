@@ -102,7 +102,7 @@ async def test_nothing_is_lost(tmp_path: Path) -> None:
     assert all(each.tokens > 1 for each in members)
     assert {error for each in members for error in each.errors} <= {
         "UNAUTHENTICATED: the token, or the certificate, has expired; come back with a new one",
-        "UNAUTHENTICATED: the token is not accepted: it has expired; a new one is needed",
+        "UNAUTHENTICATED: token rejected: expired; request a new token",
     }
     for each in members:
         offsets = [offset for offset, _ in each.heard]

@@ -18,8 +18,8 @@ from ...auth import (
     Credentials,
     Grants,
     Identity,
+    InvalidTokenError,
     JwtAuthenticator,
-    WrongTokenError,
     make_secret_file,
     mint,
     read_unverified,
@@ -150,7 +150,7 @@ def inspect_token(text: str | None, config_file: Path | None, **flags: Any) -> N
     text = (sys.stdin.read() if text is None else text).strip()
     try:
         header, claims = read_unverified(text)
-    except WrongTokenError as error:
+    except InvalidTokenError as error:
         raise CommandError(f"not valid: {error}", CALL_FAILED) from None
     for name, part in (("header", header), ("claims", claims)):
         click.echo(f"{name}: {safe(json.dumps(part, ensure_ascii=False))}")

@@ -45,9 +45,12 @@ def test_secret(runner: CliRunner, tmp_path: Path) -> None:
     assert files[0].read_text() != files[1].read_text()
     again = token(runner, "secret", str(files[0]))
     assert (again.exit_code, again.stdout) == (2, "")
-    assert again.stderr == f"Error: {files[0]} is there already; a secret is not overwritten\n"
+    assert (
+        again.stderr
+        == f"Error: {files[0]}: already exists; choose another name, or delete the file first\n"
+    )
     nowhere = token(runner, "secret", str(tmp_path / "no" / "where"))
-    assert "cannot be written: No such file or directory" in nowhere.stderr
+    assert "cannot write: No such file or directory" in nowhere.stderr
 
 
 def test_mint(runner: CliRunner, secret: str) -> None:
@@ -112,15 +115,14 @@ def test_inspect_with_a_url(runner: CliRunner) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("a.b", "not valid: it is no JSON Web Token: it has not three parts"),
+        ("a.b", "not valid: not a JSON Web Token: expected three parts"),
         (
             signed({"sub": "ada", "exp": 1}),
-            "not valid: the token is not accepted: it has expired; a new one is needed",
+            "not valid: token rejected: expired; request a new token",
         ),
         (
             signed({"sub": "ada", "exp": 2**31}, secret="x" * 32),
-            "not valid: the token is not accepted: its signature is not that of a key that is "
-            "known here",
+            "not valid: token rejected: the signature matches no known key",
         ),
     ],
 )
@@ -139,9 +141,9 @@ def test_inspect_what_is_not_valid(runner: CliRunner, secret: str, text: str, wh
         (["--user", "a", "--room", "lobby"], "--room: 'lobby' is not allowed: it has to be PAT"),
         (["--user", "a", "--room", "=join"], "--room: '=join' is not allowed"),
         (["--user", "a", "--room", "a=own"], "--room: 'a=own' is not allowed"),
-        (["--user", "a", "--key", "/nowhere"], "/nowhere cannot be read: No such file"),
-        (["--user", "a", "--key", "/dev/null"], "/dev/null has no private key in PEM"),
-        (["--user", "a", "--auth-secret-file", "/dev/null"], "the secret has 0 bytes"),
+        (["--user", "a", "--key", "/nowhere"], "/nowhere: cannot read: No such file"),
+        (["--user", "a", "--key", "/dev/null"], "/dev/null: not a private key in PEM"),
+        (["--user", "a", "--auth-secret-file", "/dev/null"], "secret: 0 bytes"),
     ],
 )
 def test_wrong_use(runner: CliRunner, args: list[str], why: str) -> None:
