@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import Status, StatusError, UsageError
+from ..rooms.metadata import encode_trailers
 from .claims import DEFAULT_RIGHTS, ExpiredTokenError, Policy
 from .identity import Credentials, Identity, unauthenticated
 from .jws import InvalidTokenError, UnknownKeyError, parse, read_json, verify
@@ -82,7 +83,7 @@ class JwtAuthenticator:
                 raise StatusError(
                     Status.UNAVAILABLE,
                     "tokens cannot be verified: the keys could not be fetched; try again later",
-                    metadata={"chat-reconnect": "yes"},
+                    metadata=encode_trailers(reconnect=True),
                 ) from None
             raise unauthenticated(f"token rejected: {error}") from None
 

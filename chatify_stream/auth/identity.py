@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from ..errors import Status, StatusError, UsageError
 from ..rooms import check_name
+from ..rooms.metadata import encode_trailers
 
 __all__ = [
     "ALL_ROOMS",
@@ -139,5 +140,5 @@ def unauthenticated(reason: str, *, new_token_helps: bool = False) -> StatusErro
     return StatusError(
         Status.UNAUTHENTICATED,
         reason,
-        metadata={"chat-reconnect": "yes" if new_token_helps else "no"},
+        metadata=encode_trailers(reconnect=new_token_helps),
     )

@@ -19,10 +19,10 @@ from ..wire import (
     MetadataLike,
     check_encoding,
 )
+from .call_metadata import items_of
 from .channel import Channel
 from .chat_client import CHAT_PATH, CLOSE_TIMEOUT, ChatClient
-from .join import items_of
-from .tokens import Token, check_token, next_token
+from .tokens import Token, bearer, check_token, next_token
 
 __all__ = ["DirectChat"]
 
@@ -88,7 +88,7 @@ class DirectChat(ChatClient):
         metadata = self._metadata
         if self._token is not None:
             token = await next_token(self._token, self._connect_timeout)
-            metadata = [*items_of(metadata), ("authorization", f"Bearer {token}")]
+            metadata = [*items_of(metadata), bearer(token)]
         if isinstance(self._target, Channel):
             channel = self._target
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import CallError, Status
+from ..rooms.metadata import read_reconnect
 from ..wire import Backoff
 
 __all__ = [
@@ -51,7 +52,7 @@ TRANSIENT = frozenset(
 
 def says_come_back(error: CallError) -> bool | None:
     """What the server says itself; None for nothing."""
-    return {"yes": True, "no": False}.get(str(error.metadata.get("chat-reconnect")))
+    return read_reconnect(error.metadata)
 
 
 def may_pass(error: CallError, *, has_tokens: bool) -> bool:

@@ -16,11 +16,12 @@ from functools import partial
 
 from ..errors import CallError, ClosedError
 from ..messages.service.v1 import ChatRsp
+from ..rooms.metadata import MAX_HISTORY, JoinResponse
 from ..rooms.position import Position
+from .call_metadata import MetadataItems, RoomMetadata
 from .channel import Channel
 from .event_queue import EventQueue
 from .events import Reconnecting
-from .join import MOST_HISTORY, Greeting, JoinRequest, Metadata
 from .reconnect import Reconnection, says_come_back
 from .room_connection import LeftBehindError, RoomConnection
 from .room_cursor import Reading
@@ -38,7 +39,7 @@ class Membership:
     def __init__(
         self,
         channel: Channel,
-        request: JoinRequest,
+        metadata: RoomMetadata,
         reading: Reading,
         reconnection: Reconnection,
         *,
@@ -47,14 +48,14 @@ class Membership:
     ) -> None:
         """`timeout`: seconds for the server to answer a call, and for a token to come."""
         self._channel = channel
-        self._request = request
+        self._metadata = metadata
         self._reading = reading
         self._reconnection = reconnection
         self._token = token
         self._timeout = timeout
         self.events = EventQueue(self._event_taken)
         self.sender = Sender(self._wake_reader)
-        self.user = request.user
+        self.user = metadata.user
         """None while nobody has said it."""
         self.session_id: str | None = None
         self.error: Exception | None = None
@@ -89,7 +90,7 @@ class Membership:
                     raise
                 if not wait_for_ready and not (says_come_back(error) and clock() + delay < end):
                     raise
-                log.debug("room %r: not in yet: %s", self._request.room, error)
+                log.debug("room %r: not in yet: %s", self._metadata.room, error)
                 await asyncio.sleep(delay)
         if self._is_ended:  # meanwhile
             await self.close()
@@ -122,8 +123,8 @@ class Membership:
             await connection.close()
 
     async def ask(
-        self, metadata: Callable[[str | None, str | None], Metadata]
-    ) -> tuple[Greeting, list[ChatRsp]]:
+        self, metadata: Callable[[str | None, str | None], MetadataItems]
+    ) -> tuple[JoinResponse, list[ChatRsp]]:
         """Makes a call beside the session, for what the room tells whoever joins.
 
         `metadata` makes that of the call, from the token and the user.
@@ -138,7 +139,7 @@ class Membership:
                 replies.append(reply)
         finally:
             await connection.close()
-        return connection.greeting, replies
+        return connection.response, replies
 
     async def _next_token(self) -> str | None:
         return None if self._token is None else await next_token(self._token, self._timeout)
@@ -150,21 +151,21 @@ class Membership:
             connection = await self._call(None, 0)
         else:
             connection = await self._call(self._reading.resume, self._reading.history)
-            if self._reading.has_missed(connection.greeting):
+            if self._reading.has_missed(connection.response):
                 await connection.close()
-                connection = await self._call(None, MOST_HISTORY)
+                connection = await self._call(None, MAX_HISTORY)
         self._connection = connection
-        greeting = connection.greeting
-        self.session_id = greeting.session_id
-        self.user = greeting.user or self.user
+        response = connection.response
+        self.session_id = response.session_id
+        self.user = response.user or self.user
         self.sender.begin_session()
         if self._keeps_up():
-            self.events.put(*self._reading.begin(greeting))
+            self.events.put(*self._reading.begin(response))
         return connection
 
     async def _call(self, resume: Position | None, history: int) -> RoomConnection:
         token = await self._next_token()
-        metadata = self._request.session(token, self.user, resume, history)
+        metadata = self._metadata.session(token, self.user, resume, history)
         return await RoomConnection.open(
             self._channel, metadata, timeout=self._timeout, resume=resume
         )
@@ -205,7 +206,7 @@ class Membership:
                     raise
                 if self._is_leaving and not self.sender.is_waiting:
                     return  # there is nothing to come back for
-                log.debug("room %r: back in %.3g s: %s", self._request.room, delay, error)
+                log.debug("room %r: back in %.3g s: %s", self._metadata.room, delay, error)
                 if self._keeps_up():
                     self.events.put(Reconnecting(self._reconnection.attempt, delay, error))
                 await asyncio.sleep(delay)
@@ -223,7 +224,7 @@ class Membership:
             await asyncio.wait([writing])
 
     async def _read(self, connection: RoomConnection) -> None:
-        epoch = connection.greeting.newest.epoch
+        epoch = connection.response.newest.epoch
         while True:
             if self.events.is_full:
                 await self._until(lambda: not self.events.is_full or self.sender.is_waiting)

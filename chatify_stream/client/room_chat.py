@@ -17,12 +17,13 @@ from ..codec import encode_request
 from ..errors import ClosedError, UsageError
 from ..messages.service.v1 import ChatRspKind
 from ..rooms import check_id
+from ..rooms.metadata import MAX_HISTORY
 from ..rooms.position import Position
 from ..wire import CHANNEL_LIMITS, CONNECT_TIMEOUT, Backoff, ClientTLS, MetadataLike
+from .call_metadata import RoomMetadata
 from .channel import Channel
 from .chat_client import CLOSE_TIMEOUT, ChatClient
 from .events import Event, Gap, Message
-from .join import MOST_HISTORY, JoinRequest
 from .reconnect import ROOM_BACKOFF, Reconnection
 from .reconnecting_session import Membership
 from .room_cursor import Reading, read_message
@@ -101,7 +102,7 @@ class RoomChat(ChatClient):
         _check_number("history", history, 0)
         if history and resume is not None:
             raise UsageError("pass history= or resume=, not both")
-        self._request = JoinRequest(room, user, presence, metadata)
+        self._metadata = RoomMetadata(room, user, presence, metadata)
         self._reading = Reading(resume, history)
         self._backoff = backoff or ROOM_BACKOFF
         self._target = target
@@ -132,7 +133,7 @@ class RoomChat(ChatClient):
             )
         self._membership = Membership(
             channel,
-            self._request,
+            self._metadata,
             self._reading,
             Reconnection(self._backoff, random.random, has_tokens=callable(self._token)),
             token=self._token,
@@ -241,8 +242,8 @@ class RoomChat(ChatClient):
         """
         _check_number("limit", limit, 1)
         membership = self._open()
-        greeting, replies = await membership.ask(partial(self._request.history, limit=limit))
-        newest = greeting.newest
+        response, replies = await membership.ask(partial(self._metadata.history, limit=limit))
+        newest = response.newest
         return [
             read_message(reply, newest.epoch, membership.user)
             for reply in replies
@@ -254,17 +255,17 @@ class RoomChat(ChatClient):
 
         As `history` otherwise.
         """
-        _, replies = await self._open().ask(self._request.users)
+        _, replies = await self._open().ask(self._metadata.users)
         return sorted({reply.sender for reply in replies if reply.kind is ChatRspKind.JOINED})
 
     @property
     def room(self) -> str:
-        return self._request.room
+        return self._metadata.room
 
     @property
     def user(self) -> str | None:
         """The name of this member; None when only the server knows it."""
-        return self._request.user if self._membership is None else self._membership.user
+        return self._metadata.user if self._membership is None else self._membership.user
 
     @property
     def position(self) -> Position | None:
@@ -289,8 +290,8 @@ class RoomChat(ChatClient):
 
 
 def _check_number(name: str, number: int, least: int) -> None:
-    if type(number) is not int or not least <= number <= MOST_HISTORY:
-        raise UsageError(f"{name}= is a number from {least} to {MOST_HISTORY}, not {number!r}")
+    if type(number) is not int or not least <= number <= MAX_HISTORY:
+        raise UsageError(f"{name}= is a number from {least} to {MAX_HISTORY}, not {number!r}")
 
 
 def _check_message(text: str, message_id: str, max_size: int) -> None:

@@ -1,4 +1,4 @@
-"""One call of Chat that is in a room, from its greeting to its end."""
+"""One call of Chat that is in a room, from its response to its end."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import cast
 
 from ..errors import DeadlineExceededError, Status, UnavailableError
 from ..messages.service.v1 import ChatReq, ChatRsp
+from ..rooms.metadata import JoinResponse
 from ..rooms.position import Position
 from ..wire import Cardinality, ClientStream
+from .call_metadata import MetadataItems
 from .channel import Channel
 from .chat_client import CHAT_PATH
-from .join import Greeting, Metadata
 
 __all__ = ["LeftBehindError", "RoomConnection"]
 
@@ -24,20 +25,22 @@ class LeftBehindError(Exception):
 class RoomConnection:
     """A call that was let in. It has to be closed."""
 
-    def __init__(self, stream: ClientStream, greeting: Greeting, resume: Position | None) -> None:
+    def __init__(
+        self, stream: ClientStream, response: JoinResponse, resume: Position | None
+    ) -> None:
         self._stream = stream
         self._is_ended = False
-        self.greeting = greeting
+        self.response = response
         self.caught_up = asyncio.Event()
         """Set when everything has come that was published before the session began."""
-        if not greeting.recovered or resume is None or resume.offset >= greeting.newest.offset:
+        if not response.recovered or resume is None or resume.offset >= response.newest.offset:
             self.caught_up.set()
 
     @classmethod
     async def open(
         cls,
         channel: Channel,
-        metadata: Metadata,
+        metadata: MetadataItems,
         *,
         timeout: float,
         resume: Position | None = None,
@@ -55,7 +58,7 @@ class RoomConnection:
         try:
             await stream.send_request(end=half_close)
             headers = await _headers(stream, timeout)
-            return cls(stream, Greeting.read(headers), resume)
+            return cls(stream, JoinResponse.decode(headers), resume)
         except BaseException as error:
             await _leave(stream)
             if isinstance(error, UnavailableError | DeadlineExceededError):
@@ -68,7 +71,7 @@ class RoomConnection:
         if reply is None:
             await self._stream.recv_trailing_metadata()
             self._is_ended = True
-        elif reply.offset >= self.greeting.newest.offset:
+        elif reply.offset >= self.response.newest.offset:
             self.caught_up.set()
         return reply
 

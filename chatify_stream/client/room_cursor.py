@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 
 from ..errors import PeerProtocolError, Status
 from ..messages.service.v1 import ChatRsp, ChatRspKind
+from ..rooms.metadata import JoinResponse
 from ..rooms.position import Position
 from .events import Connected, Event, Gap, Joined, Left, Message
-from .join import Greeting
 
 __all__ = ["Reading", "read_message"]
 
@@ -45,22 +45,22 @@ class Reading:
         """How many messages a session that begins anew asks for."""
         return 0 if self._seen is not None else self._history
 
-    def has_missed(self, greeting: Greeting) -> bool:
+    def has_missed(self, response: JoinResponse) -> bool:
         """A session that was to resume does not, and the room may have messages to ask for."""
-        if self._seen is None or greeting.recovered:
+        if self._seen is None or response.recovered:
             return False
-        newest = greeting.newest
+        newest = response.newest
         return newest.offset > (self._seen.offset if newest.epoch == self._seen.epoch else 0)
 
-    def begin(self, greeting: Greeting) -> Sequence[Event]:
+    def begin(self, response: JoinResponse) -> Sequence[Event]:
         """A session has begun."""
-        newest = greeting.newest
+        newest = response.newest
         last = self._seen or self._joined
         is_same_log = (
             last is not None and last.epoch == newest.epoch and last.offset <= newest.offset
         )
-        recovered = None if self._seen is None else greeting.recovered and is_same_log
-        connected = Connected(greeting.session_id, newest, recovered)
+        recovered = None if self._seen is None else response.recovered and is_same_log
+        connected = Connected(response.session_id, newest, recovered)
         if last is not None and not is_same_log:
             self._seen = Position(newest.epoch, 0 if last.epoch != newest.epoch else newest.offset)
             return connected, Gap(Position(last.epoch, last.offset + 1), self._seen)

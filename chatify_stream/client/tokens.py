@@ -8,7 +8,7 @@ from inspect import isawaitable
 
 from ..errors import ChatifyError, Status, UnavailableError, UsageError
 
-__all__ = ["Token", "check_token", "next_token"]
+__all__ = ["Token", "bearer", "check_token", "next_token"]
 
 Token = str | Callable[[], str | Awaitable[str]]
 """A token, or a function, async or not, that gives the token for the next call."""
@@ -23,6 +23,11 @@ def check_token(token: object) -> None:
         raise UsageError(
             f"token= is a token or a function that gives one, not a {type(token).__name__}"
         )
+
+
+def bearer(token: str) -> tuple[str, str]:
+    """Return the metadata item that authenticates a call."""
+    return "authorization", f"Bearer {token}"
 
 
 async def next_token(token: Token, timeout: float) -> str:

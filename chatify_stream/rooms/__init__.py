@@ -10,7 +10,7 @@ from .disconnect import Ending, EndingReason
 from .hub import Hub
 from .log import Log, append, can_resume
 from .member import Encoding, Member, Sink
-from .names import LONGEST_NAME, check_id, check_name
+from .names import MAX_NAME_LENGTH, check_id, check_name
 from .outbox import Chunk, Outbox
 from .presence import Presence
 from .publication import Draft, LogPage, Outcome, Publication, Receipt
@@ -19,7 +19,7 @@ from .room import CHUNK_SIZE, Room, chunks
 
 __all__ = [
     "CHUNK_SIZE",
-    "LONGEST_NAME",
+    "MAX_NAME_LENGTH",
     "WINDOW_MS",
     "Chunk",
     "Dedupe",

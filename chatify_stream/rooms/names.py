@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["LONGEST_NAME", "check_id", "check_name"]
+__all__ = ["MAX_NAME_LENGTH", "check_id", "check_name"]
 
-LONGEST_NAME = 128
+MAX_NAME_LENGTH = 128
 """Characters of a name or an id."""
 
 
@@ -17,10 +17,10 @@ def check_name(what: str, name: str) -> str:
     surrogate pair, and does not begin or end with a space.
     """
     if not name:
-        raise ValueError(f"the {what} name is empty; it has 1 to {LONGEST_NAME} characters")
-    if len(name) > LONGEST_NAME:
+        raise ValueError(f"the {what} name is empty; use 1 to {MAX_NAME_LENGTH} characters")
+    if len(name) > MAX_NAME_LENGTH:
         raise ValueError(
-            f"the {what} name has {len(name)} characters; at most {LONGEST_NAME} are allowed"
+            f"the {what} name has {len(name)} characters; at most {MAX_NAME_LENGTH} are allowed"
         )
     _check_characters(f"the {what} name {name!r}", name)
     if name[0].isspace() or name[-1].isspace():
@@ -35,10 +35,10 @@ def check_id(message_id: str) -> str:
 
     It has up to 128 characters, none of which is half of a surrogate pair.
     """
-    if len(message_id) > LONGEST_NAME:
+    if len(message_id) > MAX_NAME_LENGTH:
         raise ValueError(
             f"the id of the message has {len(message_id)} characters; "
-            f"at most {LONGEST_NAME} are allowed"
+            f"at most {MAX_NAME_LENGTH} are allowed"
         )
     try:
         message_id.encode()

@@ -11,9 +11,9 @@ import re
 import secrets
 from typing import NamedTuple
 
-__all__ = ["LARGEST_OFFSET", "Position", "new_epoch"]
+__all__ = ["MAX_OFFSET", "Position", "new_epoch"]
 
-LARGEST_OFFSET = 2**63 - 1
+MAX_OFFSET = 2**63 - 1
 """SQLite and Redis have no larger integers."""
 
 _EPOCH = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
@@ -34,11 +34,9 @@ class Position(NamedTuple):
         """Raises `ValueError` for what is no position."""
         epoch, slash, offset = text.rpartition("/")
         if not slash or not _EPOCH.fullmatch(epoch) or not _OFFSET.fullmatch(offset):
-            raise ValueError(
-                f"{text!r} is no position; one is EPOCH/OFFSET, as the server has sent it"
-            )
-        if int(offset) > LARGEST_OFFSET:
-            raise ValueError(f"the offset of {text!r} is larger than any, {LARGEST_OFFSET}")
+            raise ValueError(f"{text!r} is not a position; use EPOCH/OFFSET as the server sent it")
+        if int(offset) > MAX_OFFSET:
+            raise ValueError(f"{text!r} is not a position; its offset is larger than {MAX_OFFSET}")
         return cls(epoch, int(offset))
 
 

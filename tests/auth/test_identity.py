@@ -76,7 +76,7 @@ def test_wrong_grants(rooms: Any, text: str) -> None:
     ("arguments", "text"),
     [
         ((1,), "user: expected a string, not 1"),
-        (("",), "the user name is empty; it has 1 to 128 characters"),
+        (("",), "the user name is empty; use 1 to 128 characters"),
         (("a\nb",), "control character U\\+000A"),
         (
             ("ada", Grants(), float("nan")),

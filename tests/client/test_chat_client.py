@@ -35,7 +35,7 @@ class TestForms:
 
     def test_no_room(self) -> None:
         """A room that is None is a mistake, and no direct form."""
-        with pytest.raises(UsageError, match="the room is a text, not None"):
+        with pytest.raises(UsageError, match="the room must be a str, not None"):
             ChatClient(room=None)
 
     def test_options_of_the_other_form(self) -> None:

@@ -444,9 +444,9 @@ class TestMisuse:
             ({"history": -1}, "history= is a number from 0 to 999999999, not -1"),
             ({"history": "3"}, "history= is a number"),
             ({"history": 3, "resume": "e/5"}, "pass history= or resume=, not both"),
-            ({"resume": "5"}, "'5' is no position"),
+            ({"resume": "5"}, "'5' is not a position"),
             ({"token": 5}, "token= is a token or a function that gives one, not a int"),
-            ({"metadata": {"chat-user": "bob"}}, "has options for it"),
+            ({"metadata": {"chat-user": "bob"}}, "use its arguments instead"),
         ],
     )
     def test_options(self, options: dict[str, object], reason: str) -> None:

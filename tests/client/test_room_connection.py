@@ -56,7 +56,7 @@ class TestOpening:
             await call.half_closed()
 
         async with connected(script) as connection:
-            assert connection.greeting.newest == Position("e", 7)
+            assert connection.response.newest == Position("e", 7)
             await connection.send("1", "hi")
             reply = await connection.receive()
             assert reply is not None

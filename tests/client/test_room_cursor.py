@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from chatify_stream import ChatRsp, PeerProtocolError, Position
 from chatify_stream.client import Connected, Event, Gap, Joined, Left, Message
-from chatify_stream.client.join import Greeting
 from chatify_stream.client.room_cursor import Reading
 from chatify_stream.messages.service.v1 import ChatRspKind
+from chatify_stream.rooms.metadata import JoinResponse
 
 
-def greeting(offset: int, *, epoch: str = "e", recovered: bool = False) -> Greeting:
-    return Greeting("s", Position(epoch, offset), recovered, None)
+def response(offset: int, *, epoch: str = "e", recovered: bool = False) -> JoinResponse:
+    return JoinResponse("s", Position(epoch, offset), recovered, None)
 
 
 def connected(offset: int, *, epoch: str = "e", recovered: bool | None = None) -> Connected:
@@ -49,7 +49,7 @@ class TestMessages:
     def test_a_message(self) -> None:
         """A message has its position, its sender, its text, its id and its time in UTC."""
         reading = Reading()
-        reading.begin(greeting(6))
+        reading.begin(response(6))
         reply = ChatRsp(message="hi", sender="ada", id="1", offset=7, sent_at_ms=1_700_000_000_123)
         at = datetime(2023, 11, 14, 22, 13, 20, 123_000, tzinfo=UTC)
         message = Message(Position("e", 7), "ada", "hi", "1", at, is_own=True)
@@ -59,7 +59,7 @@ class TestMessages:
     def test_own(self, user: str | None, is_own: bool) -> None:
         """A message is one's own when oneself has sent it, from wherever."""
         reading = Reading()
-        reading.begin(greeting(0))
+        reading.begin(response(0))
         (message,) = reading.read(published(1), user)
         assert isinstance(message, Message)
         assert message.is_own is is_own
@@ -68,7 +68,7 @@ class TestMessages:
     def test_an_impossible_time(self, sent_at_ms: int) -> None:
         """A time that no calendar has breaks the protocol."""
         reading = Reading()
-        reading.begin(greeting(0))
+        reading.begin(response(0))
         with pytest.raises(PeerProtocolError, match="the message 1 was sent at no time"):
             reading.read(ChatRsp(offset=1, sent_at_ms=sent_at_ms), None)
         assert reading.resume == Position("e", 0)  # it was not seen
@@ -76,7 +76,7 @@ class TestMessages:
     def test_joins_and_leaves(self) -> None:
         """Joins and leaves are told as they come."""
         reading = Reading()
-        reading.begin(greeting(0))
+        reading.begin(response(0))
         joined = ChatRsp(kind=ChatRspKind.JOINED, sender="grace")
         left = ChatRsp(kind=ChatRspKind.LEFT, sender="grace")
         assert reading.read(joined, "ada") == (Joined("grace"),)
@@ -86,7 +86,7 @@ class TestMessages:
     def test_what_is_no_event(self, kind: ChatRspKind) -> None:
         """Refusals are for their senders, and kinds of later servers for nobody."""
         reading = Reading()
-        reading.begin(greeting(0))
+        reading.begin(response(0))
         assert reading.read(ChatRsp(kind=kind, offset=9), "ada") == ()
         assert reading.resume == Position("e", 0)
 
@@ -101,7 +101,7 @@ class TestOrder:
         """A client begins behind the newest message, where it would also resume."""
         reading = Reading()
         assert reading.resume is None
-        assert reading.begin(greeting(6)) == (connected(6),)
+        assert reading.begin(response(6)) == (connected(6),)
         assert reading.resume == Position("e", 6)
         assert read(reading, 7, 8) == [7, 8]
         assert reading.resume == Position("e", 8)
@@ -109,20 +109,20 @@ class TestOrder:
     def test_duplicates(self) -> None:
         """What was seen is dropped when it comes again, such as the copy of a repeated id."""
         reading = Reading()
-        reading.begin(greeting(2))
+        reading.begin(response(2))
         assert read(reading, 1, 2, 3, 3, 1, 4, 0) == [3, 4]
 
     def test_an_offset_left_out(self) -> None:
         """Where offsets are left out a gap comes first, from the first of them to the last."""
         reading = Reading()
-        reading.begin(greeting(2))
+        reading.begin(response(2))
         assert read(reading, 3, 5, 6, 9) == [3, gap(4, 4), 5, 6, gap(7, 8), 9]
 
     @given(st.integers(0, 5), st.lists(st.integers(0, 30)))
     def test_whatever_comes(self, newest: int, offsets: list[int]) -> None:
         """Messages and gaps cover each offset once, in order, whatever comes."""
         reading = Reading()
-        reading.begin(greeting(newest))
+        reading.begin(response(newest))
         position, seen = newest, set()
         for event in read(reading, *offsets):
             if isinstance(event, Gap):
@@ -141,7 +141,7 @@ class TestHistory:
     def test_history(self) -> None:
         """The first message may lie before the newest; from then on there is no gap."""
         reading = Reading(history=3)
-        assert reading.begin(greeting(7)) == (connected(7),)
+        assert reading.begin(response(7)) == (connected(7),)
         assert (reading.resume, reading.history) == (None, 3)
         assert read(reading, 5, 6, 7, 8) == [5, 6, 7, 8]
         assert (reading.resume, reading.history) == (Position("e", 8), 0)
@@ -149,51 +149,51 @@ class TestHistory:
     def test_an_empty_room(self) -> None:
         """A room that has had no message has no history either."""
         reading = Reading(history=3)
-        reading.begin(greeting(0))
+        reading.begin(response(0))
         assert reading.resume == Position("e", 0)
 
     def test_no_history_is_kept(self) -> None:
         """Where the room keeps none, the first message is the next one."""
         reading = Reading(history=3)
-        reading.begin(greeting(7))
+        reading.begin(response(7))
         assert read(reading, 8) == [8]
 
     def test_a_gap_before_the_first(self) -> None:
         """A first message that is not even the next one shows a gap."""
         reading = Reading(history=3)
-        reading.begin(greeting(7))
+        reading.begin(response(7))
         assert read(reading, 10) == [gap(8, 9), 10]
 
     def test_lost_before_the_first(self) -> None:
         """A session that is lost before any message is followed by one that asks again."""
         reading = Reading(history=3)
-        reading.begin(greeting(7))
-        assert reading.begin(greeting(9)) == (connected(9),)
+        reading.begin(response(7))
+        assert reading.begin(response(9)) == (connected(9),)
         assert (reading.resume, reading.history) == (None, 3)
         assert read(reading, 7, 8, 9) == [7, 8, 9]
 
     def test_more_than_history_was_missed(self) -> None:
         """What was published between the two is missed, where the history is too short for it."""
         reading = Reading(history=3)
-        reading.begin(greeting(7))
-        reading.begin(greeting(20))
+        reading.begin(response(7))
+        reading.begin(response(20))
         assert read(reading, 18, 19) == [gap(8, 17), 18, 19]
 
     def test_another_log_before_the_first(self) -> None:
         """A log that was lost before any message was seen is a gap, too."""
         reading = Reading(history=3)
-        reading.begin(greeting(7))
+        reading.begin(response(7))
         lost = Gap(Position("e", 8), Position("f", 0))
-        assert reading.begin(greeting(2, epoch="f")) == (connected(2, epoch="f"), lost)
+        assert reading.begin(response(2, epoch="f")) == (connected(2, epoch="f"), lost)
 
 
 class TestComingBack:
     def test_recovered(self) -> None:
         """A session that resumes goes on where the last one was."""
         reading = Reading()
-        reading.begin(greeting(2))
+        reading.begin(response(2))
         read(reading, 3)
-        back = greeting(5, recovered=True)
+        back = response(5, recovered=True)
         assert not reading.has_missed(back)
         assert reading.begin(back) == (connected(5, recovered=True),)
         assert read(reading, 3, 4, 5, 6) == [4, 5, 6]
@@ -201,31 +201,31 @@ class TestComingBack:
     def test_too_late(self) -> None:
         """One that cannot asks for all there is; the gap ends where that begins."""
         reading = Reading()
-        reading.begin(greeting(2))
-        assert reading.has_missed(greeting(9))
-        assert reading.begin(greeting(9)) == (connected(9, recovered=False),)
+        reading.begin(response(2))
+        assert reading.has_missed(response(9))
+        assert reading.begin(response(9)) == (connected(9, recovered=False),)
         assert read(reading, 6, 7) == [gap(3, 5), 6, 7]
 
     def test_too_late_and_lost_again(self) -> None:
         """Lost before the first of these has come, it is the same as before."""
         reading = Reading()
-        reading.begin(greeting(2))
-        reading.begin(greeting(9))
+        reading.begin(response(2))
+        reading.begin(response(9))
         assert reading.resume == Position("e", 2)
-        assert reading.has_missed(greeting(9))
+        assert reading.has_missed(response(9))
 
     def test_too_late_and_nothing_is_kept(self) -> None:
         """Where the room keeps nothing, the gap is told with the next message."""
         reading = Reading()
-        reading.begin(greeting(2))
-        reading.begin(greeting(9))
+        reading.begin(response(2))
+        reading.begin(response(9))
         assert read(reading, 10) == [gap(3, 9), 10]
 
     def test_another_log(self) -> None:
         """A new log is a gap, at once; all that it has follows."""
         reading = Reading()
-        reading.begin(greeting(2))
-        back = greeting(4, epoch="f")
+        reading.begin(response(2))
+        back = response(4, epoch="f")
         assert reading.has_missed(back)
         lost = Gap(Position("e", 3), Position("f", 0))
         assert reading.begin(back) == (connected(4, epoch="f", recovered=False), lost)
@@ -235,14 +235,14 @@ class TestComingBack:
     def test_another_log_that_is_empty(self) -> None:
         """A new log without messages has nothing to be asked for."""
         reading = Reading()
-        reading.begin(greeting(2))
-        assert not reading.has_missed(greeting(0, epoch="f"))
+        reading.begin(response(2))
+        assert not reading.has_missed(response(0, epoch="f"))
 
     def test_a_log_that_went_back(self) -> None:
         """A log that has become shorter is a gap, too: its next messages are others."""
         reading = Reading()
-        reading.begin(greeting(5))
-        back = greeting(3)
+        reading.begin(response(5))
+        back = response(3)
         assert not reading.has_missed(back)
         lost = Gap(Position("e", 6), Position("e", 3))
         assert reading.begin(back) == (connected(3, recovered=False), lost)
@@ -251,8 +251,8 @@ class TestComingBack:
     def test_a_server_that_says_too_much(self) -> None:
         """No session resumes in another log, whatever its server says."""
         reading = Reading()
-        reading.begin(greeting(2))
-        connection, lost = reading.begin(greeting(2, epoch="f", recovered=True))
+        reading.begin(response(2))
+        connection, lost = reading.begin(response(2, epoch="f", recovered=True))
         assert connection == connected(2, epoch="f", recovered=False)
         assert isinstance(lost, Gap)
 
@@ -260,5 +260,5 @@ class TestComingBack:
         """A client may begin at the position of an earlier one."""
         reading = Reading(resume=Position("e", 3))
         assert reading.resume == Position("e", 3)
-        assert reading.begin(greeting(5, recovered=True)) == (connected(5, recovered=True),)
+        assert reading.begin(response(5, recovered=True)) == (connected(5, recovered=True),)
         assert read(reading, 4, 5) == [4, 5]

@@ -132,7 +132,7 @@ class TestGrpcio:
             (
                 (("chat-room-bin", b"\xff"),),
                 Status.INVALID_ARGUMENT,
-                "chat-room-bin is not UTF-8",
+                "chat-room-bin is not UTF-8; encode the text as UTF-8",
             ),
             (
                 (("chat-room", "lobby"), ("chat-user-bin", "世\0".encode())),

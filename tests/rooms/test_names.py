@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatify_stream.rooms import LONGEST_NAME, check_id, check_name
+from chatify_stream.rooms import MAX_NAME_LENGTH, check_id, check_name
 
 GOOD_NAMES = [
     "a",
@@ -18,9 +18,9 @@ GOOD_NAMES = [
     "e\u0301",
     "a/b?c#d%e",
     "\u200f\u05d0",
-    "x" * LONGEST_NAME,
-    "界" * LONGEST_NAME,
-    "🚀" * LONGEST_NAME,
+    "x" * MAX_NAME_LENGTH,
+    "界" * MAX_NAME_LENGTH,
+    "🚀" * MAX_NAME_LENGTH,
 ]
 CONTROLS = ["\x00", "\t", "\n", "\r", "\x1b", "\x1f", "\x7f", "\x80", "\x85", "\x9f"]
 SEPARATORS = ["\u2028", "\u2029"]
@@ -37,7 +37,7 @@ def test_good_names(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("", "the {what} name is empty; it has 1 to 128 characters"),
+        ("", "the {what} name is empty; use 1 to 128 characters"),
         ("x" * 129, "the {what} name has 129 characters; at most 128 are allowed"),
         ("🚀" * 129, "the {what} name has 129 characters; at most 128 are allowed"),
         (" a", "the {what} name ' a' begins or ends with a space, which is not allowed"),
@@ -75,11 +75,11 @@ def test_what_is_allowed_can_be_sent(name: str) -> None:
     except ValueError:
         return
     assert name.encode()
-    assert 1 <= len(name) <= LONGEST_NAME
+    assert 1 <= len(name) <= MAX_NAME_LENGTH
     assert name.splitlines() == [name.strip()]
 
 
-@pytest.mark.parametrize("message_id", ["", "1", "a b", "世界", "\n", "x" * LONGEST_NAME])
+@pytest.mark.parametrize("message_id", ["", "1", "a b", "世界", "\n", "x" * MAX_NAME_LENGTH])
 def test_good_ids(message_id: str) -> None:
     """An id is what its client likes, also nothing at all."""
     assert check_id(message_id) == message_id

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatify_stream.rooms.position import LARGEST_OFFSET, Position, new_epoch
+from chatify_stream.rooms.position import MAX_OFFSET, Position, new_epoch
 
 EPOCHS = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
-OFFSETS = st.integers(0, LARGEST_OFFSET)
+OFFSETS = st.integers(0, MAX_OFFSET)
 
 
 @given(EPOCHS, OFFSETS)
@@ -61,15 +61,15 @@ def test_any_text(text: str) -> None:
 )
 def test_what_is_no_position(text: str) -> None:
     """It is refused, and the text says what a position is."""
-    with pytest.raises(ValueError, match=r"is no position; one is EPOCH/OFFSET"):
+    with pytest.raises(ValueError, match=r"is not a position; use EPOCH/OFFSET"):
         Position.parse(text)
 
 
 def test_an_offset_that_cannot_be() -> None:
     """No storage has larger offsets than the largest."""
-    assert Position.parse(f"e/{LARGEST_OFFSET}").offset == LARGEST_OFFSET
-    with pytest.raises(ValueError, match=f"is larger than any, {LARGEST_OFFSET}"):
-        Position.parse(f"e/{LARGEST_OFFSET + 1}")
+    assert Position.parse(f"e/{MAX_OFFSET}").offset == MAX_OFFSET
+    with pytest.raises(ValueError, match=f"is larger than {MAX_OFFSET}"):
+        Position.parse(f"e/{MAX_OFFSET + 1}")
 
 
 def test_epochs() -> None:

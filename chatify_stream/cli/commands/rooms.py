@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from ...rooms.position import LARGEST_OFFSET, Position
+from ...rooms.position import MAX_OFFSET, Position
 from ..exit_codes import CALL_FAILED, CommandError, reporting_errors
 from ..logs.setup import configure_logging
 from ..options import LOG, load_settings, settings_options
@@ -48,7 +48,7 @@ def _read_before(_context: click.Context, _option: click.Parameter, text: str | 
 
 
 def _offset(text: str, least: int = 0) -> int:
-    if not _OFFSET.fullmatch(text) or not least <= int(text) <= LARGEST_OFFSET:
+    if not _OFFSET.fullmatch(text) or not least <= int(text) <= MAX_OFFSET:
         raise ValueError
     return int(text)
 

@@ -15,6 +15,7 @@ from typing import cast
 
 from ...auth import Authenticator, Credentials, Identity
 from ...errors import CallError, Status, StatusError
+from ...rooms.metadata import encode_trailers
 from ...wire import ServerStream
 from .chain import CallHandler
 from .forwarded_for import client_address
@@ -96,9 +97,11 @@ class AccessControl:
         raise StatusError(
             Status.UNAVAILABLE,
             "who calls could not be checked; try again later",
-            metadata={"chat-reconnect": "yes"},
+            metadata=encode_trailers(reconnect=True),
         )
 
 
 def _expire(stream: ServerStream) -> None:
-    stream.abort(StatusError(Status.UNAUTHENTICATED, EXPIRED, metadata={"chat-reconnect": "yes"}))
+    stream.abort(
+        StatusError(Status.UNAUTHENTICATED, EXPIRED, metadata=encode_trailers(reconnect=True))
+    )

@@ -15,8 +15,8 @@ from functools import partial
 from itertools import count
 from typing import cast
 
+from ...rooms.metadata import JoinRequest, wants_room
 from ...wire import CallEnd, ConnectionStatistics, ServerObserver, ServerStream, Status
-from ..rooms.join import read_join, wants_room
 from ..session import peer_of
 from .chain import CallHandler
 from .forwarded_for import client_address
@@ -116,7 +116,7 @@ def _beginning(stream: ServerStream) -> Fields:
     user = getattr(stream.identity, "user", None)
     if wants_room(metadata):
         try:
-            join = read_join(metadata)
+            join = JoinRequest.decode(metadata)
         except ValueError:
             pass  # it is refused for that
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ..services.rooms import ROOMS_SERVICE, RoomsService
 from .api import Disconnected, Nodes, Rooms
 from .hooks import JoinHook, LeaveHook, MessageHook, RoomJoin, RoomLeave, RoomMessage, RoomObserver
-from .join import wants_room
 from .node import Node, RoomStatistics
 from .options import RoomOptions
 from .session import RoomSession
@@ -27,5 +26,4 @@ __all__ = [
     "RoomStatistics",
     "Rooms",
     "RoomsService",
-    "wants_room",
 ]

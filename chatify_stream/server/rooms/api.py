@@ -9,7 +9,7 @@ from ...brokers import RoomPage
 from ...errors import ClosedError, RefusedError, TooLargeError, UsageError
 from ...messages.chatify.rooms import v1
 from ...rooms import Draft, LogPage, Outcome, Receipt, check_id, check_name
-from ...rooms.position import LARGEST_OFFSET, Position
+from ...rooms.position import MAX_OFFSET, Position
 from .node import Node, RoomStatistics
 from .node_commands import ASK_NODE, disconnect_command, read_answers
 
@@ -194,7 +194,7 @@ def _check(check: Callable[..., object], *values: str) -> None:
 
 
 def _check_number(name: str, number: object, least: int) -> None:
-    if type(number) is not int or not least <= number <= LARGEST_OFFSET:
+    if type(number) is not int or not least <= number <= MAX_OFFSET:
         raise UsageError(f"{name} is a whole number from {least}, not {number!r}")
 
 

@@ -40,11 +40,12 @@ from ...rooms import (
     check_id,
     chunks,
 )
+from ...rooms.metadata import JoinRequest, JoinResponse, encode_trailers
 from ...wire import ServerStream, StreamTerminatedError
 from ..session import peer_of
 from .grpc_transport import FRAMED_REPLIES
 from .hooks import RoomJoin, RoomLeave, RoomMessage
-from .join import JoinRequest, permission_of, read_join, text_metadata
+from .join import permission_of
 from .node import Node
 from .session_end import EndedError, ending_of
 
@@ -158,7 +159,7 @@ class RoomSession:
             raise EndedError(EndingReason.DRAINING())
         metadata = cast("Mapping[str, str | bytes]", self._stream.metadata)
         try:
-            join = read_join(metadata)
+            join = JoinRequest.decode(metadata)
         except ValueError as error:
             raise EndedError(EndingReason.BAD_REQUEST(why=error)) from error
         identity = self._stream.identity
@@ -230,13 +231,7 @@ class RoomSession:
                 offset = join.resume.offset if recovered else offset
                 self._node.resumes[recovered] += 1
         await self._stream.send_initial_metadata(
-            metadata={
-                "chat-session": self.session_id,
-                **text_metadata("chat-user", self.user),
-                "chat-epoch": newest.epoch,
-                "chat-offset": str(newest.offset),
-                "chat-recovered": "true" if recovered else "false",
-            }
+            metadata=JoinResponse(self.session_id, newest, recovered, self.user).encode()
         )
         member.epoch, member.offset = newest.epoch, offset
         self._node.observers.session_joined(self, None if join.resume is None else recovered)
@@ -422,10 +417,10 @@ class RoomSession:
             log.error("a session of the room %r has failed", self.room, exc_info=error)
 
     def _last_words(self, ending: Ending) -> dict[str, str]:
-        words = {"chat-reconnect": "yes" if ending.reconnect else "no"}
-        if self._member is not None and self._member.epoch:  # otherwise its client knows better
-            words["chat-resume"] = str(self._member.position)
-        return words
+        member = self._member
+        # Without an epoch the session has not begun: its client knows a better position.
+        resume = member.position if member is not None and member.epoch else None
+        return encode_trailers(ending.reconnect, resume)
 
 
 def _read_request(data: bytes) -> _Request:

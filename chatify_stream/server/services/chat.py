@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from ...errors import Status, StatusError
 from ...messages.service.v1 import ChatReq, ChatRsp
+from ...rooms.metadata import wants_room
 from ...wire import Cardinality, MethodHandler, ServerStream
-from ..rooms import Node, RoomSession, wants_room
+from ..rooms import Node, RoomSession
 from ..session import Session
 
 __all__ = ["CHAT_PATHS", "ChatService", "Handler"]

@@ -23,7 +23,7 @@ from ...errors import (
 )
 from ...messages.chatify.rooms import v1
 from ...rooms import Outcome, Publication, can_resume
-from ...rooms.position import LARGEST_OFFSET, Position
+from ...rooms.position import MAX_OFFSET, Position
 from ..rooms.api import Rooms
 
 __all__ = ["ROOMS_SERVICE", "RoomsService"]
@@ -71,8 +71,8 @@ class RoomsService(v1.RoomsBase):
             raise _wrong("before goes with backwards; forwards there is after")
         if message.after is not None and message.backwards:
             raise _wrong("after does not go with backwards; there is before")
-        if max(after.offset, message.before) > LARGEST_OFFSET:
-            raise _wrong(f"no offset is larger than {LARGEST_OFFSET}")
+        if max(after.offset, message.before) > MAX_OFFSET:
+            raise _wrong(f"no offset is larger than {MAX_OFFSET}")
         with _answering():
             page = await self._rooms.history(
                 message.room,

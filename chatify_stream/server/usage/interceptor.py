@@ -12,10 +12,10 @@ from typing import cast
 
 from ...errors import StatusError
 from ...rooms import EndingReason
+from ...rooms.metadata import encode_trailers, requested_room, wants_room
 from ...wire import ServerStream
 from ..interceptors.chain import CallHandler
 from ..interceptors.forwarded_for import client_address
-from ..rooms.join import room_named, wants_room
 from .limits import UsageLimits
 from .usage import NO_LIMITS, Usage, UsageStatistics, Visit
 
@@ -55,13 +55,13 @@ class UsageControl:
                 visit = self._usage.enter(
                     getattr(stream.identity, "user", None),
                     client_address(stream),
-                    room_named(metadata) if joins else None,
+                    requested_room(metadata) if joins else None,
                     joins=joins,
                 )
             except StatusError as error:
                 if joins:
                     ending = EndingReason.OVER_LIMIT(why=error.message)
-                    stream.trailers["chat-reconnect"] = "yes" if ending.reconnect else "no"
+                    stream.trailers.update(encode_trailers(ending.reconnect))
                 raise
             if not visit.counts:  # then nothing is there for it as long as the call
                 return handler(stream)

@@ -229,7 +229,7 @@ class TestTrouble:
     @pytest.mark.parametrize(
         ("args", "error"),
         [
-            (["--room", ""], "the room name is empty; it has 1 to 128 characters"),
+            (["--room", ""], "the room name is empty; use 1 to 128 characters"),
             (["--room", "r" * 129], "the room name has 129 characters; at most 128 are allowed"),
             (
                 ["--room", "r", "--user", "a\x1b"],

@@ -57,7 +57,7 @@ class TestPublishing:
     @pytest.mark.parametrize(
         ("arguments", "why"),
         [
-            (("", "bot", "a"), "the room name is empty; it has 1 to 128 characters"),
+            (("", "bot", "a"), "the room name is empty; use 1 to 128 characters"),
             (("x" * 129, "bot", "a"), "the room name has 129 characters; at most 128 are allowed"),
             (("lobby", "\n", "a"), "has the control character U+000A, which is not allowed"),
             (("lobby", "bot", "a\ud800"), "the text is not valid Unicode"),

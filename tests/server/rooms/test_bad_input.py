@@ -46,7 +46,7 @@ class TestMetadata:
     @pytest.mark.parametrize(
         ("metadata", "message"),
         [
-            ([("chat-room-bin", b"")], "the room name is empty; it has 1 to 128 characters"),
+            ([("chat-room-bin", b"")], "the room name is empty; use 1 to 128 characters"),
             (
                 [("chat-room", "x" * 129)],
                 "the room name has 129 characters; at most 128 are allowed",
@@ -55,14 +55,14 @@ class TestMetadata:
                 [("chat-room-bin", b"a\x00b")],
                 "the room name 'a\\x00b' has the control character U+0000, which is not allowed",
             ),
-            ([("chat-room-bin", b"\xff")], "chat-room-bin is not UTF-8"),
+            ([("chat-room-bin", b"\xff")], "chat-room-bin is not UTF-8; encode the text as UTF-8"),
             (
                 [("chat-room", "lobby"), ("chat-room-bin", b"attic")],
-                "chat-room and chat-room-bin differ: send one of them",
+                "chat-room and chat-room-bin differ; send one of them",
             ),
             (
                 [("chat-room", "lobby"), ("chat-user-bin", b"")],
-                "the user name is empty; it has 1 to 128 characters",
+                "the user name is empty; use 1 to 128 characters",
             ),
             (
                 [("chat-room", "lobby"), ("chat-user-bin", "世".encode() * 129)],
@@ -70,7 +70,7 @@ class TestMetadata:
             ),
             (
                 [("chat-room", "lobby"), ("chat-user-bin", b"a\x85")],
-                "chat-user-bin is not UTF-8",
+                "chat-user-bin is not UTF-8; encode the text as UTF-8",
             ),
             (
                 [("chat-room", "lobby"), ("chat-user-bin", "a\x85b".encode())],
@@ -78,24 +78,26 @@ class TestMetadata:
             ),
             (
                 [("chat-room", "lobby"), ("chat-resume", "5")],
-                "chat-resume: '5' is no position; one is EPOCH/OFFSET, as the server has sent it",
+                "chat-resume: '5' is not a position; use EPOCH/OFFSET as the server sent it",
             ),
             (
                 [("chat-room", "lobby"), ("chat-resume", f"e/{2**64}")],
-                f"chat-resume: 'e/{2**64}' is no position; one is EPOCH/OFFSET, "
-                "as the server has sent it",
+                f"chat-resume: 'e/{2**64}' is not a position; "
+                "use EPOCH/OFFSET as the server sent it",
             ),
             (
                 [("chat-room", "lobby"), ("chat-history", "many")],
-                "chat-history is a whole number of messages from 0 to 999999999, not 'many'",
+                "chat-history: 'many' is not a number of messages; "
+                "send a whole number from 0 to 999999999",
             ),
             (
                 [("chat-room", "lobby"), ("chat-history", "5"), ("chat-resume", "e/1")],
-                "chat-resume and chat-history do not go together: send one of them",
+                "chat-resume and chat-history exclude each other; send one of them",
             ),
             (
                 [("chat-room", "lobby"), ("chat-events", "typing")],
-                "chat-events: there is no 'typing'; there are presence, users, with commas between",
+                "chat-events: 'typing' is not an event; "
+                "send presence or users, separated by commas",
             ),
         ],
     )
@@ -114,8 +116,8 @@ class TestMetadata:
     @pytest.mark.parametrize(
         ("key", "value", "message"),
         [
-            ("chat-room", b"", "the room name is empty; it has 1 to 128 characters"),
-            ("chat-user", b"", "the user name is empty; it has 1 to 128 characters"),
+            ("chat-room", b"", "the room name is empty; use 1 to 128 characters"),
+            ("chat-user", b"", "the user name is empty; use 1 to 128 characters"),
             ("chat-room", "Zoë".encode(), f"the metadata value of chat-room {NOT_ASCII}"),
             ("chat-user", b"\xff", f"the metadata value of chat-user {NOT_ASCII}"),
             (

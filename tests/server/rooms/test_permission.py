@@ -3,7 +3,8 @@
 import pytest
 
 from chatify_stream import Grants, Identity
-from chatify_stream.server.rooms.join import JoinRequest, Permission, permission_of
+from chatify_stream.rooms.metadata import JoinRequest
+from chatify_stream.server.rooms.join import Permission, permission_of
 from chatify_stream.server.rooms.session_end import EndedError
 
 

@@ -59,7 +59,7 @@ SECONDS = 30.0
 ROOMS_PROTO = "chatify/rooms/v1/rooms.proto"
 METHODS = ["Publish", "History", "Presence", "ListRooms", "Disconnect", "ListNodes"]
 BAD_NAMES = {
-    "": "is empty; it has 1 to 128 characters",
+    "": "is empty; use 1 to 128 characters",
     "x" * 129: "has 129 characters; at most 128 are allowed",
     "小" * 129: "has 129 characters; at most 128 are allowed",
     "a\nb": "has the control character U+000A",
