@@ -61,7 +61,7 @@ class _Replier:
             def at_once(names: list[str]) -> bool:
                 return context.run(self._answer_at_once, names)
 
-        while names := await self._session.receive_names(at_once):
+        while names := await self._session.receive_texts(at_once):
             if not self._is_begun:
                 self._names = names[::-1]
                 names.clear()  # a large one is let go of as soon as it is answered
@@ -75,7 +75,7 @@ class _Replier:
         is_sent = (
             self._error is None
             and self._made is _NOTHING
-            and self._session.send_framed_in_turn(b"".join(self._replies), len(names))
+            and self._session.try_send_framed(b"".join(self._replies), len(names))
         )
         if is_sent:
             self._replies.clear()

@@ -98,7 +98,7 @@ class Session:
             raise StopAsyncIteration
         return request
 
-    def receive_names(
+    def receive_texts(
         self, at_once: Callable[[list[str]], bool] | None = None
     ) -> Awaitable[list[str]]:
         """The `name` of the next requests, as many as have come; none once there are no more.
@@ -107,7 +107,7 @@ class Session:
         brought them. It must not wait or raise, and returns whether it has dealt with them; if
         not, they are returned here.
         """
-        return self._stream.recv_decoded(decode_name, at_once)
+        return self._stream.receive_batch(decode_name, at_once)
 
     async def send(self, reply: str | ChatRsp) -> None:
         """Sends one reply; a text is sent as the `message` of a `ChatRsp`.
@@ -128,17 +128,13 @@ class Session:
         """
         return self._stream.send_framed(frames, count)
 
-    def send_framed_nowait(self, frames: bytes, count: int = 1) -> bool:
+    def try_send_framed(self, frames: bytes, count: int = 1) -> bool:
         """As `send_framed`, if that would not have to wait; False when nothing has been sent.
 
         So it is before the response headers were sent, while another task sends, when the client
         reads too slowly or has left, and on a call whose replies are compressed.
         """
-        return self._stream.send_framed_nowait(frames, count)
-
-    def send_framed_in_turn(self, frames: bytes, count: int = 1) -> bool:
-        """As `send_framed_nowait`; and False when it is time to let other sessions run."""
-        return self._stream.send_framed_in_turn(frames, count)
+        return self._stream.try_send_framed(frames, count)
 
     def statistics(self) -> StreamStatistics:
         """What has come and gone on this stream so far."""

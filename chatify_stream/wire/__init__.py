@@ -34,10 +34,10 @@ from .limits import (
 from .protobuf.codec import ProtoCodec, StatusDetailsCodec
 from .protobuf.decoder import decode_message
 from .protobuf.wire_format import varint_bytes
-from .server.calls import Meter, ServerStream
 from .server.http_pages import Page
 from .server.observers import CallEnd, ServerObserver
 from .server.server import Server
+from .server.stream import Meter, ServerStream
 from .tls.client_context import ClientTLS, client_tls
 from .token_bucket import TokenBucket
 

@@ -11,7 +11,7 @@ import pytest
 
 from chatify_stream.wire.connection.inbox import Inbox
 from chatify_stream.wire.connection.stream import CallStream
-from chatify_stream.wire.connection.write_buffer import Outbound
+from chatify_stream.wire.connection.write_buffer import WriteBuffer
 from chatify_stream.wire.http2.frame_reader import FrameReader
 from chatify_stream.wire.protobuf.codec import ProtoCodec
 from chatify_stream.wire.server.calls import Calls
@@ -50,7 +50,7 @@ def very_late(*args: Any) -> float:
     return 10.0**6
 
 
-def spin(self: Outbound) -> None:
+def spin(self: WriteBuffer) -> None:
     asyncio.get_running_loop().call_soon(spin, self)
 
 
@@ -67,7 +67,7 @@ def leave_a_task(self: CallStream) -> None:
         (Refusals, "delay", very_late, "hang"),
         (Calls, "cancel", do_nothing, "hang|the handler failed|are left"),
         (CallStream, "__ended__", leave_a_task, "left"),
-        (Outbound, "unblock", spin, "does not come to rest"),
+        (WriteBuffer, "unblock", spin, "does not come to rest"),
     ],
 )
 def test_a_fault_is_seen(

@@ -83,10 +83,10 @@ class TestSessions:
 
         async def handler(session: Session) -> None:
             framed = frame_text("世界") + frame_text("") + frame_text("x" * 1000)
-            sent.append(session.send_framed_nowait(framed, 3))
+            sent.append(session.try_send_framed(framed, 3))
             await session.send_framed(framed, 3)
             await session.receive()
-            sent.append(session.send_framed_nowait(framed, 3))
+            sent.append(session.try_send_framed(framed, 3))
             got = session.statistics()
             numbers.append((got.messages_received, got.messages_sent, got.bytes_waiting))
 
@@ -106,7 +106,7 @@ class TestSessions:
                 await session.send_framed(frames)
             refused.append(str(caught.value))
             with pytest.raises(UsageError) as caught:
-                session.send_framed_nowait(frames)
+                session.try_send_framed(frames)
             refused.append(str(caught.value))
 
         async with serving(handler=handler) as server:

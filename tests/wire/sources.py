@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chatify_stream.wire.connection.memory_budget import Holding
+from chatify_stream.wire.connection.memory_budget import MemoryBudget
 
 __all__ = ["FakeSource"]
 
@@ -12,8 +12,8 @@ __all__ = ["FakeSource"]
 class FakeSource:
     """Counts what window the peer gets back."""
 
-    def __init__(self, holding: Holding | None = None) -> None:
-        self.holding = holding or Holding()
+    def __init__(self, memory_budget: MemoryBudget | None = None) -> None:
+        self.memory_budget = memory_budget or MemoryBudget()
         self.arrivals: list[Callable[[], bool]] = []
         self.given_back = 0
 

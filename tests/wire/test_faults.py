@@ -111,7 +111,7 @@ OURS = Library(
     OurServer,
     partial(Channel, backoff=Backoff(initial=3600.0, maximum=3600.0)),
     LIMITS.max_concurrent_streams,
-    lambda it: it.outbound.unsent,
+    lambda it: it.write_buffer.buffered_bytes,
 )
 GRPCLIB = Library(
     GrpclibServer, grpclib.client.Channel, 100, lambda it: it._transport.get_write_buffer_size()

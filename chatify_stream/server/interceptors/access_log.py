@@ -62,7 +62,7 @@ class AccessLog(ServerObserver):
         )
 
     def call_started(self, stream: ServerStream) -> CallEnd:
-        stream.about = {"call": str(next(self._numbers))}
+        stream.log_fields = {"call": str(next(self._numbers))}
         return partial(self._call_ended, stream, time.monotonic())
 
     def intercept(self, path: str, handler: CallHandler) -> CallHandler:
@@ -79,7 +79,7 @@ class AccessLog(ServerObserver):
         self, stream: ServerStream, started: float, status: Status | None, message: str | None
     ) -> None:
         statistics = stream.statistics()
-        about = dict(stream.about)
+        about = dict(stream.log_fields)
         reason = about.pop("ending", None) or message or ""
         fields = _beginning(stream)
         for name, value in about.items():
@@ -104,7 +104,7 @@ def _beginning(stream: ServerStream) -> Fields:
     """What is known of a call when its handler begins."""
     peer = peer_of(stream)
     fields: Fields = {
-        "call": stream.about.get("call", ""),
+        "call": stream.log_fields.get("call", ""),
         "peer": str(peer),
         "method": stream.method,
     }

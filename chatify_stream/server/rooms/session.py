@@ -100,7 +100,7 @@ class RoomSession:
     encoding = FRAMED_REPLIES
 
     def send_nowait(self, frames: bytes, count: int) -> bool:
-        return self._stream.send_framed_nowait(frames, count)
+        return self._stream.try_send_framed(frames, count)
 
     def wake(self, member: Member) -> None:
         # One that has just sent the last chunk looks again before it ends.
@@ -141,8 +141,8 @@ class RoomSession:
                 self._stream.trailers.update(error.metadata)
             raise call_error(ending.status, ending.text) from error
         finally:
-            self._stream.about = {
-                **self._stream.about,
+            self._stream.log_fields = {
+                **self._stream.log_fields,
                 "room": self.room,
                 "user": self.user,
                 "session": self.session_id,
@@ -266,7 +266,7 @@ class RoomSession:
     async def _publish_all(self, member: Member, room: Room) -> None:
         """Publishes what the client sends, until it half-closes and has got all of it back."""
         quarter = self._node.options.max_outbox // 4
-        while requests := await self._stream.recv_decoded(_read_request):
+        while requests := await self._stream.receive_batch(_read_request):
             for portion in self._portions(requests, quarter // LARGEST_CHARACTER):
                 await self._publish(member, room, portion)
                 if len(portion) < len(requests):

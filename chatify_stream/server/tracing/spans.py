@@ -83,7 +83,7 @@ def _ended(
         {
             "chatify.messages_received": counts.messages_received,
             "chatify.messages_sent": counts.messages_sent,
-            **{f"chatify.{key}": value for key, value in stream.about.items()},
+            **{f"chatify.{key}": value for key, value in stream.log_fields.items()},
         },
     )
     code = status or Status.CANCELLED

@@ -72,7 +72,7 @@ class Dialer:
                 self._h2_config,
                 self._limits,
                 read_buffer=self._read_buffer,
-                company=connections.company,
+                fair_share=connections.fair_share,
                 endpoint=endpoint,
                 on_open=connections.add,
                 on_close=connections.discard,

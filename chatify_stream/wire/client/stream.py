@@ -34,7 +34,7 @@ from ...errors import (
     UsageError,
     call_error,
 )
-from ..connection.cancel_scope import CallWrapper
+from ..connection.cancel_scope import CallScope
 from ..connection.compression import ENCODINGS, IDENTITY, frame
 from ..connection.connection import WireConnection
 from ..connection.stream import (
@@ -101,7 +101,7 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
 
     async def __aenter__(self) -> ClientStream:
         """grpclib's, with a wrapper of our own."""
-        self._wrapper = wrapper = CallWrapper()
+        self._wrapper = wrapper = CallScope()
         if self._deadline is not None:
             with self._errors():
                 self._wrapper_ctx = wrapper.start(self._deadline)

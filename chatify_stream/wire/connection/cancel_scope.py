@@ -19,10 +19,10 @@ from grpclib.metadata import Deadline
 
 from ..grpclib_internals import DeadlineWrapper
 
-__all__ = ["CallWrapper", "let_go"]
+__all__ = ["CallScope", "clear_traceback"]
 
 
-class CallWrapper(DeadlineWrapper):
+class CallScope(DeadlineWrapper):
     """grpclib's, with or without a deadline: that has effect once `start` is entered."""
 
     def __init__(self) -> None:  # without that of grpclib: nothing of it is used
@@ -30,9 +30,9 @@ class CallWrapper(DeadlineWrapper):
         """The tasks that are in it, and how often each had been cancelled before it came."""
         self._cancelled: list[asyncio.Task[object]] | None = None  # most calls are never
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """The call is over."""
-        let_go(self._error)
+        clear_traceback(self._error)
 
     @property
     def is_entered(self) -> bool:
@@ -76,7 +76,7 @@ class CallWrapper(DeadlineWrapper):
             yield
 
 
-def let_go(error: BaseException | None) -> None:
+def clear_traceback(error: BaseException | None) -> None:
     """Has an error that is kept forget where it was raised: the frames there have who keeps it.
 
     Otherwise both, and what they have, wait for the garbage collector.

@@ -23,11 +23,11 @@ from ..grpclib_internals import Configuration, Connection, Peer, Wrapper, decode
 from ..http2.frame_types import window_update
 from ..http2.hpack import CachingDecoder, CachingEncoder
 from ..limits import Limits
-from .fair_share import Company
-from .lean import BoundLater, Flag
-from .memory_budget import Holding
+from .fair_share import FairShare
+from .lean import LazyMethodTable, LeanEvent
+from .memory_budget import MemoryBudget
 from .stream import CallStream
-from .write_buffer import Outbound
+from .write_buffer import WriteBuffer
 
 __all__ = [
     "CHANNEL_CONFIG",
@@ -63,13 +63,13 @@ CHANNEL_CONFIG = _windows(4 * 1024 * 1024, 16 * 1024 * 1024)
 
 KNOWN_SETTINGS = frozenset(SettingCodes)
 
-MOST_WINDOWLESS = 1024 * 1024
+MAX_UNCREDITED = 1024 * 1024
 """Bytes of messages larger than their windows, beside one message of the largest size."""
 
-MOST_UNSENT = 2 * 1024 * 1024
+MAX_UNSENT = 2 * 1024 * 1024
 """Bytes of replies that may wait to be sent before no call is given another message."""
 
-LARGEST_TABLE = 4096
+MAX_HEADER_TABLE = 4096
 """Bytes of the headers that are kept to be sent again in one byte; HTTP/2's default."""
 
 
@@ -81,7 +81,7 @@ class _H2Connection(H2Connection):
 
     def __init__(self, config: H2Configuration) -> None:
         super().__init__(config=config)
-        self._frame_dispatch_table = cast(Any, BoundLater(self, self._frame_dispatch_table))
+        self._frame_dispatch_table = cast(Any, LazyMethodTable(self, self._frame_dispatch_table))
 
     @property
     def open_inbound_streams(self) -> int:
@@ -107,7 +107,7 @@ class _H2Connection(H2Connection):
         settings = {code: n for code, n in frame.settings.items() if code in KNOWN_SETTINGS}
         size = settings.get(SettingCodes.HEADER_TABLE_SIZE)
         if size is not None:  # the peer's is the largest that is allowed, not one that has to be
-            settings[SettingCodes.HEADER_TABLE_SIZE] = min(size, LARGEST_TABLE)
+            settings[SettingCodes.HEADER_TABLE_SIZE] = min(size, MAX_HEADER_TABLE)
         frame.settings = settings
         return super()._receive_settings_frame(frame)
 
@@ -154,7 +154,7 @@ def h2_connection(
 
 
 class WireConnection(Connection):
-    """grpclib's connection, with `Outbound` for its transport."""
+    """grpclib's connection, with `WriteBuffer` for its transport."""
 
     peer_error: str | None = None
     """How the peer broke HTTP/2, when it did."""
@@ -171,23 +171,23 @@ class WireConnection(Connection):
     def __init__(
         self,
         h2: H2Connection,
-        outbound: Outbound,
+        write_buffer: WriteBuffer,
         config: Configuration,
         limits: Limits,
-        company: Company,
+        fair_share: FairShare,
     ) -> None:
-        super().__init__(h2, cast(asyncio.Transport, outbound), config=config)
-        self.write_ready = Flag(is_set=True)  # type: ignore[assignment] # as those of a stream
-        self.stream_close_waiter = Flag()  # type: ignore[assignment]
-        self.outbound = outbound
-        self.company = company
+        super().__init__(h2, cast(asyncio.Transport, write_buffer), config=config)
+        self.write_ready = LeanEvent(is_set=True)  # type: ignore[assignment] # as those of a stream
+        self.stream_close_waiter = LeanEvent()  # type: ignore[assignment]
+        self.write_buffer = write_buffer
+        self.fair_share = fair_share
         self._peer = super().get_peer()
         self.limits = limits
         # A client, which has chosen its server, waits for its own answers.
-        self.holding = (
-            Holding()
+        self.memory_budget = (
+            MemoryBudget()
             if h2.config.client_side
-            else Holding(limits.max_message_size + MOST_WINDOWLESS, MOST_UNSENT)
+            else MemoryBudget(limits.max_message_size + MAX_UNCREDITED, MAX_UNSENT)
         )
         self.arrivals: list[Callable[[], bool]] = []
         """What is to be done at the end of a turn, about messages that it brought."""
@@ -221,12 +221,12 @@ class WireConnection(Connection):
             return
         increment = h2._inbound_flow_control_window_manager.process_bytes(size)
         if increment:
-            self.outbound.write(window_update(0, increment))
+            self.write_buffer.write(window_update(0, increment))
         stream = h2.streams.get(stream_id)
         if stream is not None and not stream.closed:
             increment = stream._inbound_window_manager.process_bytes(size)
             if increment:
-                self.outbound.write(window_update(stream_id, increment))
+                self.write_buffer.write(window_update(stream_id, increment))
 
     def end_of_turn(self, *, is_end_of_read: bool) -> None:
         """Deals with what has arrived."""
@@ -238,7 +238,7 @@ class WireConnection(Connection):
             self.arrivals = []
             is_done = [deal() for deal in due]
             if all(is_done):
-                self.outbound.flush_read()
+                self.write_buffer.flush_read()
 
     def window_updated(self, stream_id: int) -> None:
         """Wakes a stream that a larger window, its own or that of all (0), may help.

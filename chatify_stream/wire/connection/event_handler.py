@@ -25,7 +25,7 @@ from ..http2.flood import FrameBudget
 from ..http2.header_rules import request_fault, response_fault, trailers_fault
 from ..http2.hpack import CachedHeaders
 from .connection import WireConnection
-from .lean import BoundLater
+from .lean import LazyMethodTable
 from .stream import CallStream, MalformedError, StreamResetError
 
 __all__ = ["WireEvents"]
@@ -33,7 +33,7 @@ __all__ = ["WireEvents"]
 log = logging.getLogger(__name__)
 
 
-MOST_ENDED = 4
+MAX_ENDED_AT_ONCE = 4
 """Streams of a connection that is over which end before others have their turn."""
 
 
@@ -53,7 +53,7 @@ class WireEvents(EventsProcessor):
         on_ping_ack: Callable[[bytes], None],
     ) -> None:
         super().__init__(handler, connection)
-        self.processors = cast(Any, BoundLater(self, cast(Any, self.processors)))
+        self.processors = cast(Any, LazyMethodTable(self, cast(Any, self.processors)))
         self._budget = budget
         self._on_call = on_call
         self._on_release = on_release
@@ -83,9 +83,9 @@ class WireEvents(EventsProcessor):
         self.__dict__.pop("processors", None)
 
     def _terminate(self, streams: Sequence[H2Stream], reason: str) -> None:
-        for stream in streams[:MOST_ENDED]:
+        for stream in streams[:MAX_ENDED_AT_ONCE]:
             stream.__terminated__(reason)
-        if rest := streams[MOST_ENDED:]:
+        if rest := streams[MAX_ENDED_AT_ONCE:]:
             asyncio.get_running_loop().call_soon(self._terminate, rest, reason)
 
     def process(self, event: Event) -> None:

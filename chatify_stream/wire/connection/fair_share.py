@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["LONG_TURN", "SHORT_TURN", "Company", "Turn"]
+__all__ = ["LONG_QUANTUM", "SHORT_QUANTUM", "FairShare", "Quantum"]
 
 
-class Turn(NamedTuple):
+class Quantum(NamedTuple):
     """What is done for one connection."""
 
     frames: int
@@ -27,19 +27,19 @@ class Turn(NamedTuple):
     """Iterations of the event loop between two turns, of the only one that waits for its next."""
 
 
-SHORT_TURN = Turn(frames=64, messages=64, calls=2, pauses=2)
+SHORT_QUANTUM = Quantum(frames=64, messages=64, calls=2, pauses=2)
 """Some 0.15 ms."""
 
-LONG_TURN = Turn(frames=2048, messages=128, calls=16, pauses=0)
+LONG_QUANTUM = Quantum(frames=2048, messages=128, calls=16, pauses=0)
 
 
-class Company:
+class FairShare:
     """The connections of one server, or channel."""
 
-    __slots__ = ("turn", "waiting")
+    __slots__ = ("quantum", "waiting")
 
     def __init__(self) -> None:
-        self.turn = LONG_TURN
+        self.quantum = LONG_QUANTUM
         """That each of them has."""
         self.waiting = 0
         """How many have more to read, and wait for their next turn."""
@@ -47,8 +47,8 @@ class Company:
     @property
     def pauses(self) -> int:
         """Iterations of the event loop until the next turn."""
-        return self.turn.pauses if self.waiting == 1 else 0
+        return self.quantum.pauses if self.waiting == 1 else 0
 
     def counts(self, connections: int) -> None:
         """So many are open."""
-        self.turn = SHORT_TURN if connections > 1 else LONG_TURN
+        self.quantum = SHORT_QUANTUM if connections > 1 else LONG_QUANTUM

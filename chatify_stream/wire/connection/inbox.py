@@ -1,16 +1,18 @@
-"""What has arrived on one stream: whole messages, in order.
+"""Reassemble gRPC messages from the DATA frames of one stream.
 
-grpclib 0.4.9 took an empty DATA frame for the end, so that a message was lost with status OK; a
-read that was cancelled between a message's prefix and its body lost the prefix; and a message of
-any size was read.
+Data is split into messages on arrival. The inbox delivers each message exactly once and in order.
+Cancelling a read loses nothing.
 
-Rules: data is cut into messages when it arrives. A message is given out once; a reader that is
-cancelled takes none. Messages that wait to be given out hold their part of the flow-control
-window, so a reader that is slow slows its peer; all else is given back at once, so that a message
-larger than the window can come, but for its beginning while `holding` is full. A compressed message
-is inflated when it is given out, so what waits takes no more memory than it took of the window.
-What has come of a message that is not whole is bounded, and messages wait, as `holding` has it. An
-error stands behind the messages that came before it, and nothing after it is read.
+Flow control: a message keeps its share of the receive window until the reader takes it, so a slow
+reader slows its peer. Bytes of an incomplete message return to the window immediately, because a
+message may be larger than the window. `MemoryBudget` limits how much incomplete data one connection
+may hold. Above the limit these bytes stay in the window too.
+
+Compressed messages are inflated when the reader takes them, so a waiting message never needs more
+memory than the window accounts for. An error is delivered after the messages received before it.
+
+grpclib 0.4.9 treated an empty DATA frame as end of stream (losing a message with status OK), lost
+the prefix when a read was cancelled between prefix and body, and accepted messages of any size.
 """
 
 from __future__ import annotations
@@ -24,13 +26,13 @@ from typing import Protocol
 from grpclib.const import Status
 
 from ...errors import StatusError
-from .cancel_scope import let_go
+from .cancel_scope import clear_traceback
 from .compression import IDENTITY, PREFIX, inflate
-from .memory_budget import Holding
+from .memory_budget import MemoryBudget
 
 __all__ = ["Inbox", "Source"]
 
-MOST_AT_ONCE = 32 * 1024
+MAX_AT_ONCE = 32 * 1024
 """Bytes of messages that are dealt with at once: the answers to more would not leave at once."""
 
 _ALL = repeat(None)
@@ -47,7 +49,7 @@ class _Compressed(bytes):
 class Source(Protocol):
     """The connection that a stream is on."""
 
-    holding: Holding
+    memory_budget: MemoryBudget
 
     arrivals: list[Callable[[], bool]]
     """What is called at the end of a turn; each says whether nobody had to be woken."""
@@ -61,20 +63,20 @@ class Inbox:
 
     __slots__ = (
         "_error",
-        "_holding",
         "_is_asked_for",
         "_is_deferred",
         "_is_ended",
         "_is_uncut",
         "_max_size",
+        "_memory_budget",
         "_messages",
         "_partial",
         "_source",
         "_stream_id",
         "_taken",
+        "_uncredited_bytes",
         "_waiter",
         "_waiting",
-        "_windowless",
         "at_once",
         "encoding",
         "has_compressed",
@@ -85,7 +87,7 @@ class Inbox:
         """`max_size`: bytes that a message may have."""
         self._source = source
         self._stream_id = stream_id
-        self._holding = source.holding
+        self._memory_budget = source.memory_budget
         self.at_once: Callable[[], bool] | None = None
         """Takes messages and deals with them; False when its reader has to be woken."""
         self._is_deferred = False
@@ -102,7 +104,7 @@ class Inbox:
         self._waiting = 0  # the bytes of those messages, prefixes included
         self._partial: bytearray | None = None  # the beginning of a message
         self._taken = 0  # what the window lacks, padding included
-        self._windowless = 0  # the bytes that are here although the window does not lack them
+        self._uncredited_bytes = 0  # the bytes that are here although the window does not lack them
         self._error: StatusError | None = None
         self._is_ended = False
         self._is_uncut = False
@@ -140,7 +142,7 @@ class Inbox:
             else:
                 self._cut(data, steps)
             if self._partial is not None and self._is_too_much_here():
-                self._fail(self._holding.refusal())
+                self._fail(self._memory_budget.refusal())
             if self._messages or self._error is not None:
                 self._wake()
         self._settle()
@@ -165,9 +167,9 @@ class Inbox:
         self._fail(StatusError(Status.CANCELLED, "the call is over"))
         self._settle()
 
-    def let_go(self) -> None:
+    def discard(self) -> None:
         """The call is over: nobody reads any more."""
-        let_go(self._error)
+        clear_traceback(self._error)
         self._messages = _NONE
         self._waiting = 0
 
@@ -180,16 +182,16 @@ class Inbox:
         """What the window lacks, for a stream that is given up; nothing from then on."""
         taken, self._taken = self._taken, 0
         self._partial = None
-        self._holding.let_go(self._settle)
-        self._holding.windowless -= self._windowless
-        self._windowless = 0
+        self._memory_budget.unstall(self._settle)
+        self._memory_budget.uncredited_bytes -= self._uncredited_bytes
+        self._uncredited_bytes = 0
         return taken
 
     async def next(self) -> bytes | None:
         """The next message; None after the last one. Raises `StatusError`."""
-        while not self._messages or self._holding.is_full:
+        while not self._messages or self._memory_budget.is_full:
             if self._messages:
-                await self._holding.room()
+                await self._memory_budget.room()
             elif (arrival := self._arrival()) is None:
                 return None
             else:
@@ -216,9 +218,9 @@ class Inbox:
         None, too, when `at_once` has taken them and asked for its reader.
         """
         self._is_asked_for = False
-        while not self._messages or self._holding.is_full:
+        while not self._messages or self._memory_budget.is_full:
             if self._messages:
-                await self._holding.room()
+                await self._memory_budget.room()
                 continue
             if (arrival := self._arrival()) is None:
                 return []
@@ -255,7 +257,7 @@ class Inbox:
                 break  # the next reader gets the error
             messages.append(message)
             size += len(message)
-            if size >= MOST_AT_ONCE:
+            if size >= MAX_AT_ONCE:
                 break
         self.in_a_row = len(messages)
         return messages
@@ -302,7 +304,11 @@ class Inbox:
         self._is_deferred = False
         if self._waiter is None or self._waiter.done():
             return False
-        if self.at_once is not None and self._waiting <= MOST_AT_ONCE and not self._holding.is_full:
+        if (
+            self.at_once is not None
+            and self._waiting <= MAX_AT_ONCE
+            and not self._memory_budget.is_full
+        ):
             is_dealt_with = self.at_once()
             if is_dealt_with and not self._messages:
                 return True
@@ -316,22 +322,22 @@ class Inbox:
         if excess > 0 and self._partial is not None:
             if self._is_uncut:
                 excess -= len(self._partial)
-            elif self._holding.is_full:
+            elif self._memory_budget.is_full:
                 excess -= len(self._partial)
-                self._holding.stall(self._settle)
+                self._memory_budget.stall(self._settle)
         if excess > 0:
             self._taken -= excess
             self._source.ack(self._stream_id, excess)
-        windowless = self._waiting - self._taken
+        uncredited_bytes = self._waiting - self._taken
         if self._partial is not None:
-            windowless += len(self._partial)
-        if windowless != self._windowless:
-            self._holding.windowless += windowless - self._windowless
-            self._windowless = windowless
+            uncredited_bytes += len(self._partial)
+        if uncredited_bytes != self._uncredited_bytes:
+            self._memory_budget.uncredited_bytes += uncredited_bytes - self._uncredited_bytes
+            self._uncredited_bytes = uncredited_bytes
 
     def _is_too_much_here(self) -> bool:
         self._settle()
-        return self._holding.windowless > self._holding.most_windowless
+        return self._memory_budget.uncredited_bytes > self._memory_budget.max_uncredited_bytes
 
     def _is_whole(self, partial: bytearray) -> bool:
         """Whether there is something to cut, or to refuse, in the part that is here."""

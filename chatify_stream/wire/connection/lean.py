@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["BoundLater", "Flag"]
+__all__ = ["LazyMethodTable", "LeanEvent"]
 
 
-class BoundLater:
+class LazyMethodTable:
     """Stands in the place of a dict whose values are methods of `owner`."""
 
     __slots__ = ("_names", "_owner")
@@ -36,7 +36,7 @@ class BoundLater:
         return key in self._names
 
 
-class Flag:
+class LeanEvent:
     """`asyncio.Event`, with the same methods."""
 
     __slots__ = ("_is_set", "_waiters")

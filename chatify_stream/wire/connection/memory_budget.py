@@ -21,29 +21,31 @@ from grpclib.const import Status
 
 from ...errors import StatusError
 
-__all__ = ["Holding"]
+__all__ = ["MemoryBudget"]
 
 
-class Holding:
+class MemoryBudget:
     """Of one connection; unless it is told how much, without bounds."""
 
     __slots__ = (
-        "_most_unsent",
+        "_max_unsent",
         "_stalled",
         "_unsent",
         "_waiters",
-        "most_windowless",
-        "windowless",
+        "max_uncredited_bytes",
+        "uncredited_bytes",
     )
 
-    def __init__(self, most_windowless: float = math.inf, most_unsent: float = math.inf) -> None:
+    def __init__(
+        self, max_uncredited_bytes: float = math.inf, max_unsent: float = math.inf
+    ) -> None:
         """Bytes that have come and whose window was given back, and bytes that wait to be sent.
 
         One call may add its own to those that may wait at the most.
         """
-        self.most_windowless = most_windowless
-        self.windowless = 0
-        self._most_unsent = most_unsent
+        self.max_uncredited_bytes = max_uncredited_bytes
+        self.uncredited_bytes = 0
+        self._max_unsent = max_unsent
         self._unsent = 0
         self._waiters: deque[asyncio.Future[None]] | None = None  # most connections need none
         self._stalled: set[Callable[[], None]] | None = None
@@ -51,14 +53,14 @@ class Holding:
     @property
     def is_full(self) -> bool:
         """Too much waits to be sent: no message is to be taken now."""
-        return self._unsent > self._most_unsent
+        return self._unsent > self._max_unsent
 
     def refusal(self) -> StatusError:
         """What a call ends with that makes it too much."""
         return StatusError(
             Status.RESOURCE_EXHAUSTED,
-            f"the calls of this connection have sent more than {self.most_windowless} bytes of "
-            "messages that are not whole, or not taken: send fewer of them at a time",
+            f"the calls of this connection have sent more than {self.max_uncredited_bytes} bytes "
+            "of messages that are not whole, or not taken: send fewer of them at a time",
         )
 
     def waits_to_send(self, size: int) -> None:
@@ -90,7 +92,7 @@ class Holding:
             self._stalled = set()
         self._stalled.add(settle)
 
-    def let_go(self, settle: Callable[[], None]) -> None:
+    def unstall(self, settle: Callable[[], None]) -> None:
         """Does not call it."""
         if self._stalled is not None:
             self._stalled.discard(settle)

@@ -32,10 +32,10 @@ from ..http2.keepalive import Liveness, Verdict
 from ..limits import Limits
 from .connection import WireConnection, h2_connection
 from .event_handler import WireEvents
-from .fair_share import Company
+from .fair_share import FairShare
 from .statistics import ConnectionStatistics, Totals
 from .stream import CallStream, StreamResetError, error_name
-from .write_buffer import Outbound
+from .write_buffer import WriteBuffer
 
 __all__ = ["READ_SIZE", "WireProtocol", "ip_address_of"]
 
@@ -45,10 +45,10 @@ LAST_STREAM = 2**31 - 1
 DRAIN_PING = b"draining"
 KEEPALIVE_PING = b"you here"
 
-MOST_OF_A_REASON = 200
+MAX_REASON_SIZE = 200
 """Bytes of a peer's GOAWAY that are shown."""
 
-DRAIN_PATIENCE = 1.0
+DRAIN_TIMEOUT = 1.0
 """Seconds that a peer has to notice that the server wants it to go."""
 
 
@@ -71,7 +71,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         on_open: Callable[[WireProtocol, str | None], bool],
         on_close: Callable[[WireProtocol], None],
         read_buffer: memoryview,
-        company: Company,
+        fair_share: FairShare,
         on_last_call: Callable[[], None] = lambda: None,
         on_too_old: Callable[[], None] = lambda: None,
         extra: Mapping[str, Any] | None = None,
@@ -79,7 +79,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         """`extra`: what the transport's `get_extra_info` does not know, or has wrong.
 
         `read_buffer` is where what is received is put first; connections may share one, and are
-        each other's `company`.
+        each other's `fair_share`.
 
         `on_open` gets the peer's IP address and says whether there is room for the connection.
 
@@ -89,7 +89,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         super().__init__(handler, config, h2_config)
         self._limits = limits
         self._read_buffer = read_buffer
-        self._company = company
+        self._fair_share = fair_share
         self._on_open = on_open
         self._on_close = on_close
         self._on_last_call = on_last_call
@@ -118,7 +118,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
 
     def statistics(self) -> ConnectionStatistics:
         """What has come and gone on this connection so far."""
-        connection, outbound = self.connection, self.connection.outbound
+        connection, write_buffer = self.connection, self.connection.write_buffer
         return ConnectionStatistics(
             peer=self._address,
             age=self._loop.time() - self._opened_at,
@@ -128,8 +128,8 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
             messages_received=connection.messages_received,
             messages_sent=connection.messages_sent,
             bytes_received=self.bytes_received,
-            bytes_sent=outbound.bytes_sent,
-            bytes_unsent=outbound.unsent,
+            bytes_sent=write_buffer.bytes_sent,
+            bytes_unsent=write_buffer.buffered_bytes,
         )
 
     def add_to(self, totals: Totals) -> None:
@@ -139,7 +139,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         totals.messages_received += connection.messages_received
         totals.messages_sent += connection.messages_sent
         totals.bytes_received += self.bytes_received
-        totals.bytes_sent += connection.outbound.bytes_sent
+        totals.bytes_sent += connection.write_buffer.bytes_sent
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
@@ -154,11 +154,11 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
             transport.abort()
             return
         limits = self._limits
-        outbound = Outbound(
+        write_buffer = WriteBuffer(
             transport, limits.max_control_backlog, limits.write_timeout, self._extra
         )
         h2 = h2_connection(self.h2_config, self.config, limits)
-        self.connection = WireConnection(h2, outbound, self.config, limits, self._company)
+        self.connection = WireConnection(h2, write_buffer, self.config, limits, self._fair_share)
         budget = FrameBudget(limits, self._loop.time)
         self._liveness = Liveness(limits, self._loop.time(), random.uniform(0.9, 1.1))  # noqa: S311
         self.processor = WireEvents(
@@ -199,24 +199,24 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         self.data_received(bytes(self._read_buffer[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
-        outbound = self.connection.outbound
-        if outbound.is_closing():
+        write_buffer = self.connection.write_buffer
+        if write_buffer.is_closing():
             return
         if self._liveness.heard(self._loop.time()):
             self._watch()
         self.bytes_received += len(data)
         if not self._read(data) and self._next_turn is None:
-            outbound.pause_reading("turn")
-            self._company.waiting += 1
-            self._await_turn(self._company.pauses)
+            write_buffer.pause_reading("turn")
+            self._fair_share.waiting += 1
+            self._await_turn(self._fair_share.pauses)
 
     def _read(self, data: bytes) -> bool:
         """Deals with what was received; False when more of it is left to the next turn."""
         connection = self.connection
         is_done = True
         try:
-            with connection.outbound:
-                is_done = self._reader.feed(data, self._company.turn.frames)
+            with connection.write_buffer:
+                is_done = self._reader.feed(data, self._fair_share.quantum.frames)
                 connection.end_of_turn(is_end_of_read=is_done)
         except H2ProtocolError as error:
             self._peer_failed(error)
@@ -229,13 +229,13 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
             self._next_turn = self._loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
-        outbound = self.connection.outbound
-        if outbound.is_closing() or self._read(b""):  # what is left may be thrown away
+        write_buffer = self.connection.write_buffer
+        if write_buffer.is_closing() or self._read(b""):  # what is left may be thrown away
             self._next_turn = None
-            self._company.waiting -= 1
-            outbound.resume_reading("turn")
+            self._fair_share.waiting -= 1
+            write_buffer.resume_reading("turn")
         else:
-            self._await_turn(self._company.pauses)
+            self._await_turn(self._fair_share.pauses)
 
     def _peer_failed(self, error: H2ProtocolError) -> None:
         """Ends the connection, and tells the peer what it did."""
@@ -248,7 +248,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         else:
             self.connection.peer_error = str(error)
         self._say_goaway(error.error_code, str(error))
-        self.connection.outbound.close_noisy()
+        self.connection.write_buffer.close_and_linger()
         self.processor.close("the peer broke HTTP/2")
 
     def _to_h2(self, data: bytes) -> bool:
@@ -269,13 +269,13 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
 
         grpc-go sends one with nearly every message, to measure the connection.
         """
-        outbound = self.connection.outbound
+        write_buffer = self.connection.write_buffer
         calls = self.connection.streams_started
-        traffic = (self._reader.data_frames, outbound.data_frames, calls)
+        traffic = (self._reader.data_frames, write_buffer.data_frames, calls)
         if traffic == self._traffic_at_ping:
             self._budget.spend("pings")
         self._traffic_at_ping = traffic
-        outbound.write(ping(data, ACK))
+        write_buffer.write(ping(data, ACK))
 
     def _ping_acknowledged(self, data: bytes) -> None:
         if data == DRAIN_PING:
@@ -283,14 +283,14 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        outbound = self.connection.outbound
-        outbound.block()
-        self._liveness.blocked(self._loop.time(), outbound.unread)
+        write_buffer = self.connection.write_buffer
+        write_buffer.block()
+        self._liveness.blocked(self._loop.time(), write_buffer.unacked_bytes)
         self._watch()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.connection.outbound.unblock()
+        self.connection.write_buffer.unblock()
         self._liveness.unblocked()
 
     def _watch(self) -> None:
@@ -304,12 +304,12 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
 
     def _look(self) -> None:
         self._timer = None
-        outbound = self.connection.outbound
-        if outbound.is_closing():
+        write_buffer = self.connection.write_buffer
+        if write_buffer.is_closing():
             return
-        verdict = self._liveness.verdict(self._loop.time(), outbound.unread)
+        verdict = self._liveness.verdict(self._loop.time(), write_buffer.unacked_bytes)
         if verdict is Verdict.PING:
-            outbound.write(ping(KEEPALIVE_PING))
+            write_buffer.write(ping(KEEPALIVE_PING))
         elif verdict in (Verdict.DRAIN_IDLE, Verdict.DRAIN_OLD):
             self.ended_by = verdict.ended_by
             self.drain(verdict.ended_by)
@@ -327,8 +327,8 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         if not self._is_open:
             return
         self._is_open = False
-        self.connection.outbound.lost()
-        if self.connection.outbound.is_backlog_full:
+        self.connection.write_buffer.lost()
+        if self.connection.write_buffer.is_backlog_full:
             self.ended_by = "max_control_backlog"
         if self._timer is not None:
             self._timer.cancel()
@@ -351,10 +351,10 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         if not self.bytes_received:
             self.abort()
         elif not self.connection.is_closing():
-            outbound = self.connection.outbound
-            outbound.write(goaway(LAST_STREAM, ErrorCodes.NO_ERROR, reason))
-            outbound.write(ping(DRAIN_PING))
-            self._loop.call_later(DRAIN_PATIENCE, self._drain_acknowledged)
+            write_buffer = self.connection.write_buffer
+            write_buffer.write(goaway(LAST_STREAM, ErrorCodes.NO_ERROR, reason))
+            write_buffer.write(ping(DRAIN_PING))
+            self._loop.call_later(DRAIN_TIMEOUT, self._drain_acknowledged)
 
     def close_when_idle(self) -> None:
         """Closes the connection, with a GOAWAY, as soon as no call is open on it."""
@@ -370,11 +370,11 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         """The peer goes without haste: open calls go on, but for those it has not taken."""
         if error_code != ErrorCodes.NO_ERROR:
             name = error_name(error_code)
-            text = reason[:MOST_OF_A_REASON].decode("ascii", "backslashreplace")
+            text = reason[:MAX_REASON_SIZE].decode("ascii", "backslashreplace")
             self.connection.goaway = f"{name}: {text}" if text else name
             if not self.h2_config.client_side:  # what it still sends is not worth a reset
                 self._say_goaway(ErrorCodes.NO_ERROR)
-                self.connection.outbound.close_noisy()
+                self.connection.write_buffer.close_and_linger()
                 self.processor.close("the peer ended the connection")
                 return True
             return False
@@ -389,13 +389,14 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Closes the connection now; what has not been sent is lost."""
-        self.connection.outbound.abort()
+        self.connection.write_buffer.abort()
 
     def _released(self) -> None:
         if self._is_last_call_in and self.is_idle and not self.connection.is_closing():
             self._say_goaway(ErrorCodes.NO_ERROR)
             if self.connection.is_going_away and not self.h2_config.client_side:
-                self.connection.outbound.close_noisy()  # it may have sent a PING behind its GOAWAY
+                # The peer may have sent a PING after its GOAWAY.
+                self.connection.write_buffer.close_and_linger()
             self.processor.close("the connection was drained")
 
     def _say_goaway(self, error_code: ErrorCodes, reason: str = "") -> None:
@@ -403,7 +404,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         if h2.state_machine.state is not ConnectionState.CLOSED:
             h2.close_connection(error_code)
         h2.clear_outbound_data_buffer()  # h2's own GOAWAY has no text
-        self.connection.outbound.write(goaway(h2.highest_inbound_stream_id, error_code, reason))
+        self.connection.write_buffer.write(goaway(h2.highest_inbound_stream_id, error_code, reason))
 
 
 def ip_address_of(

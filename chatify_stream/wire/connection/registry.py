@@ -13,7 +13,7 @@ from typing import Protocol
 from ...address import address_block
 from ..limits import Rate
 from ..token_bucket import TokenBuckets
-from .fair_share import Company
+from .fair_share import FairShare
 from .protocol import WireProtocol
 from .write_buffer import LAST_WORDS
 
@@ -51,7 +51,7 @@ class Connections:
         """
         self.set_limits(most, most_per_address, rate_per_address)
         self._clock = clock
-        self.company = Company()
+        self.fair_share = FairShare()
         self._open: dict[Connection, str | None] = {}  # with the block of addresses of each
         self._by_address: Counter[str] = Counter()
         self._changed = asyncio.Event()
@@ -96,7 +96,7 @@ class Connections:
         if not self.set_address(connection, address):
             del self._open[connection]
             return False
-        self.company.counts(len(self._open))
+        self.fair_share.counts(len(self._open))
         self.opened += 1
         return True
 
@@ -121,7 +121,7 @@ class Connections:
 
     def discard(self, connection: Connection) -> None:
         block = self._open.pop(connection, None)
-        self.company.counts(len(self._open))
+        self.fair_share.counts(len(self._open))
         if block is not None:
             self._by_address[block] -= 1
             if not self._by_address[block]:

@@ -30,8 +30,8 @@ from ..http2.stream_states import send_headers
 from .compression import IDENTITY, compress_frames
 from .grpc_headers import split_binary_values
 from .inbox import Inbox
-from .lean import Flag
-from .memory_budget import Holding
+from .lean import LeanEvent
+from .memory_budget import MemoryBudget
 
 __all__ = [
     "CallStream",
@@ -44,7 +44,7 @@ __all__ = [
 
 SENDING = (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
 
-MOST_AT_ONCE = 64 * 1024
+MAX_AT_ONCE = 64 * 1024
 """Bytes that are sent without a look at how much the transport holds already."""
 
 DEFAULT_WINDOW = 65535
@@ -91,16 +91,16 @@ class GivenUpError(StreamTerminatedError):
 class _Wait:
     """The bytes of one message, or of several, that wait to be sent."""
 
-    __slots__ = ("_holding", "_size")
+    __slots__ = ("_memory_budget", "_size")
 
-    def __init__(self, holding: Holding, size: int) -> None:
-        self._holding = holding
+    def __init__(self, memory_budget: MemoryBudget, size: int) -> None:
+        self._memory_budget = memory_budget
         self._size = size
-        holding.waits_to_send(size)
+        memory_budget.waits_to_send(size)
 
     def less(self, size: int) -> None:
         self._size -= size
-        self._holding.does_not_wait(size)
+        self._memory_budget.does_not_wait(size)
 
     def is_over(self) -> None:
         self.less(self._size)
@@ -121,9 +121,9 @@ class CallStream(H2Stream):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # A stream has many events, and seldom anyone who waits for them.
-        self.window_updated = Flag()  # type: ignore[assignment]
-        self.headers_received = Flag()  # type: ignore[assignment]
-        self.trailers_received = Flag()  # type: ignore[assignment]
+        self.window_updated = LeanEvent()  # type: ignore[assignment]
+        self.headers_received = LeanEvent()  # type: ignore[assignment]
+        self.trailers_received = LeanEvent()  # type: ignore[assignment]
         self._sending: asyncio.Lock | None = None  # most streams never need one
         self._senders = 0
         """Those who send, or wait to."""
@@ -144,7 +144,7 @@ class CallStream(H2Stream):
     def may_take(self) -> bool:
         """A message may be taken without `recv_frame`; False when it is time to let others run."""
         self.inbox.in_a_row += 1
-        most: int = self.connection.company.turn.messages
+        most: int = self.connection.fair_share.quantum.messages
         return self.inbox.in_a_row <= most
 
     async def recv_frame(self) -> bytes | None:
@@ -165,22 +165,22 @@ class CallStream(H2Stream):
         """
         if self._is_turn_of_others:
             return self._recv_frames_after_others()
-        return self.inbox.batch(self.connection.company.turn.messages)
+        return self.inbox.batch(self.connection.fair_share.quantum.messages)
 
     async def _recv_frames_after_others(self) -> list[bytes]:
         await asyncio.sleep(0)
-        return await self.inbox.batch(self.connection.company.turn.messages)
+        return await self.inbox.batch(self.connection.fair_share.quantum.messages)
 
     @property
     def _is_turn_of_others(self) -> bool:
         return (
-            self.inbox.in_a_row >= self.connection.company.turn.messages
+            self.inbox.in_a_row >= self.connection.fair_share.quantum.messages
             or self.inbox.has_compressed
         )
 
     def recv_frames_nowait(self) -> list[bytes]:
         """The bytes of those that have come, within reason, when none of them is compressed."""
-        return self.inbox.batch_nowait(self.connection.company.turn.messages)
+        return self.inbox.batch_nowait(self.connection.fair_share.quantum.messages)
 
     async def send_data(self, data: bytes, end_stream: bool = False) -> None:
         """Sends one message with its prefix, or several that follow each other, whole.
@@ -201,7 +201,7 @@ class CallStream(H2Stream):
             return
         self._senders += 1
         # What was compressed is here, too, as long as its sender waits.
-        wait = _Wait(self.connection.holding, max(size, len(data)))
+        wait = _Wait(self.connection.memory_budget, max(size, len(data)))
         try:
             await self._send_in_order(data, end_stream, wait)
         finally:
@@ -225,7 +225,7 @@ class CallStream(H2Stream):
                     if (is_last and end_stream) or not self._send_now(chunk):
                         self._h2_connection.send_data(self.id, chunk, end_stream and is_last)
                         self._transport.write(self._h2_connection.data_to_send())
-                        self.connection.outbound.data_frames += 1
+                        self.connection.write_buffer.data_frames += 1
                     if is_last:
                         return
             except BaseException as error:
@@ -260,9 +260,9 @@ class CallStream(H2Stream):
             or stream.state_machine.state not in SENDING
             or size > stream.outbound_flow_control_window
             or size > h2.outbound_flow_control_window
-            or size > MOST_AT_ONCE
+            or size > MAX_AT_ONCE
             or not connection.write_ready.is_set()
-            or connection.outbound.is_over
+            or connection.write_buffer.is_over
             or h2.state_machine.state is ConnectionState.CLOSED
         ):
             return False
@@ -270,11 +270,11 @@ class CallStream(H2Stream):
         h2.outbound_flow_control_window -= size
         most = h2.max_outbound_frame_size
         if size <= most:
-            connection.outbound.write_data(self.id, data, most)
+            connection.write_buffer.write_data(self.id, data, most)
         else:
             view = memoryview(data)  # which is copied when it leaves, and not before
             for start in range(0, size, most):
-                connection.outbound.write_data(self.id, view[start : start + most], most)
+                connection.write_buffer.write_data(self.id, view[start : start + most], most)
         if h2.config.client_side:  # whose keepalive wants to know
             connection.data_send_process()
         return True
@@ -331,7 +331,7 @@ class CallStream(H2Stream):
         stream = self._h2_connection.streams.get(self.id)
         if stream is None:
             raise StreamClosedError(self.id)
-        self.connection.outbound.write(
+        self.connection.write_buffer.write(
             send_headers(self._h2_connection, stream, headers, ends=end_stream)
         )
         self.connection.headers_send_process()

@@ -28,16 +28,16 @@ else:
 
 from ..http2.frame_types import DATA, frame_header
 
-__all__ = ["LAST_WORDS", "Outbound"]
+__all__ = ["LAST_WORDS", "WriteBuffer"]
 
 LAST_WORDS = 0.5
 """Seconds that what is left to send may take when a connection is closed."""
 
-MOST_GATHERED = 64 * 1024
+MAX_GATHERED = 64 * 1024
 """Bytes that are sent at once, so that the transport can tell when its peer does not read."""
 
 
-class Outbound:
+class WriteBuffer:
     """Gathers what is written to one connection."""
 
     def __init__(
@@ -145,10 +145,10 @@ class Outbound:
         self.flush()
         self.is_over = True
         self._transport.close()
-        if self._write_timeout is not None and self.unsent:
+        if self._write_timeout is not None and self.buffered_bytes:
             self._abort_later(self._write_timeout)
 
-    def close_noisy(self) -> None:
+    def close_and_linger(self) -> None:
         """As `close`, for a peer that goes on sending.
 
         The system resets a connection that is closed with bytes that nobody has read, and the
@@ -201,19 +201,20 @@ class Outbound:
                 self._transport.resume_reading()
 
     @property
-    def unsent(self) -> int:
+    def buffered_bytes(self) -> int:
         """Bytes that wait for the peer to read."""
         if self._is_lost:
             return 0
         return self._size + self._transport.get_write_buffer_size()
 
     @property
-    def unread(self) -> int:
-        """As `unsent`, with what the system holds for the peer.
+    def unacked_bytes(self) -> int:
+        """As `buffered_bytes`, with what the system holds for the peer.
 
-        It takes that in large steps, so `unsent` says little about whether a slow peer reads.
+        The system takes data in large steps, so `buffered_bytes` alone says little about a peer
+        that reads slowly.
         """
-        return self.unsent + self._in_the_system()
+        return self.buffered_bytes + self._in_the_system()
 
     def _in_the_system(self) -> int:
         sock = self._transport.get_extra_info("socket")
@@ -236,7 +237,7 @@ class Outbound:
     def _add(self, data: bytes | memoryview) -> None:
         self._parts.append(data)
         self._size += len(data)
-        if self._size >= MOST_GATHERED:
+        if self._size >= MAX_GATHERED:
             self.flush()
         elif not self._is_scheduled:
             self._is_scheduled = True
@@ -256,12 +257,12 @@ class Outbound:
         """Cuts the peer off in so many seconds, unless it has read something until then."""
 
         def abort(unread: int) -> None:
-            if not whatever and self.unread < unread:
+            if not whatever and self.unacked_bytes < unread:
                 self._abort_later(timeout)
             else:
                 self._transport.abort()
 
-        self._abortion = self._loop.call_later(timeout, abort, self.unread)
+        self._abortion = self._loop.call_later(timeout, abort, self.unacked_bytes)
 
     def _count_control(self, size: int) -> None:
         self._control_backlog += size

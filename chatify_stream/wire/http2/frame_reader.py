@@ -58,7 +58,7 @@ from .stream_states import end_received, stream_opened
 
 __all__ = ["FrameReader"]
 
-LARGEST_WINDOW = 2**31 - 1
+MAX_WINDOW = 2**31 - 1
 OURS = (DATA, HEADERS, WINDOW_UPDATE, PING, RST_STREAM, SETTINGS, GOAWAY)
 """But the answers to PINGs are h2's, which gets those of a flood together, if at all."""
 STREAMS_TO_FORGET = 16
@@ -191,7 +191,7 @@ class FrameReader:
                     if not self._to_h2(data[for_h2:position]):
                         return True
                     for_h2 = position
-                if self._deal_with(kind, flags, stream_id, body):
+                if self._handle_frame(kind, flags, stream_id, body):
                     if kind == GOAWAY and self._is_closed():
                         return True
                     position = for_h2 = stop
@@ -248,7 +248,7 @@ class FrameReader:
     def _is_closed(self) -> bool:
         return self._h2.state_machine.state is ConnectionState.CLOSED
 
-    def _deal_with(self, kind: int, flags: int, stream_id: int, body: bytes) -> bool:
+    def _handle_frame(self, kind: int, flags: int, stream_id: int, body: bytes) -> bool:
         """False for a frame of our kinds that h2 has to decide."""
         if self._is_closed():
             return False
@@ -388,17 +388,17 @@ class FrameReader:
         """What h2 does with a larger window; False when h2 has to decide."""
         h2 = self._h2
         increment = int.from_bytes(body, "big")
-        if not 0 < increment <= LARGEST_WINDOW:
+        if not 0 < increment <= MAX_WINDOW:
             return False
         if stream_id:
             stream = h2.streams.get(stream_id)
             if stream is None or stream.state_machine.state not in USABLE:
                 return self._is_over(stream_id)
-            if stream.outbound_flow_control_window + increment > LARGEST_WINDOW:
+            if stream.outbound_flow_control_window + increment > MAX_WINDOW:
                 return False
             stream.outbound_flow_control_window += increment
         else:
-            if h2.outbound_flow_control_window + increment > LARGEST_WINDOW:
+            if h2.outbound_flow_control_window + increment > MAX_WINDOW:
                 return False
             h2.outbound_flow_control_window += increment
         self._on_window(stream_id)

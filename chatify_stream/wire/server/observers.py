@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from ...errors import Status
 from ..connection.statistics import ConnectionStatistics
-
-if TYPE_CHECKING:
-    from .calls import ServerStream
+from .stream import ServerStream
 
 __all__ = ["CallEnd", "Observers", "ServerObserver"]
 

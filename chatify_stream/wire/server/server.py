@@ -301,7 +301,7 @@ class Server(grpclib.server.Server):
             self._h2_config,
             self._limits,
             read_buffer=self._read_buffer,
-            company=self._connections.company,
+            fair_share=self._connections.fair_share,
             on_open=partial(self._connection_opened, instead),
             on_close=self._connection_closed,
             on_last_call=lambda: calls.refuse(CLOSING if self._accepting else SHUTTING_DOWN),

@@ -26,7 +26,7 @@ class Member:
         self._filled = asyncio.Event()
 
     def put(self, frames: bytes) -> None:
-        if self._outbox or not self._stream.send_framed_nowait(frames):
+        if self._outbox or not self._stream.try_send_framed(frames):
             self._outbox.append(frames)
             self._filled.set()
 
@@ -50,7 +50,7 @@ class Fanout:
         self._members.add(member)
         delivering = asyncio.create_task(member.deliver())
         try:
-            while names := await stream.recv_decoded(decode_name):
+            while names := await stream.receive_batch(decode_name):
                 frames = b"".join(map(frame_text, names))
                 for each in self._members:
                     each.put(frames)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from chatify_stream.wire.connection.lean import BoundLater
+from chatify_stream.wire.connection.lean import LazyMethodTable
 
 
 class Owner:
     def __init__(self, name: str) -> None:
         self.name = name
-        self.table = BoundLater(self, {1: self.one})
+        self.table = LazyMethodTable(self, {1: self.one})
 
     def one(self) -> str:
         return f"one of {self.name}"

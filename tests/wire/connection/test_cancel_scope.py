@@ -7,14 +7,14 @@ import asyncio
 import pytest
 
 from chatify_stream.wire import Deadline
-from chatify_stream.wire.connection.cancel_scope import CallWrapper
+from chatify_stream.wire.connection.cancel_scope import CallScope
 
 
 class Ended(Exception):
     """What ended the call."""
 
 
-async def wait_in(wrapper: CallWrapper) -> int:
+async def wait_in(wrapper: CallScope) -> int:
     """Waits until it is woken; says how often its task is cancelled after that."""
     with pytest.raises(Ended):
         with wrapper:
@@ -24,7 +24,7 @@ async def wait_in(wrapper: CallWrapper) -> int:
     return task.cancelling()
 
 
-async def waiting(wrapper: CallWrapper) -> asyncio.Task[int]:
+async def waiting(wrapper: CallScope) -> asyncio.Task[int]:
     task = asyncio.create_task(wait_in(wrapper))
     await asyncio.sleep(0)
     return task
@@ -32,7 +32,7 @@ async def waiting(wrapper: CallWrapper) -> asyncio.Task[int]:
 
 async def test_all_who_wait_get_the_error() -> None:
     """Every task that waits gets the error, and so does one that comes later."""
-    wrapper = CallWrapper()
+    wrapper = CallScope()
     tasks = [await waiting(wrapper) for _ in range(2)]
     wrapper.cancel(Ended())
     assert await asyncio.gather(*tasks, wait_in(wrapper)) == [0, 0, 0]
@@ -41,7 +41,7 @@ async def test_all_who_wait_get_the_error() -> None:
 
 async def test_ended_twice() -> None:
     """A call that ends twice before its task has run wakes it once, with the last error."""
-    wrapper = CallWrapper()
+    wrapper = CallScope()
     task = await waiting(wrapper)
     wrapper.cancel(KeyError())
     wrapper.cancel(Ended())
@@ -50,7 +50,7 @@ async def test_ended_twice() -> None:
 
 async def test_who_ends_it() -> None:
     """The task that ends the call goes on to the wrapper's end, and has the error there."""
-    wrapper = CallWrapper()
+    wrapper = CallScope()
     with pytest.raises(Ended):
         with wrapper:
             wrapper.cancel(Ended())
@@ -61,7 +61,7 @@ async def test_who_ends_it() -> None:
 @pytest.mark.parametrize("is_first", [True, False])
 async def test_a_task_that_is_cancelled_too(is_first: bool) -> None:
     """A task that is cancelled in the moment in which the call ends stays cancelled."""
-    wrapper = CallWrapper()
+    wrapper = CallScope()
     task = await waiting(wrapper)
     if is_first:
         task.cancel()
@@ -74,7 +74,7 @@ async def test_a_task_that_is_cancelled_too(is_first: bool) -> None:
 
 async def test_a_task_that_was_cancelled_before() -> None:
     """What a cancelled task does to clean up is woken like anything else."""
-    wrapper = CallWrapper()
+    wrapper = CallScope()
     started = asyncio.Event()
 
     async def clean_up() -> int:
@@ -94,7 +94,7 @@ async def test_a_task_that_was_cancelled_before() -> None:
 
 async def test_an_error_of_the_task_itself() -> None:
     """The call's error counts, not what its end makes the task raise; that is its context."""
-    wrapper = CallWrapper()
+    wrapper = CallScope()
 
     async def wait() -> None:
         with wrapper:
@@ -113,7 +113,7 @@ async def test_an_error_of_the_task_itself() -> None:
 
 async def test_deadline() -> None:
     """A deadline ends the call with TimeoutError."""
-    wrapper = CallWrapper()
+    wrapper = CallScope()
     with wrapper.start(Deadline.from_timeout(0.01)):
         with pytest.raises(TimeoutError):
             with wrapper:
@@ -132,7 +132,7 @@ async def _outside() -> None:
 
     def enter() -> None:
         try:
-            with CallWrapper():
+            with CallScope():
                 outcome.set_result(None)
         except RuntimeError as error:
             outcome.set_exception(error)

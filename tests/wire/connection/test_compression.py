@@ -25,7 +25,7 @@ from chatify_stream.wire.connection.compression import (
     inflate,
     is_accepted,
 )
-from chatify_stream.wire.connection.inbox import MOST_AT_ONCE, Inbox
+from chatify_stream.wire.connection.inbox import MAX_AT_ONCE, Inbox
 
 from ..calling import RESPONSE, call, failure, scripted_server
 from ..raw import RawClient, framed, raw_client, request_headers
@@ -43,7 +43,7 @@ STREAM_STREAM = (Cardinality.STREAM_STREAM, Ask, Answer)
 
 
 def messages_in(frames: bytes) -> list[tuple[int, bytes]]:
-    """Flag and bytes of each message."""
+    """LeanEvent and bytes of each message."""
     found = []
     while frames:
         flag, size = struct.unpack_from(">BI", frames)
@@ -224,8 +224,8 @@ class TestInbox:
 
     async def test_waiting_messages_hold_wire_bytes_alone(self) -> None:
         """What waits is not inflated, and a batch has little more than is dealt with at once."""
-        source, message = FakeSource(), bytes(MOST_AT_ONCE - 1)
-        inbox = Inbox(source, 1, MOST_AT_ONCE)
+        source, message = FakeSource(), bytes(MAX_AT_ONCE - 1)
+        inbox = Inbox(source, 1, MAX_AT_ONCE)
         inbox.encoding = "gzip"
         data = framed(gzip.compress(message), compressed=True)
         inbox.add(data * 100, len(data) * 100)

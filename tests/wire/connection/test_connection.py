@@ -13,13 +13,13 @@ from h2.settings import SettingCodes
 from hpack import Encoder
 
 from chatify_stream.wire.connection.connection import (
-    LARGEST_TABLE,
+    MAX_HEADER_TABLE,
     WireConnection,
     h2_config,
     h2_connection,
 )
-from chatify_stream.wire.connection.fair_share import Company
-from chatify_stream.wire.connection.write_buffer import Outbound
+from chatify_stream.wire.connection.fair_share import FairShare
+from chatify_stream.wire.connection.write_buffer import WriteBuffer
 from chatify_stream.wire.limits import Limits, Rate
 from chatify_stream.wire.server.server import Server
 
@@ -108,7 +108,7 @@ def test_a_small_table_of_headers() -> None:
     """A peer that keeps less than usual is not sent more."""
     h2 = server_h2()
     h2.receive_data(settings({SettingCodes.HEADER_TABLE_SIZE: 100}))
-    assert h2.encoder.header_table_size == 100 < LARGEST_TABLE
+    assert h2.encoder.header_table_size == 100 < MAX_HEADER_TABLE
 
 
 @pytest.mark.parametrize("cut", [None, 9])
@@ -139,9 +139,9 @@ async def test_streams_that_are_gone(service: Echo, cut: int | None) -> None:
 
 async def test_who_is_woken_by_a_window() -> None:
     """The window of all wakes one of those that wait for it; a call's own wakes that call."""
-    outbound = create_autospec(Outbound, instance=True)
+    write_buffer = create_autospec(WriteBuffer, instance=True)
     config = Configuration().__for_test__()
-    connection = WireConnection(server_h2(), outbound, config, Limits(), Company())
+    connection = WireConnection(server_h2(), write_buffer, config, Limits(), FairShare())
     streams = [connection.create_stream(stream_id=number) for number in (1, 3, 5, 7)]
     for stream in streams:
         connection.wait_for_window(stream, 1, is_own=stream.id > 3)
@@ -157,10 +157,10 @@ async def test_who_is_woken_by_a_window() -> None:
 
 async def test_who_needs_how_much() -> None:
     """Of those that wait for the window of all, the first is woken that has enough in it."""
-    outbound = create_autospec(Outbound, instance=True)
+    write_buffer = create_autospec(WriteBuffer, instance=True)
     config = Configuration().__for_test__()
     h2 = server_h2()
-    connection = WireConnection(h2, outbound, config, Limits(), Company())
+    connection = WireConnection(h2, write_buffer, config, Limits(), FairShare())
     streams = [connection.create_stream(stream_id=number) for number in (1, 3, 5)]
     for stream, least in zip(streams, (100, 50, 10), strict=True):
         connection.wait_for_window(stream, least, is_own=False)

@@ -1,8 +1,8 @@
-"""Tests of wire/company.py."""
+"""Tests of wire/fair_share.py."""
 
 from __future__ import annotations
 
-from chatify_stream.wire.connection.fair_share import LONG_TURN, SHORT_TURN
+from chatify_stream.wire.connection.fair_share import LONG_QUANTUM, SHORT_QUANTUM
 from chatify_stream.wire.connection.registry import Connections
 
 
@@ -14,23 +14,23 @@ class Connection:
 def test_turns() -> None:
     """They are long for one that is alone, and short while there are several."""
     connections, ada, grace = Connections(), Connection(), Connection()
-    company = connections.company
+    fair_share = connections.fair_share
     turns = []
     for change in (connections.add, connections.discard):
         for connection in (ada, grace):
             change(connection)
-            turns.append(company.turn)
-    assert turns == [LONG_TURN, SHORT_TURN, LONG_TURN, LONG_TURN]
+            turns.append(fair_share.quantum)
+    assert turns == [LONG_QUANTUM, SHORT_QUANTUM, LONG_QUANTUM, LONG_QUANTUM]
 
 
 def test_pauses() -> None:
     """They are for one that floods beside others, and for no more than one."""
     connections = Connections()
-    company = connections.company
+    fair_share = connections.fair_share
     connections.add(Connection())
-    company.waiting = 1
-    assert company.pauses == 0
+    fair_share.waiting = 1
+    assert fair_share.pauses == 0
     connections.add(Connection())
-    assert company.pauses == SHORT_TURN.pauses > 0
-    company.waiting = 2
-    assert company.pauses == 0
+    assert fair_share.pauses == SHORT_QUANTUM.pauses > 0
+    fair_share.waiting = 2
+    assert fair_share.pauses == 0

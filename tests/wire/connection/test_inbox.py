@@ -174,7 +174,11 @@ async def test_some_messages_at_a_time() -> None:
     inbox, source = make()
     data = framed(b"x") * 10
     assert inbox.add(data + framed(b"later")[:7], len(data) + 7, 4) == 4
-    assert (inbox.is_uncut, source.given_back, source.holding.windowless) == (True, 0, 0)
+    assert (inbox.is_uncut, source.given_back, source.memory_budget.uncredited_bytes) == (
+        True,
+        0,
+        0,
+    )
     assert inbox.add(b"", 0, 6) == 6
     assert (inbox.is_uncut, source.given_back) == (True, 0)
     assert inbox.add(b"", 0, 6) == 0

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from chatify_stream.wire.connection.lean import Flag
+from chatify_stream.wire.connection.lean import LeanEvent
 
 
-@pytest.mark.parametrize("kind", [Flag, asyncio.Event])
+@pytest.mark.parametrize("kind", [LeanEvent, asyncio.Event])
 class TestFlag:
-    async def test_who_waits_is_woken(self, kind: type[Flag]) -> None:
+    async def test_who_waits_is_woken(self, kind: type[LeanEvent]) -> None:
         """All who wait go on, once it is set; who comes later does not wait."""
         flag = kind()
         waiting = [asyncio.create_task(flag.wait()) for _ in range(3)]
@@ -23,7 +23,7 @@ class TestFlag:
         assert await asyncio.gather(*waiting) == [True] * 3
         assert await flag.wait()
 
-    async def test_set_and_cleared_at_once(self, kind: type[Flag]) -> None:
+    async def test_set_and_cleared_at_once(self, kind: type[LeanEvent]) -> None:
         """Who waited when it was set goes on, even if it is cleared before."""
         flag = kind()
         waiting = asyncio.create_task(flag.wait())
@@ -37,7 +37,7 @@ class TestFlag:
         flag.set()
         assert await again
 
-    async def test_who_is_cancelled(self, kind: type[Flag]) -> None:
+    async def test_who_is_cancelled(self, kind: type[LeanEvent]) -> None:
         """One that is cancelled waits no more; the others do, whenever it is set."""
         flag = kind()
         first, second = [asyncio.create_task(flag.wait()) for _ in range(2)]
@@ -51,4 +51,4 @@ class TestFlag:
 
 def test_set_from_the_beginning() -> None:
     """A flag may be made set."""
-    assert Flag(is_set=True).is_set()
+    assert LeanEvent(is_set=True).is_set()

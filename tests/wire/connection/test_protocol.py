@@ -230,7 +230,7 @@ class TestTurns:
             flood.flush()
             texts, status = await answers(flood, 1)
             assert (len(texts), status) == (3001, "0")
-            assert server._connections.company.waiting == 0
+            assert server._connections.fair_share.waiting == 0
 
     async def test_of_one_who_leaves(self, server: Server) -> None:
         """Who is gone before its turn does not wait for it."""
@@ -239,11 +239,11 @@ class TestTurns:
             for _ in range(3000):
                 flood.h2.send_data(1, framed(ADA))
             flood.flush()
-            while not (company := server._connections.company).waiting:
+            while not (fair_share := server._connections.fair_share).waiting:
                 await asyncio.sleep(0)
             flood.writer.transport.abort()
             async with asyncio.timeout(10):
-                while company.waiting:
+                while fair_share.waiting:
                     await asyncio.sleep(0)
 
     async def test_of_many_calls(self, server: Server) -> None:

@@ -12,7 +12,7 @@ from h2.events import StreamEnded
 
 from chatify_stream.errors import CancelledCallError, StatusError, UnavailableError
 from chatify_stream.wire import Cardinality, Channel, Limits, Server, ServerStream, Status
-from chatify_stream.wire.connection.fair_share import LONG_TURN, SHORT_TURN, Turn
+from chatify_stream.wire.connection.fair_share import LONG_QUANTUM, SHORT_QUANTUM, Quantum
 from chatify_stream.wire.connection.stream import SENDS_IN_A_ROW
 
 from ..calling import call
@@ -149,9 +149,9 @@ class TestSending:
         assert "next" not in received
         assert set(received) <= {large.service}
 
-    @pytest.mark.parametrize("turn", [LONG_TURN, SHORT_TURN])
+    @pytest.mark.parametrize("turn", [LONG_QUANTUM, SHORT_QUANTUM])
     async def test_a_fast_sender_lets_others_run(
-        self, service: Echo, server: Server, turn: Turn
+        self, service: Echo, server: Server, turn: Quantum
     ) -> None:
         """While one stream has thousands of messages waiting, other tasks get their turns."""
         turns: list[int] = []
@@ -172,7 +172,7 @@ class TestSending:
         service.handler = handler
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(raw_client(server.port))
-            if turn is SHORT_TURN:  # which it has in company
+            if turn is SHORT_QUANTUM:  # which it has in fair_share
                 await stack.enter_async_context(raw_client(server.port))
                 while len(server._connections) < 2:
                     await asyncio.sleep(0)
@@ -296,7 +296,7 @@ class TestReading:
             others.cancel()
         assert read == 1000
         steps = [after - before for before, after in zip(turns, turns[1:], strict=False)]
-        assert max(steps) <= LONG_TURN.messages
+        assert max(steps) <= LONG_QUANTUM.messages
 
     async def test_too_large_for_the_client(self, server: Server) -> None:
         """The client, too, refuses a message over its limit, by its prefix."""

@@ -1,4 +1,4 @@
-"""Tests of wire/outbound.py."""
+"""Tests of wire/write_buffer.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hyperframe.frame import Frame
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatify_stream.wire.connection.write_buffer import MOST_GATHERED, Outbound
+from chatify_stream.wire.connection.write_buffer import MAX_GATHERED, WriteBuffer
 
 from ..raw import frame
 
@@ -21,7 +21,7 @@ MAX_BACKLOG = 400
 
 
 class Transport:
-    """Keeps each write; what else an Outbound needs of a transport."""
+    """Keeps each write; what else an WriteBuffer needs of a transport."""
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
@@ -61,9 +61,9 @@ class Transport:
         return None if name == "socket" else name
 
 
-def make() -> tuple[Outbound, Transport]:
+def make() -> tuple[WriteBuffer, Transport]:
     transport = Transport()
-    return Outbound(transport, MAX_BACKLOG, 30.0), transport
+    return WriteBuffer(transport, MAX_BACKLOG, 30.0), transport
 
 
 def frames_of(data: bytes) -> list[tuple[int, bytes]]:
@@ -78,29 +78,29 @@ def frames_of(data: bytes) -> list[tuple[int, bytes]]:
 
 async def test_one_write_a_turn() -> None:
     """What is written in one turn of the loop leaves in one write, in order."""
-    outbound, transport = make()
-    outbound.write(frame(6, 0, 0, b"12345678"))
-    outbound.write_data(1, b"abc", MOST)
-    outbound.write(b"")
-    outbound.write(frame(6, 0, 0, b"87654321"))
+    write_buffer, transport = make()
+    write_buffer.write(frame(6, 0, 0, b"12345678"))
+    write_buffer.write_data(1, b"abc", MOST)
+    write_buffer.write(b"")
+    write_buffer.write(frame(6, 0, 0, b"87654321"))
     assert transport.writes == []
     await asyncio.sleep(0)
     assert len(transport.writes) == 1
     assert frames_of(transport.writes[0]) == [(0, b"12345678"), (1, b"abc"), (0, b"87654321")]
     await asyncio.sleep(0)
-    outbound.write_data(1, b"next", MOST)
+    write_buffer.write_data(1, b"next", MOST)
     await asyncio.sleep(0)
     assert frames_of(transport.writes[1]) == [(1, b"next")]
 
 
 async def test_messages_share_frames() -> None:
     """Messages that follow each other on a stream share a frame, up to the peer's frame size."""
-    outbound, transport = make()
+    write_buffer, transport = make()
     for data in (b"a" * 60, b"b" * 40, b"c"):
-        outbound.write_data(1, data, MOST)
-    outbound.write_data(3, b"d", MOST)
-    outbound.write_data(1, b"e", MOST)
-    outbound.flush()
+        write_buffer.write_data(1, data, MOST)
+    write_buffer.write_data(3, b"d", MOST)
+    write_buffer.write_data(1, b"e", MOST)
+    write_buffer.flush()
     assert frames_of(transport.writes[0]) == [
         (1, b"a" * 60 + b"b" * 40),
         (1, b"c"),
@@ -111,24 +111,24 @@ async def test_messages_share_frames() -> None:
 
 async def test_much_leaves_at_once() -> None:
     """A lot does not wait for the end of the turn: the transport has to know of it."""
-    outbound, transport = make()
-    outbound.write(bytes(MOST_GATHERED - 1))
+    write_buffer, transport = make()
+    write_buffer.write(bytes(MAX_GATHERED - 1))
     assert transport.writes == []
-    outbound.write(b"x")
-    assert [len(write) for write in transport.writes] == [MOST_GATHERED]
+    write_buffer.write(b"x")
+    assert [len(write) for write in transport.writes] == [MAX_GATHERED]
 
 
 async def test_closing() -> None:
     """Closing sends what was gathered; aborting forgets it."""
-    outbound, transport = make()
-    outbound.write_data(1, b"last", MOST)
-    outbound.close()
+    write_buffer, transport = make()
+    write_buffer.write_data(1, b"last", MOST)
+    write_buffer.close()
     assert frames_of(b"".join(transport.writes)) == [(1, b"last")]
-    assert outbound.is_closing()
+    assert write_buffer.is_closing()
 
-    outbound, transport = make()
-    outbound.write_data(1, b"lost", MOST)
-    outbound.abort()
+    write_buffer, transport = make()
+    write_buffer.write_data(1, b"lost", MOST)
+    write_buffer.abort()
     await asyncio.sleep(0)
     assert (transport.writes, transport.ended) == ([], "aborted")
 
@@ -146,15 +146,15 @@ def test_order(writes: list[tuple[int, bytes] | None]) -> None:
     """Every stream's bytes leave whole and in order, and no frame is larger than it may be."""
 
     async def run() -> bytes:
-        outbound, transport = make()
+        write_buffer, transport = make()
         for each in writes:
             if each is None:
                 await asyncio.sleep(0)
             elif each[0]:
-                outbound.write_data(*each, MOST)
+                write_buffer.write_data(*each, MOST)
             else:
-                outbound.write(frame(0xBE, 0, 0, each[1]))
-        outbound.close()
+                write_buffer.write(frame(0xBE, 0, 0, each[1]))
+        write_buffer.close()
         return b"".join(transport.writes)
 
     frames = frames_of(asyncio.run(run()))
@@ -166,17 +166,17 @@ def test_order(writes: list[tuple[int, bytes] | None]) -> None:
 
 async def test_what_a_read_causes_leaves_together() -> None:
     """What is written while data is received, and by the tasks that it wakes, is one write."""
-    outbound, transport = make()
+    write_buffer, transport = make()
     woken = asyncio.Event()
 
     async def handler() -> None:
         await woken.wait()
-        outbound.write_data(1, b"reply", MOST)
+        write_buffer.write_data(1, b"reply", MOST)
 
     handling = asyncio.create_task(handler())
     await asyncio.sleep(0)
-    with outbound:
-        outbound.write(frame(6, 1, 0, b"12345678"))
+    with write_buffer:
+        write_buffer.write(frame(6, 1, 0, b"12345678"))
         woken.set()
     await handling
     await asyncio.sleep(0)
@@ -186,38 +186,38 @@ async def test_what_a_read_causes_leaves_together() -> None:
 class TestBacklog:
     async def test_answers_wait_for_a_peer_that_reads(self) -> None:
         """A peer that does not read is not read from either, until it does."""
-        outbound, transport = make()
-        outbound.write(bytes(MAX_BACKLOG))
-        outbound.block()
-        outbound.write(bytes(MAX_BACKLOG // 4))
+        write_buffer, transport = make()
+        write_buffer.write(bytes(MAX_BACKLOG))
+        write_buffer.block()
+        write_buffer.write(bytes(MAX_BACKLOG // 4))
         assert transport.is_reading
-        outbound.write(b"1")
+        write_buffer.write(b"1")
         assert not transport.is_reading
-        outbound.unblock()
+        write_buffer.unblock()
         assert transport.is_reading
         assert transport.ended == ""
 
     async def test_too_many_answers(self) -> None:
         """A peer for which too many answers wait is cut off."""
-        outbound, transport = make()
-        outbound.block()
-        outbound.write(bytes(MAX_BACKLOG))
+        write_buffer, transport = make()
+        write_buffer.block()
+        write_buffer.write(bytes(MAX_BACKLOG))
         assert transport.ended == ""
-        outbound.write(b"1")
+        write_buffer.write(b"1")
         assert transport.ended == "aborted"
 
     async def test_messages_are_no_answers(self) -> None:
         """Messages do not count: they wait for the peer's windows."""
-        outbound, transport = make()
-        outbound.block()
-        outbound.write_data(1, bytes(MAX_BACKLOG + 1), MAX_BACKLOG + 1)
+        write_buffer, transport = make()
+        write_buffer.block()
+        write_buffer.write_data(1, bytes(MAX_BACKLOG + 1), MAX_BACKLOG + 1)
         assert (transport.ended, transport.is_reading) == ("", True)
 
     async def test_what_is_unsent(self) -> None:
         """What is gathered and what the transport holds are both unsent."""
-        outbound, _ = make()
-        outbound.write(b"123")
-        assert outbound.unsent == 10
+        write_buffer, _ = make()
+        write_buffer.write(b"123")
+        assert write_buffer.buffered_bytes == 10
 
 
 class Timers:
@@ -234,11 +234,11 @@ class Timers:
 class TestClosing:
     def closing(self, monkeypatch: pytest.MonkeyPatch) -> tuple[Transport, Timers]:
         """A connection that was closed while 1000 bytes waited for its peer."""
-        outbound, transport = make()
+        write_buffer, transport = make()
         timers = Timers()
-        monkeypatch.setattr(outbound, "_loop", timers)
+        monkeypatch.setattr(write_buffer, "_loop", timers)
         transport.unsent = 1000
-        outbound.close()
+        write_buffer.close()
         assert transport.ended == "closed"
         return transport, timers
 
@@ -263,11 +263,11 @@ class TestClosing:
 
 async def test_a_noisy_peer_is_read_from_to_the_end() -> None:
     """The way out is closed at once; the way in stays open, and nothing more is sent."""
-    outbound, transport = make()
-    outbound.write(b"goaway")
-    outbound.close_noisy()
+    write_buffer, transport = make()
+    write_buffer.write(b"goaway")
+    write_buffer.close_and_linger()
     assert transport.writes == [b"goaway"]
     assert transport.ended_writing
-    assert outbound.is_closing()
-    outbound.close()
+    assert write_buffer.is_closing()
+    write_buffer.close()
     assert transport.ended == ""

@@ -291,7 +291,7 @@ class TestBatches:
             await stream.recv_message()  # until all the others have come
             while True:
                 try:
-                    if not (batch := await stream.recv_decoded(lambda data: data.decode("ascii"))):
+                    if not (batch := await stream.receive_batch(lambda data: data.decode("ascii"))):
                         return
                     seen.append(batch)
                 except StatusError as error:
@@ -317,10 +317,10 @@ class TestBatches:
         waited: list[bool] = []
 
         async def handler(stream: ServerStream) -> None:
-            waited.append(stream.send_framed_nowait(framed))
+            waited.append(stream.try_send_framed(framed))
             await stream.send_framed(framed * 2)
-            waited.append(stream.send_framed_nowait(framed * 3))
-            waited.append(stream.send_framed_nowait(b""))
+            waited.append(stream.try_send_framed(framed * 3))
+            waited.append(stream.try_send_framed(b""))
             await stream.send_framed(b"")
 
         service.handler = handler
@@ -336,8 +336,8 @@ class TestBatches:
 
         async def handler(stream: ServerStream) -> None:
             await stream.send_initial_metadata()
-            sent.append(stream.send_framed_nowait(framed * 2))
-            sent.extend([stream.send_framed_nowait(framed) for _ in range(6)])
+            sent.append(stream.try_send_framed(framed * 2))
+            sent.extend([stream.try_send_framed(framed) for _ in range(6)])
 
         service.handler = handler
         client.h2.send_headers(1, request_headers("/test.Echo/Run"), end_stream=True)
@@ -364,7 +364,7 @@ class TestBatches:
             second = asyncio.create_task(send(stream, "b"))
             await asyncio.sleep(0)
             while not second.done():
-                overtook.append(stream.send_framed_nowait(message("c")))
+                overtook.append(stream.try_send_framed(message("c")))
                 await asyncio.sleep(0)
             await first
             await send(stream, "d")

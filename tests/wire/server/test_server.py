@@ -306,7 +306,7 @@ class TestDraining:
         self, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A peer without calls that does not answer the PING is closed all the same."""
-        monkeypatch.setattr(protocol, "DRAIN_PATIENCE", 0.01)
+        monkeypatch.setattr(protocol, "DRAIN_TIMEOUT", 0.01)
         async with raw_client(server.port) as client:
             client.h2.ping(b"12345678")
             client.flush()
