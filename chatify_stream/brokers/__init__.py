@@ -1,4 +1,4 @@
-"""Brokers: where the logs of the rooms are kept, and who is in them."""
+"""Brokers keep the logs and the presence of rooms: in memory, in SQLite or in Redis."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a broker promises. It keeps the logs of the rooms, and knows who is in them.
+"""The contract of brokers, which keep the logs and the presence of rooms.
 
-A broker knows nothing of sessions, servers or the wire. It tells one subscriber what happens, and
-every method of it is called, and calls, in one event loop.
+A broker knows nothing of sessions, servers or the transport. It reports events to one subscriber.
+All calls in both directions happen in one event loop.
 """
 
 from __future__ import annotations
@@ -16,27 +16,32 @@ __all__ = ["Answers", "Broker", "RoomInfo", "RoomPage", "Subscriber"]
 
 
 class Subscriber(Protocol):
-    """Who is told. Its methods do not wait, and do not call the broker."""
+    """Receives the events of a broker.
+
+    The broker calls these methods from the event loop. They must not block and must not call the
+    broker.
+    """
 
     def begins_at(self, room: str, position: Position) -> None:
-        """What is published in the room after this position is told from now on.
+        """Set the position after which publications of `room` will be delivered.
 
-        Comes before `subscribe` returns; and again, with a new epoch, when the log of the room was
-        lost or reset; or with the same epoch, when what is missing here is not kept any more.
+        Called before `subscribe` returns. Called again when delivery cannot continue without a
+        gap: with a new epoch if the log was lost or reset, with the same epoch if the missing
+        messages have been trimmed.
         """
 
     def published(self, room: str, publications: Sequence[Publication]) -> None:
-        """The next messages of a room, in the order of their offsets, without a hole, each once."""
+        """Deliver the next publications of `room`, in offset order, without gaps or duplicates."""
 
     def presence_changed(self, room: str, user: str, joined: bool) -> None:
-        """The first session of a user has come to the room, or the last one has left it."""
+        """Report that a user's first session joined the room, or that the last one left it."""
 
     def on_survey(self, command: bytes) -> bytes:
         """Answer a command that another server sent with `survey`. Must not raise."""
 
 
 class RoomInfo(NamedTuple):
-    """One room, as `rooms` lists it."""
+    """An entry in the list of rooms."""
 
     name: str
     newest: Position
@@ -47,7 +52,7 @@ class RoomPage(NamedTuple):
     """A part of the list of rooms."""
 
     rooms: list[RoomInfo]
-    """In the order of their names, by code points."""
+    """Sorted by name, in code point order."""
     has_more: bool
 
 
@@ -55,53 +60,57 @@ class Answers(NamedTuple):
     """The answers of the other servers to one `survey`."""
 
     answers: list[bytes]
-    """In no order."""
+    """In no particular order."""
     missing: int
     """Number of servers that received the command and did not answer in time."""
 
 
 class Broker(Protocol):
-    """The logs and the presence of all rooms.
+    """Keeps the logs and the presence of all rooms.
 
-    Names, ids and texts have been checked by the caller. A method that cannot do what it is asked
-    because the storage is away, full or damaged raises `BrokerError`, in bounded time; the broker
-    works again by itself when the storage does.
+    The caller has validated names, ids and texts. A method raises `BrokerError` within a bounded
+    time if the storage is unavailable, full or damaged. The broker recovers without help when the
+    storage does.
 
-    Cancelling a method loses nothing: what had been asked for may have happened or not.
+    Cancelling a method loses nothing, but the request may or may not have taken effect.
     """
 
     @property
     def is_available(self) -> bool:
-        """It is open, and as far as it knows its storage can be asked.
+        """Whether the broker is open and, as far as it knows, its storage responds.
 
-        Costs nothing, and asks nobody: storage that has just gone away may still seem to be there,
-        for seconds. It is for probes and metrics; who wants something asks for it, and is told.
+        Reading it costs nothing and contacts nothing, so it may lag behind the truth by seconds.
+        Use it for probes and metrics. Other callers should call the method they need and handle
+        `BrokerError`.
         """
 
     async def open(self, subscriber: Subscriber) -> None:
-        """Comes first, once. Raises `BrokerError` for storage that cannot be used, with why."""
+        """Connect to the storage. Call this first, and once.
+
+        Raises `BrokerError` with the reason if the storage cannot be used.
+        """
 
     async def close(self) -> None:
-        """Waits for what is under way, and gives everything back. May be called again.
+        """Wait for operations in progress and release all resources. May be called again.
 
-        Before `open`, and from here on, `unsubscribe` and `leave` do nothing, and the other methods
+        Before `open` and after `close`, `unsubscribe` and `leave` do nothing, and all other methods
         raise `BrokerError`.
         """
 
     async def publish(self, room: str, drafts: Sequence[Draft]) -> list[Receipt]:
-        """Puts messages into the log of a room, all of them together or none.
+        """Append messages to the log of `room`: either all of them or none.
 
-        When it returns, they are in the log, as durable as the broker makes them: that is the
-        acknowledgement. They have got the next offsets, in their order, and nothing is between
-        them; the calls of one task keep their order too. Each published message is told to whoever
-        is subscribed to the room.
+        Returning is the acknowledgement: the messages are in the log, as durable as this broker
+        makes them. They have consecutive offsets in the order of `drafts`, and calls of one task
+        keep their order. Each new message is delivered to the subscriber if it is subscribed to the
+        room.
 
-        A draft whose id its user has published in the room within the last five minutes is not
-        published again: its receipt has the first position, and says whether the text was the
-        same. That holds for two drafts of one call, too. A draft without id is always published.
+        A draft is not published again if its user published its id in this room within the last
+        five minutes. Its receipt holds the first position and tells whether the texts are equal.
+        This also applies to two drafts of one call. A draft without an id is always published.
 
-        Raises `BrokerError` when they are not known to be in the log. They may be all the same;
-        those that have ids can be published again.
+        Raises `BrokerError` if the messages are not known to be in the log. They may still be
+        there; drafts with ids can be published again safely.
         """
 
     async def read(
@@ -113,35 +122,35 @@ class Broker(Protocol):
         limit: int,
         newest: bool = False,
     ) -> LogPage:
-        """At most `limit` of the messages that are kept, with `after` < offset < `before`.
+        """Return at most `limit` stored messages with `after` < offset < `before`.
 
-        They are the oldest of these, or with `newest` the newest; always in the order of their
-        offsets, contiguous, and within the room's retention. A room that nobody has used has an
-        empty log.
+        These are the oldest matching messages or, with `newest`, the newest. They are contiguous,
+        in offset order, and within the room's retention. The log of an unused room is empty.
         """
 
     async def subscribe(self, room: str) -> None:
-        """From now on the subscriber is told what happens in the room. Asked for once a room."""
+        """Start to report the events of `room` to the subscriber. Called once a room."""
 
     async def unsubscribe(self, room: str) -> None:
-        """Ends that; does nothing for a room that is not subscribed to."""
+        """Stop to report the events of `room`; do nothing if it is not subscribed to."""
 
     async def enter(self, room: str, user: str, session_id: str) -> None:
-        """The session is in the room until `leave`, or until this process is gone.
+        """Add the session to the room until `leave`, or until this process ends.
 
-        The entry of a process that died may stay for one time to live, 60 s.
+        After a crash the entry may remain for its time to live, 60 s.
         """
 
     async def leave(self, room: str, user: str, session_id: str) -> None:
-        """The session has left; does nothing for one that is not there."""
+        """Remove the session from the room; do nothing if it is not there."""
 
     async def users(self, room: str) -> list[str]:
-        """Who is in the room, in the order of their names, each once. May be 60 s stale."""
+        """Return the users in the room, sorted, each once. May be 60 s stale."""
 
     async def rooms(self, *, prefix: str = "", after: str = "", limit: int) -> RoomPage:
-        """The rooms that keep messages or have users, of names that begin with `prefix`.
+        """Return rooms that have messages or users and whose name starts with `prefix`.
 
-        At most `limit`, in the order of their names, from behind the name `after`.
+        Returns at most `limit` rooms in the order of their names, beginning behind the name
+        `after`.
         """
 
     async def survey(self, command: bytes) -> Answers:

@@ -1,6 +1,6 @@
-"""`memory://`: the logs in this process, and gone with it.
+"""`memory://`: keeps the logs in the memory of this process.
 
-A room that keeps nothing, and that nobody is in, is forgotten; its next use begins a new epoch.
+A room without messages and without sessions is removed. Its next use starts a new epoch.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from .single_server import SingleServerBroker
 __all__ = ["MemoryBroker"]
 
 SWEEP_MS = 60_000
-"""Milliseconds between two looks for rooms that keep nothing any more."""
+"""Milliseconds between two searches for rooms whose messages have all expired."""
 
 
 class MemoryBroker(SingleServerBroker):
-    """A `Broker`. What is bounded is each room, by its retention, and not how many there are."""
+    """A `Broker` in memory. Retention bounds each room; the number of rooms is not bounded."""
 
     def __init__(
         self,
@@ -33,13 +33,17 @@ class MemoryBroker(SingleServerBroker):
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`rules` are for rooms of certain names; `clock` gives seconds since 1970."""
+        """Create a closed broker.
+
+        `retention` applies to rooms that match none of `rules`. `clock` returns Unix time in
+        seconds.
+        """
         super().__init__(clock)
         self._retention = retention or Retention()
         self._rules = tuple(rules)
         self._logs: dict[str, Log] = {}
         self._epoch = new_epoch()
-        """What the epochs of rooms that begin now are made of, with the name of each."""
+        """Seed of the epochs of new rooms, together with their names."""
         self._subscribed: set[str] = set()
         self._swept_ms = 0
 
@@ -98,13 +102,13 @@ class MemoryBroker(SingleServerBroker):
     def _log(self, room: str) -> Log:
         log = self._logs.get(room)
         if log is None:
-            self._sweep(self._now_ms())  # or those that are only read would stay
+            self._sweep(self._now_ms())  # rooms that are only read would otherwise stay
             retention = retention_of(room, self._retention, self._rules)
             log = self._logs[room] = Log(self._epoch_of(room), retention)
         return log
 
     def _epoch_of(self, room: str) -> str:
-        """The same each time, as long as nothing was said in a room, which may be forgotten."""
+        """Return the same epoch again for a room that was removed before it had any message."""
         digest = blake2b(room.encode(), key=self._epoch.encode(), digest_size=9).digest()
         return urlsafe_b64encode(digest).decode()
 
@@ -115,7 +119,7 @@ class MemoryBroker(SingleServerBroker):
         log = self._logs.get(room)
         if log is not None and log.is_empty and room not in self._subscribed:
             del self._logs[room]
-            if log.newest.offset:  # or its offsets would begin anew in the same epoch
+            if log.newest.offset:  # offsets must not restart within an epoch
                 self._epoch = new_epoch()
 
     def _sweep(self, now_ms: int) -> None:

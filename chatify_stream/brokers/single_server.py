@@ -1,6 +1,6 @@
-"""What the brokers of one server have in common: who is in the rooms, and who is told of it.
+"""Presence of the brokers that serve a single server.
 
-That is known in memory alone: there is one server, and its sessions end with it.
+Presence is kept in memory only, because the sessions of the only server end with its process.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ __all__ = ["SingleServerBroker"]
 
 
 class SingleServerBroker(ABC):
-    """The presence of a `Broker`; what keeps the logs is a subclass."""
+    """The presence half of a `Broker`; subclasses keep the logs."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """`clock` gives seconds since 1970."""
+        """Keep the clock, which returns Unix time in seconds."""
         self._clock = clock
         self._presence = Presence()
         self._subscriber: Subscriber | None = None
@@ -48,11 +48,11 @@ class SingleServerBroker(ABC):
 
     @abstractmethod
     def _refusal(self, reason: str) -> BrokerError:
-        """The error that names this broker."""
+        """Return the error that names this broker."""
 
     @abstractmethod
     def _newest(self, room: str) -> Position:
-        """Of the newest message of a room; without an epoch for one that is not known."""
+        """Return the position of the newest message of a room; no epoch if the room is unknown."""
 
     def _info(self, room: str) -> RoomInfo:
         return RoomInfo(room, self._newest(room), self._presence.count(room))

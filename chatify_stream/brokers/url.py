@@ -1,4 +1,4 @@
-"""Brokers by URL."""
+"""Create brokers from URLs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ __all__ = ["make_broker"]
 def make_broker(
     url: str, retention: Retention | None = None, rules: Sequence[RetentionRule] = ()
 ) -> Broker:
-    """The broker of a URL, not opened yet. Raises `UsageError` for what is no such URL.
+    """Return the closed broker of a URL.
 
-    `sqlite:///chat.db` is a file in the current folder, `sqlite:////var/lib/chat.db` has its whole
-    path. `redis://HOST` and its kin are those of `parse_redis_url`; they need the extra `redis`,
-    which is said when it is missing. `rules` are retentions for rooms of certain names.
+    `memory://` keeps logs in memory. `sqlite:///chat.db` is a file in the current folder,
+    `sqlite:////var/lib/chat.db` an absolute path. `parse_redis_url` describes the Redis URLs, which
+    require the extra `redis`. `retention` applies to rooms that match none of `rules`. Raises
+    `UsageError` for an invalid URL or a missing extra.
     """
     try:
         check_broker_url(url)
@@ -29,9 +30,9 @@ def make_broker(
     if url.startswith("memory:"):
         return MemoryBroker(retention, rules)
     if url.startswith("sqlite:"):
-        from .sqlite import SQLiteBroker  # which not every Python has
+        from .sqlite import SQLiteBroker  # not every Python has sqlite3
 
         return SQLiteBroker(url.removeprefix("sqlite:///"), retention, rules)
-    from .redis import RedisBroker  # which is an extra
+    from .redis import RedisBroker  # an optional dependency
 
     return RedisBroker(url, retention, rules)
