@@ -57,7 +57,7 @@ def test_commands(authority: Authority, tls_server: ServerProcess) -> None:
     for flags, reason in (
         (("--tls", "--ca", authority.file), "it wants a client certificate"),
         (("--tls", "--ca", authority.file, "--server-name", "other", *shown), "another name"),
-        ((), "this port takes TLS only"),
+        ((), "this port requires TLS"),
     ):
         failed = run("send", *target, *flags, "Ada")
         assert failed.status == 4

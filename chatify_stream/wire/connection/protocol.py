@@ -165,7 +165,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
             self.handler,
             self.connection,
             budget,
-            on_call=self._liveness.called,
+            on_call=self._liveness.call_opened,
             on_release=self._released,
             on_ping_ack=self._ping_acknowledged,
         )
@@ -202,7 +202,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         write_buffer = self.connection.write_buffer
         if write_buffer.is_closing():
             return
-        if self._liveness.heard(self._loop.time()):
+        if self._liveness.data_received(self._loop.time()):
             self._watch()
         self.bytes_received += len(data)
         if not self._read(data) and self._next_turn is None:
@@ -261,7 +261,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         return not self.connection.is_closing()
 
     def _greeted(self) -> None:
-        self._liveness.greeted()
+        self._liveness.handshake_done()
         self._watch()
 
     def _ping_received(self, data: bytes) -> None:
@@ -285,13 +285,13 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         super().pause_writing()
         write_buffer = self.connection.write_buffer
         write_buffer.block()
-        self._liveness.blocked(self._loop.time(), write_buffer.unacked_bytes)
+        self._liveness.write_blocked(self._loop.time(), write_buffer.unacked_bytes)
         self._watch()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self.connection.write_buffer.unblock()
-        self._liveness.unblocked()
+        self._liveness.write_unblocked()
 
     def _watch(self) -> None:
         """Sets the timer to when the connection has to be looked at, unless it comes earlier."""
@@ -307,7 +307,7 @@ class WireProtocol(H2Protocol, asyncio.BufferedProtocol):
         write_buffer = self.connection.write_buffer
         if write_buffer.is_closing():
             return
-        verdict = self._liveness.verdict(self._loop.time(), write_buffer.unacked_bytes)
+        verdict = self._liveness.check(self._loop.time(), write_buffer.unacked_bytes)
         if verdict is Verdict.PING:
             write_buffer.write(ping(KEEPALIVE_PING))
         elif verdict in (Verdict.DRAIN_IDLE, Verdict.DRAIN_OLD):

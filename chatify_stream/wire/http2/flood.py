@@ -1,7 +1,7 @@
-"""Counts the frames that cost more to read than to send, before they are parsed.
+"""Limit the rate of frames that cost more to read than to send, before they are parsed.
 
-Each kind has a token bucket. An empty one means a peer that is broken or means harm: the
-connection ends with GOAWAY ENHANCE_YOUR_CALM and a text that says which bucket it was.
+Each kind of frame has a token bucket. A peer that empties it is broken or malicious: the
+connection ends with GOAWAY ENHANCE_YOUR_CALM and a text that names the bucket.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from .frame_types import (
 __all__ = ["FloodError", "FrameBudget"]
 
 
-MANY_SETTINGS = 32 * 6
-"""Bytes of SETTINGS that count as one frame: HTTP/2 has seven, and the rest mean nothing."""
+SETTINGS_UNIT = 32 * 6
+"""Bytes of SETTINGS that count as one frame. HTTP/2 defines seven settings of six bytes each."""
 
 
 class FloodError(ProtocolError):
-    """The peer sends too much of something; the text is for its GOAWAY."""
+    """The peer sends frames of one kind too fast. The text goes into the GOAWAY."""
 
     error_code = ErrorCodes.ENHANCE_YOUR_CALM
 
 
 class FrameBudget:
-    """What one connection may still send of each kind."""
+    """The frames of each kind that one connection may still send."""
 
     __slots__ = ("_buckets", "_clock", "_limits")
 
@@ -49,7 +49,7 @@ class FrameBudget:
         self._buckets: dict[str, TokenBucket] = {}  # most connections need none
 
     def spend(self, name: str) -> None:
-        """Takes a token of a bucket, by its name in `Limits`. Raises `FloodError`."""
+        """Take a token from the bucket of the limit `name`. Raises `FloodError` if it is empty."""
         now = self._clock()
         bucket = self._buckets.get(name)
         if bucket is None:
@@ -57,21 +57,21 @@ class FrameBudget:
         if not bucket.take(now):
             raise FloodError(f"too_many_{name}")
 
-    def frame(self, kind: int, flags: int, body: bytes, *, is_open: bool) -> None:
-        """Counts a frame that h2 is to parse; PING is not among them.
+    def count_frame(self, kind: int, flags: int, body: bytes, *, is_open: bool) -> None:
+        """Take the tokens for a frame of any type but PING. Raises `FloodError`.
 
-        `is_open`: its stream is. Raises `FloodError`.
+        `is_open`: the stream of the frame is open.
         """
         if kind == SETTINGS and not flags & ACK:
-            for _ in range(1 + len(body) // MANY_SETTINGS):
+            for _ in range(1 + len(body) // SETTINGS_UNIT):
                 self.spend("settings")
         elif kind == RST_STREAM and is_open:
             self.spend("resets")
-        elif not _has_use(kind, flags, body, is_open):
+        elif not _has_effect(kind, flags, body, is_open):
             self.spend("glitches")
 
 
-def _has_use(kind: int, flags: int, body: bytes, is_open: bool) -> bool:
+def _has_effect(kind: int, flags: int, body: bytes, is_open: bool) -> bool:
     if kind == DATA:
         padding = body[0] + 1 if flags & PADDED and body else 0
         return is_open and (len(body) > padding or bool(flags & END_STREAM))

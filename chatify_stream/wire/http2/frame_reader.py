@@ -243,7 +243,7 @@ class FrameReader:
                 self._budget.spend("resets")
             return
         is_open = stream is not None or stream_id > self._h2.highest_inbound_stream_id
-        self._budget.frame(kind, flags, body, is_open=is_open)
+        self._budget.count_frame(kind, flags, body, is_open=is_open)
 
     def _is_closed(self) -> bool:
         return self._h2.state_machine.state is ConnectionState.CLOSED

@@ -1,4 +1,4 @@
-"""The numbers of HTTP/2's frames: types, flags and fixed parts (RFC 9113, 4 and 6)."""
+"""HTTP/2 frame types, flags, headers and small frames (RFC 9113, 4 and 6)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 PREFACE_SIZE = len(PREFACE)
 HEADER_SIZE = 9
 FRAME_KIND = 3
-"""The place of a frame's type in its header."""
+"""Offset of the type in a frame header."""
 STREAM_BITS = 0x7FFFFFFF
 
 _HEADER = struct.Struct(">HBBBL")
@@ -50,26 +50,26 @@ GOAWAY_BODY = struct.Struct(">LL")
 _WINDOW_UPDATE_BODY = struct.Struct(">L")
 
 read_frame_header = _HEADER.unpack_from
-"""Of a buffer and a position: the two parts of the length, type, flags and stream."""
+"""Unpack a frame header from a buffer and offset: high and low length, type, flags, stream id."""
 
 
 def frame_header(length: int, kind: int, flags: int, stream_id: int) -> bytes:
-    """The header of a frame."""
+    """Return a frame header."""
     return _HEADER.pack(length >> 8, length & 0xFF, kind, flags, stream_id)
 
 
 def window_update(stream_id: int, increment: int) -> bytes:
-    """A WINDOW_UPDATE frame."""
+    """Return a WINDOW_UPDATE frame."""
     return frame_header(4, WINDOW_UPDATE, 0, stream_id) + _WINDOW_UPDATE_BODY.pack(increment)
 
 
 def goaway(last_stream_id: int, error_code: int, reason: str = "") -> bytes:
-    """A GOAWAY frame; `reason` is for the people who read the peer's log."""
+    """Return a GOAWAY frame with `reason` as its debug data."""
     text = reason.encode("ascii", "backslashreplace")
     body = GOAWAY_BODY.pack(last_stream_id, error_code) + text
     return frame_header(len(body), GOAWAY, 0, 0) + body
 
 
 def ping(data: bytes, flags: int = 0) -> bytes:
-    """A PING frame, or with the flag ACK its answer; `data` has 8 bytes."""
+    """Return a PING frame with 8 bytes of `data`; the flag ACK makes it an answer."""
     return frame_header(8, PING, flags, 0) + data

@@ -1,7 +1,7 @@
-"""What HTTP/2 forbids in header fields, without I/O (RFC 9113, 8.2 and 8.3).
+"""Check header fields against the rules of HTTP/2 (RFC 9113, 8.2 and 8.3). No I/O.
 
-A request, response or trailer section with such a field is malformed, which is an error of its
-stream. Each function says what is wrong, or None; not with which value, which may be a secret.
+Headers or trailers that break a rule are malformed, which is a stream error. Each function returns
+the problem as text, or None. The text never contains the value of a field, which may be secret.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ __all__ = ["request_fault", "response_fault", "trailers_fault"]
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _FORBIDDEN = re.compile(r"[\0\r\n]")
-_OF_A_CONNECTION = frozenset(
+_CONNECTION_FIELDS = frozenset(
     ("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade")
 )
-_OF_A_REQUEST = frozenset((":method", ":scheme", ":path", ":authority"))
+_REQUEST_PSEUDO_FIELDS = frozenset((":method", ":scheme", ":path", ":authority"))
 _REQUIRED = (":method", ":scheme", ":path")
 
 
 def request_fault(headers: Headers) -> str | None:
-    """Of the headers that open a stream."""
-    fault = _fault(headers, _OF_A_REQUEST)
+    """Check the headers of a request."""
+    fault = _fault(headers, _REQUEST_PSEUDO_FIELDS)
     if fault is not None:
         return fault
-    pseudo = dict(headers[: len(_OF_A_REQUEST)])
+    pseudo = dict(headers[: len(_REQUEST_PSEUDO_FIELDS)])
     for name in _REQUIRED:
         if not pseudo.get(name):
             return f"{name} is missing"
@@ -36,7 +36,7 @@ def request_fault(headers: Headers) -> str | None:
 
 
 def response_fault(headers: Headers) -> str | None:
-    """Of the headers that a server answers with."""
+    """Check the headers of a response."""
     fault = _fault(headers, (":status",))
     if fault is None and dict(headers[:1]).get(":status") is None:
         return ":status is missing"
@@ -44,7 +44,7 @@ def response_fault(headers: Headers) -> str | None:
 
 
 def trailers_fault(headers: Headers) -> str | None:
-    """Of the headers that end a stream."""
+    """Check trailers."""
     return _fault(headers, ())
 
 
@@ -56,27 +56,27 @@ def _fault(headers: Headers, pseudo: Collection[str]) -> str | None:
             if name not in pseudo:
                 return f"{name!r} is not allowed here"
             if is_after_pseudo:
-                return f"{name} comes after other fields"
+                return f"{name} follows regular fields"
             if name in seen:
-                return f"{name} comes twice"
+                return f"{name} is repeated"
             seen.add(name)
         else:
             is_after_pseudo = True
             if fault := _name_fault(name):
                 return fault
             if name == "te" and value != "trailers":
-                return "te has to be 'trailers'"
+                return "te is not 'trailers'"
         if value.strip(" \t") != value or (
             not value.isprintable() and _FORBIDDEN.search(value) is not None
         ):
-            return f"the value of {name} has spaces around it, or a forbidden character"
+            return f"the value of {name} has surrounding spaces or a forbidden character"
     return None
 
 
 @lru_cache(maxsize=1024)
 def _name_fault(name: str) -> str | None:
     if _NAME.fullmatch(name) is None:
-        return f"{name!r} is not the name of a field"
-    if name in _OF_A_CONNECTION:
-        return f"{name} belongs to HTTP/1"
+        return f"{name!r} is not a valid field name"
+    if name in _CONNECTION_FIELDS:
+        return f"{name} is an HTTP/1 field"
     return None

@@ -1,18 +1,17 @@
-"""Strings in HPACK's Huffman code, read by zlib.
+"""Decode HPACK's Huffman code with zlib.
 
-hpack takes a step of Python for each half of a byte: milliseconds for a header block of the size
-that is let in, in which nobody else is served. zlib's inflate is C and part of Python, and reads
-any canonical Huffman code that a DEFLATE block (RFC 1951, section 3.2.7) begins with, so here one
-begins with HPACK's (RFC 7541, appendix B). Three things are different:
+hpack decodes half a byte per step of Python. That takes milliseconds for the largest header block
+allowed, during which the event loop serves nothing else. zlib's inflate is written in C and decodes
+any canonical Huffman code declared at the start of a DEFLATE block (RFC 1951, 3.2.7), so this
+module feeds it a block that declares HPACK's code (RFC 7541, appendix B). Three differences matter:
 
-- DEFLATE takes the bits of a byte from the other end.
-- Its codes have 15 bits at most. HPACK's longer ones, of `\\` and of what is not printable ASCII,
-  all begin with 15 ones, and that is the code of the end of the block here. Padding is ones too:
-  with a byte of them behind it, a string may end the block there. One that ends it earlier has a
-  longer code in it, or is wrong; hpack reads those.
-- What follows the string must not have become part of its last character, so the bits of all
-  characters are counted: the lengths of their codes are the digits of a number to base 256, and
-  that is, modulo 255, as much as their sum.
+- DEFLATE reads the bits of a byte in reverse order.
+- DEFLATE codes have at most 15 bits. HPACK's longer codes, for `\\` and for bytes that are not
+  printable ASCII, all start with 15 ones. Here 15 ones are the code for the end of the block.
+  HPACK pads with ones, so with an extra byte of ones every valid string ends with this code. A
+  string that contains it earlier has a longer code or is invalid, and is decoded by hpack.
+- The last character must not include bits of the padding, so the bits of all characters are
+  counted. The lengths of their codes, read as a number to base 256, equal their sum modulo 255.
 
 tests/wire/http2/test_huffman.py compares with hpack.
 """
@@ -26,34 +25,34 @@ from hpack.huffman_table import decode_huffman
 
 __all__ = ["decode"]
 
-LONGEST = 15
-END = b"\xff"
+MAX_CODE_BITS = 15
+PADDING = b"\xff"
 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _LENGTHS = bytes(REQUEST_CODES_LENGTH[:256])
 
 
-def _beginning() -> bytes:
-    """Of a last block with these codes, filled up to a whole byte with a character."""
-    fields = [(1, 1), (2, 2)]  # the last block, of dynamic codes
-    fields += [(0, 5), (0, 5), (15, 4)]  # 257 lengths for characters, one for distances, 19 for:
-    fields += [(0, 3)] * 3 + [(4, 3)] * 16  # lengths themselves, of which each has 4 bits
+def _block_start() -> bytes:
+    """Return the start of a DEFLATE block with HPACK's code, up to a byte boundary."""
+    fields = [(1, 1), (2, 2)]  # the final block, with dynamic codes
+    fields += [(0, 5), (0, 5), (15, 4)]  # 257 literal lengths, 1 distance length, 19 of lengths
+    fields += [(0, 3)] * 3 + [(4, 3)] * 16  # each length is encoded in 4 bits
     bits = "".join(f"{value:0{width}b}"[::-1] for value, width in fields)
-    lengths = [length if length <= LONGEST else 0 for length in _LENGTHS]
-    bits += "".join(f"{length:04b}" for length in (*lengths, LONGEST, 0))
-    filling = _LENGTHS.index(-len(bits) % 8)
-    bits += f"{REQUEST_CODES[filling]:0{_LENGTHS[filling]}b}"
+    lengths = [length if length <= MAX_CODE_BITS else 0 for length in _LENGTHS]
+    bits += "".join(f"{length:04b}" for length in (*lengths, MAX_CODE_BITS, 0))
+    filler = _LENGTHS.index(-len(bits) % 8)  # a character that completes the last byte
+    bits += f"{REQUEST_CODES[filler]:0{_LENGTHS[filler]}b}"
     return bytes(int(bits[at : at + 8][::-1], 2) for at in range(0, len(bits), 8))
 
 
-_begun = zlib.decompressobj(wbits=-9)
-_begun.decompress(_beginning())
+_started = zlib.decompressobj(wbits=-9)
+_started.decompress(_block_start())
 
 
 def decode(data: bytes) -> bytes:
-    """The string in Huffman code. Raises hpack's `HPACKDecodingError` for what is none."""
-    block = _begun.copy()
-    text = block.decompress(data.translate(_REVERSED) + END)
+    """Return the decoded string. Raises hpack's `HPACKDecodingError` if it is invalid."""
+    block = _started.copy()
+    text = block.decompress(data.translate(_REVERSED) + PADDING)
     padding = (8 * len(data) - int.from_bytes(text.translate(_LENGTHS), "big")) % 255
     if padding > 7 or block.unused_data:
         return decode_huffman(data)

@@ -1,7 +1,7 @@
-"""When a connection has to show that it lives, and what happens when it does not.
+"""Decide when a connection is pinged, drained or aborted. No I/O, no clock.
 
-No I/O and no clock: the owner tells what happens and when, asks at the time that it was told, and
-does what it is told. Times are in seconds of one monotonic clock.
+The owner reports events with their time, calls `check` at `due_at` and carries out the verdict.
+Times are in seconds of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from ..limits import Limits
 __all__ = ["Liveness", "Verdict"]
 
 
-LATE = 1.0
-"""Seconds: an event loop that comes later than that to what is due is overloaded."""
+OVERLOAD_DELAY = 1.0
+"""Seconds. The event loop counts as overloaded when a check runs later than that."""
 
 
 class Verdict(enum.Enum):
@@ -41,105 +41,106 @@ class Verdict(enum.Enum):
 
 
 class Liveness:
-    """Decides for one connection."""
+    """Track the timeouts and the age of one connection."""
 
     __slots__ = (
         "_blocked_since",
-        "_heard_at",
-        "_is_called",
-        "_is_greeted",
+        "_drain_at",
+        "_end_at",
+        "_has_call",
+        "_is_handshake_done",
         "_limits",
-        "_old_at",
         "_opened_at",
-        "_over_at",
         "_pinged_at",
-        "_unsent",
+        "_received_at",
+        "_unacked_bytes",
     )
 
     def __init__(self, limits: Limits, now: float, jitter: float = 1.0) -> None:
-        """`jitter` is a factor for the age that the connection may reach."""
+        """`jitter` is a factor for the maximum age of the connection."""
         self._limits = limits
-        self._opened_at = self._heard_at = now
-        self._is_greeted = False
-        self._is_called = False
+        self._opened_at = self._received_at = now
+        self._is_handshake_done = False
+        self._has_call = False
         self._pinged_at: float | None = None
         self._blocked_since: float | None = None
-        self._unsent = 0
+        self._unacked_bytes = 0
         age = limits.max_connection_age
-        self._old_at = math.inf if age is None else now + age * jitter
-        self._over_at = math.inf
+        self._drain_at = math.inf if age is None else now + age * jitter
+        self._end_at = math.inf
 
-    def greeted(self) -> None:
-        """The peer has sent its preface and SETTINGS."""
-        self._is_greeted = True
+    def handshake_done(self) -> None:
+        """Report that the peer has sent its preface and SETTINGS."""
+        self._is_handshake_done = True
 
-    def called(self) -> None:
-        """The peer has opened a call."""
-        self._is_called = True
+    def call_opened(self) -> None:
+        """Report that the peer has opened a call."""
+        self._has_call = True
 
-    def heard(self, now: float) -> bool:
-        """The peer has sent something; True when that was waited for."""
-        self._heard_at = now
+    def data_received(self, now: float) -> bool:
+        """Report received data. Return True if a PING was waiting for it."""
+        self._received_at = now
         if self._pinged_at is None:
             return False
         self._pinged_at = None
         return True
 
-    def blocked(self, now: float, unsent: int) -> None:
-        """So many bytes wait for the peer to read."""
+    def write_blocked(self, now: float, unacked_bytes: int) -> None:
+        """Report that data waits for the peer to read."""
         self._blocked_since = now
-        self._unsent = unsent
+        self._unacked_bytes = unacked_bytes
 
-    def unblocked(self) -> None:
-        """The peer has read."""
+    def write_unblocked(self) -> None:
+        """Report that the peer has caught up."""
         self._blocked_since = None
 
-    def verdict(self, now: float, unsent: int) -> Verdict:
-        """What is to be done now, when `unsent` bytes wait for the peer to read.
+    def check(self, now: float, unacked_bytes: int) -> Verdict:
+        """Return the action that is due, with `unacked_bytes` waiting for the peer to read.
 
-        A verdict is given once; PING once a silence.
+        Each verdict is returned once; PING once for each period of silence.
         """
-        if self._blocked_since is not None and unsent < self._unsent:
-            self.blocked(now, unsent)
+        if self._blocked_since is not None and unacked_bytes < self._unacked_bytes:
+            self.write_blocked(now, unacked_bytes)
         at, verdict = min(self._deadlines(), key=lambda deadline: deadline[0])
         if at > now:
             return Verdict.KEEP
-        if now > at + LATE and verdict in (Verdict.KEEPALIVE_TIMEOUT, Verdict.HANDSHAKE_TIMEOUT):
-            # Nobody has looked in time: what the peer has sent may not have been read either.
+        if now > at + OVERLOAD_DELAY:
+            # The loop may not have read yet what the peer sent in time: start the timeout again.
             if verdict is Verdict.KEEPALIVE_TIMEOUT:
                 self._pinged_at = now
-            else:
+                return Verdict.KEEP
+            if verdict is Verdict.HANDSHAKE_TIMEOUT:
                 self._opened_at = now
-            return Verdict.KEEP
+                return Verdict.KEEP
         if verdict is Verdict.PING:
             self._pinged_at = now
         elif verdict is Verdict.DRAIN_IDLE:
-            self._is_called = True
+            self._has_call = True
         elif verdict is Verdict.DRAIN_OLD:
-            self._old_at, self._over_at = math.inf, now + self._limits.max_connection_age_grace
+            self._drain_at, self._end_at = math.inf, now + self._limits.max_connection_age_grace
         elif verdict is Verdict.END_OLD:
-            self._over_at = math.inf
+            self._end_at = math.inf
         return verdict
 
     @property
     def due_at(self) -> float:
-        """When the next verdict may be due; infinity for never."""
+        """The time at which to call `check` next; infinity for never."""
         return min(at for at, _ in self._deadlines())
 
     def _deadlines(self) -> Iterator[tuple[float, Verdict]]:
         limits = self._limits
-        if not self._is_greeted:
+        if not self._is_handshake_done:
             yield _after(self._opened_at, limits.handshake_timeout), Verdict.HANDSHAKE_TIMEOUT
         elif self._pinged_at is not None:
             yield self._pinged_at + limits.keepalive_timeout, Verdict.KEEPALIVE_TIMEOUT
         else:
-            yield _after(self._heard_at, limits.keepalive_time), Verdict.PING
-        if not self._is_called:
+            yield _after(self._received_at, limits.keepalive_time), Verdict.PING
+        if not self._has_call:
             yield _after(self._opened_at, limits.first_call_timeout), Verdict.DRAIN_IDLE
         if self._blocked_since is not None:
             yield _after(self._blocked_since, limits.write_timeout), Verdict.WRITE_TIMEOUT
-        yield self._old_at, Verdict.DRAIN_OLD
-        yield self._over_at, Verdict.END_OLD
+        yield self._drain_at, Verdict.DRAIN_OLD
+        yield self._end_at, Verdict.END_OLD
 
 
 def _after(start: float, timeout: float | None) -> float:

@@ -16,15 +16,16 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..http2.first_bytes import PROXY_LINE_START as LINE_START
+from ..http2.first_bytes import PROXY_SIGNATURE as SIGNATURE
+
 __all__ = ["MOST", "Place", "ProxyHeader", "ProxyHeaderError", "read_proxy_header"]
 
 MOST = 4096
 """Bytes of a header of version 2; its addresses take 216 at the most, the rest is additions."""
 
-SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 FIXED = struct.Struct("!BBH")
 FIXED_SIZE = len(SIGNATURE) + FIXED.size
-LINE_START = b"PROXY "
 LONGEST_LINE = 107
 
 LOCAL, PROXY = 0x20, 0x21

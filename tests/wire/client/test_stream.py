@@ -171,7 +171,7 @@ class TestAnswers:
         ("sections", "fault"),
         [
             ([[("content-type", "application/grpc")]], ":status is missing"),
-            ([[*RESPONSE, ("connection", "close")]], "connection belongs to HTTP/1"),
+            ([[*RESPONSE, ("connection", "close")]], "connection is an HTTP/1 field"),
             ([RESPONSE, [("grpc-status", "0"), (":path", "/")]], "':path' is not allowed here"),
         ],
     )

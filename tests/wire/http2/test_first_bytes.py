@@ -1,4 +1,4 @@
-"""Tests of wire/mistaken.py: bytes alone."""
+"""Tests of wire/http2/first_bytes.py."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ..raw import GREETING, frames_in
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "text"),
     [
         (b"\x16\x03\x01\x02\x00\x01", "TLS"),
-        (GREETING, "HTTP/2 in the clear"),
+        (GREETING, "HTTP/2 without TLS"),
         (b"GET / HTTP/1.1\r\n", "HTTP/1"),
         (b"PROXY TCP4 1.1.1.1 ", "a PROXY protocol header"),
         (b"\r\n\r\n\0\r\nQUIT\n\x21\x11", "a PROXY protocol header"),
@@ -21,15 +21,15 @@ from ..raw import GREETING, frames_in
         (b"SSH-2.0-" + b"x" * 100, repr(b"SSH-")),
     ],
 )
-def test_in_words(data: bytes, words: str) -> None:
-    """Protocols that are known by their first bytes are named, others are shown."""
-    assert describe_first_bytes(data) == words
+def test_describe_first_bytes(data: bytes, text: str) -> None:
+    """Known protocols are named. Of an unknown protocol the first four bytes are shown."""
+    assert describe_first_bytes(data) == text
 
 
-def test_answers() -> None:
-    """A client without TLS is told in its own protocol; what is not known gets no answer."""
+def test_plaintext_reply() -> None:
+    """A client without TLS gets an error in its own protocol; an unknown protocol gets none."""
     (kind, _), (goaway, reason) = frames_in(plaintext_reply(GREETING))
     assert (kind, goaway) == (4, 7)
-    assert reason[4:] == b"\0\0\0\x0cthis port takes TLS only"
+    assert reason[4:] == b"\0\0\0\x0cthis port requires TLS"
     assert plaintext_reply(b"GET / HTTP/1.1\r\n").startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert plaintext_reply(b"\0\1\2") == b""

@@ -1,4 +1,4 @@
-"""Tests of wire/flood.py."""
+"""Tests of wire/http2/flood.py."""
 
 from __future__ import annotations
 
@@ -54,25 +54,25 @@ FRAMES = {
 @pytest.mark.parametrize(
     ("bucket", "frame"), [(bucket, frame) for bucket, all_ in FRAMES.items() for frame in all_]
 )
-def test_what_a_frame_costs(bucket: str | None, frame: tuple[int, int, bytes, bool]) -> None:
-    """Each useless frame is paid from its bucket, alone; a useful one is free."""
+def test_cost_of_a_frame(bucket: str | None, frame: tuple[int, int, bytes, bool]) -> None:
+    """A frame without effect takes a token from its own bucket only. Other frames are free."""
     budget = FrameBudget(Limits(**RATES), Clock())
     kind, flags, body, is_open = frame
     for _ in range(2):
-        budget.frame(kind, flags, body, is_open=is_open)
+        budget.count_frame(kind, flags, body, is_open=is_open)
     for name in RATES:
         if name == bucket:
             with pytest.raises(FloodError, match=f"^too_many_{name}$") as caught:
-                budget.frame(kind, flags, body, is_open=is_open)
+                budget.count_frame(kind, flags, body, is_open=is_open)
             assert caught.value.error_code == ErrorCodes.ENHANCE_YOUR_CALM
         else:
             budget.spend(name)
     if bucket is None:
-        budget.frame(kind, flags, body, is_open=is_open)
+        budget.count_frame(kind, flags, body, is_open=is_open)
 
 
-def test_time_heals() -> None:
-    """A connection that waits may send again."""
+def test_buckets_refill() -> None:
+    """A connection that pauses may send again."""
     clock = Clock()
     budget = FrameBudget(Limits(**RATES), clock)
     for _ in range(2):
@@ -83,9 +83,9 @@ def test_time_heals() -> None:
         budget.spend("pings")
 
 
-def test_settings_that_mean_nothing() -> None:
-    """A frame of more settings than there are counts as several."""
+def test_large_settings_frames() -> None:
+    """A frame with more settings than HTTP/2 defines counts as several frames."""
     budget = FrameBudget(Limits(settings=Rate(10, 1.0)), Clock())
-    budget.frame(SETTINGS, 0, bytes(7 * 6), is_open=False)
+    budget.count_frame(SETTINGS, 0, bytes(7 * 6), is_open=False)
     with pytest.raises(FloodError, match="too_many_settings"):
-        budget.frame(SETTINGS, 0, bytes(1000 * 6), is_open=False)
+        budget.count_frame(SETTINGS, 0, bytes(1000 * 6), is_open=False)

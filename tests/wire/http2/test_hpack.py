@@ -1,4 +1,4 @@
-"""Tests of wire/header_blocks.py: with its memory and without it, the blocks are the same."""
+"""Tests of the caches of wire/http2/hpack.py: with and without them, the blocks are equal."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..raw import request_headers
 names = st.sampled_from([":path", "x", "y", "grpc-timeout", "user-agent"])
 values = st.sampled_from(["", "/a", "1S", "é", "long " * 30])
 lists = st.lists(st.tuples(names, values), min_size=1, max_size=6)
-# The same few lists come again and again, between others.
+# A few lists that are repeated between others.
 runs = st.tuples(st.lists(lists, min_size=1, max_size=4), st.lists(st.integers(0, 9), max_size=30))
 
 
 @given(runs, st.lists(st.sampled_from([None, 0, 60, 4096]), max_size=30))
 def test_as_hpack(run: tuple[list[list[tuple[str, str]]], list[int]], sizes: list) -> None:
-    """Whatever is encoded, also when the table changes its size, can be read, and is hpack's."""
+    """Encoded blocks equal those of hpack and can be decoded, also when the table is resized."""
     known, order = run
     ours, theirs = CachingEncoder(), Encoder()
     decoder, reader = CachingDecoder(2**16), Decoder(2**16)
@@ -39,7 +39,7 @@ def test_as_hpack(run: tuple[list[list[tuple[str, str]]], list[int]], sizes: lis
 
 @given(st.lists(st.binary(max_size=12), max_size=8))
 def test_any_bytes(blocks: list[bytes]) -> None:
-    """Any blocks, twice each, are read, or refused, as hpack does it."""
+    """Any block, decoded twice, gives the fields or the error that hpack gives."""
     decoder, reader = CachingDecoder(2**16), Decoder(2**16)
     for block in [block for block in blocks for _ in range(2)]:
         try:
@@ -52,8 +52,8 @@ def test_any_bytes(blocks: list[bytes]) -> None:
         assert decoder.decode_text(block) == text
 
 
-def test_what_comes_again_is_remembered() -> None:
-    """The second block that only refers to the tables is not read again, nor made again."""
+def test_repeated_blocks_are_cached() -> None:
+    """A repeated block of references is encoded and decoded once."""
     encoder, decoder = CachingEncoder(), CachingDecoder(2**16)
     first, second, third = [encoder.encode_text(request_headers()) for _ in range(3)]
     assert first != second
@@ -62,8 +62,8 @@ def test_what_comes_again_is_remembered() -> None:
     assert decoder.decode_text(second) is decoder.decode_text(third)
 
 
-def test_a_change_of_the_table_is_noticed() -> None:
-    """What the tables say is not remembered longer than they say it."""
+def test_table_changes_clear_the_cache() -> None:
+    """Cached blocks are dropped when the dynamic table changes."""
     encoder, decoder = CachingEncoder(), CachingDecoder(2**16)
     for headers in [[("x", "1")]] * 2 + [[("x", "2")]] * 2 + [[("x", "1")]] * 2:
         assert decoder.decode_text(encoder.encode_text(headers)) == headers
@@ -73,18 +73,18 @@ def test_a_change_of_the_table_is_noticed() -> None:
     assert decoder.decode_text(encoder.encode_text([("x", "2")])) == [("x", "2")]
 
 
-def test_the_memory_is_bounded() -> None:
-    """A peer that sends many kinds of blocks does not fill the memory with them."""
+def test_cache_size_is_bounded() -> None:
+    """Many different blocks do not grow the cache beyond its limit."""
     encoder, decoder = CachingEncoder(), CachingDecoder(2**16)
     fields = [(":path", "/"), (":method", "GET"), (":scheme", "http")]
     for number in range(1, 3 * MAX_BLOCKS):
         headers = [fields[number % 3]] * number
         assert decoder.decode_text(encoder.encode_text(headers)) == headers
-    assert len(decoder._known) == len(encoder._known) == MAX_BLOCKS
+    assert len(decoder._cache) == len(encoder._cache) == MAX_BLOCKS
 
 
-def test_a_list_that_is_too_large() -> None:
-    """A list that is too large is an error of the connection, also if it only refers."""
+def test_too_large_list() -> None:
+    """A header list over the limit is a connection error, also in a block of references."""
     decoder = CachingDecoder(100)
     with pytest.raises(DenialOfServiceError):
         decoder.decode_text(b"\x84" * 100)

@@ -1,4 +1,4 @@
-"""Tests of wire/hpack_decoder.py: the same fields, errors and tables as hpack's own decoder."""
+"""Tests of FieldDecoder of wire/http2/hpack.py: fields, errors and tables equal hpack's."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from chatify_stream.wire.http2.hpack import FieldDecoder
 
-MOST = 2000
+MAX_SIZE = 2000
 
-in_huffman_code = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode
+huffman_encode = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode
 
 
 def number(value: int, bits: int, first: int) -> bytes:
@@ -32,7 +32,7 @@ def number(value: int, bits: int, first: int) -> bytes:
 
 
 def string(text: bytes, huffman: bool) -> bytes:
-    coded = in_huffman_code(text) if huffman else text
+    coded = huffman_encode(text) if huffman else text
     return number(len(coded), 7, 0x80 * huffman) + coded
 
 
@@ -56,8 +56,8 @@ blocks = st.builds(
 
 
 @st.composite
-def spoilt(draw: st.DrawFn) -> bytes:
-    """A block with a byte that is another, one that is cut, or two that are one."""
+def damaged(draw: st.DrawFn) -> bytes:
+    """Blocks with a changed byte, cut blocks, and two blocks in one."""
     block = bytearray(draw(blocks) + draw(st.just(b"") | blocks))
     if block and draw(st.booleans()):
         block[draw(st.integers(0, len(block) - 1))] = draw(st.integers(0, 255))
@@ -77,7 +77,7 @@ def table(decoder: Decoder) -> tuple[Any, ...]:
 
 
 @given(
-    st.lists(blocks | spoilt() | st.binary(max_size=20), max_size=6), st.sampled_from([4096, 100])
+    st.lists(blocks | damaged() | st.binary(max_size=20), max_size=6), st.sampled_from([4096, 100])
 )
 @example([b"\x0f"], 4096)
 @example([b"\x00\x01"], 4096)
@@ -87,18 +87,18 @@ def table(decoder: Decoder) -> tuple[Any, ...]:
 @example([b"\x82\x20"], 4096)
 @example([b"\x82", b"\x20\x82", b"\x82"], 100)
 @example([b"\x3f\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"], 4096)
-def test_as_hpack(blocks: list[bytes], most: int) -> None:
-    """Also what the table is when a block was wrong, as the connection does not say that."""
-    ours, theirs = FieldDecoder(MOST), Decoder(MOST)
-    ours.max_allowed_table_size = theirs.max_allowed_table_size = most
+def test_as_hpack(blocks: list[bytes], max_table: int) -> None:
+    """Fields, errors and the resulting table equal those of hpack, also after an invalid block."""
+    ours, theirs = FieldDecoder(MAX_SIZE), Decoder(MAX_SIZE)
+    ours.max_allowed_table_size = theirs.max_allowed_table_size = max_table
     for block in blocks:
         assert outcome(ours, block) == outcome(theirs, block)
         assert table(ours) == table(theirs)
 
 
 def test_kinds() -> None:
-    """What must never be indexed says so, and each way to write a field is read."""
-    decoder = FieldDecoder(MOST)
+    """Every representation of a field is decoded; never-indexed fields keep their type."""
+    decoder = FieldDecoder(MAX_SIZE)
     block = b"\x82" + b"\x40\x01a\x01b" + b"\x10\x01c\x01d" + b"\x00\x01e\x01f" + b"\x51\x01g"
     read = decoder.decode(block)
     assert read == [
@@ -118,8 +118,8 @@ def test_kinds() -> None:
 
 
 def test_too_large() -> None:
-    """It stops at the field that is one too many."""
-    decoder = FieldDecoder(MOST)
-    decoder.decode(b"\x82" * (MOST // 42))
-    with pytest.raises(OversizedHeaderListError, match=f"larger than {MOST}"):
-        decoder.decode(b"\x82" * (MOST // 42 + 1))
+    """Decoding stops at the first field over the limit."""
+    decoder = FieldDecoder(MAX_SIZE)
+    decoder.decode(b"\x82" * (MAX_SIZE // 42))
+    with pytest.raises(OversizedHeaderListError, match=f"larger than {MAX_SIZE}"):
+        decoder.decode(b"\x82" * (MAX_SIZE // 42 + 1))

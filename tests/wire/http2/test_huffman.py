@@ -1,4 +1,4 @@
-"""Tests of wire/huffman.py: it reads whatever hpack reads, and nothing else."""
+"""Tests of wire/http2/huffman.py: it accepts the same strings as hpack."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ encode = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode
 
 PRINTABLE = bytes(range(0x20, 0x7F)).replace(b"\\", b"")
 printable = st.lists(st.sampled_from(PRINTABLE), max_size=600).map(bytes)
-# Mostly of short codes, with a few of the long ones between.
+# Mostly short codes, with a few long ones between.
 mixed = st.lists(printable | st.binary(max_size=3), max_size=4).map(b"".join)
 
 
@@ -37,13 +37,13 @@ def test_every_short_string() -> None:
 
 
 def test_every_pair_of_characters() -> None:
-    """With each code behind each, and each number of bits of padding."""
+    """Every code follows every other, with every number of padding bits."""
     for pair in map(bytes, itertools.product(range(256), repeat=2)):
         assert huffman.decode(encode(pair)) == pair
 
 
-def test_a_long_code_anywhere() -> None:
-    """Also where as many bits follow it as the count of bits cannot tell from none."""
+def test_long_code_at_any_position() -> None:
+    """This includes the positions where the bit count modulo 255 is ambiguous."""
     for at in range(300):
         text = b"0" * at + b"\\" + b"0" * (300 - at)
         assert huffman.decode(encode(text)) == text
@@ -62,21 +62,21 @@ def test_any_bytes(data: bytes, ones: int) -> None:
 
 
 @given(mixed.filter(bool), st.data())
-def test_spoilt_text(text: bytes, data: st.DataObject) -> None:
-    """With one bit that is another, most often in the padding; cut; or with more behind it."""
-    spoilt = bytearray(encode(text))
-    bits = 8 * len(spoilt)
+def test_damaged_text(text: bytes, data: st.DataObject) -> None:
+    """A flipped bit (often in the padding), a cut and trailing bytes give the result of hpack."""
+    damaged = bytearray(encode(text))
+    bits = 8 * len(damaged)
     bit = data.draw(st.integers(max(bits - 9, 0), bits - 1) | st.integers(0, bits - 1))
-    spoilt[bit // 8] ^= 0x80 >> bit % 8
+    damaged[bit // 8] ^= 0x80 >> bit % 8
     cut = encode(text)[: data.draw(st.integers(0, bits // 8))]
     longer = encode(text) + data.draw(st.sampled_from([b"\x00", b"\x7f", b"\xff", b"\xfe"]))
-    for wrong in (bytes(spoilt), cut, longer):
+    for wrong in (bytes(damaged), cut, longer):
         assert outcome(huffman.decode, wrong) == outcome(decode_huffman, wrong)
 
 
 @pytest.mark.parametrize("size", [1, 100, 10_000, 100_000])
-def test_hpack_is_not_asked(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For what a header may hold, but for a backslash."""
+def test_hpack_is_not_needed(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Printable text without a backslash is decoded by zlib alone."""
     text = (PRINTABLE * (size // len(PRINTABLE) + 1))[:size]
     data = encode(text)
     monkeypatch.setattr(huffman, "decode_huffman", None)

@@ -1,4 +1,4 @@
-"""Tests of wire/liveness.py, by a clock that the tests set."""
+"""Tests of wire/http2/keepalive.py. The tests set the time."""
 
 from __future__ import annotations
 
@@ -19,57 +19,57 @@ OFF: dict[str, Any] = {
 START = 1000.0
 
 
-def liveness(jitter: float = 1.0, **limits: Any) -> Liveness:
+def tracked(jitter: float = 1.0, **limits: Any) -> Liveness:
     return Liveness(Limits(**OFF | limits), START, jitter)
 
 
-def verdict(watched: Liveness, after: float, unsent: int = 0) -> Verdict:
-    return watched.verdict(START + after, unsent)
+def verdict(watched: Liveness, after: float, unacked_bytes: int = 0) -> Verdict:
+    return watched.check(START + after, unacked_bytes)
 
 
 def test_nothing_is_due_without_limits() -> None:
-    """With every limit off there is nothing to wait for."""
-    watched = liveness()
+    """With every limit off no action is ever due."""
+    watched = tracked()
     assert watched.due_at == math.inf
     assert verdict(watched, 1e9) is Verdict.KEEP
 
 
 class TestStart:
-    def test_no_greeting(self) -> None:
-        """A peer that does not begin with a preface in time is cut off."""
-        watched = liveness(handshake_timeout=10.0)
+    def test_no_handshake(self) -> None:
+        """A connection without a preface within handshake_timeout is aborted."""
+        watched = tracked(handshake_timeout=10.0)
         assert watched.due_at == START + 10
         assert verdict(watched, 9.9) is Verdict.KEEP
-        watched.heard(START + 9.9)  # bytes, but no preface
+        watched.data_received(START + 9.9)  # bytes, but no preface
         assert verdict(watched, 10) is Verdict.HANDSHAKE_TIMEOUT
 
-    def test_a_greeting(self) -> None:
-        """A peer that has begun is not waited for any more."""
-        watched = liveness(handshake_timeout=10.0)
-        watched.greeted()
+    def test_handshake(self) -> None:
+        """After the preface and SETTINGS the handshake timeout no longer applies."""
+        watched = tracked(handshake_timeout=10.0)
+        watched.handshake_done()
         assert verdict(watched, 10) is Verdict.KEEP
 
     def test_no_call(self) -> None:
         """A connection without a first call is drained, once."""
-        watched = liveness(first_call_timeout=10.0)
+        watched = tracked(first_call_timeout=10.0)
         assert verdict(watched, 10) is Verdict.DRAIN_IDLE
         assert verdict(watched, 11) is Verdict.KEEP
 
     def test_a_call(self) -> None:
-        """A connection that had a call may stay."""
-        watched = liveness(first_call_timeout=10.0)
-        watched.called()
+        """A connection with a call is not drained."""
+        watched = tracked(first_call_timeout=10.0)
+        watched.call_opened()
         assert verdict(watched, 1e6) is Verdict.KEEP
 
 
 class TestKeepalive:
     def watched(self) -> Liveness:
-        watched = liveness(keepalive_time=30.0, keepalive_timeout=10.0)
-        watched.greeted()
+        watched = tracked(keepalive_time=30.0, keepalive_timeout=10.0)
+        watched.handshake_done()
         return watched
 
-    def test_a_dead_peer(self) -> None:
-        """After silence the peer is sent one PING, and is cut off without an answer."""
+    def test_dead_peer(self) -> None:
+        """A silent peer gets one PING. Without an answer the connection is aborted."""
         watched = self.watched()
         assert watched.due_at == START + 30
         assert verdict(watched, 30) is Verdict.PING
@@ -77,61 +77,61 @@ class TestKeepalive:
         assert verdict(watched, 39) is Verdict.KEEP
         assert verdict(watched, 40) is Verdict.KEEPALIVE_TIMEOUT
 
-    def test_any_word_is_an_answer(self) -> None:
-        """A peer that says anything lives, and the silence begins anew."""
+    def test_any_data_is_an_answer(self) -> None:
+        """Any received data counts as an answer and restarts the keepalive time."""
         watched = self.watched()
         assert verdict(watched, 30) is Verdict.PING
-        watched.heard(START + 35)
+        watched.data_received(START + 35)
         assert verdict(watched, 40) is Verdict.KEEP
         assert watched.due_at == START + 65
         assert verdict(watched, 65) is Verdict.PING
 
-    def test_a_busy_peer_is_not_asked(self) -> None:
-        """Who speaks is not sent a PING."""
+    def test_busy_peer(self) -> None:
+        """A peer that sends data gets no PING."""
         watched = self.watched()
         for second in range(20, 200, 20):
-            watched.heard(START + second)
+            watched.data_received(START + second)
             assert verdict(watched, second + 19) is Verdict.KEEP
 
 
 class TestWriting:
     def test_a_peer_that_does_not_read(self) -> None:
-        """A peer that takes nothing of what waits for it is cut off."""
-        watched = liveness(write_timeout=10.0)
+        """A connection is aborted if the peer reads nothing for write_timeout."""
+        watched = tracked(write_timeout=10.0)
         assert watched.due_at == math.inf
-        watched.blocked(START + 5, 1000)
+        watched.write_blocked(START + 5, 1000)
         assert watched.due_at == START + 15
         assert verdict(watched, 15, 1000) is Verdict.WRITE_TIMEOUT
 
     def test_a_slow_peer(self) -> None:
-        """A peer that takes a little, every now and then, is not."""
-        watched = liveness(write_timeout=10.0)
-        watched.blocked(START, 1000)
+        """A peer that reads a little now and then is not aborted."""
+        watched = tracked(write_timeout=10.0)
+        watched.write_blocked(START, 1000)
         for step in range(1, 9):
             assert verdict(watched, 9.0 * step, 1000 - step) is Verdict.KEEP
         assert verdict(watched, 82, 992) is Verdict.WRITE_TIMEOUT
 
     def test_more_to_send_is_no_progress(self) -> None:
-        """That there is more to send does not mean that the peer reads."""
-        watched = liveness(write_timeout=10.0)
-        watched.blocked(START, 1000)
+        """Growth of the buffered data does not count as progress."""
+        watched = tracked(write_timeout=10.0)
+        watched.write_blocked(START, 1000)
         assert verdict(watched, 9, 2000) is Verdict.KEEP
         assert verdict(watched, 10, 3000) is Verdict.WRITE_TIMEOUT
 
     def test_a_peer_that_reads_again(self) -> None:
-        """A peer that has caught up has all the time anew."""
-        watched = liveness(write_timeout=10.0)
-        watched.blocked(START, 1000)
-        watched.unblocked()
+        """The timeout starts again after the peer has caught up."""
+        watched = tracked(write_timeout=10.0)
+        watched.write_blocked(START, 1000)
+        watched.write_unblocked()
         assert watched.due_at == math.inf
-        watched.blocked(START + 100, 1000)
+        watched.write_blocked(START + 100, 1000)
         assert verdict(watched, 105, 1000) is Verdict.KEEP
 
 
 class TestAge:
     def test_an_old_connection(self) -> None:
-        """It is drained, and when the grace is over too, its calls are ended; each once."""
-        watched = liveness(max_connection_age=60.0, max_connection_age_grace=5.0)
+        """A connection is drained at its maximum age. Its calls end after the grace time."""
+        watched = tracked(max_connection_age=60.0, max_connection_age_grace=5.0)
         assert verdict(watched, 59) is Verdict.KEEP
         assert verdict(watched, 60) is Verdict.DRAIN_OLD
         assert watched.due_at == START + 65
@@ -141,28 +141,28 @@ class TestAge:
 
     @pytest.mark.parametrize("jitter", [0.9, 1.1])
     def test_jitter(self, jitter: float) -> None:
-        """Connections that were opened together do not all go together."""
-        assert liveness(jitter, max_connection_age=60.0).due_at == START + 60 * jitter
+        """The jitter keeps connections that were opened together from ending together."""
+        assert tracked(jitter, max_connection_age=60.0).due_at == START + 60 * jitter
 
 
-def test_the_first_that_is_due_comes_first() -> None:
-    """Of several limits that are passed, the one that was passed first counts."""
-    watched = liveness(first_call_timeout=10.2, handshake_timeout=10.0)
+def test_earliest_deadline_wins() -> None:
+    """If several deadlines have passed, the earliest one decides."""
+    watched = tracked(first_call_timeout=10.2, handshake_timeout=10.0)
     assert verdict(watched, 10.5) is Verdict.HANDSHAKE_TIMEOUT
 
 
-class TestAnOverloadedLoop:
+class TestOverloadedLoop:
     def test_a_peer_that_may_have_answered(self) -> None:
-        """Whoever is looked at too late gets the time again, since nobody may have read."""
-        watched = liveness(keepalive_time=30.0, keepalive_timeout=10.0)
-        watched.greeted()
+        """A late check restarts the keepalive timeout: the answer may not have been read yet."""
+        watched = tracked(keepalive_time=30.0, keepalive_timeout=10.0)
+        watched.handshake_done()
         assert verdict(watched, 30) is Verdict.PING
         assert verdict(watched, 45) is Verdict.KEEP
         assert watched.due_at == START + 55
         assert verdict(watched, 55) is Verdict.KEEPALIVE_TIMEOUT
 
     def test_a_peer_that_may_have_greeted(self) -> None:
-        """So does one that has just come."""
-        watched = liveness(handshake_timeout=10.0)
+        """A late check restarts the handshake timeout, too."""
+        watched = tracked(handshake_timeout=10.0)
         assert verdict(watched, 15) is Verdict.KEEP
         assert verdict(watched, 25) is Verdict.HANDSHAKE_TIMEOUT

@@ -1,4 +1,4 @@
-"""Tests of wire/accepting.py and wire/tls_transport.py, on real sockets."""
+"""Tests of wire/server/handshake.py and wire/tls/transport.py, on real sockets."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ async def test_plaintext_at_tls(
     """Who comes without TLS to a port that takes it is told in his protocol; the log says it."""
     async with serving(server_tls) as server:
         async with Channel("127.0.0.1", server.port) as channel:
-            with pytest.raises(UnavailableError, match="this port takes TLS only"):
+            with pytest.raises(UnavailableError, match="this port requires TLS"):
                 await ask(channel)
         page = await what_comes(server.port, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
         assert page.startswith(b"HTTP/1.1 400 Bad Request\r\n")
@@ -195,7 +195,7 @@ async def test_plaintext_at_tls(
         assert server.statistics().connections_ended == {"no_tls": 3}
     assert messages(caplog) == [
         f"127.0.0.1 came to a port that takes TLS, and began with {what}"
-        for what in ("HTTP/2 in the clear", "HTTP/1", "b'what'")
+        for what in ("HTTP/2 without TLS", "HTTP/1", "b'what'")
     ]
 
 
