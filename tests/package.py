@@ -96,7 +96,9 @@ def smoke_test(distribution: Path, folder: Path) -> None:
     version = run(command, "--version")
     check(distribution.name.split("-")[1].removesuffix(".tar.gz") in version, f"{version} is wrong")
     server = subprocess.Popen(
-        [command, "serve", "--host", "127.0.0.1", "--port", "0"], stdout=subprocess.PIPE, text=True
+        [command, "serve", "--host", "127.0.0.1", "--port", "0", "--log-level", "warning"],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert server.stdout is not None
