@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from ..errors import ConfigError, UsageError
-from ..wire.tls.pem import FilePath, load_authorities, load_pair, wrong
+from ..wire.tls.pem import FilePath, load_authorities, load_pair, pem_error
 
 __all__ = ["ServerTLS", "TLSOptions"]
 
@@ -195,9 +195,9 @@ def _prove(context: ssl.SSLContext, cert: FilePath) -> float:
         while unfinished:
             unfinished = [each for each in unfinished if not _shakes_hands(each)]
     except ssl.SSLCertVerificationError as error:
-        raise wrong(cert, f"no client would take it: {error.verify_message}") from None
+        raise pem_error(cert, f"no client would take it: {error.verify_message}") from None
     except ssl.SSLError as error:
-        raise wrong(cert, f"no handshake is possible with it: {error.reason}") from None
+        raise pem_error(cert, f"no handshake is possible with it: {error.reason}") from None
     found = client.getpeercert() or {}
     return float(ssl.cert_time_to_seconds(cast(str, found["notAfter"])))
 

@@ -55,7 +55,7 @@ def test_commands(authority: Authority, tls_server: ServerProcess) -> None:
     listed = run("rooms", "list", *target, "--tls", "--insecure-skip-verify", *shown)
     assert listed.status == 0, listed.stderr
     for flags, reason in (
-        (("--tls", "--ca", authority.file), "it wants a client certificate"),
+        (("--tls", "--ca", authority.file), "the server requires a client certificate"),
         (("--tls", "--ca", authority.file, "--server-name", "other", *shown), "another name"),
         ((), "this port requires TLS"),
     ):
@@ -69,7 +69,7 @@ def test_a_wrong_certificate(authority: Authority, pair: Pair) -> None:
     """A certificate that cannot be used is one line, which names the file."""
     failed = run("serve", "--port", "0", "--tls-cert", pair.cert, "--tls-key", authority.file)
     assert failed.status == 2
-    assert f"{authority.file}: it has no private key" in failed.stderr
+    assert f"{authority.file}: contains no private key" in failed.stderr
     assert "Traceback" not in failed.stderr
 
 

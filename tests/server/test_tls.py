@@ -132,7 +132,7 @@ def test_a_wrong_pair_is_not_taken(
     (record,) = caplog.records
     assert record.getMessage() == (
         f"the certificate of before is kept, the new one is wrong: {served.key}: the private key "
-        f"is not that of the certificate in {served.cert}"
+        f"does not match the certificate in {served.cert}"
     )
     assert tls.context() is before
     with pytest.raises(ConfigError):
@@ -175,12 +175,12 @@ def test_wrong_files(authority: Authority, served: Pair, tmp_path: Path) -> None
     broken.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     expired = authority.issue("expired", days=-0.5)
     cases = [
-        (TLSOptions(none, key), f"{none}: it cannot be read: No such file or directory"),
-        (TLSOptions(cert, none), f"{none}: it cannot be read: No such file or directory"),
-        (TLSOptions(tmp_path), f"{tmp_path}: it cannot be read: Is a directory"),
-        (TLSOptions(key, key), f"{key}: it has no certificate"),
-        (TLSOptions(cert), f"{cert}: it has no private key"),
-        (TLSOptions(broken, key), f"{broken} or {key}: OpenSSL does not take it"),
+        (TLSOptions(none, key), f"{none}: cannot read: No such file or directory"),
+        (TLSOptions(cert, none), f"{none}: cannot read: No such file or directory"),
+        (TLSOptions(tmp_path), f"{tmp_path}: cannot read: Is a directory"),
+        (TLSOptions(key, key), f"{key}: contains no certificate"),
+        (TLSOptions(cert), f"{cert}: contains no private key"),
+        (TLSOptions(broken, key), f"{broken} or {key}: OpenSSL cannot load it"),
         (TLSOptions(expired.cert, expired.key), f"{expired.cert}: no client would take it: "),
         (
             TLSOptions(cert, encrypted(served, tmp_path / "encrypted.pem")),
@@ -188,7 +188,7 @@ def test_wrong_files(authority: Authority, served: Pair, tmp_path: Path) -> None
         ),
         (
             TLSOptions(cert, key, client_ca=key),
-            f"{key}: it has no certificates of authorities, in PEM",
+            f"{key}: contains no CA certificates in PEM format",
         ),
     ]
     for options, text in cases:

@@ -1,11 +1,13 @@
-"""A connection of a server before HTTP/2 begins: the PROXY protocol, and the handshake of TLS.
+"""Connections before HTTP/2 begins: PROXY protocol header and TLS handshake.
 
-It counts for the limits on connections from its first moment, and has `handshake_timeout` for all
-of this. First comes the header of the PROXY protocol, if one is due; then the handshake, if the
-port takes TLS; then the `WireProtocol` takes its place, and it is gone.
+A connection counts for the limits on connections from the moment it is accepted, and
+`handshake_timeout` covers everything here. The PROXY protocol header comes first if the peer sends
+one, then the TLS handshake if the port uses TLS. Then a `WireProtocol` replaces the
+`ConnectionHandshake`.
 
-A header is due on connections of trusted proxies, and of those on Unix sockets, which the file's
-permissions let in. It is never read from others: whoever they say they are, they are themselves.
+A PROXY header is expected on connections from trusted proxies and on Unix sockets, where the
+permissions of the file decide who may connect. From other peers it is never accepted, because a
+client could claim any address.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ import logging
 import ssl
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol, cast
 
 from ..connection.protocol import WireProtocol, ip_address_of
@@ -28,7 +29,7 @@ from ..tls.errors import tls_reason
 from ..tls.transport import TLSTransport
 from .proxy_protocol import ProxyHeaderError, read_proxy_header
 
-__all__ = ["ConnectionHandshake", "ListenerConfig", "Network", "WireFactory"]
+__all__ = ["ConnectionHandshake", "HandshakeOwner", "ListenerConfig", "Network"]
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +38,16 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True)
 class ListenerConfig:
-    """What stands before HTTP/2 on a port."""
+    """The steps that a port requires before HTTP/2."""
 
     context: Callable[[], ssl.SSLContext] | None
-    """For TLS: that of the next handshake."""
+    """Returns the TLS context of the next handshake. None: no TLS."""
 
     protocols: Collection[str | None] = ("h2",)
-    """What the handshake may have agreed on by ALPN; None for nothing."""
+    """Results of ALPN that are accepted. None stands for a client without ALPN."""
 
     proxies: Collection[Network] | None = None
-    """Those that send a header of the PROXY protocol; None when nobody does."""
+    """Networks of proxies that send a PROXY protocol header. None: no proxy does."""
 
     @classmethod
     def of(
@@ -54,17 +55,17 @@ class ListenerConfig:
         ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None,
         proxies: Collection[Network] | None,
     ) -> ListenerConfig | None:
-        """None when HTTP/2 begins at once, which then costs nothing."""
+        """Return the configuration, or None if HTTP/2 begins immediately."""
         if ssl_context is None and proxies is None:
             return None
         if isinstance(ssl_context, ssl.SSLContext):
             context = ssl_context
-            # Whoever made it may not have set what ALPN offers.
+            # The caller made the context and may not have set its ALPN protocols.
             return cls(lambda: context, ("h2", None), proxies)
         return cls(ssl_context, proxies=proxies)
 
     def is_proxy(self, address: str | None) -> bool:
-        """Whether a header is due from an IP address, or (None) on a Unix socket."""
+        """Return True if a header is expected from this IP address. None: a Unix socket."""
         if self.proxies is None or address is None:
             return self.proxies is not None
         ip = ipaddress.ip_address(address.partition("%")[0])
@@ -72,37 +73,42 @@ class ListenerConfig:
         return any(ip in network for network in self.proxies)
 
 
-class WireFactory(Protocol):
-    """Makes what serves a connection that is `instead` of one that is accepted."""
+class HandshakeOwner(Protocol):
+    """Receives the outcome of a handshake."""
 
-    def __call__(self, instead: ConnectionHandshake, extra: Mapping[str, Any]) -> WireProtocol: ...
+    def admit(self, handshake: ConnectionHandshake, address: str | None) -> bool:
+        """Add the connection to the registry. Return False if a limit is reached.
+
+        `address` is the IP address of the peer, None if it is not known yet.
+        """
+
+    def begin_http2(self, handshake: ConnectionHandshake, extra: Mapping[str, Any]) -> WireProtocol:
+        """Return the protocol that replaces the handshake, also in the registry.
+
+        `extra` has precedence over the `get_extra_info` of the transport.
+        """
+
+    def handshake_failed(self, reason: str) -> None:
+        """Count a connection that this side ended. `reason` is its name in the statistics."""
 
 
 class ConnectionHandshake(asyncio.BufferedProtocol):
-    """One connection, until HTTP/2 begins."""
+    """One connection until HTTP/2 begins."""
 
     def __init__(
         self,
         listener: ListenerConfig,
         limits: Limits,
         connections: Connections,
+        owner: HandshakeOwner,
         *,
         read_buffer: memoryview,
-        on_open: Callable[[ConnectionHandshake, str | None], bool],
-        make: WireFactory,
-        on_ended: Callable[[str], None],
     ) -> None:
-        """`on_open` puts it into `connections`, with its IP address, if there is room.
-
-        What is made takes its place there. `on_ended` learns why this side has ended it.
-        """
         self._listener = listener
         self._limits = limits
         self._connections = connections
+        self._owner = owner
         self._read_buffer = read_buffer
-        self._on_open = on_open
-        self._make = make
-        self._on_ended = on_ended
         self._received = b""
         self._extra: dict[str, Any] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -112,12 +118,12 @@ class ConnectionHandshake(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         self._address = ip_address_of(self._transport)
         self._is_header_due = self._listener.is_proxy(self._address)
-        # A proxy is not counted as the client that it speaks for.
-        if not self._on_open(self, None if self._is_header_due else self._address):
+        # Connections of a proxy count for the addresses of its clients.
+        if not self._owner.admit(self, None if self._is_header_due else self._address):
             self.abort()
         elif self._limits.handshake_timeout is not None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._limits.handshake_timeout, self._too_late)
+            self._timer = loop.call_later(self._limits.handshake_timeout, self._time_out)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._read_buffer
@@ -129,7 +135,7 @@ class ConnectionHandshake(asyncio.BufferedProtocol):
         if self._is_header_due and not self._read_header():
             return
         if self._listener.context is None:
-            self._enter(self._transport)
+            self._begin_http2(self._transport)
         elif self._received:
             self._begin_tls(self._listener.context)
 
@@ -139,11 +145,11 @@ class ConnectionHandshake(asyncio.BufferedProtocol):
         self._connections.discard(self)
 
     def abort(self) -> None:
-        """Closes the connection now."""
+        """Close the connection immediately."""
         self._is_over = True
         self._transport.abort()
 
-    def _too_late(self) -> None:
+    def _time_out(self) -> None:
         self._timer = None
         if not self._is_over:
             missing = "PROXY protocol header" if self._is_header_due else "TLS handshake"
@@ -152,16 +158,16 @@ class ConnectionHandshake(asyncio.BufferedProtocol):
                 self._address,
                 missing,
             )
-            self._on_ended(Verdict.HANDSHAKE_TIMEOUT.ended_by)
+            self._owner.handshake_failed(Verdict.HANDSHAKE_TIMEOUT.ended_by)
         self.abort()
 
     def _read_header(self) -> bool:
-        """Whether the connection goes on, from and to where the header says."""
+        """Read the PROXY header and apply its addresses. Return False if that ends here."""
         try:
             header = read_proxy_header(self._received)
         except ProxyHeaderError as error:
-            log.warning("the PROXY protocol header of %s is wrong: %s", self._address, error)
-            self._on_ended("proxy_protocol")
+            log.warning("invalid PROXY protocol header from %s: %s", self._address, error)
+            self._owner.handshake_failed("proxy_protocol")
             self.abort()
             return False
         if header is None:
@@ -179,50 +185,51 @@ class ConnectionHandshake(asyncio.BufferedProtocol):
     def _begin_tls(self, context: Callable[[], ssl.SSLContext]) -> None:
         received, self._received = self._received, b""
         if received[0] != TLS_HANDSHAKE:
-            what = describe_first_bytes(received)
-            log.warning("%s came to a port that takes TLS, and began with %s", self._address, what)
+            log.warning(
+                "%s connected without TLS to a TLS port; first bytes: %s",
+                self._address,
+                describe_first_bytes(received),
+            )
             self._end("no_tls", plaintext_reply(received))
             return
-        tls = TLSTransport(
-            self._transport,
-            context(),
-            read_buffer=self._read_buffer,
-            on_secure=self._secure,
-            on_failed=self._tls_failed,
-            on_lost=partial(self.connection_lost, None),
-        )
+        tls = TLSTransport(self._transport, context(), self, read_buffer=self._read_buffer)
         self._transport.set_protocol(tls)
         tls.receive(received)
 
-    def _secure(self, tls: TLSTransport) -> None:
+    def tls_established(self, tls: TLSTransport) -> None:
         if tls.application_protocol in self._listener.protocols:
-            self._enter(tls)
+            self._begin_http2(tls)
             return
-        log.warning("%s did not agree on h2 by ALPN, as gRPC over TLS does", self._address)
+        log.warning(
+            "%s did not negotiate h2 with ALPN, which gRPC over TLS requires", self._address
+        )
         tls.write(HTTP_1_REPLY)
         tls.write_eof()
         self._end("no_alpn")
 
-    def _tls_failed(self, error: ssl.SSLError) -> None:
-        log.warning("the handshake of TLS with %s failed: %s", self._address, tls_reason(error))
+    def tls_failed(self, error: ssl.SSLError) -> None:
+        log.warning("TLS handshake with %s failed: %s", self._address, tls_reason(error))
         self._end("tls_failed")
 
-    def _end(self, reason: str, last_words: bytes = b"") -> None:
-        """Closes the connection so that its peer sees why: what it still sends is thrown away."""
+    def tls_lost(self) -> None:
+        self.connection_lost(None)
+
+    def _end(self, reason: str, reply: bytes = b"") -> None:
+        """Send the reply and linger: closing with unread data would reset the connection first."""
         self._is_over = True
-        self._on_ended(reason)
-        if last_words:
-            self._transport.write(last_words)
+        self._owner.handshake_failed(reason)
+        if reply:
+            self._transport.write(reply)
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self._stop_timer()
         self._timer = asyncio.get_running_loop().call_later(LAST_WORDS, self.abort)
 
-    def _enter(self, transport: asyncio.Transport) -> None:
-        """HTTP/2 begins, on this connection or on what TLS makes of it."""
+    def _begin_http2(self, transport: asyncio.Transport) -> None:
+        """Replace this protocol with HTTP/2, on the connection itself or on TLS."""
         self._stop_timer()
         self._is_over = True
-        protocol = self._make(self, self._extra)
+        protocol = self._owner.begin_http2(self, self._extra)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         if self._received:

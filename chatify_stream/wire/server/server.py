@@ -285,10 +285,8 @@ class Server(grpclib.server.Server):
             self._listener,
             self._limits,
             self._connections,
+            _Handshakes(self),
             read_buffer=self._read_buffer,
-            on_open=self._admit,
-            make=self._protocol,
-            on_ended=self._handshake_failed,
         )
 
     def _protocol(
@@ -326,9 +324,6 @@ class Server(grpclib.server.Server):
         self._services.observers.connection_refused(address)
         return False
 
-    def _handshake_failed(self, reason: str) -> None:
-        self._ended[reason] += 1
-
     def _connection_closed(self, connection: WireProtocol) -> None:
         self._connections.discard(connection)
         statistics = connection.statistics()
@@ -336,3 +331,19 @@ class Server(grpclib.server.Server):
         if connection.ended_by is not None:
             self._ended[connection.ended_by] += 1
         self._services.observers.connection_closed(statistics, connection.ended_by)
+
+
+class _Handshakes:
+    """Gives `ConnectionHandshake` access to the connections of a server."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def admit(self, handshake: ConnectionHandshake, address: str | None) -> bool:
+        return self._server._admit(handshake, address)
+
+    def begin_http2(self, handshake: ConnectionHandshake, extra: Mapping[str, Any]) -> WireProtocol:
+        return self._server._protocol(handshake, extra)
+
+    def handshake_failed(self, reason: str) -> None:
+        self._server._ended[reason] += 1

@@ -1,4 +1,4 @@
-"""TLS of a channel: who is believed, and who this side is."""
+"""TLS of a channel: the trusted CAs and the client certificate."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["ClientTLS", "client_tls"]
 
 @dataclass(frozen=True)
 class ClientTLS:
-    """What `client_tls` has made of files and names, for `Channel(ssl=)`."""
+    """TLS options of a channel, made by `client_tls`, for `Channel(ssl=)`."""
 
     context: ssl.SSLContext
 
     server_name: str | None = None
-    """What the server's certificate has to be for; None for the host that is connected to."""
+    """The name that the server certificate must have. None: the host connected to."""
 
 
 def client_tls(
@@ -29,20 +29,24 @@ def client_tls(
     server_name: str | None = None,
     insecure_skip_verify: bool = False,
 ) -> ClientTLS:
-    """TLS for `Channel(ssl=)` and `ChatClient(ssl=)`; the files are PEM, and read now.
+    """Return TLS options for `Channel(ssl=)`, `ChatClient(ssl=)` and `RoomClient(ssl=)`.
 
-    `ca`: the authorities that are believed, None for those of the system. `cert` and `key`: this
-    side's certificate, with those that it is signed with, and its private key, which may be in the
-    same file. `server_name`: what the certificate of the server has to be for, None for the host
-    that is connected to. `insecure_skip_verify` takes any certificate, so that anybody on the way
-    can be the server.
+    The files are in PEM format and are read immediately. TLS 1.2 is the minimum version.
 
-    Raises `ConfigError`, which says which file is wrong and why, and `UsageError`.
+    ca: file with the trusted CA certificates; None for the CAs of the system.
+    cert: file with the client certificate and its chain; None for no client certificate.
+    key: file with the private key; None if it is in the file `cert`.
+    server_name: the name that the server certificate must have; None for the host connected to.
+    insecure_skip_verify: accept any server certificate. Anyone on the network path can then
+        impersonate the server.
+
+    Raises `ConfigError` if a file cannot be used, with the file and the reason. Raises
+    `UsageError` for a key without a certificate, and for `ca` with `insecure_skip_verify`.
     """
     if key is not None and cert is None:
-        raise UsageError("a private key goes with a certificate: pass cert, too")
+        raise UsageError("key: a private key needs a certificate; pass cert, too")
     if insecure_skip_verify and ca is not None:
-        raise UsageError("pass ca, or insecure_skip_verify, which does not look at it; not both")
+        raise UsageError("ca: not used with insecure_skip_verify; pass only one of them")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2"])

@@ -1,67 +1,71 @@
-"""TLS of one connection of a server, between its transport and its protocol.
+"""TLS of one server connection, between its transport and its protocol.
 
-To the protocol above it is a transport, to the transport below it is a protocol. asyncio's own
-would do, but for 256 KiB of buffer a connection, no way to hand it what was read already, and no
-alert or GOAWAY for a peer that goes on sending while it is refused.
+`TLSTransport` is a transport for the protocol above it and a protocol for the transport below it.
+asyncio's own implementation takes 256 KiB of buffers a connection, cannot be given data that was
+already read, and sends no alert or GOAWAY to a peer that keeps sending while it is rejected.
 
-Rules: first the handshake; then data goes both ways; then it is over, and what still comes is
-thrown away. What is received is delivered before `buffer_updated` returns; little of it is in
-OpenSSL's buffers at a time, since those never shrink.
+States: handshake, then open, then over. Data received when it is over is discarded. Received data
+is delivered before `buffer_updated` returns. It passes through OpenSSL in small chunks, because
+OpenSSL's buffers never shrink.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
-__all__ = ["TLSTransport"]
+__all__ = ["TLSOwner", "TLSTransport"]
 
-PORTION = 16 * 1024
-"""Bytes that pass through OpenSSL at a time: those of its largest record."""
+CHUNK_SIZE = 16 * 1024
+"""Bytes passed through OpenSSL at once: the size of the largest TLS record."""
 
-MOST_ANSWERS = 4096
-"""Bytes of answers to a peer that changes its keys again and again, and does not read them."""
+MAX_UNREAD_REPLIES = 4096
+"""Bytes of replies (to key updates, for example) buffered for a peer that does not read."""
+
+
+class TLSOwner(Protocol):
+    """Receives the outcome of a TLS handshake. Exactly one method is called, once."""
+
+    def tls_established(self, tls: TLSTransport) -> None:
+        """The handshake is complete. Must call `set_protocol` or `write_eof`."""
+
+    def tls_failed(self, error: ssl.SSLError) -> None:
+        """The handshake failed. The peer has been sent an alert."""
+
+    def tls_lost(self) -> None:
+        """The connection was lost."""
 
 
 class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
-    """Begins with the handshake, as the server."""
+    """A TLS connection that starts with the handshake, as the server."""
 
     def __init__(
         self,
         transport: asyncio.Transport,
         context: ssl.SSLContext,
+        owner: TLSOwner,
         *,
         read_buffer: memoryview,
-        on_secure: Callable[[TLSTransport], None],
-        on_failed: Callable[[ssl.SSLError], None],
-        on_lost: Callable[[], None],
     ) -> None:
-        """It has to become the protocol of `transport`, and be given what was read already.
-
-        One of three is called once: `on_secure` when the handshake is done, where `set_protocol`
-        is due; `on_failed`, when the peer has been told why; `on_lost`.
-        """
+        """The caller sets it as the protocol of `transport` and passes it data already read."""
         super().__init__()
         self._transport = transport
         self._read_buffer = read_buffer
-        self._on_secure = on_secure
-        self._on_failed = on_failed
-        self._on_lost = on_lost
+        self._owner = owner
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._is_secure = False
         self._is_over = False
         self._is_blocked = False
-        self._answers = 0
+        self._unread_replies = 0
         self._protocol: asyncio.Protocol | None = None
 
     @property
     def application_protocol(self) -> str | None:
-        """What the handshake has agreed on (ALPN, RFC 7301)."""
+        """The protocol negotiated with ALPN (RFC 7301), or None."""
         return self._tls.selected_alpn_protocol()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -71,61 +75,61 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self.receive(self._read_buffer[:nbytes])
 
     def receive(self, data: bytes | memoryview) -> None:
-        """Takes what the peer has sent."""
+        """Decrypt data from the peer and deliver it to the protocol."""
         received: list[bytes] = []
         has_ended = False
         try:
-            for start in range(0, len(data), PORTION):
+            for start in range(0, len(data), CHUNK_SIZE):
                 if self._is_over:
                     return
-                self._incoming.write(data[start : start + PORTION])
+                self._incoming.write(data[start : start + CHUNK_SIZE])
                 if self._is_secure or self._shake_hands():
                     has_ended = self._read_into(received)
         except ssl.SSLError as error:
             self._fail(error)
             return
-        if answer := self._outgoing.read():
-            self._answer(answer)
+        if reply := self._outgoing.read():
+            self._write_reply(reply)
         if received and self._protocol is not None:
             self._protocol.data_received(b"".join(received))
         if has_ended:
             self.close()
 
     def _shake_hands(self) -> bool:
-        """Whether the handshake is done."""
+        """Continue the handshake. Return True when data may be read."""
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
             return False
         self._is_secure = True
         self._transport.write(self._outgoing.read())
-        self._on_secure(self)
+        self._owner.tls_established(self)
         return not self._is_over
 
     def _read_into(self, received: list[bytes]) -> bool:
-        """Whether the peer has said that nothing more comes."""
+        """Append decrypted data to `received`. Return True if the peer has closed TLS."""
         try:
-            while data := self._tls.read(PORTION):
+            while data := self._tls.read(CHUNK_SIZE):
                 received.append(data)
         except ssl.SSLWantReadError:
             return False
         return True
 
-    def _answer(self, answer: bytes) -> None:
-        self._transport.write(answer)
+    def _write_reply(self, reply: bytes) -> None:
+        self._transport.write(reply)
         if self._is_blocked:
-            self._answers += len(answer)
-            if self._answers > MOST_ANSWERS:
+            self._unread_replies += len(reply)
+            if self._unread_replies > MAX_UNREAD_REPLIES:
                 self.abort()
 
     def _fail(self, error: ssl.SSLError) -> None:
-        """OpenSSL has made an alert, which the peer gets before the connection is closed."""
+        """Send the alert that OpenSSL has written, then close."""
         self._is_over = True
         self._transport.write(self._outgoing.read())
         if self._is_secure:
             self._transport.close()
         else:
-            self._on_failed(error)
+            self._owner.tls_failed(error)
 
     def pause_writing(self) -> None:
         self._is_blocked = True
@@ -134,7 +138,7 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._is_blocked = False
-        self._answers = 0
+        self._unread_replies = 0
         if self._protocol is not None:
             self._protocol.resume_writing()
 
@@ -144,7 +148,7 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
         if protocol is not None:
             protocol.connection_lost(cast(Exception, exc))
         else:
-            self._on_lost()
+            self._owner.tls_lost()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self._protocol = cast(asyncio.Protocol, protocol)
@@ -153,8 +157,8 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
         if self._is_over:
             return
         sealed = []
-        for start in range(0, len(data), PORTION):
-            self._tls.write(data[start : start + PORTION])
+        for start in range(0, len(data), CHUNK_SIZE):
+            self._tls.write(data[start : start + CHUNK_SIZE])
             sealed.append(self._outgoing.read())
         self._transport.write(b"".join(sealed))
 
@@ -162,18 +166,18 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
         return self._transport.can_write_eof()
 
     def write_eof(self) -> None:
-        """Nothing is received from then on, either."""
-        self._say_goodbye()
+        """Close the sending side. Received data is discarded from now on, too."""
+        self._send_close_notify()
         self._transport.write_eof()
 
     def close(self) -> None:
-        self._say_goodbye()
+        self._send_close_notify()
         self._transport.close()
 
-    def _say_goodbye(self) -> None:
+    def _send_close_notify(self) -> None:
         if not self._is_over:
             self._is_over = True
-            with suppress(ssl.SSLError):  # the peer has not said goodbye yet
+            with suppress(ssl.SSLError):  # the peer has not sent its close_notify yet
                 self._tls.unwrap()
             self._transport.write(self._outgoing.read())
 

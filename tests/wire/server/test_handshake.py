@@ -84,7 +84,7 @@ async def ask(channel: Channel, text: str = "a", path: str = "/test.Echo/Echo") 
 
 @asynccontextmanager
 async def proxy(port: int, header: bytes) -> AsyncIterator[int]:
-    """Passes connections on, each with a header before it."""
+    """Forward connections, each with a header first."""
     tasks = set()
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -114,11 +114,11 @@ async def proxy(port: int, header: bytes) -> AsyncIterator[int]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # for the sockets of what was aborted
+        await asyncio.sleep(0)  # lets the aborted transports close their sockets
 
 
-async def what_comes(port: int, data: bytes, *, end: bool = False) -> bytes:
-    """All that the server says to a client that says `data`, until it closes."""
+async def reply_to(port: int, data: bytes, *, end: bool = False) -> bytes:
+    """Return everything the server sends in reply to `data`, until it closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(data)
     if end:
@@ -137,7 +137,7 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def test_a_large_message(server_tls: ssl.SSLContext, tls: ClientTLS) -> None:
-    """A message of many records goes both ways whole."""
+    """A message of many TLS records is transferred intact both ways."""
     async with serving(server_tls) as server:
         async with Channel("127.0.0.1", server.port, ssl=tls) as channel:
             text = "abc" * 300_000
@@ -148,7 +148,7 @@ async def test_a_large_message(server_tls: ssl.SSLContext, tls: ClientTLS) -> No
 async def test_client_certificates(
     authority: Authority, server_tls: ssl.SSLContext, version: ssl.TLSVersion
 ) -> None:
-    """A handler sees the certificate of its client, if it has one."""
+    """A handler sees the certificate of its client, if there is one."""
 
     async def tell(stream: ServerStream) -> None:
         await stream.recv_message()
@@ -167,7 +167,7 @@ async def test_client_certificates(
 
 
 async def test_a_required_certificate(authority: Authority) -> None:
-    """Who shows no certificate where one is required is told so, on both sides."""
+    """A client without a required certificate fails with that reason."""
     context = authority.server_context(asks_clients=True)
     context.verify_mode = ssl.CERT_REQUIRED
     async with serving(context) as server:
@@ -177,34 +177,34 @@ async def test_a_required_certificate(authority: Authority) -> None:
             async with Channel("127.0.0.1", server.port, ssl=tls) as channel:
                 with pytest.raises(UnavailableError, match=r"TLS failed \(") as caught:
                     await ask(channel)
-        assert "it wants a client certificate" in str(caught.value)
+        assert "the server requires a client certificate" in str(caught.value)
         assert server.statistics().connections_ended == {"tls_failed": 2}
 
 
 async def test_plaintext_at_tls(
     server_tls: ssl.SSLContext, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who comes without TLS to a port that takes it is told in his protocol; the log says it."""
+    """A client without TLS on a TLS port gets a reply in its own protocol, and a log line."""
     async with serving(server_tls) as server:
         async with Channel("127.0.0.1", server.port) as channel:
             with pytest.raises(UnavailableError, match="this port requires TLS"):
                 await ask(channel)
-        page = await what_comes(server.port, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        page = await reply_to(server.port, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
         assert page.startswith(b"HTTP/1.1 400 Bad Request\r\n")
-        assert await what_comes(server.port, b"whatever") == b""
+        assert await reply_to(server.port, b"whatever") == b""
         assert server.statistics().connections_ended == {"no_tls": 3}
     assert messages(caplog) == [
-        f"127.0.0.1 came to a port that takes TLS, and began with {what}"
-        for what in ("HTTP/2 without TLS", "HTTP/1", "b'what'")
+        f"127.0.0.1 connected without TLS to a TLS port; first bytes: {text}"
+        for text in ("HTTP/2 without TLS", "HTTP/1", "b'what'")
     ]
 
 
 async def test_tls_at_plaintext(tls: ClientTLS, caplog: pytest.LogCaptureFixture) -> None:
-    """Who comes with TLS to a port without it is told so; the log says it."""
+    """A TLS client on a plaintext port gets a clear error, and the server logs it."""
     caplog.set_level(logging.INFO)
     async with serving() as server:
         async with Channel("127.0.0.1", server.port, ssl=tls) as channel:
-            with pytest.raises(UnavailableError, match="it does not speak TLS"):
+            with pytest.raises(UnavailableError, match="the peer does not use TLS"):
                 await ask(channel)
         while server.connections:
             await asyncio.sleep(0.01)
@@ -214,7 +214,7 @@ async def test_tls_at_plaintext(tls: ClientTLS, caplog: pytest.LogCaptureFixture
 async def test_without_alpn(
     authority: Authority, server_tls: ssl.SSLContext, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A client that does not agree on h2 is told, and closed."""
+    """A client that does not negotiate h2 gets an HTTP/1 error page and is closed."""
     context = ssl.create_default_context(cafile=str(authority.file))
     context.set_alpn_protocols(["http/1.1"])
     async with serving(server_tls) as server:
@@ -226,18 +226,20 @@ async def test_without_alpn(
         writer.close()
         assert page.startswith(b"HTTP/1.1 505 ")
         assert server.statistics().connections_ended == {"no_alpn": 1}
-    assert messages(caplog) == ["127.0.0.1 did not agree on h2 by ALPN, as gRPC over TLS does"]
+    assert messages(caplog) == [
+        "127.0.0.1 did not negotiate h2 with ALPN, which gRPC over TLS requires"
+    ]
 
 
 async def test_a_broken_handshake(
     server_tls: ssl.SSLContext, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A handshake that is none ends with an alert; one that is broken off leaves nothing."""
+    """An invalid handshake ends with an alert. An interrupted one leaves no connection."""
     hello = b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00"
     async with serving(server_tls) as server:
-        assert (await what_comes(server.port, hello))[:1] == b"\x15"
-        assert "the handshake of TLS with 127.0.0.1 failed: " in messages(caplog)[0]
-        assert await what_comes(server.port, hello[:7], end=True) == b""
+        assert (await reply_to(server.port, hello))[:1] == b"\x15"
+        assert "TLS handshake with 127.0.0.1 failed: " in messages(caplog)[0]
+        assert await reply_to(server.port, hello[:7], end=True) == b""
         while server.connections:
             await asyncio.sleep(0.01)
 
@@ -245,7 +247,7 @@ async def test_a_broken_handshake(
 async def test_garbage_after_the_handshake(
     server_tls: ssl.SSLContext, tls: ClientTLS, authority: Authority
 ) -> None:
-    """A record that is none ends its connection, and no other."""
+    """An invalid record ends its own connection only."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     side = tls.context.wrap_bio(incoming, outgoing, server_hostname="localhost")
     async with serving(server_tls) as server:
@@ -268,8 +270,8 @@ async def test_garbage_after_the_handshake(
             assert server.connections == 1
 
 
-async def test_goodbye(server_tls: ssl.SSLContext, tls: ClientTLS) -> None:
-    """A client that says goodbye, as TLS has it, is said goodbye to."""
+async def test_close_notify(server_tls: ssl.SSLContext, tls: ClientTLS) -> None:
+    """The server answers the close_notify of a client."""
     context = tls.context
     async with serving(server_tls) as server:
         reader, writer = await asyncio.open_connection(
@@ -287,7 +289,7 @@ async def test_goodbye(server_tls: ssl.SSLContext, tls: ClientTLS) -> None:
 async def test_behind_a_proxy(
     server_tls: ssl.SSLContext, tls: ClientTLS, over_tls: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The address that a trusted proxy gives is the peer's, for handlers and for statistics."""
+    """The address from a trusted proxy is used for handlers and statistics."""
     context = server_tls if over_tls else None
     binary = (
         b"\r\n\r\n\0\r\nQUIT\n\x21\x21\x00\x24"
@@ -314,7 +316,7 @@ async def test_behind_a_proxy(
 
 
 async def test_a_header_in_pieces() -> None:
-    """A header may come byte by byte, and what follows in the same packet is not lost."""
+    """A header may arrive byte by byte. Data after it in the same packet is kept."""
     async with serving(proxies=LOOPBACK) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         for byte in HEADER[:-1]:
@@ -329,47 +331,47 @@ async def test_a_header_in_pieces() -> None:
 
 
 async def test_a_header_from_others(caplog: pytest.LogCaptureFixture) -> None:
-    """Who is not trusted is served as himself, and a header of his is an error."""
+    """A peer that is not trusted keeps its own address. A header from it is an error."""
     caplog.set_level(logging.INFO)
     async with serving(proxies=ELSEWHERE, handler=tell_peer) as server:
         async with Channel("127.0.0.1", server.port) as channel:
             assert "127.0.0.1" in await ask(channel, path="/test.Echo/Run")
-        kind, goaway = frames_in(await what_comes(server.port, HEADER + GREETING))[-1]
+        kind, goaway = frames_in(await reply_to(server.port, HEADER + GREETING))[-1]
         assert kind == 7
         assert goaway[8:] == b"it began with a PROXY protocol header"
 
 
 async def test_a_wrong_header(caplog: pytest.LogCaptureFixture) -> None:
-    """A trusted proxy without a right header is cut off, with a line in the log."""
+    """A trusted proxy that sends no valid header is disconnected, with a log line."""
     async with serving(proxies=LOOPBACK) as server:
         for data in (GREETING, b"PROXY TCP4 nobody\r\n", b"PROXY " + b"x" * 200):
-            assert await what_comes(server.port, data) in (b"", b"reset")
+            assert await reply_to(server.port, data) in (b"", b"reset")
         assert server.statistics().connections_ended == {"proxy_protocol": 3}
         assert not server.connections
     assert all(
-        line.startswith("the PROXY protocol header of 127.0.0.1 is wrong: ")
+        line.startswith("invalid PROXY protocol header from 127.0.0.1: ")
         for line in messages(caplog)
     )
     assert len(messages(caplog)) == 3
 
 
-async def test_slow_beginnings(server_tls: ssl.SSLContext) -> None:
-    """A header or handshake that never ends is cut off after `handshake_timeout`."""
+async def test_slow_handshakes(server_tls: ssl.SSLContext) -> None:
+    """A header or handshake that does not complete is aborted after `handshake_timeout`."""
     limits = Limits(handshake_timeout=0.05)
     async with serving(server_tls, proxies=LOOPBACK, limits=limits) as server:
         for data in (b"", b"PROXY TCP4", HEADER, HEADER + b"\x16\x03\x01\x02\x00"):
-            assert await what_comes(server.port, data) in (b"", b"reset")
+            assert await reply_to(server.port, data) in (b"", b"reset")
         assert server.statistics().connections_ended == {"cut_ungreeted": 4}
         assert not server.connections
 
 
-async def test_limits_hold_from_the_beginning(server_tls: ssl.SSLContext) -> None:
-    """Connections in the handshake count for the limits, and are over with the server."""
+async def test_limits_apply_during_the_handshake(server_tls: ssl.SSLContext) -> None:
+    """Connections in the handshake count for the limits and end with the server."""
     async with serving(server_tls, limits=Limits(max_connections_per_address=2)) as server:
         waiting = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
         while server.connections < 2:
             await asyncio.sleep(0.01)
-        assert await what_comes(server.port, b"") in (b"", b"reset")
+        assert await reply_to(server.port, b"") in (b"", b"reset")
         assert server.statistics().connections_refused == 1
         async with asyncio.timeout(30):
             await server.drain(60)
@@ -379,7 +381,7 @@ async def test_limits_hold_from_the_beginning(server_tls: ssl.SSLContext) -> Non
 
 
 async def test_the_limit_on_an_address_behind_a_proxy() -> None:
-    """The client is counted, not its proxy."""
+    """The limit counts the client, not its proxy."""
     limits = Limits(max_connections_per_address=1)
     writers = []
     async with serving(proxies=LOOPBACK, limits=limits) as server:
@@ -390,7 +392,7 @@ async def test_the_limit_on_an_address_behind_a_proxy() -> None:
             writer.write(header + GREETING)
             async with asyncio.timeout(30):
                 await reader.readexactly(9)
-            assert await what_comes(server.port, header) in (b"", b"reset")
+            assert await reply_to(server.port, header) in (b"", b"reset")
         statistics = server.statistics()
         assert statistics.connections == statistics.connections_refused == 3
         for writer in writers:
@@ -398,7 +400,7 @@ async def test_the_limit_on_an_address_behind_a_proxy() -> None:
 
 
 async def test_a_unix_socket(tmp_path: Path) -> None:
-    """On a Unix socket everybody is a proxy, since its permissions say who may connect."""
+    """On a Unix socket every peer may send a header, since file permissions control access."""
     server = Server([Echo(tell_peer)])
     path = str(tmp_path / "chat.sock")
     await server.start(path=path, proxies=())
@@ -412,8 +414,8 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
     await server.wait_closed()
 
 
-def test_who_is_a_proxy() -> None:
-    """Networks count for both ways in which IPv6 writes an IPv4 address, and scopes do not."""
+def test_is_proxy() -> None:
+    """IPv4-mapped IPv6 addresses match IPv4 networks, and scope ids are ignored."""
     listener = ListenerConfig(None, proxies=(*ELSEWHERE, ipaddress.ip_network("fe80::/10")))
     assert listener.is_proxy("10.1.2.3")
     assert listener.is_proxy("::ffff:10.1.2.3")
@@ -423,8 +425,8 @@ def test_who_is_a_proxy() -> None:
     assert not ListenerConfig(None).is_proxy(None)
 
 
-async def test_a_context_of_the_callers_own(authority: Authority, tls: ClientTLS) -> None:
-    """A context that offers nothing by ALPN is taken as it is."""
+async def test_context_without_alpn(authority: Authority, tls: ClientTLS) -> None:
+    """A context without ALPN protocols is used as it is."""
     server = Server([Echo()])
     await server.start("127.0.0.1", 0, ssl=authority.server_context(alpn=False))
     async with Channel("127.0.0.1", server.port, ssl=tls) as channel:

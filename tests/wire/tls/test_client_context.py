@@ -1,4 +1,4 @@
-"""Tests of wire/client_tls.py and wire/tls_reasons.py, without a network."""
+"""Tests of wire/tls/client_context.py and wire/tls/errors.py, without a network."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from chatify_stream.wire.tls.errors import tls_reason
 from ...auth.certificates import Authority
 
 
-def test_whom_it_believes(tmp_path: Path) -> None:
-    """The authorities of the system, those of a file, or everybody; never less than TLS 1.2."""
+def test_trust(tmp_path: Path) -> None:
+    """Trust the CAs of the system, those of a file, or any server; with TLS 1.2 or later."""
     system = client_tls().context
     assert (system.verify_mode, system.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert system.minimum_version is ssl.TLSVersion.TLSv1_2
     own = client_tls(ca=Authority(tmp_path).file, server_name="chat.example")
     assert len(own.context.get_ca_certs()) == 1
     assert own.server_name == "chat.example"
-    anybody = client_tls(insecure_skip_verify=True).context
-    assert (anybody.verify_mode, anybody.check_hostname) == (ssl.CERT_NONE, False)
+    insecure = client_tls(insecure_skip_verify=True).context
+    assert (insecure.verify_mode, insecure.check_hostname) == (ssl.CERT_NONE, False)
 
 
-def test_wrong_use(tmp_path: Path) -> None:
-    """What contradicts itself, or cannot be read, is refused."""
+def test_errors(tmp_path: Path) -> None:
+    """Contradicting options and unreadable files raise an error."""
     with pytest.raises(UsageError, match="pass cert, too"):
         client_tls(key="key.pem")
-    with pytest.raises(UsageError, match="not both"):
+    with pytest.raises(UsageError, match="pass only one of them"):
         client_tls(ca="ca.pem", insecure_skip_verify=True)
-    with pytest.raises(ConfigError, match=r"none\.pem: it cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"none\.pem: cannot read: No such file"):
         client_tls(ca=tmp_path / "none.pem")
 
 
-def test_an_unknown_reason() -> None:
-    """What has no words of its own is told in OpenSSL's."""
+def test_unlisted_reason() -> None:
+    """A reason that is not listed is reported in the words of OpenSSL."""
     assert tls_reason(ssl.SSLError(1, "[SSL: ODD] odd (_ssl.c:1)")) == "[SSL: ODD] odd (_ssl.c:1)"
