@@ -59,7 +59,7 @@ class ChatCodec(ProtoCodec):
             if message_type is ChatRsp:
                 return decode_reply(data)
         except ValueError as error:
-            raise self.not_valid(message_type, error) from error
+            raise self.malformed(message_type, error) from error
         return super().decode(data, message_type)
 
 

@@ -196,10 +196,10 @@ class TestChatCodec:
     @pytest.mark.parametrize(
         ("message", "text"),
         [
-            (ChatRsp(message="a"), "of type ChatReq, not ChatRsp"),
+            (ChatRsp(message="a"), "the message is a ChatRsp; pass a ChatReq"),
             (ChatReq(name="\udcff"), "not valid Unicode"),
-            (ChatReq(name=5), "cannot be encoded"),
-            (ChatReq(name="a", id=5), "cannot be encoded"),
+            (ChatReq(name=5), "cannot encode"),
+            (ChatReq(name="a", id=5), "cannot encode"),
         ],
     )
     def test_what_cannot_be_encoded(self, message: object, text: str) -> None:

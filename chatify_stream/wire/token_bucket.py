@@ -1,7 +1,7 @@
-"""Token buckets: how much of something may be done, at once and from then on. No I/O, no clock.
+"""Token buckets, which limit the rate of events. No I/O, no clock.
 
-Rules: in any stretch of time no more is taken than the burst and what is gained in it. Times are
-seconds by a monotonic clock, and never go back.
+In any period of time, at most the burst plus the tokens gained in that period are taken. Times are
+in seconds of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from .limits import Rate
 __all__ = ["TokenBucket", "TokenBuckets"]
 
 MAX_BUCKETS = 10_000
-"""Of a table, some 2 MB."""
+"""Default size of a table; about 2 MB."""
 
 
 class TokenBucket:
-    """Holds `rate.burst` tokens at first and at the most, and gains `rate.per_second`."""
+    """A bucket that starts full with `rate.burst` tokens and gains `rate.per_second` a second."""
 
     __slots__ = ("_rate", "_tokens", "_updated")
 
@@ -25,63 +25,63 @@ class TokenBucket:
         self._updated = now
 
     def take(self, now: float) -> bool:
-        """Takes a token; False when there is none."""
+        """Take a token. Return False if there is none."""
         if self.available(now) < 1:
             return False
         self._tokens -= 1
         return True
 
     def available(self, now: float) -> float:
-        """How many tokens there are."""
+        """Return the number of tokens."""
         gained = (now - self._updated) * self._rate.per_second
         self._updated = now
         self._tokens = min(self._tokens + gained, float(self._rate.burst))
         return self._tokens
 
     def spend(self, number: int) -> None:
-        """Takes tokens, of those that are there, as `available` has just said, or on credit."""
+        """Take tokens, at the time of the last `available`. The balance may become negative."""
         self._tokens -= number
 
     def wait(self, now: float, number: float) -> float:
-        """Seconds until there are so many tokens, if none is taken meanwhile."""
+        """Return the seconds until `number` tokens are available, if none is taken before."""
         return max(0.0, number - self.available(now)) / self._rate.per_second
 
     def is_full(self, now: float) -> bool:
-        """It is as a new one would be."""
+        """Return True if the bucket is in the state of a new bucket."""
         return self.available(now) >= self._rate.burst
 
     def change(self, rate: Rate, now: float) -> None:
-        """Has another rate from now on. What was taken stays taken, as far as it fits."""
+        """Apply another rate. Tokens already taken stay taken, up to the new burst."""
         taken = self._rate.burst - self.available(now)
         self._rate = rate
         self._tokens = max(0.0, rate.burst - taken)
 
 
 class TokenBuckets:
-    """A bucket for each key, such as an address.
+    """One bucket for each key, such as an address.
 
-    One that is full again is forgotten, since a new one would be the same. When there are `most`,
-    the one that was used longest ago makes room: its key has a whole burst again.
+    A full bucket is dropped, since a new one would be equal. When there are `max_buckets`, the one
+    that was used longest ago is dropped, which gives its key a full burst again.
     """
 
-    def __init__(self, rate: Rate, most: int = MAX_BUCKETS) -> None:
+    def __init__(self, rate: Rate, max_buckets: int = MAX_BUCKETS) -> None:
         self._rate = rate
-        self._most = most
-        self._buckets: dict[str, TokenBucket] = {}  # the one that was used last stands last
+        self._max_buckets = max_buckets
+        self._buckets: dict[str, TokenBucket] = {}  # ordered by last use
 
     def __len__(self) -> int:
         return len(self._buckets)
 
     def take(self, key: str, now: float) -> bool:
-        """Takes a token of a key; False when it has none."""
+        """Take a token of a key. Return False if there is none."""
         bucket = self._buckets.pop(key, None) or TokenBucket(self._rate, now)
-        self._forget(now)
+        self._drop(now)
         self._buckets[key] = bucket
         return bucket.take(now)
 
-    def _forget(self, now: float) -> None:
+    def _drop(self, now: float) -> None:
         while self._buckets:
             oldest = next(iter(self._buckets))
-            if len(self._buckets) < self._most and not self._buckets[oldest].is_full(now):
+            if len(self._buckets) < self._max_buckets and not self._buckets[oldest].is_full(now):
                 return
             del self._buckets[oldest]

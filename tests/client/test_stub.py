@@ -72,7 +72,7 @@ async def test_messages_that_fail(stub: ServiceStub, server: ChatServer, message
 
 async def test_a_message_of_another_type(stub: ServiceStub) -> None:
     """A message of a wrong type is raised to the reader."""
-    with pytest.raises(Exception, match="of type ChatReq, not str"):
+    with pytest.raises(Exception, match="the message is a str; pass a ChatReq"):
         async for _ in stub.chat(["Ada"]):
             pass
 

@@ -61,7 +61,7 @@ def leave_a_task(self: CallStream) -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "planted", "found"),
     [
-        (ProtoCodec, "not_valid", raise_key_error, r"not \(\[\], 13\)|KeyError"),
+        (ProtoCodec, "malformed", raise_key_error, r"not \(\[\], 13\)|KeyError"),
         (FrameReader, "_ping", raise_key_error, "in the loop"),
         (Inbox, "eof", do_nothing, "hang"),
         (Refusals, "delay", very_late, "hang"),

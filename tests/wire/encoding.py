@@ -1,4 +1,4 @@
-"""Bytes that are protobuf messages of some kind, or almost."""
+"""Hypothesis strategies for protobuf messages, valid and damaged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chatify_stream.wire import varint_bytes
 __all__ = ["delimited", "encoded", "grouped", "varint_field"]
 
 VARINT, FIXED64, LENGTH_DELIMITED, GROUP, GROUP_END, FIXED32 = range(6)
-DEEPEST = 3
+MAX_DEPTH = 3
 
 _FIXED = {
     FieldDescriptor.TYPE_DOUBLE: FIXED64,
@@ -26,7 +26,7 @@ _FIXED = {
 
 
 def delimited(number: int, content: bytes) -> bytes:
-    """A text, bytes, message or packed values."""
+    """Encode a length-delimited field: text, bytes, a message or packed values."""
     return varint_bytes(number << 3 | LENGTH_DELIMITED) + varint_bytes(len(content)) + content
 
 
@@ -43,7 +43,7 @@ varints = st.one_of(
     st.integers(0, 3).map(varint_bytes),
     st.integers(0, 2**64 - 1).map(varint_bytes),
     st.sampled_from([2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63, 2**64 - 1]).map(varint_bytes),
-    # Longer than it has to be, with bits that do not count, and without an end.
+    # Longer than necessary, with excess bits, and without an end.
     st.integers(1, 9).map(lambda size: b"\x80" * size + b"\x00"),
     st.sampled_from([b"\xff" * 9 + b"\x7f", b"\x81" + b"\x80" * 8 + b"\x02", b"\xff" * 10]),
 )
@@ -62,7 +62,7 @@ contents = {
 
 @st.composite
 def encoded(draw: Any, descriptor: Descriptor, depth: int = 0) -> bytes:
-    """A message as it should be, with fields that it does not know, or damaged."""
+    """Generate a message that is valid, has unknown fields, or is damaged."""
     fields = [draw(_field(descriptor, depth)) for _ in range(draw(st.integers(0, 4)))]
     data = b"".join(fields)
     match draw(st.integers(0, 20)):
@@ -98,7 +98,7 @@ def _field(draw: Any, descriptor: Descriptor, depth: int) -> bytes:
 def _known_field(draw: Any, field: FieldDescriptor, depth: int) -> bytes:
     number = field.number
     if field.message_type is not None:
-        content = draw(encoded(field.message_type, depth + 1)) if depth < DEEPEST else b""
+        content = draw(encoded(field.message_type, depth + 1)) if depth < MAX_DEPTH else b""
         return delimited(number, content)
     if field.type == FieldDescriptor.TYPE_STRING:
         texts = st.text(max_size=4).map(str.encode)

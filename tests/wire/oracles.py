@@ -1,4 +1,4 @@
-"""Message classes of betterproto2 beside google.protobuf's for the same .proto files."""
+"""Message classes of betterproto2 and google.protobuf for the same .proto files."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
 class Pair(NamedTuple):
-    """One message as both libraries have it."""
+    """The classes of one message in both libraries."""
 
     ours: type[Message]
     theirs: type[Any]
 
 
 class Source(NamedTuple):
-    """Proto files, below a folder, and the package of their classes."""
+    """Proto files in a folder and the package of their classes."""
 
     folder: Path
     files: list[str]
@@ -89,7 +89,7 @@ SOURCES = {
 
 @cache
 def every_kind() -> ModuleType:
-    """The classes of every_kind.proto."""
+    """Generate and import the classes of every_kind.proto."""
     path = ROOT / "proto" / "generate.py"
     spec = importlib.util.spec_from_file_location("generate", path)
     assert spec is not None
@@ -110,12 +110,12 @@ def every_kind() -> ModuleType:
 
 @cache
 def pairs_of(name: str) -> dict[str, Pair]:
-    """All messages of one of the SOURCES, by their full names."""
+    """Return all messages of one of the SOURCES by their full names."""
     if name == "every kind":
         every_kind()
     folder, files, package = SOURCES[name]
     for file in files:
-        if "/" in file:  # the module is named as the folder is
+        if "/" in file:  # the module has the name of the folder
             importlib.import_module(".".join([package, *Path(file).parts[:-1]]))
     messages: MessagePool = importlib.import_module(f"{package}.message_pool").default_message_pool
     pool = DescriptorPool()
@@ -145,7 +145,7 @@ def _compiled(folder: Path, files: list[str]) -> list[FileDescriptorProto]:
 
 
 def _check_texts_in(file: FileDescriptorProto) -> None:
-    """Makes of a proto2 file one whose texts have to be UTF-8, which betterproto2 does not tell."""
+    """Make a proto2 file check UTF-8 in texts, as betterproto2 does for all messages."""
     file.syntax, file.edition = "editions", Edition.EDITION_2023
     features = file.options.features
     features.enum_type = FeatureSet.CLOSED
@@ -171,7 +171,7 @@ def _with_nested(descriptors: Iterable[Descriptor]) -> Iterator[Descriptor]:
 
 
 def assert_same(ours: Message, theirs: Any) -> None:
-    """The fields of both messages are the same, and so is what they do not know."""
+    """Assert that the known and unknown fields of both messages are equal."""
     metas = {meta.number: (name, meta) for name, meta in _metas_of(ours)}
     is_proto2 = theirs.DESCRIPTOR.file.name == DESCRIPTOR
     for field in theirs.DESCRIPTOR.fields:
@@ -189,12 +189,12 @@ def assert_same(ours: Message, theirs: Any) -> None:
         elif _is_closed_to(field, value):
             assert is_proto2
         elif field.has_presence and not theirs.HasField(field.name):
-            # betterproto2 does not tell what is missing in proto2 from what is zero.
+            # betterproto2 does not distinguish missing and zero values in proto2.
             assert value is None or (is_proto2 and not value)
         else:
             _assert_same_value(value, expected, field, meta)
     if not is_proto2:
-        # The entries of maps there google.protobuf has encoded anew.
+        # google.protobuf encodes unknown map entries again, perhaps differently.
         maps = {number for number, (_, meta) in metas.items() if meta.map_meta}
         unknown = UnknownFieldSet(Empty.FromString(ours._unknown_fields))
         assert _plain(unknown, maps) == _plain(UnknownFieldSet(theirs), maps)
@@ -206,7 +206,7 @@ def _metas_of(message: Message) -> Iterator[tuple[str, FieldMetadata]]:
 
 
 def _is_closed_to(field: FieldDescriptor, value: Any) -> bool:
-    """protobuf puts such a value of an enum among the unknown fields; betterproto2 takes any."""
+    """Return True for an enum value that google.protobuf treats as an unknown field."""
     enum = field.enum_type
     return enum is not None and enum.is_closed and value not in enum.values_by_number
 
@@ -216,7 +216,7 @@ def _assert_same_value(ours: Any, theirs: Any, field: FieldDescriptor, meta: Fie
         assert isinstance(ours, Enum)
         assert int(ours) == theirs
     elif not field.message_type:
-        # Not equal are 0.0 and -0.0, and True and 1.
+        # repr distinguishes 0.0 and -0.0, and True and 1.
         assert repr(ours) == repr(theirs)
     elif meta.unwrap:
         assert repr(ours) == repr(_unwrapped(theirs))
@@ -225,7 +225,7 @@ def _assert_same_value(ours: Any, theirs: Any, field: FieldDescriptor, meta: Fie
 
 
 def _unwrapped(message: Any) -> Any:
-    """What betterproto2 has in place of a well-known type."""
+    """Return the value that betterproto2 uses for a well-known type."""
     name = message.DESCRIPTOR.name
     if name == "Timestamp":
         passed = datetime.timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)

@@ -1,4 +1,4 @@
-"""Tests of wire/token_bucket.py: on values, with the time passed in."""
+"""Tests of wire/token_bucket.py. The tests pass the time in."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from chatify_stream.wire.token_bucket import TokenBucket, TokenBuckets
 BURSTS = st.integers(1, 50)
 RATES = st.sampled_from([0.125, 0.5, 1.0, 4.0, 32.0])
 STEPS = st.lists(st.tuples(st.integers(0, 64), st.integers(1, 20)), max_size=60)
-"""How many eighths of a second later somebody asks, and for how many."""
+"""Pairs of a delay, in eighths of a second, and a number of tokens to take."""
 
 
 class TestTokenBucket:
     def test_a_burst_and_then_a_rate(self) -> None:
-        """The burst is there at once; what was taken comes back in time, and no more."""
+        """The burst is available at once. Taken tokens come back over time, up to the burst."""
         bucket = TokenBucket(Rate(3, 2.0), 0.0)
         assert [bucket.take(0.0) for _ in range(4)] == [True, True, True, False]
         assert [bucket.take(1.0) for _ in range(3)] == [True, True, False]
         assert [bucket.take(1000.0) for _ in range(4)] == [True, True, True, False]
 
-    def test_asking_in_vain_costs_nothing(self) -> None:
-        """Who asks again and again gets the next token as soon as any other."""
+    def test_failed_takes_cost_nothing(self) -> None:
+        """Failed attempts do not delay the next token."""
         bucket = TokenBucket(Rate(1, 1.0), 0.0)
         assert bucket.take(0.0)
         assert [bucket.take(now / 8) for now in range(1, 9)] == [False] * 7 + [True]
 
     @given(burst=BURSTS, per_second=RATES, steps=STEPS)
-    def test_never_more_in_any_stretch_of_time(
+    def test_bound_in_any_period(
         self, burst: int, per_second: float, steps: list[tuple[int, int]]
     ) -> None:
-        """Between any two moments no more is taken than the burst and what is gained meanwhile."""
+        """In any period at most the burst plus the gained tokens are taken."""
         bucket = TokenBucket(Rate(burst, per_second), 0.0)
         times = [eighths / 8 for eighths in accumulate(step for step, _ in steps)]
         taken: list[tuple[float, int]] = []
@@ -50,10 +50,10 @@ class TestTokenBucket:
                 assert total <= burst + per_second * (now - taken[first][0])
 
     @given(burst=BURSTS, per_second=RATES, steps=STEPS, number=st.integers(1, 50))
-    def test_the_wait_is_long_enough_and_no_longer(
+    def test_wait_is_exact(
         self, burst: int, per_second: float, steps: list[tuple[int, int]], number: int
     ) -> None:
-        """After the time that it says there are so many tokens, and before it there are not."""
+        """The tokens are available after the returned wait, and not before."""
         bucket, now = TokenBucket(Rate(burst, per_second), 0.0), 0.0
         for eighths, asked in steps:
             now += eighths / 8
@@ -64,7 +64,7 @@ class TestTokenBucket:
         assert bucket.available(now + wait) >= min(number, burst) - 1e-9
 
     def test_full(self) -> None:
-        """It is full at first, and when all that was taken has come back."""
+        """A bucket is full at first, and after all taken tokens have come back."""
         bucket = TokenBucket(Rate(4, 2.0), 0.0)
         assert bucket.is_full(0.0)
         bucket.spend(3)
@@ -72,8 +72,8 @@ class TestTokenBucket:
         assert bucket.is_full(1.5)
 
     @pytest.mark.parametrize(("burst", "left"), [(2, 0), (3, 0), (5, 2), (10, 7)])
-    def test_another_rate(self, burst: int, left: int) -> None:
-        """With another rate what was taken stays taken, and comes back as the new one says."""
+    def test_change(self, burst: int, left: int) -> None:
+        """After a change, taken tokens stay taken and come back at the new rate."""
         bucket = TokenBucket(Rate(5, 1.0), 0.0)
         bucket.spend(3)
         bucket.change(Rate(burst, 0.5), 0.0)
@@ -82,15 +82,15 @@ class TestTokenBucket:
 
 
 class TestTokenBuckets:
-    def test_each_key_has_its_own(self) -> None:
-        """Who has used up his own has not used up that of others."""
+    def test_keys_are_independent(self) -> None:
+        """One key without tokens does not affect the other keys."""
         buckets = TokenBuckets(Rate(2, 1.0))
         assert [buckets.take("ada", 0.0) for _ in range(3)] == [True, True, False]
         assert buckets.take("bob", 0.0)
         assert buckets.take("ada", 1.0)
 
-    def test_full_ones_are_forgotten(self) -> None:
-        """Those whose tokens are all back take no memory."""
+    def test_full_buckets_are_dropped(self) -> None:
+        """Full buckets are dropped from the table."""
         buckets = TokenBuckets(Rate(2, 1.0))
         for number in range(50):
             buckets.take(str(number), 0.0)
@@ -98,9 +98,9 @@ class TestTokenBuckets:
         buckets.take("ada", 1.0)
         assert len(buckets) == 1
 
-    def test_there_are_no_more_than_so_many(self) -> None:
-        """A flood of keys costs no more than that; who came last is remembered."""
-        buckets = TokenBuckets(Rate(1, 0.001), most=10)
+    def test_number_of_buckets_is_bounded(self) -> None:
+        """Many keys do not grow the table beyond its limit. Recent keys are kept."""
+        buckets = TokenBuckets(Rate(1, 0.001), max_buckets=10)
         for number in range(1000):
             assert buckets.take(str(number), 0.0)
             assert len(buckets) <= 10

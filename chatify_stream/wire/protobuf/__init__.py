@@ -1,1 +1,1 @@
-"""Protobuf messages: the wire format, a schema of each class, and a strict decoder."""
+"""Protobuf messages: the wire format, the fields of each class, and a strict decoder."""

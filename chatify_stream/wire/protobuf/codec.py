@@ -1,4 +1,4 @@
-"""How messages become bytes, for any message class with betterproto2's or protobuf's methods."""
+"""Codecs of grpclib for messages with the methods of betterproto2 or google.protobuf."""
 
 from __future__ import annotations
 
@@ -18,52 +18,50 @@ log = logging.getLogger(__name__)
 
 
 class ProtoCodec(CodecBase):
-    """`application/grpc+proto`. A message that cannot be read is INTERNAL, as gRPC says."""
+    """The codec of `application/grpc+proto`. A malformed message is INTERNAL, as in gRPC."""
 
     __content_subtype__ = "proto"
 
     def encode(self, message: Any, message_type: Any) -> bytes:
-        """Raises `UsageError` for a message of another type, or with a value that has no bytes."""
+        """Return the encoded message. Raises `UsageError` if its type or a value is wrong."""
         if not isinstance(message, message_type):
             raise UsageError(
-                f"a message has to be of type {message_type.__name__}, "
-                f"not {type(message).__name__}: {message!r}"
+                f"{message!r}: the message is a {type(message).__name__}; "
+                f"pass a {message_type.__name__}"
             )
         try:
             data: bytes = message.SerializeToString()
         except UnicodeEncodeError as error:
             raise UsageError(
-                f"{message_type.__name__} holds text that is not valid Unicode: {error.reason} "
+                f"{message_type.__name__}: text is not valid Unicode, {error.reason} "
                 f"at character {error.start}"
             ) from error
         except (AttributeError, TypeError, ValueError, OverflowError) as error:
-            raise UsageError(f"{message!r} cannot be encoded: {error}") from error
+            raise UsageError(f"{message!r}: cannot encode: {error}") from error
         return data
 
     def decode(self, data: bytes, message_type: Any) -> Any:
-        """A class of betterproto2's is read by `decode_message`, any other by itself."""
+        """Return the decoded message. Raises `StatusError` with INTERNAL if it is malformed."""
         if issubclass(message_type, betterproto2.Message):
             try:
                 return decode_message(data, message_type)
             except ValueError as error:
-                raise self.not_valid(message_type, error) from error
+                raise self.malformed(message_type, error) from error
         try:
             return message_type.FromString(data)
-        except Exception as error:  # of an error class that only it knows
-            raise self.not_valid(message_type, error) from error
+        except Exception as error:  # the error class depends on the library
+            raise self.malformed(message_type, error) from error
 
     @staticmethod
-    def not_valid(message_type: type, error: Exception) -> StatusError:
-        """The error for bytes that are no message of this type."""
-        return StatusError(
-            Status.INTERNAL, f"the message is not a valid {message_type.__name__}: {error}"
-        )
+    def malformed(message_type: type, error: Exception) -> StatusError:
+        """Return the error for data that is not a message of this type."""
+        return StatusError(Status.INTERNAL, f"not a valid {message_type.__name__}: {error}")
 
 
 class StatusDetailsCodec(StatusDetailsCodecBase):
-    """The details of a status, in `grpc-status-details-bin`, without a protobuf package.
+    """The codec of `grpc-status-details-bin`, without a protobuf package.
 
-    In Python they are a list of `google.protobuf.Any` from `chatify_stream.messages`.
+    Details are a list of `google.protobuf.Any` from `chatify_stream.messages`.
     """
 
     def encode(self, status: Status, message: str | None, details: Any) -> bytes:
@@ -72,11 +70,11 @@ class StatusDetailsCodec(StatusDetailsCodecBase):
         return bytes(StatusMessage(code=status.value, message=message or "", details=list(details)))
 
     def decode(self, status: Status, message: str | None, data: bytes) -> list[Any] | None:
-        """None when they cannot be read: the status and its text still count."""
+        """Return the details, or None if they are malformed. Status and text stay valid."""
         from ...messages.google.rpc import Status as StatusMessage
 
         try:
             return list(decode_message(data, StatusMessage).details)
         except ValueError:
-            log.warning("the details of a %s status cannot be read", status.name, exc_info=True)
+            log.warning("ignoring malformed details of status %s", status.name, exc_info=True)
             return None

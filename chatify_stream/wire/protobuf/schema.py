@@ -1,6 +1,6 @@
-"""What betterproto2 knows of the fields of a class that it generated, laid out for reading them.
+"""The fields of betterproto2 message classes, arranged for decoding.
 
-Attributes that this module and `message_reading` touch and that are not betterproto2's documented
+This module and `decoder` use these attributes, which are not part of betterproto2's documented
 API:
 
 - `Message`: `_betterproto`, `_unknown_fields`
@@ -9,8 +9,8 @@ API:
 
 and `to_wrapped` of the classes that `unwrap` returns, such as Timestamp.
 
-tests/wire/protobuf/test_schema.py fails by name when a release takes one of them away; the version
-bounds in pyproject.toml follow from this list.
+tests/wire/protobuf/test_schema.py names the attribute if a release removes one. The version bounds
+in pyproject.toml follow from this list.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["Field", "Kind", "Layout", "layout_of"]
 
 
 class Kind(Enum):
-    """What the bytes of a field are."""
+    """The content of a field."""
 
     VALUE = auto()
     PACKED = auto()
@@ -41,17 +41,17 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field, as it comes with one of its tags."""
+    """A field as encoded with one of its tags."""
 
     name: str
     kind: Kind
     wire_type: int
-    """Of one value, packed or not."""
+    """The wire type of one value, packed or not."""
     make: Callable[..., Any]
-    """Makes a value of a varint's number or of bytes, or an empty message or entry of a map."""
+    """Convert a varint or bytes to a value, or return an empty message or map entry."""
     is_repeated: bool
     is_wrapped: bool
-    """In Python it is what `to_wrapped` makes of the message: a datetime, say."""
+    """The Python value is the result of `to_wrapped` of the message, for example a datetime."""
     rivals: tuple[str, ...]
     """The other fields of its oneof."""
 
@@ -62,11 +62,12 @@ class Layout:
 
     by_tag: dict[int, Field]
     messages: tuple[Field, ...]
-    """Those that hold one message."""
+    """The fields that hold a single message."""
 
 
 @cache
 def layout_of(message_type: type[Message]) -> Layout:
+    """Return the fields of a message class. Computed once a class."""
     known = message_type._betterproto  # type: ignore[arg-type]  # its classproperty is mistyped
     metas = known.meta_by_field_name
     by_tag = {}
@@ -95,7 +96,7 @@ def layout_of(message_type: type[Message]) -> Layout:
 def _kind_of(
     name: str, meta: FieldMetadata, classes: dict[str, Any]
 ) -> tuple[Kind, int, Callable[..., Any]]:
-    """What a field is, the wire type of its values, and what makes them."""
+    """Return the kind of a field, the wire type of its values and the function that makes them."""
     if meta.map_meta:
         make = _entry_maker(classes[name], classes[f"{name}.value"], meta.map_meta[1])
         return Kind.ENTRY, LENGTH_DELIMITED, make
@@ -108,7 +109,7 @@ def _kind_of(
 
 
 def _enum_maker(enum: type[betterproto2.Enum]) -> Callable[[int], betterproto2.Enum]:
-    @lru_cache(maxsize=256)  # betterproto2 makes an object, slowly, of every value without a name
+    @lru_cache(maxsize=256)  # betterproto2 is slow for values without a name
     def make(number: int) -> betterproto2.Enum:
         return enum(_signed(32, number))
 
@@ -116,7 +117,7 @@ def _enum_maker(enum: type[betterproto2.Enum]) -> Callable[[int], betterproto2.E
 
 
 def _entry_maker(entry: type, value_type: Any, value: FieldMetadata) -> Callable[[], Any]:
-    """Makes entries of a map that have the value which one without a value has."""
+    """Return a function that makes map entries with the default value."""
     if value.proto_type == betterproto2.TYPE_MESSAGE:
         make = value.unwrap() if value.unwrap else value_type
         return lambda: entry(value=make())

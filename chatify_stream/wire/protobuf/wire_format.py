@@ -1,18 +1,18 @@
-"""The fields of an encoded protobuf message, walked as strictly as google.protobuf walks them.
+"""Read and skip the fields of an encoded protobuf message, as strictly as google.protobuf.
 
-What is cut off, has a varint without an end, a wire type or number that there is not, groups that
-do not match, or messages and groups that are too deep, is no message: `ValueError`.
+Functions raise `ValueError` for truncated data, varints without an end, invalid wire types and
+field numbers, unmatched groups, and groups nested too deeply.
 """
 
 from __future__ import annotations
 
 __all__ = [
-    "DEEPEST",
     "FIXED32",
     "FIXED64",
     "LENGTH_DELIMITED",
-    "LONGEST_TAG",
-    "LONGEST_VALUE",
+    "MAX_DEPTH",
+    "MAX_TAG_BYTES",
+    "MAX_VALUE_BYTES",
     "VARINT",
     "field_end",
     "read_varint",
@@ -22,15 +22,15 @@ __all__ = [
 
 VARINT, FIXED64, LENGTH_DELIMITED, GROUP, GROUP_END, FIXED32 = range(6)
 
-DEEPEST = 100
-"""How deep messages and groups may be within the outermost message."""
+MAX_DEPTH = 100
+"""Levels of messages and groups below the outermost message."""
 
-LONGEST_VALUE, LONGEST_TAG = 10, 5
-"""Bytes of a varint: of a value, and of a tag or a size."""
+MAX_VALUE_BYTES, MAX_TAG_BYTES = 10, 5
+"""Bytes of a varint that holds a value, and of one that holds a tag or a size."""
 
 
 def varint_bytes(number: int) -> bytes:
-    """A number from 0 to 2^64 - 1 as a varint."""
+    """Encode a number from 0 to 2^64 - 1 as a varint."""
     if number < 0x80:
         return b"%c" % number
     data = bytearray()
@@ -41,10 +41,10 @@ def varint_bytes(number: int) -> bytes:
     return bytes(data)
 
 
-def read_varint(data: bytes, position: int, longest: int) -> tuple[int, int]:
-    """The lowest 64 bits of a varint of at most `longest` bytes, and the position after it.
+def read_varint(data: bytes, position: int, max_bytes: int) -> tuple[int, int]:
+    """Return the lowest 64 bits of a varint of at most `max_bytes`, and the position after it.
 
-    That may lie behind the end of the message that the varint is in: its reader has to look.
+    The varint may extend beyond the end of its message. The caller must check the position.
     """
     try:
         byte = data[position]
@@ -52,7 +52,7 @@ def read_varint(data: bytes, position: int, longest: int) -> tuple[int, int]:
         if byte < 0x80:
             return byte, position
         value, shift = byte & 0x7F, 7
-        for position in range(position, position + longest - 1):  # noqa: B020
+        for position in range(position, position + max_bytes - 1):  # noqa: B020
             byte = data[position]
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
@@ -60,52 +60,52 @@ def read_varint(data: bytes, position: int, longest: int) -> tuple[int, int]:
             shift += 7
     except IndexError:
         pass
-    raise ValueError("it has a number without an end")
+    raise ValueError("varint without an end")
 
 
 def field_end(data: bytes, position: int, end: int, wire_type: int) -> tuple[int, int]:
-    """Where the content of a field begins and ends that is neither a varint nor a group."""
+    """Return the start and end of the content of a field that is not a varint or group."""
     if wire_type == LENGTH_DELIMITED:
-        size, position = read_varint(data, position, LONGEST_TAG)
+        size, position = read_varint(data, position, MAX_TAG_BYTES)
     elif wire_type in (FIXED64, FIXED32):
         size = 8 if wire_type == FIXED64 else 4
     else:
-        raise ValueError(f"it has a field of the wire type {wire_type}")
+        raise ValueError(f"field with wire type {wire_type}")
     if size > end - position:
-        raise ValueError("it ends in the middle of a field")
+        raise ValueError("truncated field")
     return position, position + size
 
 
 def skip_field(data: bytes, position: int, end: int, tag: int, depth: int) -> int:
-    """The position after an unknown field of a message that is `depth` deep and ends at `end`.
+    """Return the position after an unknown field of a message `depth` levels deep.
 
-    That may lie behind `end`: the reader of the message has to look.
+    The position may be beyond `end`, the end of the message. The caller must check it.
     """
     if tag >> 3 == 0:
-        raise ValueError("it has a field with the number 0")
+        raise ValueError("field number 0")
     return _skip(data, position, end, tag, depth)
 
 
 def _skip(data: bytes, position: int, end: int, tag: int, depth: int) -> int:
-    # Within a group protobuf's own library does not mind the number 0.
+    # google.protobuf accepts the field number 0 within a group.
     number, wire_type = tag >> 3, tag & 7
     if number >= 2**29:
-        raise ValueError(f"it has a field with the number {number}")
+        raise ValueError(f"field number {number}")
     if wire_type == GROUP:
         return _skip_group(data, position, end, number, depth + 1)
     if wire_type != VARINT:
         return field_end(data, position, end, wire_type)[1]
-    return read_varint(data, position, LONGEST_VALUE)[1]
+    return read_varint(data, position, MAX_VALUE_BYTES)[1]
 
 
 def _skip_group(data: bytes, position: int, end: int, number: int, depth: int) -> int:
-    if depth > DEEPEST:
-        raise ValueError("its groups are too deep")
+    if depth > MAX_DEPTH:
+        raise ValueError("groups nested too deeply")
     while position < end:
-        tag, position = read_varint(data, position, LONGEST_TAG)
+        tag, position = read_varint(data, position, MAX_TAG_BYTES)
         if tag & 7 == GROUP_END:
             if tag >> 3 != number:
-                raise ValueError("the groups in it do not match")
+                raise ValueError("unmatched end of group")
             return position
         position = _skip(data, position, end, tag, depth)
-    raise ValueError("it ends in the middle of a group")
+    raise ValueError("truncated group")

@@ -1,10 +1,10 @@
-"""The PROXY protocol: what a proxy says first, about whose connection it passes on. No I/O.
+"""Parse PROXY protocol headers, with which a proxy reports the address of its client. No I/O.
 
-Versions 1 (a line of text) and 2 (binary), of connections over TCP and Unix sockets:
+Supports versions 1 (a line of text) and 2 (binary) for connections over TCP and Unix sockets:
 https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
 
-Rules: a header is read strictly, or refused as soon as that is certain; nothing behind it is
-touched. Additions (TLV) are skipped, but for a checksum, which has to be right.
+Parsing is strict. A malformed header is rejected as soon as the received bytes prove it. Extensions
+(TLV) are skipped, except a checksum, which must be correct.
 """
 
 from __future__ import annotations
@@ -19,49 +19,49 @@ from dataclasses import dataclass
 from ..http2.first_bytes import PROXY_LINE_START as LINE_START
 from ..http2.first_bytes import PROXY_SIGNATURE as SIGNATURE
 
-__all__ = ["MOST", "Place", "ProxyHeader", "ProxyHeaderError", "read_proxy_header"]
+__all__ = ["MAX_SIZE", "Place", "ProxyHeader", "ProxyHeaderError", "read_proxy_header"]
 
-MOST = 4096
-"""Bytes of a header of version 2; its addresses take 216 at the most, the rest is additions."""
+MAX_SIZE = 4096
+"""Bytes of a version 2 header. Addresses take at most 216 bytes; the rest is extensions."""
 
 FIXED = struct.Struct("!BBH")
 FIXED_SIZE = len(SIGNATURE) + FIXED.size
-LONGEST_LINE = 107
+MAX_LINE_SIZE = 107
 
 LOCAL, PROXY = 0x20, 0x21
 UNSPECIFIED, TCP4, TCP6, UNIX = 0x00, 0x11, 0x21, 0x31
 ADDRESSES = {TCP4: struct.Struct("!4s4sHH"), TCP6: struct.Struct("!16s16sHH")}
 PATHS = struct.Struct("!108s108s")
 
-ADDITION = struct.Struct("!BH")
+EXTENSION = struct.Struct("!BH")
 CHECKSUM = 0x03
 
 PORT = re.compile("0|[1-9][0-9]{0,4}")
 
 Place = tuple[str, int] | str
-"""IP address and port, or the path of a Unix socket."""
+"""An IP address and port, or the path of a Unix socket."""
 
 
 class ProxyHeaderError(ValueError):
-    """It is no such header."""
+    """The data is not a valid PROXY protocol header."""
 
 
 @dataclass(frozen=True)
 class ProxyHeader:
-    """A header, and whose connection it is."""
+    """A parsed header."""
 
     size: int
-    """Of the header itself, in bytes."""
+    """Size of the header in bytes."""
 
     peer: Place | None = None
-    """None when the proxy speaks for itself, or does not know."""
+    """Address of the client. None for LOCAL and UNKNOWN headers."""
 
     local: Place | None = None
-    """Where the peer has connected to."""
+    """The address that the client connected to."""
 
 
 def read_proxy_header(data: bytes) -> ProxyHeader | None:
-    """The header that `data` begins with; None while it is not whole.
+    """Return the header at the start of `data`, or None if it is incomplete.
 
     Raises `ProxyHeaderError`.
     """
@@ -69,14 +69,14 @@ def read_proxy_header(data: bytes) -> ProxyHeader | None:
         return _binary(data) if len(data) >= FIXED_SIZE else None
     if LINE_START.startswith(data[: len(LINE_START)]):
         return _line(data)
-    raise ProxyHeaderError(f"it began with {data[:4]!r}")
+    raise ProxyHeaderError(f"starts with {data[:4]!r}")
 
 
 def _line(data: bytes) -> ProxyHeader | None:
-    end = data.find(b"\r\n", 0, LONGEST_LINE)
+    end = data.find(b"\r\n", 0, MAX_LINE_SIZE)
     if end < 0:
-        if len(data) >= LONGEST_LINE:
-            raise ProxyHeaderError(f"the line is longer than {LONGEST_LINE} bytes")
+        if len(data) >= MAX_LINE_SIZE:
+            raise ProxyHeaderError(f"the line is longer than {MAX_LINE_SIZE} bytes")
         return None
     try:
         _, family, *places = data[:end].decode("ascii").split(" ")
@@ -87,7 +87,7 @@ def _line(data: bytes) -> ProxyHeader | None:
         return ProxyHeader(size)
     parse = {"TCP4": _ipv4, "TCP6": _ipv6}.get(family)
     if parse is None or len(places) != 4:
-        raise ProxyHeaderError(f"the line is {data[:end]!r}")
+        raise ProxyHeaderError(f"the line {data[:end]!r} is malformed")
     source, destination, *ports = places
     from_port, to_port = map(_port, ports)
     return ProxyHeader(size, (parse(source), from_port), (parse(destination), to_port))
@@ -98,8 +98,8 @@ def _ipv4(text: str) -> str:
 
 
 def _ipv6(text: str) -> str:
-    if "%" in text:  # a network interface of the proxy
-        raise ProxyHeaderError(f"{text!r} is no address")
+    if "%" in text:  # the scope is a network interface of the proxy
+        raise ProxyHeaderError(f"{text!r} is not an address")
     return _address(ipaddress.IPv6Address, text)
 
 
@@ -107,24 +107,24 @@ def _address(kind: Callable[[str], object], text: str) -> str:
     try:
         return str(kind(text))
     except ValueError:
-        raise ProxyHeaderError(f"{text!r} is no address") from None
+        raise ProxyHeaderError(f"{text!r} is not an address") from None
 
 
 def _port(text: str) -> int:
     if not PORT.fullmatch(text) or int(text) > 65535:
-        raise ProxyHeaderError(f"{text!r} is no port")
+        raise ProxyHeaderError(f"{text!r} is not a port")
     return int(text)
 
 
 def _binary(data: bytes) -> ProxyHeader | None:
     command, family, length = FIXED.unpack_from(data, len(SIGNATURE))
     if command not in (LOCAL, PROXY):
-        raise ProxyHeaderError(f"version and command are {command:#04x}")
+        raise ProxyHeaderError(f"unknown version or command {command:#04x}")
     if family not in (UNSPECIFIED, TCP4, TCP6, UNIX) and command == PROXY:
-        raise ProxyHeaderError(f"the family is {family:#04x}, which is no stream")
+        raise ProxyHeaderError(f"unknown or non-stream address family {family:#04x}")
     size = FIXED_SIZE + length
-    if size > MOST:
-        raise ProxyHeaderError(f"it has {size} bytes")
+    if size > MAX_SIZE:
+        raise ProxyHeaderError(f"{size} bytes long; at most {MAX_SIZE} are allowed")
     if len(data) < size:
         return None
     if command == LOCAL:
@@ -133,11 +133,11 @@ def _binary(data: bytes) -> ProxyHeader | None:
     if family == UNSPECIFIED:
         return ProxyHeader(size)
     if family == UNIX:
-        _check_additions(header, PATHS.size)
+        _check_extensions(header, PATHS.size)
         source, destination = PATHS.unpack_from(header, FIXED_SIZE)
         return ProxyHeader(size, _path(source), _path(destination))
     addresses = ADDRESSES[family]
-    _check_additions(header, addresses.size)
+    _check_extensions(header, addresses.size)
     source, destination, from_port, to_port = addresses.unpack_from(header, FIXED_SIZE)
     return ProxyHeader(size, (_number(source), from_port), (_number(destination), to_port))
 
@@ -147,40 +147,40 @@ def _number(packed: bytes) -> str:
 
 
 def _path(field: bytes) -> str:
-    # The name of an abstract socket begins with a zero.
+    # The name of an abstract socket starts with a zero byte.
     end = field.find(b"\0", 1)
     return os.fsdecode((field if end < 0 else field[:end]).rstrip(b"\0"))
 
 
-def _check_additions(header: bytes, addresses_size: int) -> None:
+def _check_extensions(header: bytes, addresses_size: int) -> None:
     position = FIXED_SIZE + addresses_size
     is_checked = False
     if position > len(header):
-        raise ProxyHeaderError("it is too short for its addresses")
+        raise ProxyHeaderError("too short for its addresses")
     while position < len(header):
-        value = position + ADDITION.size
+        value = position + EXTENSION.size
         if value > len(header):
-            raise ProxyHeaderError("an addition is cut short")
-        kind, length = ADDITION.unpack_from(header, position)
+            raise ProxyHeaderError("an extension is truncated")
+        kind, length = EXTENSION.unpack_from(header, position)
         position = value + length
         if position > len(header):
-            raise ProxyHeaderError("an addition is longer than the header")
+            raise ProxyHeaderError("an extension is longer than the header")
         if kind == CHECKSUM:
-            if is_checked:  # each costs as much as the whole header, and there is room for 500
-                raise ProxyHeaderError("it has two checksums")
-            _check_sum(header, value, position)
+            if is_checked:  # each check reads the whole header, which has space for 500
+                raise ProxyHeaderError("two checksums")
+            _verify_checksum(header, value, position)
             is_checked = True
 
 
-def _check_sum(header: bytes, start: int, stop: int) -> None:
+def _verify_checksum(header: bytes, start: int, stop: int) -> None:
     given = header[start:stop]
     without = header[:start] + bytes(len(given)) + header[stop:]
     if given != _crc32c(without).to_bytes(4, "big"):
-        raise ProxyHeaderError("its checksum is wrong")
+        raise ProxyHeaderError("wrong checksum")
 
 
 def _crc32c(data: bytes) -> int:
-    """RFC 9260, appendix A."""
+    """Return the CRC32c (RFC 9260, appendix A)."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc ^= byte

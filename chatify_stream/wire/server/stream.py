@@ -192,7 +192,7 @@ class ServerStream(Stream[Any, Any]):
                 messages.append(decode(data))
             except (StatusError, ValueError) as error:
                 if isinstance(error, ValueError):
-                    error = ProtoCodec.not_valid(self._recv_type, error)
+                    error = ProtoCodec.malformed(self._recv_type, error)
                 if not messages:
                     raise error from None
                 self._unreadable = error

@@ -438,8 +438,8 @@ class TestPublish:
         [
             (["a", "--user", "", "x"], 5, "INVALID_ARGUMENT: the user name is empty; use 1 to"),
             (["", "--user", "Ada", "x"], 5, "INVALID_ARGUMENT: the room name is empty; it has 1"),
-            (["a", "--user", "Ada", b"x\xff"], 2, "PublishRequest holds text that is not valid Un"),
-            ([b"a\xff", "--user", "Ada", "x"], 2, "PublishRequest holds text that is not valid Un"),
+            (["a", "--user", "Ada", b"x\xff"], 2, "PublishRequest: text is not valid Unicode"),
+            ([b"a\xff", "--user", "Ada", "x"], 2, "PublishRequest: text is not valid Unicode"),
         ],
     )
     def test_bad_names(

@@ -95,8 +95,7 @@ class TestTexts:
         done = send(server, b"a\xff")
         assert (done.status, done.stdout) == (2, "")
         assert done.stderr == (
-            "Error: ChatReq holds text that is not valid Unicode: surrogates not allowed at "
-            "character 1\n"
+            "Error: ChatReq: text is not valid Unicode, surrogates not allowed at character 1\n"
         )
 
 

@@ -223,7 +223,7 @@ class TestMessages:
             client.flush()
             answer = await trailers_of(client)
         assert answer["grpc-status"] == str(Status.INTERNAL.value)
-        assert answer["grpc-message"].startswith("the message is not a valid ChatReq: ")
+        assert answer["grpc-message"].startswith("not a valid ChatReq: ")
         assert (answer["chat-reconnect"], answer["chat-resume"][-2:]) == ("no", "/2")
         assert await bystander.texts() == ["first"]
 

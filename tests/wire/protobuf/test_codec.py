@@ -1,4 +1,4 @@
-"""Tests of wire/codec.py."""
+"""Tests of wire/protobuf/codec.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chatify_stream.wire import ProtoCodec, Status, StatusDetailsCodec
 
 class TestProtoCodec:
     def test_round_trip(self) -> None:
-        """What is encoded is decoded to the same message."""
+        """An encoded message decodes to an equal message."""
         codec = ProtoCodec()
         data = codec.encode(ChatReq(name="世界"), ChatReq)
         assert data == b"\x0a\x06" + "世界".encode()
@@ -24,15 +24,15 @@ class TestProtoCodec:
     @pytest.mark.parametrize(
         ("message", "text"),
         [
-            (ChatRsp(message="a"), "of type ChatReq, not ChatRsp"),
-            ("a", "of type ChatReq, not str"),
-            (None, "of type ChatReq, not NoneType"),
+            (ChatRsp(message="a"), "the message is a ChatRsp; pass a ChatReq"),
+            ("a", "the message is a str; pass a ChatReq"),
+            (None, "the message is a NoneType; pass a ChatReq"),
             (ChatReq(name="\udcff"), "not valid Unicode"),
-            (ChatReq(name=5), "cannot be encoded"),
+            (ChatReq(name=5), "cannot encode"),
         ],
     )
-    def test_what_cannot_be_encoded(self, message: object, text: str) -> None:
-        """A wrong message is the caller's mistake, and the text says which."""
+    def test_encoding_errors(self, message: object, text: str) -> None:
+        """A message of another type or with a bad value is a UsageError with the reason."""
         with pytest.raises(UsageError, match=text):
             ProtoCodec().encode(message, ChatReq)
 
@@ -40,15 +40,15 @@ class TestProtoCodec:
     @pytest.mark.parametrize(
         "message_type", [ChatReq, HealthCheckRequest, health_pb2.HealthCheckRequest]
     )
-    def test_what_cannot_be_decoded(self, data: bytes, message_type: type) -> None:
-        """Bytes that are not such a message, of either library, are INTERNAL, with why."""
+    def test_decoding_errors(self, data: bytes, message_type: type) -> None:
+        """Malformed data is INTERNAL with the reason, for classes of both libraries."""
         name = message_type.__name__
         with pytest.raises(StatusError, match=f"not a valid {name}: .") as caught:
             ProtoCodec().decode(data, message_type)
         assert caught.value.status is Status.INTERNAL
 
     def test_messages_of_protobuf(self) -> None:
-        """A class of google.protobuf reads and writes itself."""
+        """Classes of google.protobuf are encoded and decoded by that library."""
         message = health_pb2.HealthCheckRequest(service="a")
         data = ProtoCodec().encode(message, health_pb2.HealthCheckRequest)
         assert ProtoCodec().decode(data, health_pb2.HealthCheckRequest) == message
@@ -56,7 +56,7 @@ class TestProtoCodec:
 
 class TestStatusDetailsCodec:
     def test_round_trip(self) -> None:
-        """Details come back as they were, of whatever types."""
+        """Encoded details decode to equal details of any type."""
         details = [Any(type_url="type.googleapis.com/a.B", value=b"\x01"), Any(type_url="x")]
         codec = StatusDetailsCodec()
         data = codec.encode(Status.NOT_FOUND, "nothing", details)
@@ -65,6 +65,6 @@ class TestStatusDetailsCodec:
         assert codec.decode(Status.NOT_FOUND, "nothing", data) == details
 
     @pytest.mark.parametrize("data", [b"\x1a", b"\x1a\x05\x0a\x01a", b"\x1a\x03\x0a\x01\xff"])
-    def test_details_that_cannot_be_read(self, data: bytes) -> None:
-        """Broken details are left out: the status and its text still count."""
+    def test_malformed_details(self, data: bytes) -> None:
+        """Malformed details are ignored, and the status and its text stay valid."""
         assert StatusDetailsCodec().decode(Status.NOT_FOUND, "nothing", data) is None

@@ -1,4 +1,4 @@
-"""What is read of betterproto2's messages, against google.protobuf, and what it costs."""
+"""Tests of wire/protobuf/decoder.py: results against google.protobuf, and memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pair_named(name: str) -> Pair:
 
 
 def compare(pair: Pair, data: bytes) -> str | None:
-    """Both read the same, or both refuse: then why we do."""
+    """Decode with both libraries and compare. Return the reason if both reject the data."""
     try:
         theirs = pair.theirs.FromString(data)
     except DecodeError:
@@ -34,69 +34,69 @@ def compare(pair: Pair, data: bytes) -> str | None:
     except ValueError as error:
         why = str(error)
     else:
-        assert theirs is not None, f"not refused, but read: {ours}"
+        assert theirs is not None, f"accepted, but google.protobuf rejects it: {ours}"
         assert_same(ours, theirs)
         return None
-    # A datetime has fewer years; and only in a message without fields protobuf takes a field 0.
+    # datetime covers fewer years; google.protobuf accepts field 0 in a message without fields.
     is_stricter = "is out of the range of Python" in why or (
-        "field with the number 0" in why and not pair.theirs.DESCRIPTOR.fields
+        "field number 0" in why and not pair.theirs.DESCRIPTOR.fields
     )
-    assert theirs is None or is_stricter, f"refused: {why}"
+    assert theirs is None or is_stricter, f"rejected, but google.protobuf accepts it: {why}"
     return why
 
 
 @pytest.mark.parametrize("source", SOURCES)
 @given(data=st.data())
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_whatever_the_bytes(source: str, data: st.DataObject) -> None:
-    """It is the message that protobuf reads, or refused as protobuf refuses it."""
+def test_any_bytes(source: str, data: st.DataObject) -> None:
+    """Any bytes give the message of google.protobuf, or are rejected by both."""
     pairs = pairs_of(source)
     pair = pairs[data.draw(st.sampled_from(sorted(pairs)))]
     compare(pair, data.draw(encoded(pair.theirs.DESCRIPTOR)))
 
 
 PUBLISH = bytes(PublishRequest(room="a", user="b", text="Hello, all"))
-CUT_OFF = "it ends in the middle of a field"
-ENDLESS = "it has a number without an end"
+TRUNCATED = "truncated field"
+ENDLESS = "varint without an end"
 
 
 @pytest.mark.parametrize(
     ("name", "data", "why"),
     [
-        # Cut off: in a text, its size, a tag, a number, and what has a fixed size.
-        (f"{ROOMS}.PublishRequest", PUBLISH[:-4], CUT_OFF),
+        # Truncated in a text, its size, a tag, a number and a fixed-size field.
+        (f"{ROOMS}.PublishRequest", PUBLISH[:-4], TRUNCATED),
         (f"{ROOMS}.PublishRequest", b"\x0a", ENDLESS),
         (f"{ROOMS}.PublishRequest", b"\x8a", ENDLESS),
         (f"{ROOMS}.HistoryRequest", b"\x18\x80", ENDLESS),
-        (f"{KINDS}.Single", b"\x45\x01\x02\x03", CUT_OFF),
+        (f"{KINDS}.Single", b"\x45\x01\x02\x03", TRUNCATED),
         # Within another message, where more follows.
-        (f"{ROOMS}.HistoryRequest", delimited(2, b"\x0a\x02a") + b"\x20\x01", CUT_OFF),
-        (f"{ROOMS}.HistoryRequest", delimited(2, b"\x10\x80") + b"\x20\x01", CUT_OFF),
-        (f"{ROOMS}.HistoryRequest", delimited(2, b"\x10") + b"\x20\x01", CUT_OFF),
-        (f"{ROOMS}.HistoryRequest", delimited(2, b"\x33") + b"\x34", "in the middle of a group"),
+        (f"{ROOMS}.HistoryRequest", delimited(2, b"\x0a\x02a") + b"\x20\x01", TRUNCATED),
+        (f"{ROOMS}.HistoryRequest", delimited(2, b"\x10\x80") + b"\x20\x01", TRUNCATED),
+        (f"{ROOMS}.HistoryRequest", delimited(2, b"\x10") + b"\x20\x01", TRUNCATED),
+        (f"{ROOMS}.HistoryRequest", delimited(2, b"\x33") + b"\x34", "truncated group"),
         # Among packed values.
-        (f"{KINDS}.Repeated", delimited(2, b"\x01\x80") + b"\x01", "in the middle of a number"),
-        (f"{KINDS}.Repeated", delimited(8, bytes(7)) + b"\x01", CUT_OFF),
+        (f"{KINDS}.Repeated", delimited(2, b"\x01\x80") + b"\x01", "truncated packed value"),
+        (f"{KINDS}.Repeated", delimited(8, bytes(7)) + b"\x01", TRUNCATED),
         # Numbers.
         (f"{ROOMS}.HistoryRequest", b"\x18" + b"\xff" * 10 + b"\x01", ENDLESS),
         (f"{ROOMS}.HistoryRequest", b"\x98" + b"\x80" * 4 + b"\x00\x01", ENDLESS),
-        (f"{ROOMS}.HistoryRequest", b"\x00\x01", "a field with the number 0"),
-        (f"{ROOMS}.HistoryRequest", b"\x80\x80\x80\x80\x10\x01", "with the number 536870912"),
-        # What is no field.
-        (f"{ROOMS}.HistoryRequest", b"\x0e", "of the wire type 6"),
-        (f"{ROOMS}.HistoryRequest", b"\x0c", "of the wire type 4"),
-        (f"{ROOMS}.HistoryRequest", b"\x0b\x14", "the groups in it do not match"),
-        (f"{ROOMS}.HistoryRequest", b"\x0b\x0a\x00", "in the middle of a group"),
-        # What is in the way of a field that is replaced later.
-        (f"{KINDS}.Choice", delimited(4, b"\x08") + delimited(2, b"b"), CUT_OFF),
+        (f"{ROOMS}.HistoryRequest", b"\x00\x01", "field number 0"),
+        (f"{ROOMS}.HistoryRequest", b"\x80\x80\x80\x80\x10\x01", "field number 536870912"),
+        # Invalid wire types and groups.
+        (f"{ROOMS}.HistoryRequest", b"\x0e", "wire type 6"),
+        (f"{ROOMS}.HistoryRequest", b"\x0c", "wire type 4"),
+        (f"{ROOMS}.HistoryRequest", b"\x0b\x14", "unmatched end of group"),
+        (f"{ROOMS}.HistoryRequest", b"\x0b\x0a\x00", "truncated group"),
+        # A malformed field that a later field of the oneof replaces.
+        (f"{KINDS}.Choice", delimited(4, b"\x08") + delimited(2, b"b"), TRUNCATED),
         # Text.
         (f"{ROOMS}.PublishRequest", b"\x1a\x01\xff", "'utf-8' codec can't decode byte 0xff"),
         (f"{ROOMS}.PublishRequest", b"\x1a\x03\xed\xa0\x80", "'utf-8' codec can't decode"),
         (f"{KINDS}.Maps", delimited(14, delimited(1, b"\xff")), "'utf-8' codec can't decode"),
     ],
 )
-def test_what_is_no_message(name: str, data: bytes, why: str) -> None:
-    """It is refused, as protobuf refuses it, with what is wrong."""
+def test_malformed(name: str, data: bytes, why: str) -> None:
+    """Malformed data is rejected, as by google.protobuf, with the reason."""
     refusal = compare(pair_named(name), data)
     assert refusal is not None
     assert why in refusal
@@ -105,7 +105,7 @@ def test_what_is_no_message(name: str, data: bytes, why: str) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "expected"),
     [
-        # Another wire type than the field's own: as if it was not there.
+        # A field with the wrong wire type is unknown.
         (f"{ROOMS}.PublishRequest", b"\x08\x06", ""),
         (f"{ROOMS}.PublishRequest", b"\x1a\x01a\x18\x06\x1d1234", "text='a'"),
         (f"{ROOMS}.HistoryRequest", varint_field(2, 2**62), ""),
@@ -113,10 +113,10 @@ def test_what_is_no_message(name: str, data: bytes, why: str) -> None:
         (f"{KINDS}.Single", b"\x0d1234" + b"\x41" + bytes(8), ""),
         (f"{KINDS}.Repeated", b"\x15" + bytes(4), ""),
         (f"{KINDS}.Maps", varint_field(1, 1), ""),
-        # Known fields within an unknown group are not the message's.
+        # Fields within an unknown group do not belong to the message.
         (f"{ROOMS}.PublishRequest", grouped(9, PUBLISH), ""),
         (f"{ROOMS}.PublishRequest", grouped(1, grouped(0, b"\x0a\x01a")), ""),
-        # The last one counts; messages merge.
+        # The last value wins; messages are merged.
         (f"{ROOMS}.PublishRequest", b"\x0a\x01a\x0a\x01b", "room='b'"),
         (
             f"{ROOMS}.HistoryRequest",
@@ -136,7 +136,7 @@ def test_what_is_no_message(name: str, data: bytes, why: str) -> None:
             delimited(4, b"\x08\x01") + delimited(4, b"\x10\x02"),
             "single=Single(a_bool=True, a_int32=2)",
         ),
-        # Of numbers the bits that there are.
+        # Numbers are truncated to the bits of their type.
         (f"{KINDS}.Single", b"\x08" + b"\x80" * 9 + b"\x02", ""),
         (f"{KINDS}.Single", varint_field(1, 2**40), "a_bool=True"),
         (f"{KINDS}.Single", varint_field(2, 2**32 + 2**31), "a_int32=-2147483648"),
@@ -151,7 +151,7 @@ def test_what_is_no_message(name: str, data: bytes, why: str) -> None:
             b"\x10\x01" + delimited(2, b"\x02\x03") + b"\x18\x04" + delimited(3, b"\x05"),
             "a_int32=[1, 2, 3], a_int64=[4, 5]",
         ),
-        # Entries of maps, without a key or a value too, and with fields that entries do not have.
+        # Map entries, also without a key or value and with unknown fields.
         (f"{KINDS}.Maps", delimited(1, b""), "color={False: <Color.RED: 0>}"),
         (f"{KINDS}.Maps", delimited(2, b"\x08\x07"), "single={7: Single()}"),
         (f"{KINDS}.Maps", delimited(11, delimited(2, b"b")), "a_string={0: 'b'}"),
@@ -171,7 +171,7 @@ def test_what_is_no_message(name: str, data: bytes, why: str) -> None:
             delimited(12, b""),
             "timestamp={'': datetime.datetime(1970, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)}",
         ),
-        # What is wrapped merges as messages do.
+        # Wrapped messages are merged, too.
         (f"{KINDS}.Wrapped", delimited(2, b""), "a_int32=0"),
         (f"{KINDS}.Wrapped", delimited(2, b"\x08\x07") + delimited(2, b""), "a_int32=7"),
         (
@@ -181,25 +181,25 @@ def test_what_is_no_message(name: str, data: bytes, why: str) -> None:
         ),
     ],
 )
-def test_what_protobuf_reads(name: str, data: bytes, expected: str) -> None:
-    """It is read so, whatever betterproto2 itself would make of it."""
+def test_details_of_decoding(name: str, data: bytes, expected: str) -> None:
+    """These cases decode as in google.protobuf, which betterproto2 does not do."""
     pair = pair_named(name)
     assert compare(pair, data) is None
     assert repr(decode_message(data, pair.ours)) == f"{pair.ours.__name__}({expected})"
 
 
 @pytest.mark.parametrize("field", ["timestamp", "duration"])
-def test_more_than_python_has(field: str) -> None:
-    """A time that Python has no value for is refused, by the name of its field."""
+def test_times_out_of_range(field: str) -> None:
+    """A time outside the range of Python is rejected with the name of its field."""
     pair = pair_named(f"{KINDS}.Wrapped")
     number = pair.theirs.DESCRIPTOR.fields_by_name[field].number
     refusal = compare(pair, delimited(number, varint_field(1, 2**62)))
     assert refusal is not None
-    assert refusal.startswith(f"its {field} is out of the range of Python: ")
+    assert refusal.startswith(f"{field} is out of the range of Python: ")
 
 
-def test_what_is_unknown_is_kept() -> None:
-    """Encoded again, the message has what was unknown in it, and in messages in it."""
+def test_unknown_fields_are_kept() -> None:
+    """Unknown fields, also of nested messages, are part of the message when encoded again."""
     request = pair_named(f"{ROOMS}.HistoryRequest").ours
     data = delimited(1, b"a") + delimited(2, b"\x78\x01") + b"\x12\x02\x7a\x00" + b"\x78\x02"
     again = delimited(1, b"a") + delimited(2, b"\x78\x01\x7a\x00") + b"\x78\x02"
@@ -209,7 +209,7 @@ def test_what_is_unknown_is_kept() -> None:
 
 
 def nested(content: bytes, depth: int) -> bytes:
-    """A Single within others."""
+    """Return a Single nested in other messages."""
     for _ in range(depth):
         content = delimited(17, content)
     return content
@@ -218,13 +218,13 @@ def nested(content: bytes, depth: int) -> bytes:
 @pytest.mark.parametrize("depth", [1, 50, 98, 99, 100, 101, 102, 200])
 class TestDepth:
     def test_messages(self, depth: int) -> None:
-        """Messages within messages are read as deep as protobuf reads them."""
+        """The limit on nested messages equals that of google.protobuf."""
         pair = pair_named(f"{KINDS}.Single")
         refusal = compare(pair, nested(b"\x08\x01", depth))
-        assert refusal == (None if depth <= 100 else "its messages are too deep")
+        assert refusal == (None if depth <= 100 else "messages nested too deeply")
 
     def test_maps(self, depth: int) -> None:
-        """An entry of a map is a message, and so is its value."""
+        """A map entry and its value each count as one level."""
         pair = pair_named(f"{KINDS}.Maps")
         data = b""
         for _ in range(depth // 2):
@@ -233,11 +233,11 @@ class TestDepth:
 
     @pytest.mark.parametrize("around", [0, 1, 50])
     def test_groups(self, depth: int, around: int) -> None:
-        """Groups are as deep as the messages that they are in, and more."""
+        """The depth of a group includes the messages around it."""
         pair = pair_named(f"{KINDS}.Single")
         groups = b"\xbb\x01" * depth + b"\xbc\x01" * depth
         refusal = compare(pair, nested(groups, around))
-        assert refusal == (None if depth + around <= 100 else "its groups are too deep")
+        assert refusal == (None if depth + around <= 100 else "groups nested too deeply")
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ class TestDepth:
     ids=range(10),
 )
 def test_memory(name: str, data: bytes, times: int) -> None:
-    """Reading takes a few times the memory that the bytes do, whatever they say."""
+    """Decoding any data takes memory of at most a few times its size."""
     message_type = pair_named(name).ours
     decode_message(b"", message_type)
     tracemalloc.start()

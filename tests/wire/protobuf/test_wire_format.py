@@ -1,4 +1,4 @@
-"""Tests of wire/protobuf_fields.py; test_message_reading.py compares with google.protobuf."""
+"""Tests of wire/protobuf/wire_format.py. test_decoder.py compares with google.protobuf."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from chatify_stream.wire.protobuf.wire_format import (
     FIXED32,
     FIXED64,
     LENGTH_DELIMITED,
-    LONGEST_TAG,
-    LONGEST_VALUE,
+    MAX_TAG_BYTES,
+    MAX_VALUE_BYTES,
     field_end,
     read_varint,
     skip_field,
@@ -26,20 +26,20 @@ from ..encoding import delimited, grouped, varint_field
 @example(128, b"")
 @example(2**64 - 1, b"\x01")
 def test_varints(number: int, rest: bytes) -> None:
-    """A number comes back, and what follows is left alone."""
+    """A decoded varint equals the encoded number, and ends where the encoding ends."""
     data = varint_bytes(number)
     assert len(data) == max(1, -(-number.bit_length() // 7))
-    assert read_varint(b"\xff" + data + rest, 1, LONGEST_VALUE) == (number, 1 + len(data))
+    assert read_varint(b"\xff" + data + rest, 1, MAX_VALUE_BYTES) == (number, 1 + len(data))
 
 
-@pytest.mark.parametrize("longest", [LONGEST_TAG, LONGEST_VALUE])
-def test_long_varints(longest: int) -> None:
-    """They may be longer than they have to be, up to a length."""
-    data = b"\x81" + b"\x80" * (longest - 2) + b"\x00"
-    assert read_varint(data, 0, longest) == (1, longest)
-    for endless in (b"\x80" + data, data[:-1], b""):
-        with pytest.raises(ValueError, match="a number without an end"):
-            read_varint(endless, 0, longest)
+@pytest.mark.parametrize("max_bytes", [MAX_TAG_BYTES, MAX_VALUE_BYTES])
+def test_long_varints(max_bytes: int) -> None:
+    """A varint may be longer than necessary, up to a limit."""
+    data = b"\x81" + b"\x80" * (max_bytes - 2) + b"\x00"
+    assert read_varint(data, 0, max_bytes) == (1, max_bytes)
+    for unterminated in (b"\x80" + data, data[:-1], b""):
+        with pytest.raises(ValueError, match="varint without an end"):
+            read_varint(unterminated, 0, max_bytes)
 
 
 @pytest.mark.parametrize(
@@ -51,11 +51,11 @@ def test_long_varints(longest: int) -> None:
         (FIXED64, b"12345678", (0, 8)),
     ],
 )
-def test_where_a_field_ends(wire_type: int, data: bytes, content: tuple[int, int]) -> None:
-    """It ends before, or with, the message that it is in."""
+def test_field_end(wire_type: int, data: bytes, content: tuple[int, int]) -> None:
+    """A field must end within its message."""
     assert field_end(data, 0, len(data), wire_type) == content
     assert field_end(data + b"?", 0, len(data) + 1, wire_type) == content
-    with pytest.raises(ValueError, match="ends in the middle of a field"):
+    with pytest.raises(ValueError, match="truncated field"):
         field_end(data + b"?", 0, len(data) - 1, wire_type)
 
 
@@ -70,6 +70,6 @@ def test_where_a_field_ends(wire_type: int, data: bytes, content: tuple[int, int
     ],
 )
 def test_skipping(field: bytes) -> None:
-    """What is not known is passed over to its end, which is in the message."""
-    tag, position = read_varint(field, 0, LONGEST_TAG)
+    """An unknown field is skipped to its end."""
+    tag, position = read_varint(field, 0, MAX_TAG_BYTES)
     assert skip_field(field + b"\x08\x01", position, len(field) + 2, tag, 0) == len(field)

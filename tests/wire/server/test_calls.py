@@ -307,7 +307,7 @@ class TestBatches:
                 await stream.end()
                 await stream.recv_message()
         assert caught.value.status is Status.INTERNAL
-        assert caught.value.message.startswith("the message is not a valid HealthCheckRequest: ")
+        assert caught.value.message.startswith("not a valid HealthCheckRequest: ")
         assert seen[0] == ["\n\x01a", "\n\x01b"]
         assert [type(each) for each in seen[1:]] == [StatusError] * 3
 
