@@ -16,21 +16,20 @@ from hpack import Decoder, Encoder
 
 from chatify_stream.server.services.chat import CHAT_PATHS
 
+from ..support.frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PING,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+)
 from ..wire.raw import GREETING, frame, framed, request_headers
 
 __all__ = [
-    "CONTINUATION",
-    "DATA",
-    "END_HEADERS",
-    "END_STREAM",
-    "GOAWAY",
-    "HEADERS",
-    "PING",
-    "PRIORITY",
-    "PUSH_PROMISE",
-    "RST",
-    "SETTINGS",
-    "UPDATE",
     "WIDE",
     "Attacker",
     "attacker",
@@ -42,8 +41,6 @@ __all__ = [
     "u32",
 ]
 
-DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH_PROMISE, PING, GOAWAY, UPDATE, CONTINUATION = range(10)
-END_STREAM, END_HEADERS = 0x01, 0x04
 
 PATIENCE = 120.0
 """Seconds: the longest time of the server's defaults is a minute."""
@@ -66,7 +63,7 @@ def settings(**values: int) -> bytes:
     return frame(SETTINGS, 0, 0, b"".join(setting(codes[key], n) for key, n in values.items()))
 
 
-WIDE = settings(window=2**30) + frame(UPDATE, 0, 0, u32(2**30))
+WIDE = settings(window=2**30) + frame(WINDOW_UPDATE, 0, 0, u32(2**30))
 """Windows that never close."""
 
 
@@ -188,7 +185,7 @@ class Attacker(asyncio.Protocol):
             if flags & END_STREAM:
                 http = "" if fields.get(":status", "200") == "200" else f"{fields[':status']} "
                 self.ends[stream_id] = http + Status(int(fields["grpc-status"])).name
-        elif kind == RST:
+        elif kind == RST_STREAM:
             # A reset after the trailers says that the rest of the requests is not wanted.
             name = f"RST_STREAM {ErrorCodes(int.from_bytes(body, 'big')).name}"
             self.ends.setdefault(stream_id, name)
@@ -199,7 +196,7 @@ class Attacker(asyncio.Protocol):
             codes = [body[start : start + 6] for start in range(0, len(body), 6)]
             values = {each[1]: int.from_bytes(each[2:], "big") for each in codes}
             self._initial_window = values.get(4, self._initial_window)
-        elif kind == UPDATE:
+        elif kind == WINDOW_UPDATE:
             window = self._windows.get(stream_id, self._initial_window)
             self._windows[stream_id] = window + int.from_bytes(body, "big")
         elif kind == PING and not flags and self.answers_pings:

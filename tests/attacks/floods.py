@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ..wire.raw import frame
-from .attacker import (
+from ..support.frames import (
     DATA,
     END_STREAM,
     GOAWAY,
@@ -13,15 +12,12 @@ from .attacker import (
     PING,
     PRIORITY,
     PUSH_PROMISE,
-    RST,
+    RST_STREAM,
     SETTINGS,
-    UPDATE,
-    Attacker,
-    call,
-    message,
-    setting,
-    u32,
+    WINDOW_UPDATE,
 )
+from ..wire.raw import frame
+from .attacker import Attacker, call, message, setting, u32
 from .table import Form, attack
 
 MANY = 20_000
@@ -133,7 +129,9 @@ async def goaway_flood(peer: Attacker, form: Form) -> str:
 async def window_updates_of_one_byte(peer: Attacker, form: Form) -> str:
     """They mean what they say, and cost no more than they do to send."""
     await peer.send(call(1), message(1))
-    await peer.flood(frame(UPDATE, 0, 1, u32(1)) + frame(UPDATE, 0, 0, u32(1)), form.times(MANY))
+    await peer.flood(
+        frame(WINDOW_UPDATE, 0, 1, u32(1)) + frame(WINDOW_UPDATE, 0, 0, u32(1)), form.times(MANY)
+    )
     await peer.send(frame(DATA, END_STREAM, 1, b""))
     return await peer.answer(1)
 
@@ -143,7 +141,7 @@ async def frames_for_calls_that_are_over(peer: Attacker, form: Form) -> str:
     """It may have been on its way, and costs nothing."""
     await peer.send(call(1), message(1, ends=True))
     await peer.answer(1)
-    late = frame(UPDATE, 0, 1, u32(1)) + frame(RST, 0, 1, u32(8))
+    late = frame(WINDOW_UPDATE, 0, 1, u32(1)) + frame(RST_STREAM, 0, 1, u32(8))
     await peer.flood(late, form.times(MANY))
     await peer.send(call(3), message(3, ends=True))
     return await peer.answer(3)

@@ -6,8 +6,9 @@ import asyncio
 import gzip
 from collections.abc import Callable, Iterable
 
+from ..support.frames import DATA, WINDOW_UPDATE
 from ..wire.raw import frame, framed
-from .attacker import DATA, UPDATE, WIDE, Attacker, call, data, message, request, settings, u32
+from .attacker import WIDE, Attacker, call, data, message, request, settings, u32
 from .table import Form, attack
 
 MEGABYTE = 1024 * 1024
@@ -53,8 +54,8 @@ async def windows_that_open_by_a_byte(peer: Attacker, form: Form) -> str:
     """A byte is sent for each. Whoever reads so slowly holds one answer, and no more."""
     await peer.send(settings(window=0), call(1), message(1, b"x" * 10_000, ends=True))
     for _ in range(form.times(5000)):
-        await peer.send(frame(UPDATE, 0, 1, u32(1)))
-    await peer.send(frame(UPDATE, 0, 1, u32(100_000)))
+        await peer.send(frame(WINDOW_UPDATE, 0, 1, u32(1)))
+    await peer.send(frame(WINDOW_UPDATE, 0, 1, u32(100_000)))
     return await peer.answer(1)
 
 
@@ -69,7 +70,7 @@ async def answers_left_in_the_socket(
     await peer.send(sealed(WIDE + call(1, *fields)))
     await peer.send(sealed(data(1, short_message(3 * MEGABYTE)) * 20))
     while not peer.transport.is_closing():  # it is not told of the end while it does not read
-        peer.write(sealed(frame(UPDATE, 0, 0, u32(1))))
+        peer.write(sealed(frame(WINDOW_UPDATE, 0, 0, u32(1))))
         await asyncio.sleep(form.drip)
     return "closed"
 
@@ -93,19 +94,19 @@ async def sending_and_taking_nothing(peer: Attacker, form: Form) -> str:
 
 @attack("GOAWAY FLOW_CONTROL_ERROR")
 async def a_window_of_all_too_large(peer: Attacker, form: Form) -> str:
-    await peer.send(frame(UPDATE, 0, 0, u32(2**31 - 1)))
+    await peer.send(frame(WINDOW_UPDATE, 0, 0, u32(2**31 - 1)))
     return (await peer.end())[:25]
 
 
 @attack("RST_STREAM FLOW_CONTROL_ERROR")
 async def a_window_too_large(peer: Attacker, form: Form) -> str:
-    await peer.send(call(1), frame(UPDATE, 0, 1, u32(2**31 - 1)))
+    await peer.send(call(1), frame(WINDOW_UPDATE, 0, 1, u32(2**31 - 1)))
     return await peer.answer(1)
 
 
 @attack("GOAWAY FLOW_CONTROL_ERROR", together=100)
 async def windows_that_settings_make_too_large(peer: Attacker, form: Form) -> str:
-    await peer.send(call(1), frame(UPDATE, 0, 1, u32(2**30)), settings(window=2**31 - 1))
+    await peer.send(call(1), frame(WINDOW_UPDATE, 0, 1, u32(2**30)), settings(window=2**31 - 1))
     return (await peer.end())[:25]
 
 

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from hpack import Encoder
 
+from ..support.frames import CONTINUATION, END_HEADERS, HEADERS
 from ..wire.raw import frame, request_headers
-from .attacker import (
-    CONTINUATION,
-    END_HEADERS,
-    HEADERS,
-    Attacker,
-    call,
-    message,
-    u32,
-)
+from .attacker import Attacker, call, message, u32
 from .table import Form, attack
 
 TOO_LARGE = "GOAWAY ENHANCE_YOUR_CALM headers of more than 65536 bytes"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from ..support.frames import RST_STREAM
 from ..wire.raw import frame
-from .attacker import RST, Attacker, call, message, u32
+from .attacker import Attacker, call, message, u32
 from .floods import calm
 from .table import Form, attack
 
@@ -50,7 +51,7 @@ async def calls_that_are_refused_and_given_up(peer: Attacker, form: Form) -> str
     await peer.send(refused(first, OPEN - 1), call(last), message(last, ends=True))
     await peer.answer(last)  # all before it have begun
     given_up = range(first, first + 2 * (OPEN - 50), 2)
-    await peer.send(*(frame(RST, 0, stream_id, u32(8)) for stream_id in given_up))
+    await peer.send(*(frame(RST_STREAM, 0, stream_id, u32(8)) for stream_id in given_up))
     await peer.send(refused(following, OPEN - 100))
     for stream_id in range(following + 2 * (OPEN - 100), following + 2 * (OPEN - 50), 2):
         await peer.until(lambda: peer.is_over, 0.05, fails=False)

@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ..wire.raw import frame
-from .attacker import (
+from ..support.frames import (
     DATA,
     END_HEADERS,
     END_STREAM,
     HEADERS,
     PRIORITY,
-    RST,
-    UPDATE,
-    Attacker,
-    call,
-    message,
-    u32,
+    RST_STREAM,
+    WINDOW_UPDATE,
 )
+from ..wire.raw import frame
+from .attacker import Attacker, call, message, u32
 from .floods import calm
 from .table import Form, attack
 
@@ -38,30 +35,30 @@ async def many(peer: Attacker, form: Form, frames: Callable[[int], bytes]) -> st
 @attack(calm("resets"), together=100)
 async def rapid_reset(peer: Attacker, form: Form) -> str:
     """CVE-2023-44487."""
-    return await many(peer, form, lambda n: call(n) + frame(RST, 0, n, u32(8)))
+    return await many(peer, form, lambda n: call(n) + frame(RST_STREAM, 0, n, u32(8)))
 
 
 @attack(calm("resets"), together=100)
 async def rapid_reset_of_calls_with_a_message(peer: Attacker, form: Form) -> str:
-    return await many(peer, form, lambda n: call(n) + message(n) + frame(RST, 0, n, u32(8)))
+    return await many(peer, form, lambda n: call(n) + message(n) + frame(RST_STREAM, 0, n, u32(8)))
 
 
 @attack(calm("resets"), together=100)
 async def rapid_reset_of_sessions_of_a_room(peer: Attacker, form: Form) -> str:
     room = ("chat-room", "reset")
-    return await many(peer, form, lambda n: call(n, room) + frame(RST, 0, n, u32(8)))
+    return await many(peer, form, lambda n: call(n, room) + frame(RST_STREAM, 0, n, u32(8)))
 
 
 @attack("GOAWAY PROTOCOL_ERROR", together=100)
 async def made_to_reset_by_a_window_update_of_nothing(peer: Attacker, form: Form) -> str:
     """MadeYouReset, CVE-2025-8671, in the ways that follow."""
-    seen = await many(peer, form, lambda n: call(n) + frame(UPDATE, 0, n, u32(0)))
+    seen = await many(peer, form, lambda n: call(n) + frame(WINDOW_UPDATE, 0, n, u32(0)))
     return seen[:21]
 
 
 @attack(calm("resets"), together=100)
 async def made_to_reset_by_a_window_too_large(peer: Attacker, form: Form) -> str:
-    return await many(peer, form, lambda n: call(n) + frame(UPDATE, 0, n, u32(2**31 - 1)))
+    return await many(peer, form, lambda n: call(n) + frame(WINDOW_UPDATE, 0, n, u32(2**31 - 1)))
 
 
 @attack(calm("resets"), together=100)

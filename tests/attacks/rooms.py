@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..support.frames import DATA, END_STREAM, RST_STREAM
 from ..wire.raw import frame
-from .attacker import RST, WIDE, Attacker, call, request, u32
+from .attacker import WIDE, Attacker, call, request, u32
 from .table import Form, attack
 
 
@@ -51,7 +52,7 @@ async def a_thousand_rooms_at_once(peer: Attacker, form: Form) -> str:
         await peer.send(call(stream_id, *fields))
     await peer.until(lambda: len(peer.headers) >= (last - 1) // 2)
     for stream_id in range(1, last, 2):
-        await peer.send(frame(0, 1, stream_id, b""))
+        await peer.send(frame(DATA, END_STREAM, stream_id, b""))
     return await peer.answers(range(1, last, 2))
 
 
@@ -62,11 +63,13 @@ async def coming_and_going(peer: Attacker, form: Form) -> str:
     last = 2 * form.times(500) + 3
     for stream_id in range(3, last, 2):
         user = ("chat-user", f"user-{stream_id}")
-        await peer.send(call(stream_id, ("chat-room", "door"), user), frame(0, 1, stream_id, b""))
+        await peer.send(
+            call(stream_id, ("chat-room", "door"), user), frame(DATA, END_STREAM, stream_id, b"")
+        )
         if stream_id % 200 == 1:
             await peer.answer(stream_id)
     await peer.answers(range(3, last, 2))
-    await peer.send(frame(0, 1, 1, b""))
+    await peer.send(frame(DATA, END_STREAM, 1, b""))
     return await peer.answer(1)
 
 
@@ -76,13 +79,13 @@ async def resuming_again_and_again(peer: Attacker, form: Form) -> str:
     room = ("chat-room", f"history-{id(peer)}")
     await peer.send(WIDE, call(1, room))
     await peer.flood_within_windows(1, request(b"x" * 1000), 500)
-    await peer.send(frame(0, 1, 1, b""))
+    await peer.send(frame(DATA, END_STREAM, 1, b""))
     assert await peer.answer(1) == "OK"
     last = 2 * form.times(400) + 3
     for stream_id in range(3, last, 2):
         await peer.send(call(stream_id, room, ("chat-history", "500")))
         await peer.pong()
-        await peer.send(frame(RST, 0, stream_id, u32(8)))
+        await peer.send(frame(RST_STREAM, 0, stream_id, u32(8)))
     await peer.send(call(last, room, ends=True))
     return await peer.answer(last)
 
@@ -93,5 +96,5 @@ async def ids_without_end(peer: Attacker, form: Form) -> str:
     await peer.send(WIDE, call(1, ("chat-room", "ids")))
     for number in range(form.times(10_000)):
         await peer.flood_within_windows(1, request(b"x", f"{number:0128}"), 1)
-    await peer.send(frame(0, 1, 1, b""))
+    await peer.send(frame(DATA, END_STREAM, 1, b""))
     return await peer.answer(1)

@@ -38,23 +38,28 @@ from chatify_stream import (
 from chatify_stream.cli.serving.run import collect_garbage_less_often
 
 from ..attacks.minting import SECRET, token
+from ..support.frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PING,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    frame,
+)
 
 ROUNDS = 3
 BURST, SECONDS = 0.5, 1.5
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, UPDATE = range(9)
-END_STREAM, END_HEADERS = 1, 4
 WIDE = (4).to_bytes(2, "big") + (2**30).to_bytes(4, "big")
 CHAT = "/service.v1.Service/Chat"
 RECONNECT = 1.0
 """Seconds. Who would not wait so long is for `limits.connection_rate_per_address`."""
 OPEN_CALLS = 100
 """Of an abuser who waits for answers."""
-
-
-def frame(kind: int, flags: int, stream_id: int, body: bytes) -> bytes:
-    head = len(body).to_bytes(3, "big") + bytes((kind, flags))
-    return head + stream_id.to_bytes(4, "big") + body
 
 
 def message(text: bytes) -> bytes:
@@ -123,7 +128,7 @@ class Abuser:
         raise ConnectionResetError
 
     def _take(self, kind: int, flags: int, number: int, body: bytes) -> None:
-        if kind == UPDATE and number in self._windows:
+        if kind == WINDOW_UPDATE and number in self._windows:
             self._windows[number] += int.from_bytes(body, "big")
         elif kind == SETTINGS and not flags:
             for place in range(0, len(body), 6):
@@ -131,7 +136,7 @@ class Abuser:
                     self._first_window = int.from_bytes(body[place + 2 : place + 6], "big")
             self._writer.write(frame(SETTINGS, 1, 0, b""))
             self.greeted.set()
-        elif kind == RST or (kind in (HEADERS, DATA) and flags & END_STREAM):
+        elif kind == RST_STREAM or (kind in (HEADERS, DATA) and flags & END_STREAM):
             self.open.discard(number)
             self._windows.pop(number, None)
 
@@ -177,7 +182,7 @@ async def flood(abuser: Abuser, frames: bytes) -> None:
 async def resets(abuser: Abuser) -> None:
     while True:
         number, frames = abuser.call(CHAT, 0)
-        await abuser.write(frames + frame(RST, 0, number, bytes(4)))
+        await abuser.write(frames + frame(RST_STREAM, 0, number, bytes(4)))
 
 
 def _room(n: int) -> list[tuple[str, str]]:
@@ -257,7 +262,7 @@ async def abuse(port: str, case: str) -> None:
                 print(flush=True)
             abuser = Abuser(reader, writer)
             writer.write(PREFACE + frame(SETTINGS, 0, 0, WIDE))
-            writer.write(frame(UPDATE, 0, 0, (2**30).to_bytes(4, "big")))
+            writer.write(frame(WINDOW_UPDATE, 0, 0, (2**30).to_bytes(4, "big")))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(abuser.read())
                 tasks.create_task(_abuse(CASES[case], abuser))

@@ -19,11 +19,11 @@ from h2.events import (
 )
 from h2.settings import SettingCodes
 
+from ..support.frames import GOAWAY
 from ..wire.raw import PATIENCE, frame, framed
 
 __all__ = ["Connection", "Http2Server", "Incoming", "Script", "http2_server"]
 
-GOAWAY = 7
 
 FRAME = 16_384
 """Bytes of a DATA frame, unless the script says otherwise."""

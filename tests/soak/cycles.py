@@ -14,13 +14,22 @@ from hpack import Encoder
 from chatify_stream import Channel
 from chatify_stream.server.services.chat import CHAT_PATHS
 
+from ..support.frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PING,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+)
 from ..test_leaks import use
 from ..wire.raw import GREETING, FrameClient, frame, frame_client, framed, request_headers
 
 __all__ = ["CYCLES", "reply"]
 
-DATA, HEADERS, _, RST, SETTINGS, _, PING, GOAWAY, UPDATE = range(9)
-END_STREAM, END_HEADERS = 0x01, 0x04
 CANCEL = (8).to_bytes(4, "big")
 NEVER = (0).to_bytes(4, "big")
 ABORT = struct.pack("ii", 1, 0)
@@ -74,7 +83,7 @@ async def connect_and_close(port: int, chance: random.Random) -> None:
 async def open_and_cancel(port: int, chance: random.Random) -> None:
     async with client(port) as peer:
         for stream_id in range(1, 2 * chance.randrange(1, 20), 2):
-            peer.send(headers(stream_id), frame(RST, 0, stream_id, CANCEL))
+            peer.send(headers(stream_id), frame(RST_STREAM, 0, stream_id, CANCEL))
         peer.send(headers(101), message(101, flags=END_STREAM))
         await peer.wait_for(HEADERS, 101, 1)
 
@@ -87,7 +96,7 @@ async def open_send_and_reset(port: int, chance: random.Random) -> None:
             if chance.random() < 0.5:
                 peer.send(message(stream_id))
                 await peer.wait_for(DATA, stream_id)
-            peer.send(frame(RST, 0, stream_id, CANCEL), message(stream_id))
+            peer.send(frame(RST_STREAM, 0, stream_id, CANCEL), message(stream_id))
 
 
 @cycle
@@ -124,7 +133,7 @@ async def wrong_frames(port: int, chance: random.Random) -> None:
     wrong = chance.choice(
         (
             frame(DATA, 0, 0, b"a"),
-            frame(UPDATE, 0, 1, NEVER),
+            frame(WINDOW_UPDATE, 0, 1, NEVER),
             frame(HEADERS, END_HEADERS, 3, b"\xff\xff\xff\xff\xff"),
             frame(SETTINGS, 0, 1, b""),
             frame(PING, 0, 0, b"short"),
@@ -160,7 +169,9 @@ async def close_in_a_frame(port: int, chance: random.Random) -> None:
 
 @cycle
 async def unread_answers(port: int, chance: random.Random) -> None:
-    wide = frame(SETTINGS, 0, 0, b"\0\4\x7f\xff\xff\xff") + frame(UPDATE, 0, 0, b"\x7f\0\0\0")
+    wide = frame(SETTINGS, 0, 0, b"\0\4\x7f\xff\xff\xff") + frame(
+        WINDOW_UPDATE, 0, 0, b"\x7f\0\0\0"
+    )
     async with client(port) as peer:
         peer.writer.transport.pause_reading()
         peer.send(wide, headers(1), message(1, "much") * 200)
@@ -175,7 +186,7 @@ async def closed_windows(port: int, chance: random.Random) -> None:
         peer.send(headers(1), message(1) * 5, headers(3), message(3, flags=END_STREAM))
         await peer.wait_for(HEADERS, 3)
         if chance.random() < 0.5:
-            peer.send(frame(RST, 0, 1, CANCEL))
+            peer.send(frame(RST_STREAM, 0, 1, CANCEL))
 
 
 @cycle

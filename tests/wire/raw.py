@@ -13,6 +13,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, Event, StreamEnded, TrailersReceived
 
+from ..support.frames import GOAWAY, SETTINGS, frame
 from .services import Answer
 
 __all__ = [
@@ -41,11 +42,6 @@ def framed(data: bytes, *, compressed: bool = False) -> bytes:
     return struct.pack(">BI", compressed, len(data)) + data
 
 
-def frame(kind: int, flags: int, stream_id: int, body: bytes) -> bytes:
-    """Any HTTP/2 frame."""
-    return struct.pack(">I", len(body))[1:] + struct.pack(">BBI", kind, flags, stream_id) + body
-
-
 def request_headers(path: str = "/test.Echo/Echo", **changes: str | None) -> list[tuple[str, str]]:
     """The headers of a call; `changes` sets some (`_` for `-`, `__` for `:`), None leaves out."""
     headers: dict[str, str | None] = {
@@ -61,7 +57,7 @@ def request_headers(path: str = "/test.Echo/Echo", **changes: str | None) -> lis
     return [(name, value) for name, value in headers.items() if value is not None]
 
 
-GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"")
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, b"")
 
 
 def numbered_frames_in(data: bytes) -> list[tuple[int, int, bytes]]:
@@ -131,7 +127,7 @@ class RawClient:
 
     def _without_goaway(self, data: bytes) -> bytes:
         """h2 refuses to go on after a GOAWAY that asks to go without haste; peers do go on."""
-        graceful = frame(7, 0, 0, (2**31 - 1).to_bytes(4, "big") + bytes(4))
+        graceful = frame(GOAWAY, 0, 0, (2**31 - 1).to_bytes(4, "big") + bytes(4))
         return data.replace(graceful, b"")
 
     async def wait_closed(self) -> None:

@@ -22,6 +22,19 @@ from chatify_stream.errors import StatusError
 from chatify_stream.wire import Limits, Rate, Server, ServerStream, Status
 from chatify_stream.wire.http2 import frame_reader as frames
 
+from ..support.frames import (
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PING,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+)
 from .raw import (
     GREETING,
     FrameClient,
@@ -35,12 +48,10 @@ from .raw import (
 )
 from .services import Answer, Ask, Echo
 
-DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, UPDATE, CONTINUATION = range(10)
-END_STREAM, END_HEADERS = 0x01, 0x04
 ADA = framed(bytes(Ask(service="Ada")))
 ANSWER = framed(bytes(Answer(name="Ada")))
 WIDE = frame(SETTINGS, 0, 0, (4).to_bytes(2, "big") + (2**30).to_bytes(4, "big")) + frame(
-    UPDATE, 0, 0, (2**30).to_bytes(4, "big")
+    WINDOW_UPDATE, 0, 0, (2**30).to_bytes(4, "big")
 )
 """Windows that never close."""
 
@@ -102,7 +113,7 @@ def headers(
 
 def rapid_reset(count: int) -> bytes:
     return b"".join(
-        headers(stream_id) + frame(RST, 0, stream_id, bytes(4))
+        headers(stream_id) + frame(RST_STREAM, 0, stream_id, bytes(4))
         for stream_id in range(1, 2 * count, 2)
     )
 
@@ -163,9 +174,13 @@ async def test_what_a_peer_sent_before_it_knew_is_free() -> None:
         update = (1).to_bytes(4, "big")
         client.send(headers(1), frame(DATA, END_STREAM, 1, ADA))
         await client.wait_for(HEADERS, 1, which=1)
-        client.send(frame(UPDATE, 0, 1, update) * 1000, frame(RST, 0, 1, bytes(4)) * 1000)
+        client.send(
+            frame(WINDOW_UPDATE, 0, 1, update) * 1000, frame(RST_STREAM, 0, 1, bytes(4)) * 1000
+        )
         client.send(headers(3, Te="trailers"), frame(DATA, 0, 3, bytes(16384)) * 1000)
-        client.send(frame(UPDATE, 0, 3, update) * 1000, frame(RST, 0, 3, bytes(4)) * 1000)
+        client.send(
+            frame(WINDOW_UPDATE, 0, 3, update) * 1000, frame(RST_STREAM, 0, 3, bytes(4)) * 1000
+        )
         client.send(headers(5), frame(DATA, END_STREAM, 5, ADA))
         assert await client.wait_for(DATA, 5) == ANSWER
 
@@ -204,7 +219,7 @@ async def test_a_call_in_the_place_of_another() -> None:
             client.send(*(headers(stream_id) for stream_id in range(1, 11, 2)))
             client.send(frame(PING, 0, 0, bytes(8)))
             await client.wait_for(PING)
-            client.send(frame(RST, 0, 1, bytes(4)), headers(11))
+            client.send(frame(RST_STREAM, 0, 1, bytes(4)), headers(11))
             client.send(frame(DATA, END_STREAM, 11, ADA))
             assert await client.wait_for(DATA, 11) == ANSWER
 
@@ -217,7 +232,7 @@ async def test_each_malformed_call_is_reset() -> None:
         await client.wait_for(PING)
         client.send(headers(3, X="y"), headers(5, X="y"))
         for stream_id in (3, 5):
-            reset = await client.wait_for(RST, stream_id)
+            reset = await client.wait_for(RST_STREAM, stream_id)
             assert int.from_bytes(reset, "big") == ErrorCodes.PROTOCOL_ERROR
 
 
@@ -368,7 +383,7 @@ async def test_a_refusal_that_waits_holds_no_window() -> None:
     async with scene(SLOW) as here, frame_client(here.server.port) as client:
         await refused_at_once(client, UNKNOWN)
         client.send(headers(11, path=UNKNOWN), *[frame(DATA, 0, 11, bytes(16384))] * 20)
-        assert await client.wait_for(UPDATE, 11)
+        assert await client.wait_for(WINDOW_UPDATE, 11)
 
 
 async def test_refusals_that_nobody_waits_for() -> None:
@@ -378,7 +393,9 @@ async def test_refusals_that_nobody_waits_for() -> None:
         for turn in range(11):
             attacker.send(headers(11 + 2 * turn, path=UNKNOWN), frame(PING, 0, 0, bytes(8)))
             await attacker.wait_for(PING, which=2 * turn)
-            attacker.send(frame(RST, 0, 11 + 2 * turn, bytes(4)), frame(PING, 0, 0, bytes(8)))
+            attacker.send(
+                frame(RST_STREAM, 0, 11 + 2 * turn, bytes(4)), frame(PING, 0, 0, bytes(8))
+            )
             await attacker.wait_for(PING, which=2 * turn + 1)
         attacker.send(headers(101))
         goaway = await attacker.wait_for(GOAWAY)
@@ -404,7 +421,7 @@ async def test_many_calls_in_one_read() -> None:
     async with scene(Limits()) as here, frame_client(here.server.port) as client:
         ids = range(1, 401, 2)
         client.send(*(headers(each) + frame(DATA, END_STREAM, each, ADA) for each in ids))
-        client.send(*(frame(RST, 0, each, bytes(4)) for each in ids[100:]))
+        client.send(*(frame(RST_STREAM, 0, each, bytes(4)) for each in ids[100:]))
         for each in ids[:100]:
             await client.wait_for(HEADERS, each, which=1)
 
@@ -414,7 +431,7 @@ async def test_streams() -> None:
     async with scene(Limits(max_concurrent_streams=5, resets=Rate(10, 1.0))) as here:
         async with frame_client(here.server.port) as attacker:
             attacker.send(*(headers(stream_id) for stream_id in range(1, 13, 2)))
-            reset = await attacker.wait_for(RST, 11)
+            reset = await attacker.wait_for(RST_STREAM, 11)
             assert int.from_bytes(reset, "big") == ErrorCodes.REFUSED_STREAM
             attacker.send(*(headers(stream_id) for stream_id in range(13, 99, 2)))
             assert said(await attacker.wait_for(GOAWAY))[1] == "too_many_resets"
@@ -427,12 +444,12 @@ async def test_a_stream_that_takes_the_place_of_another() -> None:
         async with frame_client(here.server.port) as client:
             client.send(
                 *(headers(stream_id) for stream_id in (1, 3, 5, 7)),
-                frame(RST, 0, 1, (8).to_bytes(4, "big")),
+                frame(RST_STREAM, 0, 1, (8).to_bytes(4, "big")),
                 *(headers(9), headers(11)),
                 *(frame(DATA, END_STREAM, stream_id, ADA) for stream_id in (3, 9)),
             )
             for stream_id in (5, 7, 11):
-                reset = await client.wait_for(RST, stream_id)
+                reset = await client.wait_for(RST_STREAM, stream_id)
                 assert int.from_bytes(reset, "big") == ErrorCodes.REFUSED_STREAM
             for stream_id in (3, 9):
                 assert await client.wait_for(DATA, stream_id) == ANSWER
@@ -528,7 +545,7 @@ async def test_a_call_that_reads_nothing(whole_messages: float) -> None:
             assert trailers["grpc-status"] == "8"
             assert trailers["grpc-message"] == "nothing was read for 0.1 s"
         else:
-            reset = await slow.wait_for(RST, 1)
+            reset = await slow.wait_for(RST_STREAM, 1)
             assert int.from_bytes(reset, "big") == ErrorCodes.ENHANCE_YOUR_CALM
 
 
@@ -552,7 +569,7 @@ async def test_windows_that_help_nothing(stream_id: int) -> None:
         slow.send(frame(SETTINGS, 0, 0, (4).to_bytes(2, "big") + bytes(4)))
         async with asyncio.timeout(5):
             while not here.service.ended.is_set():
-                slow.send(frame(UPDATE, 0, stream_id, (1).to_bytes(4, "big")))
+                slow.send(frame(WINDOW_UPDATE, 0, stream_id, (1).to_bytes(4, "big")))
                 await asyncio.sleep(0.01)
 
 
@@ -569,7 +586,7 @@ async def test_calls_that_wait_for_the_window_of_all() -> None:
         client.send(*(headers(stream_id, path="/test.Echo/Run") for stream_id in calls))
         client.send(frame(PING, 0, 0, bytes(8)))
         await client.wait_for(PING)
-        client.send(frame(UPDATE, 0, 0, (len(calls) * 2 * size).to_bytes(4, "big")))
+        client.send(frame(WINDOW_UPDATE, 0, 0, (len(calls) * 2 * size).to_bytes(4, "big")))
         for stream_id in calls:
             await client.wait_for(HEADERS, stream_id, which=1)
 

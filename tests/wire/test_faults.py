@@ -42,6 +42,7 @@ from h2.settings import SettingCodes
 
 from chatify_stream.wire import Backoff, Channel, Limits, Rate, Server, ServerStream
 
+from ..support.frames import DATA, GOAWAY, PING, PRIORITY_UPDATE, SETTINGS, UNKNOWN
 from .calling import RESPONSE, call, scripted_server
 from .peers import accepting
 from .raw import (
@@ -58,12 +59,13 @@ from .raw import (
 from .services import Answer, Ask, Echo
 
 ADA, BOB = (framed(bytes(Ask(service=name))) for name in ("Ada", "Bob"))
-DATA, SETTINGS, PING, GOAWAY, PRIORITY_UPDATE, UNKNOWN = 0, 4, 6, 7, 0x10, 0xBE
 PROTO = "application/grpc+proto"
 
 NOTHING = "nothing came, although the server answers others"
 SHORT = 0.3
 """Seconds after which what is to hang is taken to hang."""
+HANGING = 120.0
+"""Seconds after which a scenario that has to end is taken to hang; plain grpclib needs many."""
 
 WINDOW = 2**16 - 1
 CONFIG = Configuration(http2_connection_window_size=WINDOW, http2_stream_window_size=WINDOW)
@@ -565,7 +567,7 @@ async def test_fault(name: str, here: Scene) -> None:
     scenario, ours, grpclibs = FAULTS[name]
     expected = ours if here.library is OURS else grpclibs
     seen = asyncio.ensure_future(scenario(here))
-    await asyncio.wait([seen], timeout=SHORT if expected is NOTHING else PATIENCE)
+    await asyncio.wait([seen], timeout=SHORT if expected is NOTHING else HANGING)
     if not seen.done():
         here.bystander.h2.ping(b"are you?")
         here.bystander.flush()

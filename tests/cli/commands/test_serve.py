@@ -46,11 +46,11 @@ from chatify_stream.messages.grpc.health.v1 import (
 )
 
 from ...e2e.processes import ListeningProcess, Process, ServerProcess
+from ...support.frames import GOAWAY, PING
 from ...wire.raw import frame, frame_client
 from ..command_line import COMMAND, run
 
 SECONDS = 60.0
-PING, GOAWAY = 6, 7
 STOP_SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
 

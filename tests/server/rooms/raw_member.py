@@ -20,12 +20,19 @@ from tests.wire.raw import (
     request_headers,
 )
 
+from ...support.frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+)
 from .membership import CHAT, PATIENCE
 
 __all__ = ["RawMember", "raw_member"]
 
-DATA, HEADERS, RST, SETTINGS, PING, GOAWAY, UPDATE = 0, 1, 3, 4, 6, 7, 8
-END_STREAM, END_HEADERS, ACK = 0x01, 0x04, 0x01
 LARGEST_FRAME = 16_384
 INITIAL_WINDOW_SIZE = 4
 
@@ -73,7 +80,7 @@ class RawMember:
         """Gives the server so much more of a window."""
         for stream_id, increment in ((1, size), (0, size if connection is None else connection)):
             if increment:
-                self._client.send(frame(UPDATE, 0, stream_id, increment.to_bytes(4, "big")))
+                self._client.send(frame(WINDOW_UPDATE, 0, stream_id, increment.to_bytes(4, "big")))
 
     async def read_until(self, condition: Callable[[], object]) -> None:
         """Reads from the socket until the condition is true."""
@@ -95,7 +102,7 @@ class RawMember:
                 self._cut()
             elif kind == HEADERS and stream_id == 1:
                 self.headers.append(dict(self._decoder.decode(body)))
-            elif kind == RST and stream_id == 1:
+            elif kind == RST_STREAM and stream_id == 1:
                 self.reset = int.from_bytes(body, "big")
         self._walked = len(frames)
 
@@ -127,7 +134,7 @@ async def raw_member(
     async with frame_client(server.port, GREETING + settings) as client:
         member = RawMember(client)
         if connection:
-            client.send(frame(UPDATE, 0, 0, connection.to_bytes(4, "big")))
+            client.send(frame(WINDOW_UPDATE, 0, 0, connection.to_bytes(4, "big")))
         keys = {f"chat_{key}": value for key, value in ({"room": "lobby"} | metadata).items()}
         headers = request_headers(CHAT, grpc_timeout=timeout, **keys)
         fields = [(name, value, True) for name, value in headers]

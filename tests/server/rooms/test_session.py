@@ -17,6 +17,7 @@ from chatify_stream.rooms import Hub, Retention
 from chatify_stream.server import CHAT_PATHS
 from tests.wire.raw import frame, frame_client, framed, request_headers
 
+from ...support.frames import DATA, END_HEADERS, END_STREAM, HEADERS
 from .membership import (
     CHAT,
     End,
@@ -172,11 +173,11 @@ class TestDirectSessions:
                 await server.start("127.0.0.1", 0)
                 async with frame_client(server.port) as client:
                     fields = [(name, value, True) for name, value in request_headers(CHAT)]
-                    client.send(frame(1, 0x04, 1, Encoder().encode(fields)))
-                    client.send(frame(0, 0, 1, framed(b"\n\x04Gene")))
-                    assert await client.wait_for(0, 1) == framed(b"\n\x0aHello Gene")
-                    client.send(frame(0, 0x01, 1, framed(b"")))
-                    await client.wait_for(1, 1, which=1)
+                    client.send(frame(HEADERS, END_HEADERS, 1, Encoder().encode(fields)))
+                    client.send(frame(DATA, 0, 1, framed(b"\n\x04Gene")))
+                    assert await client.wait_for(DATA, 1) == framed(b"\n\x0aHello Gene")
+                    client.send(frame(DATA, END_STREAM, 1, framed(b"")))
+                    await client.wait_for(HEADERS, 1, which=1)
                 received.append(client.received)
         assert received[0] == received[1]
 

@@ -16,6 +16,7 @@ from h2.events import RequestReceived
 from chatify_stream.errors import ClosedError, DeadlineExceededError, UnavailableError, UsageError
 from chatify_stream.wire import Backoff, Channel, ChannelState, Server
 
+from ...support.frames import GOAWAY
 from ..calling import call, failure, scripted_server
 from ..lookups import LookUps
 from ..peers import accepting, refusing, silent
@@ -397,7 +398,7 @@ class TestGoaway:
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
             if event.stream_id == 3:
-                h2._data_to_send += frame(0x07, 0, 0, (1).to_bytes(4, "big") + bytes(4))
+                h2._data_to_send += frame(GOAWAY, 0, 0, (1).to_bytes(4, "big") + bytes(4))
 
         async with scripted_server(behave) as channel, call(channel) as first:
             await first.send_request()
@@ -422,7 +423,9 @@ class TestGoaway:
         """A GOAWAY with an error ends the calls."""
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
-            h2._data_to_send += frame(0x07, 0, 0, (1).to_bytes(4, "big") + (11).to_bytes(4, "big"))
+            h2._data_to_send += frame(
+                GOAWAY, 0, 0, (1).to_bytes(4, "big") + (11).to_bytes(4, "big")
+            )
 
         async with scripted_server(behave) as channel:
             assert type(await failure(channel)) is UnavailableError

@@ -13,6 +13,7 @@ from chatify_stream.errors import ClosedError, DeadlineExceededError, UsageError
 from chatify_stream.wire import Channel, ChannelState, ClientStream, Server
 from chatify_stream.wire.client.protocol import LAST_STREAM, ClientProtocol
 
+from ...support.frames import GOAWAY
 from ..calling import RESPONSE, call, scripted_server
 from ..raw import frame
 from ..services import Ask
@@ -200,7 +201,7 @@ async def test_goaway_while_calls_wait() -> None:
         sending, second = await wait(channel)
         earlier = first._connection
         (connection,) = channel._pool.connections
-        connection.data_received(frame(0x07, 0, 0, (1).to_bytes(4, "big") + bytes(4)))
+        connection.data_received(frame(GOAWAY, 0, 0, (1).to_bytes(4, "big") + bytes(4)))
         await sending
         assert second._connection is not earlier
         await ended(second)

@@ -28,13 +28,12 @@ from chatify_stream.wire.client.stream import encode_timeout
 from chatify_stream.wire.connection.grpc_headers import read_request
 from chatify_stream.wire.http2.frame_types import PREFACE_SIZE
 
+from ...support.frames import DATA, END_STREAM, HEADERS, SETTINGS
 from ..calling import RESPONSE, call, failure, scripted_server
 from ..peers import accepting
 from ..raw import frame, framed, frames_in, request_headers
 from ..services import Answer, Ask, Echo
 
-DATA, HEADERS, SETTINGS = 0, 1, 4
-END_STREAM = 0x01
 ANSWER = framed(bytes(Answer(name="Ada")))
 
 

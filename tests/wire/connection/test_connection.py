@@ -23,11 +23,18 @@ from chatify_stream.wire.connection.write_buffer import WriteBuffer
 from chatify_stream.wire.limits import Limits, Rate
 from chatify_stream.wire.server.server import Server
 
+from ...support.frames import (
+    CONTINUATION,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PING,
+    RST_STREAM,
+    SETTINGS,
+)
 from ..raw import GREETING, frame, frame_client, request_headers
 from ..services import Echo
 
-HEADERS, RST, SETTINGS, PING, CONTINUATION = 1, 3, 4, 6, 9
-END_STREAM, END_HEADERS = 0x01, 0x04
 MOST_GONE = 4096
 
 
@@ -124,7 +131,7 @@ async def test_streams_that_are_gone(service: Echo, cut: int | None) -> None:
                 client.send(
                     frame(HEADERS, 0 if rest else END_HEADERS, stream_id, first),
                     *([frame(CONTINUATION, END_HEADERS, stream_id, rest)] if rest else []),
-                    frame(RST, 0, stream_id, bytes(4)),
+                    frame(RST_STREAM, 0, stream_id, bytes(4)),
                 )
             client.send(frame(PING, 0, 0, b"all read"))
             await client.wait_for(PING)

@@ -24,6 +24,7 @@ from hyperframe.frame import (
 
 from chatify_stream.wire import Limits, Server, Status
 
+from ...support.frames import END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, SETTINGS
 from ..raw import RawClient, answers, frame, frame_client, framed, raw_client, request_headers
 from ..services import Ask, Echo
 
@@ -183,9 +184,12 @@ class TestGoaway:
     async def test_what_comes_after_an_angry_goaway(self, server: Server) -> None:
         """It is read and dropped, so that the client sees an orderly end, and opens nothing."""
         async with frame_client(server.port) as client:
-            await client.wait_for(0x04)
-            client.send(frame(0x07, 0, 0, bytes(4) + (255).to_bytes(4, "big")))
-            client.send(frame(0x06, 0, 0, b"12345678"), frame(0x01, 0x05, 1, b"\x82\x84\x86"))
+            await client.wait_for(SETTINGS)
+            client.send(frame(GOAWAY, 0, 0, bytes(4) + (255).to_bytes(4, "big")))
+            client.send(
+                frame(PING, 0, 0, b"12345678"),
+                frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x82\x84\x86"),
+            )
             while data := await client.reader.read(1000):  # raises if the connection is reset
                 client.received += data
         assert server.open_calls == 0
@@ -196,7 +200,7 @@ class TestGoaway:
         client.h2.send_headers(1, request_headers("/test.Echo/Run"))
         client.flush()
         await service.started.wait()
-        client.send_raw(frame(0x07, 0, 0, bytes(4) + (2).to_bytes(4, "big")))
+        client.send_raw(frame(GOAWAY, 0, 0, bytes(4) + (2).to_bytes(4, "big")))
         await client.wait_closed()
         await asyncio.wait_for(service.ended.wait(), 10)
 

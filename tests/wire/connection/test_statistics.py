@@ -22,11 +22,10 @@ from chatify_stream.wire import (
     Status,
 )
 
+from ...support.frames import ACK, DATA, END_HEADERS, HEADERS, PING, SETTINGS
 from ..raw import RawClient, frame, frame_client, framed, raw_client, request_headers
 from ..services import Answer, Ask, Echo
 
-HEADERS, SETTINGS, PING = 1, 4, 6
-ACK, END_HEADERS = 0x01, 0x04
 ADA = framed(bytes(Ask(service="Ada")))
 
 
@@ -108,7 +107,11 @@ async def test_how_calls_ended(server: Server, service: Echo, channel: Channel) 
 
 async def test_why_connections_ended(server: Server) -> None:
     """A connection that the server ended is counted by the reason."""
-    for bad in [frame(6, 0, 0, bytes(8)) * 1000, frame(0, 0, 7, b"idle"), frame(6, 0, 0, b"1")]:
+    for bad in [
+        frame(PING, 0, 0, bytes(8)) * 1000,
+        frame(DATA, 0, 7, b"idle"),
+        frame(PING, 0, 0, b"1"),
+    ]:
         async with frame_client(server.port) as client:
             client.send(bad)
             await client.wait_closed()

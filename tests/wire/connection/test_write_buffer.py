@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from chatify_stream.wire.connection.write_buffer import MAX_GATHERED, WriteBuffer
 
+from ...support.frames import ACK, PING
 from ..raw import frame
 
 MOST = 100
@@ -79,10 +80,10 @@ def frames_of(data: bytes) -> list[tuple[int, bytes]]:
 async def test_one_write_a_turn() -> None:
     """What is written in one turn of the loop leaves in one write, in order."""
     write_buffer, transport = make()
-    write_buffer.write(frame(6, 0, 0, b"12345678"))
+    write_buffer.write(frame(PING, 0, 0, b"12345678"))
     write_buffer.write_data(1, b"abc", MOST)
     write_buffer.write(b"")
-    write_buffer.write(frame(6, 0, 0, b"87654321"))
+    write_buffer.write(frame(PING, 0, 0, b"87654321"))
     assert transport.writes == []
     await asyncio.sleep(0)
     assert len(transport.writes) == 1
@@ -176,7 +177,7 @@ async def test_what_a_read_causes_leaves_together() -> None:
     handling = asyncio.create_task(handler())
     await asyncio.sleep(0)
     with write_buffer:
-        write_buffer.write(frame(6, 1, 0, b"12345678"))
+        write_buffer.write(frame(PING, ACK, 0, b"12345678"))
         woken.set()
     await handling
     await asyncio.sleep(0)

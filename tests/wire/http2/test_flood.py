@@ -8,9 +8,19 @@ from h2.errors import ErrorCodes
 from chatify_stream.wire import Limits, Rate
 from chatify_stream.wire.http2.flood import FloodError, FrameBudget
 
-DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, UPDATE, CONTINUATION = range(10)
-END_STREAM = ACK = 0x01
-PADDED = 0x08
+from ...support.frames import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    END_STREAM,
+    HEADERS,
+    PADDED,
+    PING,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+)
 
 RATES = {name: Rate(2, 1.0) for name in ("pings", "resets", "settings", "glitches")}
 
@@ -25,10 +35,10 @@ class Clock:
 
 FRAMES = {
     "settings": [(SETTINGS, 0, bytes(6), False), (SETTINGS, 0, b"", False)],
-    "resets": [(RST, 0, bytes(4), True)],
+    "resets": [(RST_STREAM, 0, bytes(4), True)],
     "glitches": [
         (SETTINGS, ACK, b"", False),
-        (RST, 0, bytes(4), False),
+        (RST_STREAM, 0, bytes(4), False),
         (DATA, 0, b"", True),
         (DATA, 0, b"late", False),
         (DATA, PADDED, b"\x03\0\0\0", True),
@@ -36,7 +46,7 @@ FRAMES = {
         (HEADERS, 0, b"", True),
         (CONTINUATION, 0, b"", True),
         (PRIORITY, 0, bytes(5), True),
-        (UPDATE, 0, bytes(4), False),
+        (WINDOW_UPDATE, 0, bytes(4), False),
         (PING, ACK, bytes(8), False),
         (0xBE, 0, b"what", True),
     ],
@@ -46,7 +56,7 @@ FRAMES = {
         (DATA, PADDED, b"\x02x\0\0", True),
         (HEADERS, 0, b"block", True),
         (CONTINUATION, 0, b"block", True),
-        (UPDATE, 0, bytes(4), True),
+        (WINDOW_UPDATE, 0, bytes(4), True),
     ],
 }
 

@@ -26,16 +26,29 @@ from hypothesis import strategies as st
 from chatify_stream.wire.http2 import frame_reader as frames_module
 from chatify_stream.wire.http2.flood import FrameBudget
 from chatify_stream.wire.http2.frame_reader import CALL_WORK, H2_WORK, FrameReader
-from chatify_stream.wire.http2.frame_types import ACK, ping, window_update
+from chatify_stream.wire.http2.frame_types import ping, window_update
 from chatify_stream.wire.http2.hpack import CachingDecoder, CachingEncoder
 from chatify_stream.wire.http2.stream_states import send_headers
 from chatify_stream.wire.limits import Limits
 
+from ...support.frames import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PADDED,
+    PING,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+)
 from ..raw import frame, frames_in, request_headers
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, UPDATE, CONTINUATION = range(10)
-END_STREAM, END_HEADERS, PADDED = 0x01, 0x04, 0x08
 INITIAL_WINDOW_SIZE = 4
 
 
@@ -212,7 +225,7 @@ class Fast(Plain):
 
 def without_answers_to_late_data(sent: bytes) -> list[tuple[int, bytes]]:
     """h2 resets a stream again for all that comes after it was reset, which is of no use."""
-    again = (RST, ErrorCodes.STREAM_CLOSED.to_bytes(4, "big"))
+    again = (RST_STREAM, ErrorCodes.STREAM_CLOSED.to_bytes(4, "big"))
     return [each for each in frames_in(sent) if each != again]
 
 
@@ -261,7 +274,7 @@ def bytes_of(step: tuple[Any, ...], encoder: Encoder) -> bytes:
             body = padded(content, padding) if bits & PADDED else content
             return frame(DATA, bits, stream_id, body)
         case ("update", stream_id, increment):
-            return frame(UPDATE, 0, stream_id, increment.to_bytes(4, "big"))
+            return frame(WINDOW_UPDATE, 0, stream_id, increment.to_bytes(4, "big"))
         case ("headers", stream_id, ends, length):
             changes = {} if length is None else {"content_length": str(length)}
             block = encoder.encode(request_headers(**changes))
@@ -272,7 +285,7 @@ def bytes_of(step: tuple[Any, ...], encoder: Encoder) -> bytes:
             between = frame(DATA, 0, 1, b"in between") if interrupted else b""
             return start + between + frame(CONTINUATION, END_HEADERS, stream_id, block[7:])
         case ("reset", stream_id):
-            return frame(RST, 0, stream_id, bytes(4))
+            return frame(RST_STREAM, 0, stream_id, bytes(4))
         case ("settings", size):
             return frame(
                 SETTINGS, 0, 0, INITIAL_WINDOW_SIZE.to_bytes(2, "big") + size.to_bytes(4, "big")
@@ -327,8 +340,8 @@ def test_the_fast_path_is_taken() -> None:
     fast.feed(PREFACE + frame(SETTINGS, 0, 0, b""))
     fast.feed(frame(HEADERS, END_HEADERS, 1, Encoder().encode(request_headers())))
     before = fast.by_h2
-    fast.feed(frame(DATA, 0, 1, b"hello") + frame(UPDATE, 0, 0, (9).to_bytes(4, "big")))
-    fast.feed(frame(UPDATE, 0, 1, (9).to_bytes(4, "big")) + frame(DATA, 0, 1, b""))
+    fast.feed(frame(DATA, 0, 1, b"hello") + frame(WINDOW_UPDATE, 0, 0, (9).to_bytes(4, "big")))
+    fast.feed(frame(WINDOW_UPDATE, 0, 1, (9).to_bytes(4, "big")) + frame(DATA, 0, 1, b""))
     assert fast.by_h2 == before
     assert fast.delivered[1] == b"hello"
 
@@ -411,8 +424,8 @@ def test_what_comes_too_late() -> None:
     fast.act("reset", 1)
     late = [
         frame(DATA, 0, 1, bytes(16384)),
-        frame(UPDATE, 0, 1, (9).to_bytes(4, "big")),
-        frame(RST, 0, 1, bytes(4)),
+        frame(WINDOW_UPDATE, 0, 1, (9).to_bytes(4, "big")),
+        frame(RST_STREAM, 0, 1, bytes(4)),
         frame(DATA, END_STREAM, 1, b""),
     ]
     fast.h2.data_to_send()
@@ -422,7 +435,7 @@ def test_what_comes_too_late() -> None:
         fast.h2.open_outbound_streams  # noqa: B018 - which forgets the stream
     assert fast.by_h2 == before
     assert fast.error is None
-    assert {kind for kind, _ in frames_in(bytes(fast.h2._data_to_send))} == {UPDATE}
+    assert {kind for kind, _ in frames_in(bytes(fast.h2._data_to_send))} == {WINDOW_UPDATE}
     assert fast.h2.inbound_flow_control_window > 16384
 
 

@@ -21,12 +21,12 @@ from chatify_stream.errors import (
 from chatify_stream.messages.google.protobuf import Any
 from chatify_stream.wire import Cardinality, Channel, Limits, Server, ServerStream, Status, frame
 
+from ...support.frames import END_HEADERS, HEADERS, PING, WINDOW_UPDATE
 from ..raw import RawClient, answers, frame_client, framed, request_headers
 from ..raw import frame as http2_frame
 from ..services import Answer, Ask, Echo, Handler
 
 RUN = ("/test.Echo/Run", Cardinality.STREAM_STREAM, Ask, Answer)
-HEADERS, PING, WINDOW_UPDATE, END_HEADERS = 1, 6, 8, 0x04
 ADA = framed(bytes(Ask(service="Ada")))
 
 

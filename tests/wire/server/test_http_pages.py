@@ -12,11 +12,10 @@ from hpack import Encoder
 from chatify_stream.wire import Limits, Page, Server
 from chatify_stream.wire.server.http_pages import find_page
 
+from ...support.frames import END_HEADERS, END_STREAM, HEADERS, RST_STREAM, SETTINGS
 from ..raw import RawClient, frame, frame_client, raw_client, request_headers
 from ..services import Echo
 
-HEADERS, RST, SETTINGS = 1, 3, 4
-END_STREAM, END_HEADERS = 0x01, 0x04
 NO_WINDOW = frame(SETTINGS, 0, 0, (4).to_bytes(2, "big") + bytes(4))
 
 PAGES = {"/ok": lambda: Page("good\n"), "/sad": lambda: Page("schlecht 不好\n", 503)}
@@ -73,7 +72,7 @@ async def test_a_client_that_does_not_read(window: int, caplog: pytest.LogCaptur
     async with frame_client(server.port) as client:
         client.send(frame(SETTINGS, 0, 0, (4).to_bytes(2, "big") + window.to_bytes(4, "big")))
         client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, get))
-        reset = await client.wait_for(RST, 1)
+        reset = await client.wait_for(RST_STREAM, 1)
         assert int.from_bytes(reset, "big") == ErrorCodes.ENHANCE_YOUR_CALM
     server.close()
     await server.wait_closed()

@@ -22,10 +22,9 @@ from chatify_stream.errors import ClosedError, ListenError, UnavailableError, Us
 from chatify_stream.wire import Cardinality, Channel, Server, ServerStream, Status
 from chatify_stream.wire.connection import protocol
 
+from ...support.frames import ACK, GOAWAY, PING
 from ..raw import RawClient, frame, framed, raw_client, request_headers
 from ..services import Answer, Ask, Echo
-
-PING, GOAWAY, ACK = 6, 7, 1
 
 
 class TestListening:
