@@ -7,11 +7,9 @@ from collections.abc import Generator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from .tiers import Tier, TierGuard, tier_of
+from .tiers import GUARD, Tier, tier_of
 
 pytest.register_assert_rewrite("chatify_stream.testing")
-
-GUARD = TierGuard()
 
 # How long inputs and examples take depends on the load of the machine, which no test judges.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -9,8 +9,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from .conftest import GUARD
-from .tiers import TESTS, TIERS, Tier, tier_of
+from .tiers import GUARD, TESTS, TIERS, Tier, tier_of
 
 ALLOWED = nullcontext()
 

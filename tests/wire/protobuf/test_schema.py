@@ -58,7 +58,6 @@ def test_private_names_are_listed() -> None:
 
 
 @pytest.mark.parametrize("name", ["Timestamp", "Duration", "StringValue", "BoolValue"])
-@pytest.mark.process
 def test_wrapped_classes(name: str) -> None:
     """The classes that `unwrap` returns have a `to_wrapped`."""
     assert pairs_of("every kind")[f"google.protobuf.{name}"].ours().to_wrapped() is not None
