@@ -17,16 +17,17 @@ author = "the Chatify Stream authors"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build", "operations"]
-templates_path = ["_templates"]
 # The blocks of these pages name the language of a test, see tests/test_docs.py.
 highlight_language = "none"
+smartquotes = False
 
 # Anchors are spelled as on GitHub, so that a link works in both places.
 myst_heading_anchors = 4
 
 # A docstring puts code in single backquotes.
 default_role = "code"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
+maximum_signature_line_length = 80
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
@@ -34,6 +35,8 @@ add_module_names = False
 
 html_theme = "furo"
 html_title = f"{project} {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False

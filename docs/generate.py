@@ -60,14 +60,15 @@ def settings_page() -> str:
     for kind, section in SECTIONS.items():
         parts.append(
             f"\n## `[{section}]`\n\n{inspect.getdoc(kind) or ''}\n\n"
-            "| setting | default | meaning | allowed | flag |\n"
-            "| --- | --- | --- | --- | --- |\n"
+            "| setting and flag | default | meaning |\n"
+            "| --- | --- | --- |\n"
         )
         for setting in all_settings():
             if setting.section == section:
-                flag = f"`{setting.flag}`" if setting.flag in flags else ""
+                flag = f"<br>`{setting.flag}`" if setting.flag in flags else ""
                 default = f"`{setting.kind.to_toml(setting.default)}`"
-                parts += row(f"`{setting.name}`", default, setting.doc, setting.kind.allowed, flag)
+                meaning = f"{setting.doc}<br>Allowed: {setting.kind.allowed}."
+                parts += row(f"`{setting.name}`{flag}", default, meaning)
     return "".join(parts)
 
 

@@ -100,6 +100,8 @@ class Screen:
             characters = list(run)
             while characters and characters[-1][1].data == " ":
                 characters.pop()
+            while characters and characters[0][1].data == " ":
+                characters.pop(0)
             text = "".join(cell.data for _, cell in characters)
             if text:
                 parts.append(

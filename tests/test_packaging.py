@@ -1,4 +1,4 @@
-"""What is distributed, and what it needs."""
+"""Test the wheel, its metadata, and the platforms on which it installs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_is_for_any_platform(wheel: Path) -> None:
-    """Our own wheel is py3-none-any."""
+    """The wheel is py3-none-any."""
     assert wheel.name.endswith("-py3-none-any.whl")
 
 
@@ -45,7 +45,7 @@ def test_the_wheel_has_its_data(wheel: Path) -> None:
 
 
 def test_the_extras(wheel: Path) -> None:
-    """Each extra is there; `all` has every one but that which needs a compiler."""
+    """The wheel has each extra; `all` contains every extra except the compiled one."""
     archive = zipfile.ZipFile(wheel)
     (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
     headers = Parser().parsestr(archive.read(metadata).decode())
@@ -68,7 +68,7 @@ def test_the_extras(wheel: Path) -> None:
 
 
 def test_nothing_is_compiled(tmp_path: Path) -> None:
-    """With every pure extra, the whole tree installs from wheels that fit any platform."""
+    """With every pure extra, all dependencies install from wheels for any platform."""
     run(
         *("-m", "pip", "install", "--quiet", "--only-binary=:all:", "--platform=any"),
         *("--target", tmp_path, f"{ROOT}[all]"),
@@ -91,7 +91,7 @@ class Missing:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {"google", "grpc", "pydantic", "protobuf", "fcntl", "pwd",
                                   "grp", "resource", "termios", "uvloop", "starlette"}:
-            raise ModuleNotFoundError(f"{name} is not to be had", name=name)
+            raise ModuleNotFoundError(f"{name} is not available", name=name)
 
 sys.meta_path.insert(0, Missing())
 sys.modules.pop("fcntl", None)
@@ -123,5 +123,5 @@ asyncio.run(main())
 
 
 def test_without_posix_and_protobuf() -> None:
-    """It imports and serves where neither POSIX's modules nor protobuf's are there."""
+    """The package imports and serves without the modules of POSIX and of protobuf."""
     assert run("-c", FORBIDDEN + SERVE) == "Hello Ada\nSIGINT\n"
