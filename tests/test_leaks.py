@@ -79,8 +79,7 @@ async def test_streams_at_random(seed: int) -> None:
         for cancellation in cancellations:
             cancellation.cancel()
         del uses, results, errors  # whose exceptions hold frames, and those their streams
-        assert server._server is not None
-        connections = server._server._connections
+        connections = server._listeners[0].server._connections
         async with asyncio.timeout(30):
             # A stream that waits for the next turn of its connection is not an open call yet.
             while server.open_calls or any(each.processor.streams for each in connections):

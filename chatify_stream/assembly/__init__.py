@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .chat_server import ChatServer, Service
+from .chat_server import ChatServer
+from .service_table import Service
 
 __all__ = ["ChatServer", "Service"]

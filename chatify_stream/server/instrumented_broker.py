@@ -1,4 +1,4 @@
-"""A broker with somebody around its calls: who times them, or puts them into a trace."""
+"""A broker whose calls are measured or traced."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from ..brokers import Answers, Broker, RoomPage, Subscriber
 from ..rooms import Draft, LogPage, Receipt
 
-__all__ = ["CALLS", "Watch", "WatchedBroker"]
+__all__ = ["CALLS", "Instrument", "InstrumentedBroker"]
 
 # These names are label values of metrics, so "tell" stays although the method is `survey`.
 CALLS = ("publish", "read", "subscribe", "unsubscribe", "enter", "leave", "users", "rooms", "tell")
@@ -16,18 +16,23 @@ CALLS = ("publish", "read", "subscribe", "unsubscribe", "enter", "leave", "users
 T = TypeVar("T")
 
 
-class Watch(Protocol):
-    """Awaits a call, one of `CALLS`, about a room, and returns or raises what it does."""
+class Instrument(Protocol):
+    """Runs around each call of a broker."""
 
-    async def __call__(self, call: str, room: str, calling: Awaitable[T], /) -> T: ...
+    async def __call__(self, call: str, room: str, calling: Awaitable[T], /) -> T:
+        """Await `calling`; return its result, or raise its exception.
+
+        `call` is one of `CALLS`. `room` is empty for a call that is not about one room.
+        """
+        ...
 
 
-class WatchedBroker:
-    """Does what the broker under it does, and has each call watched."""
+class InstrumentedBroker:
+    """A `Broker` that forwards each call to another broker through an `Instrument`."""
 
-    def __init__(self, broker: Broker, watch: Watch) -> None:
+    def __init__(self, broker: Broker, instrument: Instrument) -> None:
         self._broker = broker
-        self._watch = watch
+        self._instrument = instrument
 
     @property
     def is_available(self) -> bool:
@@ -40,7 +45,7 @@ class WatchedBroker:
         await self._broker.close()
 
     async def publish(self, room: str, drafts: Sequence[Draft]) -> list[Receipt]:
-        return await self._watch("publish", room, self._broker.publish(room, drafts))
+        return await self._instrument("publish", room, self._broker.publish(room, drafts))
 
     async def read(
         self,
@@ -52,27 +57,27 @@ class WatchedBroker:
         newest: bool = False,
     ) -> LogPage:
         reading = self._broker.read(room, after=after, before=before, limit=limit, newest=newest)
-        return await self._watch("read", room, reading)
+        return await self._instrument("read", room, reading)
 
     async def subscribe(self, room: str) -> None:
-        await self._watch("subscribe", room, self._broker.subscribe(room))
+        await self._instrument("subscribe", room, self._broker.subscribe(room))
 
     async def unsubscribe(self, room: str) -> None:
-        await self._watch("unsubscribe", room, self._broker.unsubscribe(room))
+        await self._instrument("unsubscribe", room, self._broker.unsubscribe(room))
 
     async def enter(self, room: str, user: str, session_id: str) -> None:
-        await self._watch("enter", room, self._broker.enter(room, user, session_id))
+        await self._instrument("enter", room, self._broker.enter(room, user, session_id))
 
     async def leave(self, room: str, user: str, session_id: str) -> None:
-        await self._watch("leave", room, self._broker.leave(room, user, session_id))
+        await self._instrument("leave", room, self._broker.leave(room, user, session_id))
 
     async def users(self, room: str) -> list[str]:
-        return await self._watch("users", room, self._broker.users(room))
+        return await self._instrument("users", room, self._broker.users(room))
 
     async def rooms(self, *, prefix: str = "", after: str = "", limit: int) -> RoomPage:
-        return await self._watch(
+        return await self._instrument(
             "rooms", "", self._broker.rooms(prefix=prefix, after=after, limit=limit)
         )
 
     async def survey(self, command: bytes) -> Answers:
-        return await self._watch("tell", "", self._broker.survey(command))
+        return await self._instrument("tell", "", self._broker.survey(command))

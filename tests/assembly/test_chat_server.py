@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from chatify_stream import (
+    BrokerError,
     Channel,
     ChatReq,
     ChatRsp,
     ChatServer,
+    ClosedError,
     Limits,
     ListenError,
+    MetricsOptions,
+    RoomOptions,
     ServiceStub,
+    ServingStatus,
     Status,
     StatusError,
     UnavailableError,
     UsageError,
 )
+from chatify_stream.brokers import MemoryBroker, Subscriber
 from chatify_stream.messages.grpc.health.v1 import (
     HealthBase,
     HealthCheckRequest,
@@ -60,20 +68,20 @@ class TestAssembly:
         ("options", "text"),
         [
             ({"reply": str, "handler": print}, "not both"),
-            ({"reply": "Hello"}, "reply= is a function"),
-            ({"handler": 5}, "handler= is a function"),
+            ({"reply": "Hello"}, "reply= must be a function"),
+            ({"handler": 5}, "handler= must be a function"),
             ({"services": [object()]}, "is not a grpclib or betterproto2 service"),
-            ({"services": [Ours(), Ours()]}, "/our.v1.Health/Check is served already"),
+            ({"services": [Ours(), Ours()]}, "/our.v1.Health/Check is already served"),
             ({"paths": ["Chat"]}, "write /Service/Method"),
         ],
     )
     def test_wrong_use(self, options: dict[str, object], text: str) -> None:
-        """What cannot be served is refused when the server is made, and the text says why."""
+        """Wrong arguments are rejected when the server is made, with the reason."""
         with pytest.raises(UsageError, match=text):
             ChatServer(**options)
 
     async def test_wrong_order(self) -> None:
-        """What cannot be done yet, or any more, says so."""
+        """A call at the wrong time is rejected with the reason."""
         server = ChatServer()
         with pytest.raises(UsageError, match="was not started"):
             _ = server.port
@@ -86,7 +94,7 @@ class TestAssembly:
         await server.close()
         await server.drain()
         await server.start("127.0.0.1", 0)
-        with pytest.raises(UsageError, match="started already"):
+        with pytest.raises(UsageError, match="already started"):
             await server.start("127.0.0.1", 0)
         with pytest.raises(UsageError, match="before start"):
             server.add_service(Ours())
@@ -95,7 +103,7 @@ class TestAssembly:
         await server.drain()
 
     async def test_statistics(self) -> None:
-        """The server tells what it has done, in all and on each open connection."""
+        """Statistics cover the whole server and each open connection."""
         async with serving() as server:
             async with client(server) as chat:
                 await chat.send("Ada")
@@ -107,13 +115,13 @@ class TestAssembly:
             assert server.statistics().messages_sent == 1
 
     async def test_broken_descriptor_sets(self) -> None:
-        """What is not a descriptor set is refused at the start."""
+        """A descriptor set that cannot be parsed is rejected at the start."""
         server = ChatServer(reflection=True, descriptor_sets=[b"\x0a"])
         with pytest.raises(UsageError, match="FileDescriptorSet"):
             await server.start("127.0.0.1", 0)
 
     async def test_a_port_in_use(self) -> None:
-        """A server that could not listen may be started again, elsewhere."""
+        """A server that could not listen can be started again, on another port."""
         async with serving() as first:
             second = ChatServer()
             with pytest.raises(ListenError, match="in use"):
@@ -130,7 +138,7 @@ class TestAssembly:
         await server.close()
 
     async def test_wait_closed(self) -> None:
-        """Who waits for the server to close wakes when it has."""
+        """`wait_closed` returns when the server is closed."""
         async with serving() as server:
             waiting = asyncio.create_task(server.wait_closed())
             await asyncio.sleep(0)
@@ -141,7 +149,7 @@ class TestAssembly:
 
 class TestStopping:
     async def test_drain(self) -> None:
-        """An open stream is answered to its end while the server drains."""
+        """While the server drains, an open stream is served to its end."""
         async with serving() as server, client(server) as chat:
             await chat.send("before")
             assert await chat.receive() == ChatRsp(message="Hello before")
@@ -152,7 +160,7 @@ class TestStopping:
             await asyncio.wait_for(draining, 10)
 
     async def test_close(self) -> None:
-        """When the server is closed an open stream is UNAVAILABLE at once."""
+        """When the server closes, an open stream ends with UNAVAILABLE at once."""
         async with serving() as server, client(server) as chat:
             await chat.send("before")
             await chat.receive()
@@ -175,15 +183,84 @@ class TestStopping:
 
     @pytest.mark.parametrize("grace", [-1, -math.inf, math.nan])
     async def test_no_grace(self, grace: float) -> None:
-        """A grace that is no time is refused, and the server goes on."""
+        """A wrong grace is rejected, and the server goes on."""
         async with serving() as server:
-            with pytest.raises(UsageError, match=f"a number of seconds from 0, not {grace}"):
+            with pytest.raises(UsageError, match=f"a number of seconds, at least 0, not {grace}"):
                 await server.drain(grace)
             assert await answers(server, "Ada") == ["Hello Ada"]
 
 
+class FailingBroker(MemoryBroker):
+    """A broker that fails to open or to close."""
+
+    def __init__(self, *, fails_to: str) -> None:
+        super().__init__()
+        self._fails_to = fails_to
+
+    async def open(self, subscriber: Subscriber) -> None:
+        await super().open(subscriber)
+        if self._fails_to == "open":
+            raise BrokerError("memory://", "it does not open")
+
+    async def close(self) -> None:
+        await super().close()
+        if self._fails_to == "close":
+            raise BrokerError("memory://", "it does not close")
+
+
+class TestFailingPart:
+    def make(self, fails_to: str) -> tuple[ChatServer, CollectorRegistry]:
+        registry = CollectorRegistry()
+        rooms = RoomOptions(broker=FailingBroker(fails_to=fails_to), service=True, service_port=0)
+        metrics = MetricsOptions(port=0, registry=registry)
+        return ChatServer(rooms=rooms, metrics=metrics, log_stalls=60), registry
+
+    @pytest.mark.parametrize("end", [ChatServer.close, ChatServer.drain])
+    async def test_close(self, end: Callable[[ChatServer], Awaitable[None]]) -> None:
+        """If the broker fails to close, everything else is closed and the error is raised."""
+        server, registry = self.make("close")
+        await server.start("127.0.0.1", 0)
+        ports = server.port, server.rooms_port, server.metrics_port
+        assert list(registry.collect())
+        with pytest.raises(BrokerError, match="does not close"):
+            await end(server)
+        for port in ports:
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", port)
+        assert list(registry.collect()) == []
+        assert server.health.status() is ServingStatus.NOT_SERVING
+        assert not any(thread.name == "chatify-watchdog" for thread in threading.enumerate())
+        await asyncio.wait_for(server.wait_closed(), 10)
+        await server.close()
+
+    async def test_start(self) -> None:
+        """If the broker fails to open, everything that was started before it is closed."""
+        server, registry = self.make("open")
+        with pytest.raises(BrokerError, match="does not open"):
+            await server.start("127.0.0.1", 0)
+        assert list(registry.collect()) == []
+        with pytest.raises(UsageError, match="no port"):
+            _ = server.metrics_port
+        assert not any(thread.name == "chatify-watchdog" for thread in threading.enumerate())
+        with pytest.raises(UsageError, match="not started"):
+            _ = server.port
+
+    async def test_start_of_the_last_part(self) -> None:
+        """If the port is in use, the ports, the broker and the metrics are closed again."""
+        async with serving() as other:
+            server, registry = self.make("")
+            with pytest.raises(ListenError, match="in use"):
+                await server.start("127.0.0.1", other.port)
+            assert list(registry.collect()) == []
+            with pytest.raises(ClosedError):
+                await server.rooms.publish("lobby", "Ada", "hello")
+            await server.start("127.0.0.1", 0)
+            assert len({server.port, server.rooms_port, server.metrics_port, other.port}) == 4
+            await server.close()
+
+
 async def test_a_second_try_to_start() -> None:
-    """A server that could not listen can be started elsewhere, with its rooms."""
+    """A server that could not listen can be started again, with its rooms."""
     async with serving() as other, ChatServer() as server:
         with pytest.raises(ListenError):
             await server.start("127.0.0.1", other.port)
@@ -192,7 +269,7 @@ async def test_a_second_try_to_start() -> None:
 
 
 async def test_other_limits_while_it_runs() -> None:
-    """They count for connections that are made from then on; those that are open keep theirs."""
+    """New limits apply to connections that are made afterwards, not to open ones."""
     async with ChatServer() as server:
         await server.start("127.0.0.1", 0)
         assert server.limits == Limits()

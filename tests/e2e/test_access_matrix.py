@@ -277,7 +277,7 @@ async def test_grpc_go(tmp_path: Path, go_binaries: Path) -> None:
 async def test_every_method_is_in_the_table() -> None:
     """The table has every method that a server with all of its services has, but Health/Watch."""
     server = ChatServer(rooms=RoomOptions(service=True), reflection=True)
-    served = server._methods | server._reflection_methods(server._service_names)
+    served = server._table.__mapping__()
     assert METHODS.keys() | {"/grpc.health.v1.Health/Watch"} == served.keys()
 
 

@@ -82,8 +82,8 @@ class ServerSide:
             handler = one_by_one if port == WIDE else None
             self._servers[port] = ChatServer(reflection=True, handler=handler, limits=limits)
             await self._servers[port].start("127.0.0.1", port)
-            self._servers[port]._node.pulse.stop()  # its timer would be taken for one that is left
-            listen(self._servers[port]._server, RecvRequest, self._called)
+            self._servers[port]._monitor.stop()  # its timer would be taken for one that is left
+            listen(self._servers[port]._listeners[0].server, RecvRequest, self._called)
 
     async def _called(self, event: RecvRequest) -> None:
         self._watching += event.method_name.endswith("/Watch")

@@ -1,4 +1,4 @@
-"""What a server needs beside the base."""
+"""Tests of server/extras.py."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ def test_a_missing_extra(
     options: dict[str, object],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without the extra the server says what to install, when it is made."""
+    """Without the extra, making the server raises an error that says what to install."""
     for name in list(sys.modules):
         if name == package or name.startswith((f"{package}.", f"chatify_stream.server.{module}.")):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UsageError, match=rf"{package}: pip install 'chatify-stream\[{module}\]'"):
+    with pytest.raises(
+        UsageError, match=rf"{package}; install it: pip install 'chatify-stream\[{module}\]'"
+    ):
         ChatServer(**options)  # type: ignore[arg-type]

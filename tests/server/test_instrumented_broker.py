@@ -1,4 +1,4 @@
-"""A broker with somebody around its calls."""
+"""Tests of server/instrumented_broker.py."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 
 from chatify_stream.brokers import MemoryBroker
 from chatify_stream.rooms import Draft
-from chatify_stream.server.instrumented_broker import CALLS, WatchedBroker
+from chatify_stream.server.instrumented_broker import CALLS, InstrumentedBroker
 from chatify_stream.testing import BrokerContract, Recorder
 
 T = TypeVar("T")
 
 
-class Watcher:
-    """Notes what is called."""
+class Recording:
+    """An instrument that records the calls."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
@@ -25,16 +25,16 @@ class Watcher:
 
 
 class TestContract(BrokerContract):
-    """It keeps all that the broker under it promises."""
+    """The instrumented broker keeps the contract of the broker that it wraps."""
 
-    async def make_broker(self, **options: Any) -> WatchedBroker:
-        return WatchedBroker(MemoryBroker(**options), Watcher())
+    async def make_broker(self, **options: Any) -> InstrumentedBroker:
+        return InstrumentedBroker(MemoryBroker(**options), Recording())
 
 
 async def test_calls() -> None:
-    """Each call is watched, with the room that it is about."""
-    watcher = Watcher()
-    broker = WatchedBroker(MemoryBroker(), watcher)
+    """Each call passes through the instrument, with its room."""
+    recording = Recording()
+    broker = InstrumentedBroker(MemoryBroker(), recording)
     await broker.open(Recorder())
     await broker.publish("lobby", [Draft("ada", "x", "", 0)])
     await broker.read("lobby", limit=1)
@@ -47,4 +47,4 @@ async def test_calls() -> None:
     await broker.survey(b"hello")
     await broker.close()
     of_no_room = ("rooms", "tell")
-    assert watcher.calls == [(call, "" if call in of_no_room else "lobby") for call in CALLS]
+    assert recording.calls == [(call, "" if call in of_no_room else "lobby") for call in CALLS]

@@ -1,8 +1,7 @@
-"""What the server counts, for Prometheus."""
+"""Metrics of a server, for Prometheus. Needs the extra `metrics`."""
 
 from __future__ import annotations
 
-from .loading import load_metrics
-from .options import MetricsOptions, Sources
+from .options import MetricsOptions, MetricsSource
 
-__all__ = ["MetricsOptions", "Sources", "load_metrics"]
+__all__ = ["MetricsOptions", "MetricsSource"]

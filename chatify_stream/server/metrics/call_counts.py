@@ -1,10 +1,11 @@
-"""The calls of each method that is served, as other gRPC servers count theirs.
+"""Count the calls of each method that is served.
 
-The names of labels and statuses are those of go-grpc-prometheus, for which dashboards and alerts
-are to be had. What is asked for and not served leaves no trace here: no client makes labels.
+Labels and statuses are named as in go-grpc-prometheus, so existing dashboards and alerts work.
+Calls of unknown methods are not counted here, because clients could create any number of labels
+with them.
 
-Messages are counted by wire, a stream; here they are added up when a call ends and when somebody
-looks.
+`wire` counts the messages of each stream. They are added up when a call ends, and when the metrics
+are collected.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .timings import Histogram
 __all__ = ["CallCounts", "MethodCounts"]
 
 SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 1800, 3600, 21600, 86400)
-"""From an answer within the same read to a stream that is open for a day."""
+"""From a reply within the same read to a stream that is open for a day."""
 
 TYPES = {
     Cardinality.UNARY_UNARY: "unary",
@@ -33,11 +34,11 @@ CODES = {
     status: "OK" if status is Status.OK else status.name.title().replace("_", "")
     for status in Status
 } | {Status.CANCELLED: "Canceled"}
-"""As Go spells them."""
+"""Statuses as Go spells them."""
 
 
 class MethodCounts:
-    """The calls of one method."""
+    """Counts the calls of one method."""
 
     def __init__(self, path: str, cardinality: Cardinality) -> None:
         _, service, method = path.split("/")
@@ -45,36 +46,36 @@ class MethodCounts:
         """Type, service and method."""
         self.started = 0
         self.handled: Counter[str] = Counter({CODES[Status.OK]: 0})
-        """By the code."""
+        """Calls that have ended, by status."""
         self.seconds = Histogram(SECONDS)
         self.open: set[ServerStream] = set()
         self._received = self._sent = 0  # by the calls that have ended
 
     @property
     def messages(self) -> tuple[int, int]:
-        """How many were received and sent, those of open calls included."""
+        """The messages received and sent so far, also by open calls."""
         received, sent = self._received, self._sent
         for stream in self.open:
-            came, went = stream.messages
-            received += came
-            sent += went
+            stream_received, stream_sent = stream.messages
+            received += stream_received
+            sent += stream_sent
         return received, sent
 
-    def began(self, stream: ServerStream) -> None:
+    def call_started(self, stream: ServerStream) -> None:
         self.started += 1
         self.open.add(stream)
 
-    def ended(self, stream: ServerStream, seconds: float, status: Status | None) -> None:
+    def call_ended(self, stream: ServerStream, seconds: float, status: Status | None) -> None:
         self.open.discard(stream)
         self.handled[CODES[status or Status.CANCELLED]] += 1
         self.seconds.observe(seconds)
-        came, went = stream.messages
-        self._received += came
-        self._sent += went
+        received, sent = stream.messages
+        self._received += received
+        self._sent += sent
 
 
 class CallCounts(ServerObserver):
-    """All methods that are served, on all ports."""
+    """Counts the calls of all methods that are served, on all ports."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -83,27 +84,27 @@ class CallCounts(ServerObserver):
     def __iter__(self) -> Iterator[MethodCounts]:
         return iter(self._methods.values())
 
-    def serve(self, methods: Mapping[str, MethodHandler]) -> None:
-        """These methods are served, by their paths."""
+    def add_methods(self, methods: Mapping[str, MethodHandler]) -> None:
+        """Count the calls of these methods, given by their paths."""
         for path, method in methods.items():
             if path not in self._methods:
                 self._methods[path] = MethodCounts(path, method.cardinality)
 
-    def open(self, paths: Iterable[str]) -> int:
-        """How many calls of these methods are open."""
+    def open_calls(self, paths: Iterable[str]) -> int:
+        """Return the number of open calls of these methods."""
         return sum(len(self._methods[path].open) for path in paths)
 
     def call_started(self, stream: ServerStream) -> CallEnd:
         method = self._methods[stream.method]
-        method.began(stream)
-        return partial(self._ended, method, stream, self._clock())
+        method.call_started(stream)
+        return partial(self._call_ended, method, stream, self._clock())
 
-    def _ended(
+    def _call_ended(
         self,
         method: MethodCounts,
         stream: ServerStream,
-        begun_at: float,
+        started_at: float,
         status: Status | None,
         message: str | None,
     ) -> None:
-        method.ended(stream, self._clock() - begun_at, status)
+        method.call_ended(stream, self._clock() - started_at, status)

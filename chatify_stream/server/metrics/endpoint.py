@@ -1,7 +1,8 @@
-"""The port of the metrics: HTTP/1.1 in threads of its own, so that a blocked event loop is seen.
+"""Serve the metrics over HTTP/1.1, in threads, so that they can be read while the loop is blocked.
 
-Python's own HTTP server, with the WSGI application of prometheus_client, which knows the formats.
-Rules: at most so many requests at once, and each has some seconds to come; others are not taken.
+Python's own HTTP server runs the WSGI application of prometheus_client, which knows the formats.
+At most `MAX_REQUESTS` requests are served at once; further connections are closed. A client that
+takes longer than `REQUEST_TIMEOUT` to send its request or to read the response is disconnected.
 """
 
 from __future__ import annotations
@@ -26,21 +27,22 @@ __all__ = ["Endpoint"]
 
 log = logging.getLogger(__name__)
 
-MOST_AT_ONCE = 16
-SECONDS = 5.0
-"""That a client has to send its request, and to take the answer."""
+MAX_REQUESTS = 16
 
-POLL = 0.1
-"""Seconds after which closing is noticed."""
+REQUEST_TIMEOUT = 5.0
+"""Seconds that a read or a write of a client may take."""
+
+POLL_INTERVAL = 0.1
+"""Seconds after which `close` takes effect at the latest."""
 
 TEXT = ("Content-Type", "text/plain; charset=utf-8")
 
 Health = Callable[[], tuple[bool, str]]
-"""Whether all is well, and in a word how it is."""
+"""Returns whether the server is healthy, and its status in one word. Called in any thread."""
 
 
 class Endpoint:
-    """Serves from when it is made until `close`."""
+    """An HTTP server that runs from its creation until `close`."""
 
     def __init__(
         self,
@@ -51,7 +53,10 @@ class Endpoint:
         *,
         reuse_port: bool = False,
     ) -> None:
-        """`reuse_port`: another process may listen on the port, too. Raises `ListenError`."""
+        """Listen on `host` and `port`, 0 for a free port, and serve.
+
+        With `reuse_port`, other processes may listen on the port too. Raises `ListenError`.
+        """
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             family, address = found[0][0], found[0][4]
@@ -60,7 +65,7 @@ class Endpoint:
             raise ListenError.on_address(host, port, error) from error
         self._server.set_app(_application(make_wsgi_app(registry), health))
         self._thread = Thread(
-            target=self._server.serve_forever, args=(POLL,), name="metrics", daemon=True
+            target=self._server.serve_forever, args=(POLL_INTERVAL,), name="metrics", daemon=True
         )
         self._thread.start()
 
@@ -70,7 +75,7 @@ class Endpoint:
         return port
 
     async def close(self) -> None:
-        """Stops listening. Requests that are underway are not waited for."""
+        """Stop listening, without waiting for open requests."""
         await asyncio.to_thread(self._server.shutdown)
         self._server.server_close()
 
@@ -82,22 +87,22 @@ def _application(metrics: WSGIApplication, health: Health) -> WSGIApplication:
                 case "/metrics":
                     return metrics(environ, start_response)
                 case "/healthz":
-                    is_well, word = health()
-                    start_response("200 OK" if is_well else "503 Service Unavailable", [TEXT])
+                    is_healthy, word = health()
+                    start_response("200 OK" if is_healthy else "503 Service Unavailable", [TEXT])
                     return [f"{word}\n".encode()]
                 case _:
                     start_response("404 Not Found", [TEXT])
-                    return [b"there is /metrics and /healthz\n"]
+                    return [b"not found; try /metrics or /healthz\n"]
         except Exception:
-            log.exception("the metrics cannot be shown")
+            log.exception("collecting the metrics failed")
             start_response("500 Internal Server Error", [TEXT])
-            return [b"the metrics cannot be shown; the log of the server says why\n"]
+            return [b"collecting the metrics failed; see the log of the server\n"]
 
     return application
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = SECONDS
+    timeout = REQUEST_TIMEOUT
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         log.debug(format, *args)
@@ -110,23 +115,23 @@ class _Server(ThreadingMixIn, WSGIServer):
     def __init__(self, family: int, address: tuple[str, int], reuse_port: bool) -> None:
         self.address_family = family
         self.allow_reuse_port = reuse_port
-        self._places = BoundedSemaphore(MOST_AT_ONCE)
+        self._slots = BoundedSemaphore(MAX_REQUESTS)
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
-        TCPServer.server_bind(self)  # HTTPServer's looks the name of the host up, and may wait long
+        TCPServer.server_bind(self)  # HTTPServer looks up the host name, which may take long
         host, port = self.server_address[:2]
         self.server_name, self.server_port = str(host), int(port)
         self.setup_environ()
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        return self._places.acquire(blocking=False)
+        return self._slots.acquire(blocking=False)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._places.release()
+            self._slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        log.debug("a request for metrics failed", exc_info=True)
+        log.debug("a request to the metrics port failed", exc_info=True)

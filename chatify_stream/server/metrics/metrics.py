@@ -1,4 +1,4 @@
-"""The metrics of one server, put together."""
+"""The metrics of one server, assembled from the other modules here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from prometheus_client import (
 from ...brokers import Broker
 from ...errors import UsageError
 from ...wire import MethodHandler, ServerObserver
-from ..instrumented_broker import WatchedBroker
+from ..instrumented_broker import InstrumentedBroker
+from ..load_monitor import LoadMonitor, Sample
 from ..rooms import RoomStatistics
 from .call_counts import CallCounts
 from .collector import LoopCollector
@@ -32,8 +33,8 @@ from .families import (
     server_families,
     tls_families,
 )
-from .options import MetricsOptions, Sources
-from .timings import BrokerTimes, LoopLag
+from .options import MetricsOptions, MetricsSource
+from .timings import LAG_BOUNDS, BrokerTimes, Histogram
 
 __all__ = ["Metrics"]
 
@@ -41,15 +42,16 @@ NO_ROOMS = RoomStatistics(0, 0, 0, {}, 0, 0, {}, 0)
 
 
 class Metrics:
-    """Counts from when it is made; can be asked from `start` to `close`."""
+    """Counts from its creation, and exports the metrics from `start` to `close`."""
 
     def __init__(self, options: MetricsOptions, chat_paths: Sequence[str]) -> None:
-        """The calls of `chat_paths` are sessions."""
+        """The calls of `chat_paths` are counted as sessions."""
         self._options = options
         self._chat_paths = tuple(chat_paths)
         self._calls = CallCounts()
         self._broker_times = BrokerTimes()
-        self._lag = LoopLag()
+        self._lag = Histogram(LAG_BOUNDS)
+        self._monitor: LoadMonitor | None = None
         self._registry = options.registry
         self._collector: LoopCollector | None = None
         self._endpoint: Endpoint | None = None
@@ -58,54 +60,64 @@ class Metrics:
     def observer(self) -> ServerObserver:
         return self._calls
 
-    def serve(self, methods: Mapping[str, MethodHandler]) -> None:
-        """These methods are served."""
-        self._calls.serve(methods)
+    def add_methods(self, methods: Mapping[str, MethodHandler]) -> None:
+        """Count the calls of these methods, given by their paths."""
+        self._calls.add_methods(methods)
 
-    def watched(self, broker: Broker) -> Broker:
-        """The broker, to be used so that its calls are measured."""
-        return WatchedBroker(broker, self._broker_times.watch)
+    def instrument(self, broker: Broker) -> Broker:
+        """Return the broker to use in place of `broker`, so that its calls are measured."""
+        return InstrumentedBroker(broker, self._broker_times.measure)
 
     @property
     def port(self) -> int:
-        """Raises `UsageError` when there is none."""
+        """The port of the metrics. Raises `UsageError` if there is none now."""
         if self._endpoint is None:
-            raise UsageError("the metrics of this server have no port, or it does not run")
+            raise UsageError(
+                "the metrics have no port; pass MetricsOptions(port=...) and start the server"
+            )
         return self._endpoint.port
 
-    def start(self, sources: Sources, *, reuse_port: bool = False) -> None:
-        """From now on the metrics of these are to be had.
+    async def start(self, source: MetricsSource, *, reuse_port: bool = False) -> None:
+        """Export the metrics of `source`: register them, and listen on the port.
 
-        `reuse_port`: another process may listen on the port, too.
-
-        Raises `ListenError`; and `UsageError` for a registry that has such metrics already.
+        With `reuse_port`, other processes may listen on the port too. Raises `ListenError`, and
+        `UsageError` if the registry has metrics of these names already. After an error nothing is
+        exported.
         """
+        monitor = source.monitor
         registry = self._registry or _own_registry()
-        collector = LoopCollector(lambda: list(self._families(sources)), self._lag)
+        collector = LoopCollector(lambda: list(self._families(source)), lambda: monitor.current_lag)
         try:
             registry.register(collector)
         except ValueError as error:
             raise UsageError(
-                "the registry has the metrics of another ChatServer, or some of their names; "
-                "pass it one of its own"
+                "the registry already has metrics of these names, such as those of another "
+                "ChatServer; pass each server a registry of its own"
             ) from error
-        self._registry, self._collector = registry, collector
-        self._lag.start()
-        if self._options.port is not None:
+        self._registry, self._collector, self._monitor = registry, collector, monitor
+        monitor.listeners.append(self._on_sample)
+        if self._options.port is None:
+            return
 
-            def health() -> tuple[bool, str]:
-                if not collector.is_loop_alive():
-                    return False, "STALLED"
-                status = sources.status()
-                return status == "SERVING", status
+        def health() -> tuple[bool, str]:
+            if not collector.is_loop_alive():
+                return False, "STALLED"
+            status = source.status()
+            return status == "SERVING", status
 
+        try:
             self._endpoint = Endpoint(
                 self._options.host, self._options.port, registry, health, reuse_port=reuse_port
             )
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
-        """They are no longer to be had. May be called again, and when it was not started."""
-        self._lag.stop()
+        """Stop exporting, without waiting for open requests. May be called again."""
+        if self._monitor is not None:
+            self._monitor.listeners.remove(self._on_sample)
+            self._monitor = None
         if self._collector is not None and self._registry is not None:
             self._registry.unregister(self._collector)
             self._collector = None
@@ -113,24 +125,28 @@ class Metrics:
             endpoint, self._endpoint = self._endpoint, None
             await endpoint.close()
 
-    def _families(self, sources: Sources) -> Iterator[Metric]:
-        servers, node = sources.servers(), sources.node
+    def _on_sample(self, sample: Sample) -> None:
+        self._lag.observe(sample.lag)
+
+    def _families(self, source: MetricsSource) -> Iterator[Metric]:
+        servers, node = source.server_statistics(), source.node
         rooms = NO_ROOMS if node is None else node.statistics()
         hits = limit_hits(
             refused_connections(servers),
             ended_connections(servers),
             rooms.sessions_ended,
-            sources.uses_refused(),
+            source.usage_refusals(),
         )
+        direct = self._calls.open_calls(self._chat_paths) - rooms.sessions
         yield from call_families(self._calls)
         yield from server_families(servers)
-        yield from room_families(self._calls.open(self._chat_paths) - rooms.sessions, rooms)
+        yield from room_families(direct, rooms)
         yield from broker_families(
             self._broker_times, None if node is None else node.broker.is_available
         )
         yield from limit_families(hits)
-        yield from tls_families(sources.certificate_end())
-        yield from lag_families(self._lag.seconds)
+        yield from tls_families(source.certificate_expiry())
+        yield from lag_families(self._lag)
 
 
 def _own_registry() -> CollectorRegistry:

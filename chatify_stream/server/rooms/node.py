@@ -25,11 +25,11 @@ from ...errors import BrokerError
 from ...messages.chatify.rooms import v1
 from ...rooms import Ending, EndingReason, Hub, Publication, Room
 from ...rooms.position import Position
+from ..load_monitor import LoadMonitor
 from .contained import contained
 from .hooks import RoomObserver, RoomObservers
 from .node_commands import answer_to
 from .options import RoomOptions
-from .pulse import Pulse
 from .subscriptions import Subscriptions
 
 __all__ = ["Node", "OpenSession", "RoomStatistics"]
@@ -90,15 +90,21 @@ class Node:
         options: RoomOptions,
         *,
         clock: Callable[[], float] = time.time,
-        watch_broker: Callable[[Broker], Broker] = lambda broker: broker,
+        instrument: Callable[[Broker], Broker] = lambda broker: broker,
         observers: Sequence[RoomObserver] = (),
+        monitor: LoadMonitor | None = None,
     ) -> None:
-        """`clock` gives seconds since 1970; `watch_broker`, the broker to use for the one given."""
+        """Make the node; nothing is opened.
+
+        `clock` returns seconds since 1970. `instrument` returns the broker to use in place of the
+        one that the options name. `monitor` has the load of this process; the node does not start
+        it.
+        """
         self.options = options
         self.hooks = options.hooks
         self.observers = RoomObservers(observers)
-        self._watch_broker = watch_broker
-        self.broker = watch_broker(options.make_broker())
+        self._instrument = instrument
+        self.broker = instrument(options.make_broker())
         self.hub = Hub(self._flush_soon)
         self._unflushed: list[Room] = []
         self.subscriptions = Subscriptions(self.hub, self.broker)
@@ -111,10 +117,8 @@ class Node:
         self.resumes: Counter[bool] = Counter()
         self.address = ""
         """Where the server listens."""
-        self.pulse = Pulse(
-            lambda: (self.messages_published, self.hub.deliveries),
-            lambda: self.broker.is_available,
-        )
+        self._monitor = monitor or LoadMonitor()
+        self._monitor.message_counts = lambda: (self.messages_published, self.hub.deliveries)
         self._id = token_urlsafe(9)
         self._clock = clock
         self._started_at_ms = self.now_ms()
@@ -123,7 +127,7 @@ class Node:
     async def open(self) -> None:
         """Raises `BrokerError`. After `close` it opens a new broker, as its URL says."""
         if self.is_closed:
-            self.broker = self._watch_broker(self.options.make_broker())
+            self.broker = self._instrument(self.options.make_broker())
             self.subscriptions = Subscriptions(self.hub, self.broker)
             self.is_draining = self.is_closed = False
         try:
@@ -132,7 +136,6 @@ class Node:
             self.is_closed = True
             raise
         self.is_open = True
-        self.pulse.start()
 
     def now_ms(self) -> int:
         """Milliseconds since 1970, UTC."""
@@ -159,7 +162,7 @@ class Node:
 
     def about(self) -> v1.Node:
         """This node, as it is now."""
-        load = self.pulse.load
+        load = self._monitor.load
         return v1.Node(
             id=self._id,
             version=__version__,
@@ -205,7 +208,6 @@ class Node:
         What follows the end of a session, such as a hook, is given up after a second.
         """
         self.is_draining = self.is_closed = True
-        self.pulse.stop()
         if self._tasks:
             _, late = await asyncio.wait(list(self._tasks), timeout=PATIENCE)
             if late:

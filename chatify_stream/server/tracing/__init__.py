@@ -1,8 +1,7 @@
-"""Spans of OpenTelemetry: of calls, with what happens in them, and of messages."""
+"""OpenTelemetry spans of calls and messages. Needs the extra `tracing`."""
 
 from __future__ import annotations
 
-from .loading import load_tracing
-from .options import TracingOptions
+from .options import Tracing, TracingOptions
 
-__all__ = ["TracingOptions", "load_tracing"]
+__all__ = ["Tracing", "TracingOptions"]

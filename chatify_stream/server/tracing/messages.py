@@ -1,4 +1,4 @@
-"""Spans of messages, for so many as are asked for: making a reply, and publishing."""
+"""Spans of sampled messages: one for making a reply, one for publishing to a room."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, use_span
 
 from ...brokers import Broker
-from ..instrumented_broker import WatchedBroker
+from ..instrumented_broker import InstrumentedBroker
 from ..reply_handler import Reply
 
 __all__ = ["MessageSpans"]
@@ -20,18 +20,18 @@ T = TypeVar("T")
 
 
 class MessageSpans:
-    """Draws for each message whether it has a span."""
+    """Decides at random, for each message, whether it gets a span."""
 
     def __init__(
         self, tracer: Tracer, ratio: float, *, draw: Callable[[], float] = random.random
     ) -> None:
-        """`ratio` of them have one."""
+        """`ratio` of the messages get a span; `draw` returns random numbers from 0 to 1."""
         self._tracer = tracer
         self._ratio = ratio
         self._draw = draw
 
     def reply(self, reply: Reply) -> Reply:
-        """`reply`, to be used so that its calls have spans."""
+        """Return the function to use in place of `reply`, so that its calls get spans."""
 
         def answer(name: str) -> str | Awaitable[str]:
             if self._draw() >= self._ratio:
@@ -46,11 +46,11 @@ class MessageSpans:
 
         return answer
 
-    def watched(self, broker: Broker) -> Broker:
-        """The broker, to be used so that publishing has spans."""
-        return WatchedBroker(broker, self._watch)
+    def instrument(self, broker: Broker) -> Broker:
+        """Return the broker to use in place of `broker`, so that publishing gets spans."""
+        return InstrumentedBroker(broker, self._trace)
 
-    async def _watch(self, call: str, room: str, calling: Awaitable[T], /) -> T:
+    async def _trace(self, call: str, room: str, calling: Awaitable[T], /) -> T:
         if call != "publish" or self._draw() >= self._ratio:
             return await calling
         span = self._tracer.start_span(
@@ -68,9 +68,9 @@ async def _awaited(span: Span, calling: Awaitable[T]) -> T:
 
 @contextmanager
 def _within(span: Span) -> Iterator[None]:
-    """Makes the span current; one that is left by an error is ended, with the error's class alone.
+    """Make the span current. If an exception leaves the block, end the span with its class name.
 
-    What an error says may be what a message says.
+    The text of the exception is left out, because it may contain the text of the message.
     """
     try:
         with use_span(span, record_exception=False, set_status_on_exception=False):

@@ -1,7 +1,7 @@
-"""A span for each call, in the trace that its client names, and current while it is served.
+"""A span for each call, in the client's trace, and current while the call is served.
 
-Attributes are those of OpenTelemetry's conventions for RPC; what is Chat's own begins with
-`chatify.`. No text of a message and no token is ever among them.
+Attributes follow OpenTelemetry's conventions for RPC; the names of our own begin with `chatify.`.
+No attribute contains the text of a message or a token.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ SERVER_ERRORS = frozenset(
         Status.DATA_LOSS,
     }
 )
-"""The others are the client's."""
+"""Statuses that mark a span as an error. The client is to blame for the others."""
 
 
 class CallSpans(ServerObserver, RoomObserver):
-    """Begins and ends the spans of calls."""
+    """Starts and ends the spans of calls."""
 
     def __init__(self, tracer: trace.Tracer) -> None:
         self._tracer = tracer

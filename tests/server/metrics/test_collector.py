@@ -1,4 +1,4 @@
-"""The metrics are gathered in the event loop, whoever asks."""
+"""Tests of server/metrics/collector.py."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from prometheus_client.core import GaugeMetricFamily
 
 from chatify_stream.server.metrics import collector as module
 from chatify_stream.server.metrics.collector import LoopCollector
-from chatify_stream.server.metrics.timings import LoopLag
 
 
 class Gathering:
-    """Counts, and notes in which threads."""
+    """Counts its calls, and the threads that call it."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -41,11 +40,11 @@ async def gathering() -> Gathering:
 
 @pytest.fixture
 async def collector(gathering: Gathering) -> LoopCollector:
-    return LoopCollector(gathering, LoopLag())
+    return LoopCollector(gathering, lambda: 7.0)
 
 
 async def test_from_anywhere(gathering: Gathering, collector: LoopCollector) -> None:
-    """From the loop itself and from a thread, what is told is of now, and gathered in the loop."""
+    """In the loop and in a thread, the metrics are up to date and collected in the loop."""
     assert times_of(collector) == 2
     assert await asyncio.to_thread(times_of, collector) == 3
     assert gathering.threads == {threading.get_ident()}
@@ -54,28 +53,27 @@ async def test_from_anywhere(gathering: Gathering, collector: LoopCollector) -> 
 async def test_a_blocked_loop(
     gathering: Gathering, collector: LoopCollector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While something blocks the loop, one is told what was there before, and for how long."""
-    monkeypatch.setattr(module, "PATIENCE", 0.01)
-    monkeypatch.setattr(LoopLag, "stalled", 7.0)
-    told: list[dict[str, float]] = []
+    """While the loop is blocked, a thread gets the last metrics and the length of the stall."""
+    monkeypatch.setattr(module, "LOOP_TIMEOUT", 0.01)
+    answers: list[dict[str, float]] = []
 
     def ask() -> None:
-        told.append({each.name: each.samples[0].value for each in collector.collect()})
-        told.append({"alive": collector.is_loop_alive()})
+        answers.append({each.name: each.samples[0].value for each in collector.collect()})
+        answers.append({"alive": collector.is_loop_alive()})
 
     thread = threading.Thread(target=ask)
     thread.start()
-    thread.join()  # in the loop, which so answers nobody
-    assert told == [{"times": 1, "chatify_event_loop_stalled_seconds": 7}, {"alive": False}]
+    thread.join()  # which blocks the loop
+    assert answers == [{"times": 1, "chatify_event_loop_stalled_seconds": 7}, {"alive": False}]
 
 
 async def test_the_loop_lives(collector: LoopCollector) -> None:
-    """One that is not blocked answers."""
+    """A loop that is not blocked is alive."""
     assert await asyncio.to_thread(collector.is_loop_alive)
 
 
 async def test_a_failure(gathering: Gathering, collector: LoopCollector) -> None:
-    """What fails in the loop is told to who has asked, and does the loop no harm."""
+    """An error while collecting is raised in the thread that asked, not in the loop."""
     gathering.error = ValueError("no")
     with pytest.raises(ValueError, match="no"):
         await asyncio.to_thread(times_of, collector)
@@ -84,10 +82,10 @@ async def test_a_failure(gathering: Gathering, collector: LoopCollector) -> None
 
 
 def test_a_closed_loop() -> None:
-    """What was there at last is told after the loop has been closed."""
+    """After the loop was closed, the last metrics are returned."""
 
     async def make() -> LoopCollector:
-        return LoopCollector(Gathering(), LoopLag())
+        return LoopCollector(Gathering(), lambda: 0.0)
 
     collector = asyncio.run(make())
     result: list[object] = []

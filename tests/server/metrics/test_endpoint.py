@@ -1,4 +1,4 @@
-"""The port of the metrics, over HTTP."""
+"""Tests of server/metrics/endpoint.py, over HTTP."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def registry() -> CollectorRegistry:
 
 
 async def test_the_formats(registry: CollectorRegistry) -> None:
-    """Prometheus' text; and OpenMetrics for those who accept it."""
+    """The format is Prometheus' text, or OpenMetrics if the client accepts it."""
     endpoint = make(registry)
     try:
         response, text = await get(endpoint.port)
@@ -49,7 +49,7 @@ async def test_the_formats(registry: CollectorRegistry) -> None:
 
 @pytest.mark.parametrize(("word", "status"), [("SERVING", 200), ("NOT_SERVING", 503)])
 async def test_health(word: str, status: int) -> None:
-    """What the server says of itself."""
+    """The page shows the status of the server."""
     endpoint = make(word=word)
     try:
         response, text = await get(endpoint.port, "/healthz")
@@ -59,19 +59,19 @@ async def test_health(word: str, status: int) -> None:
 
 
 async def test_other_paths() -> None:
-    """There is nothing else."""
+    """Other paths are not found."""
     endpoint = make()
     try:
         response, text = await get(endpoint.port, "/")
     finally:
         await endpoint.close()
-    assert (response.status, text) == (404, "there is /metrics and /healthz\n")
+    assert (response.status, text) == (404, "not found; try /metrics or /healthz\n")
 
 
 async def test_a_collector_that_fails(
     registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged, and answered without a word of it; the next request is served."""
+    """An error of a collector is logged and kept from the client; the next request is served."""
 
     class Failing(Collector):
         def collect(self) -> list[object]:  # type: ignore[override]
@@ -95,7 +95,7 @@ async def test_a_collector_that_fails(
 
 
 async def test_a_port_that_is_taken() -> None:
-    """It is said, as of the port of the server."""
+    """A port in use raises ListenError with the address."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
         with pytest.raises(ListenError, match=f"127.0.0.1:{port}"):
@@ -103,20 +103,20 @@ async def test_a_port_that_is_taken() -> None:
 
 
 async def test_an_unknown_host() -> None:
-    """So is a host that is none of this machine."""
+    """A host that is not of this machine raises ListenError with the address."""
     with pytest.raises(ListenError, match=r"192\.0\.2\.1:0"):
         Endpoint("192.0.2.1", 0, CollectorRegistry(), lambda: (True, ""))
 
 
 async def test_too_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those who come and say nothing keep nobody out for long, and more than so many are cut."""
-    monkeypatch.setattr(module, "MOST_AT_ONCE", 2)
+    """Above the maximum of requests connections are closed; when one ends there is room again."""
+    monkeypatch.setattr(module, "MAX_REQUESTS", 2)
     endpoint = make()
     silent = []
     try:
         for _ in range(2):
             silent.append(await asyncio.open_connection("127.0.0.1", endpoint.port))
-        with pytest.raises(OSError):  # noqa: PT011 - whichever way it is cut
+        with pytest.raises(OSError):  # noqa: PT011 - the reset may come at any point
             await get(endpoint.port, "/healthz")
         silent.pop()[1].close()
         async with asyncio.timeout(SECONDS):
@@ -134,7 +134,7 @@ async def test_too_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_closing() -> None:
-    """A closed one does not listen any more."""
+    """After close the port is not listened on."""
     endpoint = make()
     port = endpoint.port
     await endpoint.close()

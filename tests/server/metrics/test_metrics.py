@@ -274,7 +274,7 @@ async def test_health() -> None:
 
 async def test_a_blocked_loop(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The port answers also while something blocks the event loop, and says so."""
-    monkeypatch.setattr(collector, "PATIENCE", 0.05)
+    monkeypatch.setattr(collector, "LOOP_TIMEOUT", 0.05)
     answers: list[tuple[int, str]] = []
 
     async def ask() -> None:
@@ -325,7 +325,7 @@ async def test_two_servers_in_one_registry() -> None:
     options = MetricsOptions(registry=registry)
     async with ChatServer(metrics=options) as first, ChatServer(metrics=options) as second:
         await first.start("127.0.0.1", 0)
-        with pytest.raises(UsageError, match="one of its own"):
+        with pytest.raises(UsageError, match="a registry of its own"):
             await second.start("127.0.0.1", 0)
         assert scraped(registry).value("chatify_connections") == 0
 

@@ -1,4 +1,4 @@
-"""How metrics are set up."""
+"""Tests of server/metrics/options.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chatify_stream import MetricsOptions, UsageError
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({}, "port= or into a registry="),
+        ({}, "pass port= or registry="),
         ({"port": -1}, "not -1"),
         ({"port": 65536}, "not 65536"),
         ({"port": "9100"}, "not '9100'"),
@@ -21,6 +21,6 @@ from chatify_stream import MetricsOptions, UsageError
     ],
 )
 def test_wrong(options: dict[str, Any], problem: str) -> None:
-    """What cannot be followed is refused, and named."""
+    """A wrong option is rejected, with its value."""
     with pytest.raises(UsageError, match=problem):
         MetricsOptions(**options)

@@ -12,8 +12,7 @@ import pytest
 from chatify_stream import CallError, Channel, ChatClient, ChatServer, ServingStatus
 from chatify_stream.messages.chatify.rooms import v1
 from chatify_stream.messages.grpc.health.v1 import HealthCheckRequest, HealthStub
-from chatify_stream.server import RoomOptions
-from chatify_stream.server.rooms import pulse
+from chatify_stream.server import RoomOptions, load_monitor
 
 from ...brokers.redis.servers import RedisServer, in_thread, redis_server
 from ..talking import client, serving
@@ -114,7 +113,7 @@ async def test_nodes(redis: RedisServer) -> None:
 
 async def test_readiness(monkeypatch: pytest.MonkeyPatch) -> None:
     """While Redis is away the rooms do not serve, the server does; then they do by themselves."""
-    monkeypatch.setattr(pulse, "INTERVAL", 0.05)
+    monkeypatch.setattr(load_monitor, "INTERVAL", 0.05)
     with redis_server() as redis:
         async with (
             serving(rooms=RoomOptions(broker=redis.url)) as server,
@@ -143,9 +142,9 @@ async def test_no_rooms() -> None:
         assert server.health.status(READINESS) is None
 
 
-async def test_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stopped() -> None:
     """A server that has stopped does not become ready again."""
     async with serving() as server:
         await server.drain(1)
-        server._set_readiness(True)
+        server.health.set_status(READINESS, ServingStatus.SERVING)
         assert server.health.status(READINESS) is ServingStatus.NOT_SERVING

@@ -1,4 +1,4 @@
-"""By which setting somebody was cut off."""
+"""Tests of server/metrics/families.py: which setting a hit of a limit counts for."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from chatify_stream.wire.http2.keepalive import Verdict
 
 
 def test_settings() -> None:
-    """Every limit is a setting."""
+    """Every limit is the name of a setting."""
     assert limit_hits({}, {}, {}, {}).keys() <= {setting.name for setting in all_settings()}
 
 
 def test_reasons() -> None:
-    """Every reason that is looked for is one that is given, and none of a verdict is left out."""
+    """The reasons exist, and every verdict of keepalive is among them."""
     endings = {reason.name.lower() for reason in EndingReason}
     assert {*SESSION_LIMITS, *SLOW_READERS} <= endings
     cuts = {verdict.name.lower() for verdict in Verdict if verdict.name.startswith("CUT_")}
@@ -28,7 +28,7 @@ def test_reasons() -> None:
 
 
 def test_sums() -> None:
-    """What one setting did to connections and to sessions is one number."""
+    """Hits of one setting on connections and on sessions are added up."""
     hits = limit_hits(
         {"max_connections": 3},
         {"cut_stalled": 2, "protocol_error": 9},

@@ -1,0 +1,66 @@
+"""The services that one port serves, and their reflection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ..errors import UsageError
+from ..wire import MethodHandler
+
+__all__ = ["Service", "ServiceTable"]
+
+REFLECTION_SERVICES = (
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+)
+
+
+class Service(Protocol):
+    """A grpclib or betterproto2 service, as their generated base classes define it."""
+
+    def __mapping__(self) -> dict[str, MethodHandler]:
+        """Return the methods by their paths, each `/package.Service/Method`."""
+
+
+class ServiceTable:
+    """The methods of the services, by their paths. It is itself a `Service`."""
+
+    def __init__(self, reflection: bool = False, descriptor_sets: Sequence[bytes] = ()) -> None:
+        """`reflection` adds the reflection services; they also describe `descriptor_sets`."""
+        self._has_reflection = reflection
+        self._descriptor_sets = tuple(descriptor_sets)
+        self._methods: dict[str, MethodHandler] = {}
+        self.names: list[str] = []
+        """The full names of the services, without reflection."""
+
+    def add(self, service: Service, *names: str) -> None:
+        """Add a service under its own names, or under `names`.
+
+        Raises `UsageError` for an object that is not a service, and for a method that another
+        service has already.
+        """
+        if getattr(service, "__mapping__", None) is None:
+            raise UsageError(
+                f"{service!r} is not a grpclib or betterproto2 service: it has no __mapping__()"
+            )
+        methods = service.__mapping__()
+        if taken := sorted(methods.keys() & self._methods.keys()):
+            raise UsageError(f"{taken[0]} is already served; pass each service once")
+        self._methods |= methods
+        self.names += names or dict.fromkeys(path.split("/")[1] for path in methods)
+
+    def __mapping__(self) -> dict[str, MethodHandler]:
+        """Return all methods by their paths, with those of reflection.
+
+        Raises `UsageError` for a descriptor set that cannot be parsed.
+        """
+        methods = dict(self._methods)
+        if self._has_reflection:
+            from ..server.services.descriptors import DescriptorIndex, own_descriptor_set
+            from ..server.services.reflection import reflection_services
+
+            index = DescriptorIndex([own_descriptor_set(), *self._descriptor_sets])
+            for service in reflection_services([*self.names, *REFLECTION_SERVICES], index):
+                methods |= service.__mapping__()
+        return methods
