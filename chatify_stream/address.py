@@ -1,4 +1,8 @@
-"""Addresses, of servers and of gRPC methods, as people write them."""
+"""Parse and check addresses of servers, networks and gRPC methods.
+
+`address_block` groups client addresses for limits: an IPv4 address counts alone, IPv6 addresses by
+their first 64 bits, because an IPv6 subscriber has at least that many addresses.
+"""
 
 from __future__ import annotations
 
@@ -22,28 +26,15 @@ __all__ = [
 ]
 
 
-def address_block(address: str) -> str:
-    """The block as text: `192.0.2.7`, `2001:db8:1:2::/64`; text that is no address as it is."""
-    if ":" not in address:
-        return address
-    try:
-        ip = ipaddress.IPv6Address(address.partition("%")[0])  # behind it is a network interface
-    except ValueError:
-        return address
-    if ip.ipv4_mapped is not None:
-        return str(ip.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(ip), 64), strict=False))
-
-
 DEFAULT_PORT = 9000
 
 DNS = "dns:///"
-"""How gRPC may write that what follows is looked up in the DNS; here that is so without it."""
+"""A prefix of gRPC targets. Host names are looked up with and without it."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """A host, by name or by number, and a TCP port."""
+    """A host name or IP address, and a TCP port."""
 
     host: str
     port: int
@@ -53,9 +44,9 @@ class Address:
 
 
 def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
-    """Reads `HOST:PORT`, `HOST`, `[IPV6]:PORT` or `IPV6`, also with `dns:///` before it.
+    """Parse `HOST:PORT`, `HOST`, `[IPV6]:PORT` or `IPV6`, optionally prefixed with `dns:///`.
 
-    Raises `ValueError`, which says what was wrong and what would be right.
+    Raises `ValueError` with the problem and an example of a correct address.
     """
 
     def wrong(reason: str) -> ValueError:
@@ -65,13 +56,13 @@ def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
 
     written = text.removeprefix(DNS)
     if written.startswith("dns://"):
-        raise wrong("a name server cannot be chosen, so three slashes follow dns:")
+        raise wrong("choosing a DNS server is not supported, so dns: needs three slashes")
     if "/" in written:
         raise wrong("it is a URL or a path")
     if written.startswith("["):
         host, bracket, rest = written[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
-            raise wrong("an IPv6 address stands in brackets before its port, as in [::1]:9000")
+            raise wrong("an IPv6 address with a port needs brackets, as in [::1]:9000")
         port = rest[1:] if rest else None
     elif _is_ipv6(written):
         host, port = written, None
@@ -92,10 +83,10 @@ def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
 
 
 def parse_target(target: str | Sequence[str]) -> tuple[Address, ...]:
-    """Reads where the servers are: what `parse_address` takes, or several of these.
+    """Parse one or more server addresses: a list, or one text separated by commas.
 
-    Several stand in a list, or in one text with commas between them; each is taken once. Raises
-    `ValueError`, which says what was wrong and what would be right.
+    `parse_address` parses each. Duplicates are removed. Raises `ValueError` with the problem and
+    an example of a correct address.
     """
     texts = _texts(target)
     if not texts:
@@ -109,7 +100,7 @@ def _texts(target: Any) -> list[str]:
     texts = list(target) if isinstance(target, Sequence) else [target]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError(
-            f"{target!r} is not an address, nor a list of them; write HOST:PORT, as in "
+            f"{target!r} is not an address or a list of addresses; write HOST:PORT, as in "
             "localhost:9000"
         )
     return texts
@@ -124,27 +115,29 @@ def _is_ipv6(text: str) -> bool:
 
 
 def check_host(host: str) -> None:
-    """Raises `ValueError` unless `host` can be the name or the number of a host."""
+    """Raise `ValueError` unless `host` is a valid host name or IP address."""
     if not host.strip():
         raise ValueError("the host is missing")
     if any(character.isspace() for character in host):
-        raise ValueError("the host has a space in it")
+        raise ValueError("the host contains a space")
     try:
-        host.encode("idna")  # as every look-up of a host does first
+        host.encode("idna")  # every lookup of a host does this first
     except UnicodeError:
-        raise ValueError(f"{host!r} is not a host name") from None
+        raise ValueError(f"{host!r} is not a valid host name") from None
     if not host.isprintable() or "[" in host or "]" in host:
-        raise ValueError(f"{host!r} is not a host name")
+        raise ValueError(f"{host!r} is not a valid host name")
 
 
 def check_header_name(name: str) -> None:
-    """Raises `ValueError` for what is not the name of a text in the metadata of a call."""
+    """Raise `ValueError` unless `name` is a valid key of text metadata."""
     if not re.fullmatch("[a-z0-9][a-z0-9_.-]*", name) or name.endswith("-bin"):
-        raise ValueError(f"{name!r} is not the name of a header, in small letters")
+        raise ValueError(
+            f"{name!r} is not a valid header name; use lowercase letters, digits and hyphens"
+        )
 
 
 def check_method_path(path: str) -> None:
-    """Raises `ValueError` unless `path` is `/Service/Method`."""
+    """Raise `ValueError` unless `path` has the form `/Service/Method`."""
     start, *parts = path.split("/")
     if start or len(parts) != 2 or not all(parts) or not re.fullmatch("[!-~]+", path):
         raise ValueError(
@@ -154,7 +147,7 @@ def check_method_path(path: str) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the name or IP address of a host is this machine alone."""
+    """Return True if only this machine can reach the host name or IP address."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -162,8 +155,24 @@ def is_loopback(host: str) -> bool:
 
 
 def check_network(text: str) -> None:
-    """Raises `ValueError` for what is no IP address or network, such as `10.0.0.0/8`."""
+    """Raise `ValueError` unless `text` is an IP address or network such as `10.0.0.0/8`."""
     try:
         ipaddress.ip_network(text)
     except ValueError as error:
         raise ValueError(str(error)) from None
+
+
+def address_block(address: str) -> str:
+    """Return the block of an address: `192.0.2.7`, or `2001:db8:1:2::/64` for IPv6.
+
+    Text that is not an IP address is returned unchanged.
+    """
+    if ":" not in address:
+        return address
+    try:
+        ip = ipaddress.IPv6Address(address.partition("%")[0])  # the scope names a network interface
+    except ValueError:
+        return address
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(ip), 64), strict=False))

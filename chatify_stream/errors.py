@@ -1,20 +1,20 @@
 """The error tree.
 
     ChatifyError
-    ├── ConfigError                    the configuration is wrong: file, key, value, what is allowed
-    ├── UsageError                     you misused it: an argument, or the order of the calls
-    │   ├── ClosedError                it was closed on this side, or its call has ended
-    │   └── TooLargeError              a message has more bytes than rooms take
-    ├── ListenError                    the server cannot listen on that address
-    ├── BrokerError                    the storage of the rooms is away, full or damaged
-    ├── RefusedError                   a message, or who sent it, is not let into a room
-    │   └── UncheckedError             nobody could say whether it is: a hook has failed
-    └── CallError                      a call did not end OK: status, message, details, metadata
-        ├── StatusError                the server, or a handler, answered with this status
+    ├── ConfigError                    the configuration is invalid
+    ├── UsageError                     the library was misused: wrong argument or order of calls
+    │   ├── ClosedError                the object was closed on this side, or its call has ended
+    │   └── TooLargeError              the message is larger than rooms accept
+    ├── ListenError                    the server cannot listen on the address
+    ├── BrokerError                    the broker is unavailable, full or damaged
+    ├── RefusedError                   the server rejected a message or a user
+    │   └── UncheckedError             a hook that decides this failed or timed out
+    └── CallError                      a call did not end with status OK
+        ├── StatusError                the server, or a handler, returned this status
         ├── CancelledCallError         the call was cancelled, on either side
         ├── DeadlineExceededError      the deadline passed, on either side
-        ├── UnavailableError           broken there: not reachable, lost, or shutting down
-        └── PeerProtocolError          the peer misbehaved: what it sent is not gRPC
+        ├── UnavailableError           the server is unreachable, shutting down, or was lost
+        └── PeerProtocolError          the peer does not speak gRPC correctly
 
 A `CallError` is also a `grpclib.GRPCError`, so code written for grpclib catches it, and a handler
 may raise it to end its call with that status.
@@ -60,24 +60,24 @@ _MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
 class ChatifyError(Exception):
-    """Every error that this library raises by intent."""
+    """Base class of the errors that this library raises."""
 
 
 @dataclass(frozen=True)
 class ConfigProblem:
-    """One thing that is wrong with a configuration."""
+    """One problem of a configuration."""
 
     source: str
-    """Where it stands: a file, an environment variable, a flag."""
+    """The file, environment variable or flag with the problem."""
     text: str
-    """What is wrong, and what would be right."""
+    """The problem and how to fix it."""
 
     def __str__(self) -> str:
         return f"{self.source}: {self.text}"
 
 
 class ConfigError(ChatifyError):
-    """A configuration that cannot be used. Holds every problem found, not the first alone."""
+    """The configuration is invalid. `problems` holds every problem found."""
 
     def __init__(self, problems: Sequence[ConfigProblem]) -> None:
         super().__init__(problems)
@@ -88,21 +88,25 @@ class ConfigError(ChatifyError):
 
 
 class UsageError(ChatifyError):
-    """The library was misused; the calling code has to change."""
+    """The library was misused: a wrong argument, or calls in the wrong order.
+
+    The calling code needs a fix. Retrying does not help.
+    """
 
 
 class ClosedError(UsageError):
-    """It was closed on this side, or its call has ended, so nothing more can be done with it."""
+    """The object was closed on this side, or its call has ended."""
 
 
 class TooLargeError(UsageError):
-    """A message has more bytes than are taken in a room."""
+    """A message is larger than a room accepts."""
 
 
 class ListenError(ChatifyError):
-    """The server cannot listen where it was told to.
+    """The server cannot listen on an address.
 
-    `where` is `HOST:PORT`, or a path or a socket as `repr` writes it; `reason` says what is wrong.
+    where: `HOST:PORT`, or the `repr` of a path or socket.
+    reason: the problem, with a fix where there is one.
     """
 
     def __init__(self, where: str, reason: str) -> None:
@@ -112,65 +116,69 @@ class ListenError(ChatifyError):
 
     @classmethod
     def on_address(cls, host: str, port: int, error: Exception) -> ListenError:
-        """The error for what the operating system said of a host and port."""
-        return cls(str(Address(host, port)), _why_not_on_address(error))
+        """Return the error for a host and port. `error` comes from the operating system."""
+        return cls(str(Address(host, port)), _address_reason(error))
 
     @classmethod
     def on_path(cls, path: str, error: Exception) -> ListenError:
-        """The same of the path of a Unix socket."""
-        return cls(repr(path), _why_not_on_path(error))
+        """Return the error for the path of a Unix socket."""
+        return cls(repr(path), _path_reason(error))
 
     @classmethod
     def on_socket(cls, sock: object, error: Exception) -> ListenError:
-        """The same of a socket that is there already."""
-        return cls(repr(sock), _why_not_on_socket(error))
+        """Return the error for an existing socket."""
+        return cls(repr(sock), _socket_reason(error))
 
     def __str__(self) -> str:
         return f"cannot listen on {self.where}: {self.reason}"
 
 
-def _why_not_on_path(error: Exception) -> str:
+def _path_reason(error: Exception) -> str:
     if not isinstance(error, OSError):
         return str(error)
     known = {
-        errno.ENOENT: "there is no such folder, or it takes no sockets",
-        errno.ENOTDIR: "a part of the path is a file, not a folder",
-        errno.EADDRINUSE: "something that is no socket is there; remove it, or take another path",
-        errno.EACCES: "not permitted to make a socket there",
+        errno.ENOENT: "the folder does not exist or does not support sockets",
+        errno.ENOTDIR: "part of the path is a file, not a folder",
+        errno.EADDRINUSE: "a file that is not a socket exists there; remove it or use another path",
+        errno.EACCES: "permission denied; use a folder in which this user may create files",
     }
-    # "AF_UNIX path too long" is Python's own, and has no number.
+    # Python itself raises "AF_UNIX path too long", without a number.
     return known.get(error.errno or 0, error.strerror or str(error))
 
 
-def _why_not_on_socket(error: Exception) -> str:
+def _socket_reason(error: Exception) -> str:
     known = {
-        errno.EBADF: "it is closed",
-        errno.EINVAL: "it is connected, or bound to no address; pass one that is bound",
+        errno.EBADF: "the socket is closed",
+        errno.EINVAL: "the socket is connected or not bound; pass a bound socket",
     }
     if isinstance(error, OSError):
         return known.get(error.errno or 0, error.strerror or str(error))
-    return "it is no stream socket; pass one of the type SOCK_STREAM"
+    return "not a stream socket; pass a socket of type SOCK_STREAM"
 
 
-def _why_not_on_address(error: Exception) -> str:
+def _address_reason(error: Exception) -> str:
     if isinstance(error, OverflowError):
-        return "a port is a number from 0 to 65535"
+        return "not a valid port; use a number from 0 to 65535"
     if not isinstance(error, OSError):
-        return f"that is no host name ({error})"
+        return f"not a valid host name ({error})"
     if isinstance(error, socket.gaierror):
-        return f"the host is not known ({error.strerror})"
+        return f"unknown host ({error.strerror})"
     known = {
-        errno.EADDRINUSE: "the port is in use by another program",
-        errno.EADDRNOTAVAIL: "this machine does not have that address",
-        errno.EACCES: "not permitted (ports below 1024 often are not)",
+        errno.EADDRINUSE: "the port is in use by another program; stop it or use another port",
+        errno.EADDRNOTAVAIL: "not an address of this machine",
+        errno.EACCES: "permission denied; ports below 1024 often need privileges",
     }
     if error.errno is None and str(error).startswith("could not bind on any address"):
-        return known[errno.EADDRNOTAVAIL]  # asyncio of Python 3.13 has only this text for it
+        return known[errno.EADDRNOTAVAIL]  # asyncio of Python 3.13 gives only this text
     return known.get(error.errno or 0, error.strerror or str(error))
 
 
 class BrokerError(ChatifyError):
-    """The broker cannot do what it was asked. `broker` is its URL, `reason` says what is wrong."""
+    """The broker is unavailable, full or damaged.
+
+    broker: the URL of the broker, without passwords.
+    reason: the problem.
+    """
 
     def __init__(self, broker: str, reason: str) -> None:
         super().__init__(broker, reason)
@@ -182,9 +190,10 @@ class BrokerError(ChatifyError):
 
 
 class RefusedError(ChatifyError):
-    """A message was not published, or a user not let in. `reason` is told to the client.
+    """A message was not published, or a user was not admitted to a room.
 
-    Raised in the hooks of a server; and by a client's `send` for a message that was refused.
+    Raise it in the hooks of a server to reject; the client receives `reason`. The client's `send`
+    raises it for a rejected message.
     """
 
     def __init__(self, reason: str) -> None:
@@ -193,14 +202,16 @@ class RefusedError(ChatifyError):
 
 
 class UncheckedError(RefusedError):
-    """It could not be checked: a hook has failed, or took too long."""
+    """A hook that decides about a message or a user failed or timed out."""
 
 
 class CallError(ChatifyError, GRPCError):
-    """A call that did not end with status OK.
+    """A call did not end with status OK.
 
-    `message` is the text that came with the status. `details` are the messages of
-    `grpc-status-details-bin`, None when there are none. `metadata` is the trailing metadata.
+    status: the gRPC status.
+    message: the text of the status, or None.
+    details: the decoded messages of `grpc-status-details-bin`, or None.
+    metadata: the trailing metadata.
     """
 
     def __init__(
@@ -216,7 +227,7 @@ class CallError(ChatifyError, GRPCError):
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds that the server wants to be left alone, by its `retry-after-ms`; or None."""
+        """Seconds to wait before a retry, from the server's `retry-after-ms`, or None."""
         text = str(self.metadata.get("retry-after-ms", ""))
         return int(text) / 1000 if _MILLISECONDS.fullmatch(text) else None
 
@@ -225,26 +236,26 @@ class CallError(ChatifyError, GRPCError):
 
 
 class StatusError(CallError):
-    """The other side ended the call with this status; or, in a handler: end my call with it."""
+    """The server ended the call with this status. A handler raises it to end its call."""
 
 
 class CancelledCallError(CallError):
-    """The call was cancelled. Status CANCELLED."""
+    """The call was cancelled, on either side. Status CANCELLED."""
 
 
 class DeadlineExceededError(CallError):
-    """The call's deadline passed before it ended. Status DEADLINE_EXCEEDED."""
+    """The deadline passed before the call ended. Status DEADLINE_EXCEEDED."""
 
 
 class UnavailableError(CallError):
-    """The server cannot be reached, or the connection was lost, or it is shutting down.
+    """The server is unreachable or shutting down, or the connection was lost.
 
-    Status UNAVAILABLE: trying again, on a new connection, may help.
+    Status UNAVAILABLE. A retry, on a new connection, may succeed.
     """
 
 
 class PeerProtocolError(CallError):
-    """The other side answered something that is not gRPC. Often it is another kind of server."""
+    """The peer does not speak gRPC correctly. Often it is a server of another protocol."""
 
 
 _BY_STATUS: dict[Status, type[CallError]] = {
@@ -261,5 +272,5 @@ def call_error(
     *,
     metadata: Mapping[str, str | bytes] | None = None,
 ) -> CallError:
-    """The error of the class that belongs to `status`."""
+    """Return an error of the class for `status`."""
     return _BY_STATUS.get(status, StatusError)(status, message, details, metadata=metadata)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from chatify_stream.address import (
     DEFAULT_PORT,
     Address,
+    address_block,
     check_host,
     check_method_path,
     parse_address,
@@ -20,7 +21,7 @@ names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z][a-z0-9]{0,9})
 hosts = names | st.ip_addresses().map(str)
 ports = st.integers(1, 65535)
 
-IPV6_FORM = "an IPv6 address stands in brackets before its port, as in [::1]:9000"
+IPV6_FORM = "an IPv6 address with a port needs brackets, as in [::1]:9000"
 
 
 @pytest.mark.parametrize(
@@ -45,12 +46,12 @@ IPV6_FORM = "an IPv6 address stands in brackets before its port, as in [::1]:900
     ],
 )
 def test_parse(text: str, host: str, port: int) -> None:
-    """An address is a host, by name or number, with or without a port."""
+    """An address is a host name or IP address, with or without a port."""
     assert parse_address(text) == Address(host, port)
 
 
 def test_default_port() -> None:
-    """The port that an address does without is the caller's to say."""
+    """The caller chooses the default port."""
     assert DEFAULT_PORT == 9000
     assert parse_address("localhost", 8010) == Address("localhost", 8010)
     assert parse_address("localhost:1", 8010) == Address("localhost", 1)
@@ -63,9 +64,9 @@ def test_default_port() -> None:
         (" ", "the host is missing"),
         (":9000", "the host is missing"),
         ("[]:9000", "the host is missing"),
-        (" localhost:9000", "the host has a space in it"),
-        ("my host", "the host has a space in it"),
-        ("my\u3000host:1", "the host has a space in it"),
+        (" localhost:9000", "the host contains a space"),
+        ("my host", "the host contains a space"),
+        ("my\u3000host:1", "the host contains a space"),
         ("http://localhost:9000", "it is a URL or a path"),
         ("grpc://localhost", "it is a URL or a path"),
         ("localhost:9000/chat", "it is a URL or a path"),
@@ -74,7 +75,7 @@ def test_default_port() -> None:
         ("dns:///", "the host is missing"),
         (
             "dns://8.8.8.8/chat:9000",
-            "a name server cannot be chosen, so three slashes follow dns:",
+            "choosing a DNS server is not supported, so dns: needs three slashes",
         ),
         ("localhost:", "the port '' is not a number from 1 to 65535"),
         ("localhost:0", "the port '0' is not a number from 1 to 65535"),
@@ -95,15 +96,15 @@ def test_default_port() -> None:
         ("[::1]:", "the port '' is not a number from 1 to 65535"),
         ("[localhost]:9000", "'localhost' is not an IPv6 address"),
         ("[127.0.0.1]:9000", "'127.0.0.1' is not an IPv6 address"),
-        ("localhost]:9000", "'localhost]' is not a host name"),
-        ("a..b:9000", "'a..b' is not a host name"),
-        ("a" * 64, f"'{'a' * 64}' is not a host name"),
-        ("a\0b", "'a\\x00b' is not a host name"),
-        ("a\udcff", "'a\\udcff' is not a host name"),
+        ("localhost]:9000", "'localhost]' is not a valid host name"),
+        ("a..b:9000", "'a..b' is not a valid host name"),
+        ("a" * 64, f"'{'a' * 64}' is not a valid host name"),
+        ("a\0b", "'a\\x00b' is not a valid host name"),
+        ("a\udcff", "'a\\udcff' is not a valid host name"),
     ],
 )
 def test_wrong(text: str, reason: str) -> None:
-    """What is not an address is refused, with what is wrong and what would be right."""
+    """An invalid address is an error with the problem and a correct example."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
         parse_address(text)
     assert str(caught.value) == (
@@ -123,7 +124,7 @@ def test_wrong(text: str, reason: str) -> None:
     ],
 )
 def test_target(target: str | list[str], addresses: list[tuple[str, int]]) -> None:
-    """A target is one address or several, in a list or with commas between, each once."""
+    """A target is one or more addresses, in a list or separated by commas, without duplicates."""
     assert parse_target(target) == tuple(Address(host, port) for host, port in addresses)
 
 
@@ -133,16 +134,16 @@ def test_target(target: str | list[str], addresses: list[tuple[str, int]]) -> No
         ("", "'' is not an address: the host is missing"),
         ("a:1,", "'' is not an address: the host is missing"),
         ("a:1,b:0", "'b:0' is not an address: the port '0' is not a number from 1 to 65535"),
-        (["a:1", "b c"], "'b c' is not an address: the host has a space in it"),
+        (["a:1", "b c"], "'b c' is not an address: the host contains a space"),
         (["a:1,b:2"], "'a:1,b:2' is not an address: the port '1,b:2' is not a number from 1 to"),
         ([], "the list of addresses is empty; write HOST:PORT, as in localhost:9000"),
-        (["a:1", 2], "['a:1', 2] is not an address, nor a list of them; write HOST:PORT"),
-        (9000, "9000 is not an address, nor a list of them; write HOST:PORT"),
-        (b"a:1", "b'a:1' is not an address, nor a list of them; write HOST:PORT"),
+        (["a:1", 2], "['a:1', 2] is not an address or a list of addresses; write HOST:PORT"),
+        (9000, "9000 is not an address or a list of addresses; write HOST:PORT"),
+        (b"a:1", "b'a:1' is not an address or a list of addresses; write HOST:PORT"),
     ],
 )
 def test_wrong_target(target: object, reason: str) -> None:
-    """What is not a target is refused, with the part that is wrong."""
+    """An invalid target is an error that names the invalid part."""
     with pytest.raises(ValueError, match=f"^{re.escape(reason)}"):
         parse_target(target)
 
@@ -151,7 +152,7 @@ def test_wrong_target(target: object, reason: str) -> None:
 @given(host=hosts, port=ports)
 @example(host="::1", port=9000)
 def test_written_and_read(host: str, port: int) -> None:
-    """An address that was written is read as it was, IPv6 in brackets."""
+    """The text of an address parses to the same address. IPv6 is in brackets."""
     text = str(Address(host, port))
     assert text == (f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     assert parse_address(text) == Address(host, port)
@@ -170,7 +171,7 @@ def test_without_port(host: str, port: int) -> None:
 @given(st.text() | st.text(alphabet="a.:[]%0159 /é\0"))
 @example("::%]")
 def test_any_text(text: str) -> None:
-    """Any text is refused with a reason, or is an address that can be written and read."""
+    """Any text is rejected with a reason, or its address survives a round trip."""
     address, refusal = None, ""
     try:
         address = parse_address(text)
@@ -188,7 +189,7 @@ def test_any_text(text: str) -> None:
     "host", ["localhost", "0.0.0.0", "::", "fe80::1%eth0", "chat.example.com.", "例え.jp", "a" * 63]
 )
 def test_host(host: str) -> None:
-    """Names and numbers of hosts pass."""
+    """Host names and IP addresses are accepted."""
     check_host(host)
 
 
@@ -204,17 +205,17 @@ def test_host_number(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> N
     [
         ("", "the host is missing"),
         ("\t", "the host is missing"),
-        ("a b", "the host has a space in it"),
-        ("localhost\n", "the host has a space in it"),
-        (".", "'.' is not a host name"),
-        ("a..b", "'a..b' is not a host name"),
-        ("a" * 64, f"'{'a' * 64}' is not a host name"),
-        ("a\x7f", "'a\\x7f' is not a host name"),
-        ("[::1]", "'[::1]' is not a host name"),
+        ("a b", "the host contains a space"),
+        ("localhost\n", "the host contains a space"),
+        (".", "'.' is not a valid host name"),
+        ("a..b", "'a..b' is not a valid host name"),
+        ("a" * 64, f"'{'a' * 64}' is not a valid host name"),
+        ("a\x7f", "'a\\x7f' is not a valid host name"),
+        ("[::1]", "'[::1]' is not a valid host name"),
     ],
 )
 def test_wrong_host(host: str, reason: str) -> None:
-    """What no look-up would take is refused."""
+    """A host that no lookup would accept is rejected."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
         check_host(host)
     assert str(caught.value) == reason
@@ -222,7 +223,7 @@ def test_wrong_host(host: str, reason: str) -> None:
 
 @pytest.mark.parametrize("path", ["/service.v1.Service/Chat", "/Service/Chat", "/a/b"])
 def test_method_path(path: str) -> None:
-    """The path of a method is a service and a method, each after a slash."""
+    """A method path has the form /Service/Method."""
     check_method_path(path)
 
 
@@ -234,10 +235,28 @@ def test_method_path(path: str) -> None:
     ],
 )
 def test_wrong_method_path(path: str) -> None:
-    """Any other path is refused, with what would be right."""
+    """Any other path is rejected with a correct example."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
         check_method_path(path)
     assert str(caught.value) == (
         f"{path!r} is not the path of a gRPC method; write /Service/Method, as in "
         "/service.v1.Service/Chat"
     )
+
+
+@pytest.mark.parametrize(
+    ("address", "block"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("::1", "::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("no:address", "no:address"),
+        ("", ""),
+    ],
+)
+def test_address_block(address: str, block: str) -> None:
+    """An IPv4 address is its own block, an IPv6 block has 64 bits, other text is unchanged."""
+    assert address_block(address) == block

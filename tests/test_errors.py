@@ -42,7 +42,7 @@ PARENTS = {
 
 
 def drawn_parents() -> dict[str, str]:
-    """The tree of the module's docstring: the parent of each class."""
+    """Return the parent of each class, from the tree in the module docstring."""
     assert errors.__doc__ is not None
     lines = [line for line in errors.__doc__.splitlines() if line.startswith(" " * 4)]
     parents, path = {}, ["Exception"]
@@ -56,7 +56,7 @@ def drawn_parents() -> dict[str, str]:
 
 
 def real_parents(cls: type[Exception]) -> dict[str, str]:
-    """The classes under `cls` that the package has, and the parent of each."""
+    """Return the subclasses of `cls` in the package, and the parent of each."""
     parents = {cls.__name__: cls.__bases__[0].__name__}
     for child in cls.__subclasses__():
         if child.__module__.startswith("chatify_stream."):
@@ -65,19 +65,19 @@ def real_parents(cls: type[Exception]) -> dict[str, str]:
 
 
 def test_drawing() -> None:
-    """The tree in the docstring is the one the tests know."""
+    """The tree in the docstring is complete."""
     assert drawn_parents() == PARENTS
 
 
 def test_tree() -> None:
-    """The classes are the tree, and all of them are exported."""
+    """The class tree is as expected, and every class is exported."""
     assert real_parents(ChatifyError) == PARENTS
     assert set(PARENTS) | {"ConfigProblem", "Status", "call_error"} == set(errors.__all__)
 
 
 @pytest.mark.parametrize("name", PARENTS)
 def test_docstring(name: str) -> None:
-    """Every error says what it is for."""
+    """Every error class has a docstring."""
     assert getattr(errors, name).__doc__
 
 
@@ -91,7 +91,7 @@ def test_call_errors_are_grpclib_errors(name: str) -> None:
 
 
 def test_call_error_defaults() -> None:
-    """A status is enough."""
+    """Only the status is required."""
     error = StatusError(Status.NOT_FOUND)
     assert (error.message, error.details, error.metadata) == (None, None, {})
 
@@ -105,7 +105,7 @@ OWN_CLASSES = {
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])
 def test_class_by_status(status: Status) -> None:
-    """Three statuses have a class of their own; the others are a StatusError."""
+    """Three statuses have their own class. The others are a StatusError."""
     error = call_error(status, "why", ["detail"], metadata={"k": b"v"})
     assert type(error) is OWN_CLASSES.get(status, StatusError)
     assert (error.status, error.message, error.details) == (status, "why", ["detail"])
@@ -128,12 +128,12 @@ def test_class_by_status(status: Status) -> None:
     ],
 )
 def test_str(error: ChatifyError, text: str) -> None:
-    """The text of an error is what a person needs to read."""
+    """The text of an error has all that a person needs."""
     assert str(error) == text
 
 
 def test_config_error_keeps_problems() -> None:
-    """Every problem is there, with its source and text apart."""
+    """Every problem is available, with its source and text."""
     problems = [ConfigProblem("--port", "bad port"), ConfigProblem("chat.toml", "bad file")]
     assert ConfigError(problems).problems == tuple(problems)
 
@@ -141,27 +141,30 @@ def test_config_error_keeps_problems() -> None:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (OSError(errno.EADDRINUSE, "x"), "the port is in use by another program"),
-        (OSError(errno.EADDRNOTAVAIL, "x"), "this machine does not have that address"),
-        (OSError(errno.EACCES, "x"), "not permitted (ports below 1024 often are not)"),
+        (
+            OSError(errno.EADDRINUSE, "x"),
+            "the port is in use by another program; stop it or use another port",
+        ),
+        (OSError(errno.EADDRNOTAVAIL, "x"), "not an address of this machine"),
+        (OSError(errno.EACCES, "x"), "permission denied; ports below 1024 often need privileges"),
         (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
         (OSError("something else"), "something else"),
         (
             OSError("could not bind on any address out of [('203.0.113.1', 0)]"),
-            "this machine does not have that address",
+            "not an address of this machine",
         ),
-        (socket.gaierror(socket.EAI_NONAME, "Unknown"), "the host is not known (Unknown)"),
-        (OverflowError("x"), "a port is a number from 0 to 65535"),
+        (socket.gaierror(socket.EAI_NONAME, "Unknown"), "unknown host (Unknown)"),
+        (OverflowError("x"), "not a valid port; use a number from 0 to 65535"),
     ],
 )
 def test_listen_error(error: Any, reason: str) -> None:
-    """What the operating system said becomes a reason."""
+    """An error of the operating system becomes a plain reason."""
     listen_error = ListenError.on_address("::1", 80, error)
     assert (listen_error.where, listen_error.reason) == ("[::1]:80", reason)
 
 
 def test_listen_error_elsewhere() -> None:
-    """A path or a socket is named, and what the system has no words for here is told as it is."""
+    """A path or socket is named. Other errors keep the text of the system."""
     full = OSError(errno.ENOSPC, "No space left on device")
     assert str(ListenError.on_path("/a b", full)) == (
         "cannot listen on '/a b': No space left on device"
@@ -171,7 +174,7 @@ def test_listen_error_elsewhere() -> None:
 
 
 def test_call_error_is_one_class() -> None:
-    """One except clause catches whatever ends a call."""
+    """One except clause catches every error of a call."""
     for status in Status:
         assert isinstance(call_error(status), CallError)
 
@@ -189,5 +192,5 @@ def test_call_error_is_one_class() -> None:
     ],
 )
 def test_retry_after(metadata: dict[str, str], seconds: float | None) -> None:
-    """A call that failed says how long the server wants to be left alone, if it has said so."""
+    """A failed call has the retry delay that the server asked for, if any."""
     assert StatusError(Status.RESOURCE_EXHAUSTED, metadata=metadata).retry_after == seconds

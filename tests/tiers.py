@@ -49,7 +49,7 @@ _PATHS = {
         server/rooms/test_subscriptions.py server/services/test_descriptors.py
         server/test_extras.py server/test_instrumented_broker.py server/tracing/test_messages.py
         server/usage
-        test_address.py test_address_block.py test_capacity.py test_codec.py test_errors.py
+        test_address.py test_capacity.py test_codec.py test_errors.py
         test_exports.py test_prose.py test_tiers.py
         wire
     """,

@@ -230,7 +230,7 @@ def test_conversion() -> None:
     ("section", "key", "value", "text"),
     [
         (ServerSettings, "host", "", f"{HOST} (the host is missing)"),
-        (ServerSettings, "host", "a b", f"{HOST} (the host has a space in it)"),
+        (ServerSettings, "host", "a b", f"{HOST} (the host contains a space)"),
         (ServerSettings, "host", None, HOST),
         (ServerSettings, "port", 65536, "it has to be a whole number from 0 to 65535"),
         (ServerSettings, "port", True, "it has to be a whole number from 0 to 65535"),
@@ -305,7 +305,7 @@ def test_conversion() -> None:
         (GatewaySettings, "port", "8010", "it has to be a whole number from 0 to 65535"),
         (GatewaySettings, "timeout", 0, "it has to be a number of seconds above 0, up to 86400"),
         (MetricsSettings, "port", -1, 'it has to be a whole number from 0 to 65535, or "none"'),
-        (MetricsSettings, "host", "no host", f"{HOST} (the host has a space in it)"),
+        (MetricsSettings, "host", "no host", f"{HOST} (the host contains a space)"),
         (TracingSettings, "message_sampling", 1.5, "it has to be a number from 0 to 1"),
         (LogSettings, "level", "INFO", 'it has to be one of "debug", "info", "warning", "error"'),
         (LogSettings, "format", "xml", 'it has to be one of "text", "json"'),

@@ -85,14 +85,15 @@ class TestStart:
         with pytest.raises(ListenError) as caught:
             await GatewayServer(create_app()).start("127.0.0.1", gateway.port)
         assert str(caught.value) == (
-            f"cannot listen on 127.0.0.1:{gateway.port}: the port is in use by another program"
+            f"cannot listen on 127.0.0.1:{gateway.port}: "
+            "the port is in use by another program; stop it or use another port"
         )
 
     @pytest.mark.parametrize(
         ("host", "port", "reason"),
         [
-            ("203.0.113.1", 0, "this machine does not have that address"),
-            ("127.0.0.1", 70000, "a port is a number from 0 to 65535"),
+            ("203.0.113.1", 0, "not an address of this machine"),
+            ("127.0.0.1", 70000, "not a valid port; use a number from 0 to 65535"),
         ],
     )
     async def test_bad_address(self, host: str, port: int, reason: str) -> None:

@@ -102,7 +102,7 @@ class ResolvedTarget:
             self.attempts.fail(Failure(reason))
         except (OSError, UnicodeError) as error:
             why = getattr(error, "strerror", None) or error
-            self.attempts.fail(Failure(f"the host is not known ({why})"))
+            self.attempts.fail(Failure(f"unknown host ({why})"))
         else:
             self.attempts.succeed()
             locations = dict.fromkeys(_location(sockaddr) for *_, sockaddr in found)

@@ -190,9 +190,9 @@ class Server(grpclib.server.Server):
         if path is not None:
             path = os.fsdecode(path)
             if not path or "\0" in path[1:]:  # at its start it stands for Linux's abstract names
-                raise ListenError(repr(path), "that is no path; pass one such as '/run/chat.sock'")
+                raise ListenError(repr(path), "not a valid path; pass one such as '/run/chat.sock'")
         if sock is not None and not isinstance(sock, socket.socket):
-            raise ListenError(repr(sock), "it is no socket; pass a socket.socket")
+            raise ListenError(repr(sock), "not a socket; pass a socket.socket")
 
         async def listen(port: int | None) -> None:
             loop = asyncio.get_running_loop()

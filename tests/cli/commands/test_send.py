@@ -222,7 +222,7 @@ class TestFailures:
         done = run("send", "--target", "host.invalid:1", "a")
         assert (done.status, done.stdout) == (4, "")
         assert re.fullmatch(
-            r"Error: UNAVAILABLE: cannot connect to host\.invalid:1: the host is not known "
+            r"Error: UNAVAILABLE: cannot connect to host\.invalid:1: unknown host "
             r"\(.+\)\n",
             done.stderr,
         )

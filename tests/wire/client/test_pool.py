@@ -475,7 +475,7 @@ class TestNames:
     async def test_unknown(self, pools: Pools, look_ups: LookUps) -> None:
         """A name that is not known fails the call; it is not asked again until it is due."""
         async with pools("chat:7") as pool:
-            text = "cannot connect to chat:7: the host is not known (Name or service not known)"
+            text = "cannot connect to chat:7: unknown host (Name or service not known)"
             assert await failure(await call(pool)) == text
             assert pool.state is ChannelState.TRANSIENT_FAILURE
             assert await failure(await call(pool)) == text

@@ -90,7 +90,7 @@ async def test_a_failed_look_up(attempts: Attempts, look_ups: LookUps) -> None:
     await name.look_up(10)
     assert name.state is ChannelState.TRANSIENT_FAILURE
     assert attempts.failure is not None
-    assert attempts.failure.reason == "the host is not known (Name or service not known)"
+    assert attempts.failure.reason == "unknown host (Name or service not known)"
     look_ups.found["chat"] = ["10.0.0.1"]
     await name.look_up(10)
     assert attempts.failure is None

@@ -44,17 +44,18 @@ class TestListening:
         with pytest.raises(ListenError) as caught:
             await Server([Echo()]).start("127.0.0.1", server.port)
         assert str(caught.value) == (
-            f"cannot listen on 127.0.0.1:{server.port}: the port is in use by another program"
+            f"cannot listen on 127.0.0.1:{server.port}: "
+            "the port is in use by another program; stop it or use another port"
         )
 
     @pytest.mark.parametrize(
         ("host", "port", "reason"),
         [
-            ("nowhere.invalid", 0, "the host is not known"),
-            ("203.0.113.1", 0, "this machine does not have that address"),
-            ("127.0.0.1", 70000, "a port is a number from 0 to 65535"),
-            ("a..b", 0, "that is no host name"),
-            ("a\0b", 0, "that is no host name"),
+            ("nowhere.invalid", 0, "unknown host"),
+            ("203.0.113.1", 0, "not an address of this machine"),
+            ("127.0.0.1", 70000, "not a valid port; use a number from 0 to 65535"),
+            ("a..b", 0, "not a valid host name"),
+            ("a\0b", 0, "not a valid host name"),
         ],
     )
     async def test_bad_addresses(self, host: str, port: int, reason: str) -> None:
@@ -65,11 +66,11 @@ class TestListening:
     @pytest.mark.parametrize(
         ("name", "reason"),
         [
-            ("nowhere/chat.sock", "there is no such folder, or it takes no sockets"),
-            ("file/chat.sock", "a part of the path is a file, not a folder"),
-            ("file", "something that is no socket is there; remove it, or take another path"),
+            ("nowhere/chat.sock", "the folder does not exist or does not support sockets"),
+            ("file/chat.sock", "part of the path is a file, not a folder"),
+            ("file", "a file that is not a socket exists there; remove it or use another path"),
             ("x" * 200, "AF_UNIX path too long"),
-            ("a\0b", "that is no path; pass one such as '/run/chat.sock'"),
+            ("a\0b", "not a valid path; pass one such as '/run/chat.sock'"),
         ],
     )
     async def test_bad_paths(self, name: str, reason: str, tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ class TestListening:
 
     async def test_an_empty_path(self) -> None:
         """An empty path, which the system would take for "any", is refused."""
-        with pytest.raises(ListenError, match="on '': that is no path"):
+        with pytest.raises(ListenError, match="on '': not a valid path"):
             await Server([Echo()]).start(path="")
 
     async def test_bad_sockets(self) -> None:
@@ -107,13 +108,13 @@ class TestListening:
 
         with socket.socket(type=socket.SOCK_DGRAM) as datagram:
             reason = await refusal(datagram)
-        assert reason == "it is no stream socket; pass one of the type SOCK_STREAM"
+        assert reason == "not a stream socket; pass a socket of type SOCK_STREAM"
         assert await refusal(datagram) == reason  # which is closed by now
         with socket.create_server(("127.0.0.1", 0)) as bound:
             with socket.create_connection(bound.getsockname()) as connected:
-                assert (await refusal(connected)).startswith("it is connected")
-        assert await refusal(bound) == "it is closed"
-        assert await refusal(5) == "it is no socket; pass a socket.socket"
+                assert (await refusal(connected)).startswith("the socket is connected")
+        assert await refusal(bound) == "the socket is closed"
+        assert await refusal(5) == "not a socket; pass a socket.socket"
 
     @pytest.mark.parametrize(
         "where",
