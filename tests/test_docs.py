@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pkgutil
 import re
 import runpy
 import shlex
@@ -153,6 +154,29 @@ def test_links(document: Path) -> None:
         assert target.exists(), f"{link}: there is no such file"
         if anchor:
             assert anchor in anchors(target), f"{link}: there is no such heading"
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_names(document: Path) -> None:
+    """Each name and each path of the project that the document has in backquotes exists."""
+    for code in re.findall(r"`([^`\n]+)`", BLOCK.sub("", document.read_text(encoding="utf-8"))):
+        if code == "chatify_stream.access":
+            continue  # a logger
+        if match := re.match(r"chatify_stream(?:\.[a-z]\w*)+(?:\.[A-Z]\w*)?", code):
+            pkgutil.resolve_name(match[0])
+        elif re.fullmatch(r"(chatify_stream|tests|docs|examples|proto)/[\w./-]+", code):
+            assert (ROOT / code).exists(), f"{code}: there is no such file"
+
+
+@pytest.mark.unit
+def test_the_modules_of_faults() -> None:
+    """Each module in the table of grpclib's faults exists."""
+    text = (DOCS / "explanation" / "grpclib-faults.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| .+ \| (`[^|]+`) \|$", text, re.MULTILINE)
+    assert len(rows) > 30
+    for name in {name for row in rows for name in re.findall(r"`([\w/]+)`", row)}:
+        assert (ROOT / "chatify_stream" / "wire" / f"{name}.py").exists(), name
 
 
 @pytest.mark.unit
