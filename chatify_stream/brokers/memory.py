@@ -112,7 +112,7 @@ class MemoryBroker(SingleServerBroker):
         digest = blake2b(room.encode(), key=self._epoch.encode(), digest_size=9).digest()
         return urlsafe_b64encode(digest).decode()
 
-    def _refusal(self, reason: str) -> BrokerError:
+    def _error(self, reason: str) -> BrokerError:
         return BrokerError("memory://", reason)
 
     def _forget_if_empty(self, room: str) -> None:

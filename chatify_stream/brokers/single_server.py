@@ -47,7 +47,7 @@ class SingleServerBroker(ABC):
         return Answers([], 0)
 
     @abstractmethod
-    def _refusal(self, reason: str) -> BrokerError:
+    def _error(self, reason: str) -> BrokerError:
         """Return the error that names this broker."""
 
     @abstractmethod
@@ -59,7 +59,7 @@ class SingleServerBroker(ABC):
 
     def _open_subscriber(self) -> Subscriber:
         if self._subscriber is None:
-            raise self._refusal("it is not open")
+            raise self._error("not open")
         return self._subscriber
 
     def _now_ms(self) -> int:

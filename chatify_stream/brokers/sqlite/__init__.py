@@ -1,4 +1,4 @@
-"""`sqlite:///PATH`: the logs in a file of one server, durable."""
+"""`sqlite:///PATH`: durable logs in a file, for a single server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The broker, in the event loop: it asks two threads, one that writes and one that reads."""
+"""The broker's event loop side: it passes requests to a writer thread and a reader thread."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from .writer import Writer
 
 __all__ = ["SQLiteBroker"]
 
-LARGEST_BATCH = 4096
-"""Drafts of one transaction, unless one call has more."""
+MAX_BATCH = 4096
+"""Drafts in one transaction, unless a single call has more."""
 
-READ_TOGETHER = 8
-"""Pages that are read before the first of them is answered."""
+MAX_READS = 8
+"""Pages that the reader thread reads before it answers the first request."""
 
 
 class SQLiteBroker(SingleServerBroker):
-    """A `Broker` whose logs, epochs and ids are in one file, of one server at a time.
+    """A `Broker` that keeps logs, epochs and ids in one file, used by one server at a time.
 
-    What was acknowledged survives the end of the process, and of the machine as far as its disk
-    does what it says. Beside the file there are three more, with `-mark`, `-wal` and `-shm` behind
-    its name; a backup has them all, of a server that is stopped. A database without its `-mark`
-    begins new epochs, since nobody knows whether its end is missing.
+    Acknowledged messages survive a crash of the process and, if the disk honours sync requests, of
+    the machine. Three files beside the database share its name: `-mark`, `-wal` and `-shm`. To back
+    up, stop the server and copy all four. Without its `-mark` a database starts new epochs, because
+    its newest transactions might be missing.
     """
 
     def __init__(
@@ -45,18 +45,22 @@ class SQLiteBroker(SingleServerBroker):
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`rules` are for rooms of certain names; `clock` gives seconds since 1970."""
+        """Create a closed broker.
+
+        `retention` applies to rooms that match none of `rules`. `clock` returns Unix time in
+        seconds.
+        """
         super().__init__(clock)
         url = f"sqlite:///{os.fspath(path)}"
         file = os.path.realpath(path)
         retention = retention or Retention()
         self._writing = Writer(url, file, retention, rules, self._now_ms)
-        self._writer: Worker[Batch] = Worker("sqlite writer", self._writing, LARGEST_BATCH)
+        self._writer: Worker[Batch] = Worker("sqlite writer", self._writing, MAX_BATCH)
         reading = Reader(url, file)
-        self._reader: Worker[sqlite3.Connection] = Worker("sqlite reader", reading, READ_TOGETHER)
+        self._reader: Worker[sqlite3.Connection] = Worker("sqlite reader", reading, MAX_READS)
 
     async def open(self, subscriber: Subscriber) -> None:
-        """Reads the whole file, to check it: about a second for each gigabyte that is cached."""
+        """Read and check the whole file: about a second per gigabyte if the file is cached."""
         self._writing.subscriber = subscriber
         await self._writer.start()
         try:
@@ -69,10 +73,15 @@ class SQLiteBroker(SingleServerBroker):
     async def close(self) -> None:
         self._subscriber = None
         await self._reader.stop()
-        await self._writer.stop()  # whose connection is the last, and tidies up
+        await self._writer.stop()  # closing the last connection removes the -wal and -shm files
 
     async def publish(self, room: str, drafts: Sequence[Draft]) -> list[Receipt]:
-        for user, text, message_id, _ in drafts:  # what is no text raises here, alone
+        for (
+            user,
+            text,
+            message_id,
+            _,
+        ) in drafts:  # an invalid text must fail alone, not with its whole batch
             f"{user}{text}{message_id}".encode()
         request = partial(Batch.publish, name=room, drafts=drafts)
         return await self._writer.ask(request, len(drafts))
@@ -87,7 +96,7 @@ class SQLiteBroker(SingleServerBroker):
         newest: bool = False,
     ) -> LogPage:
         self._open_subscriber()
-        found = self._writing.catalog.rooms.get(room)
+        found = self._writing.index.rooms.get(room)
         if found is None:
             found = await self._writer.ask(partial(Batch.create, name=room))
         request = partial(
@@ -110,10 +119,10 @@ class SQLiteBroker(SingleServerBroker):
 
     async def rooms(self, *, prefix: str = "", after: str = "", limit: int) -> RoomPage:
         self._open_subscriber()
-        known, now_ms, present = self._writing.catalog.rooms, self._now_ms(), self._presence.rooms()
+        known, now_ms, present = self._writing.index.rooms, self._now_ms(), self._presence.rooms()
 
         def find(_: sqlite3.Connection) -> list[str]:
-            """In a thread, since there may be very many."""
+            """Select the names in the reader thread, because there may be very many rooms."""
             kept = {name for name, room in known.copy().items() if room.keeps_messages(now_ms)}
             found = (n for n in kept | present if n.startswith(prefix) and n > after)
             return nsmallest(limit + 1, found)
@@ -122,8 +131,8 @@ class SQLiteBroker(SingleServerBroker):
         return RoomPage([self._info(name) for name in names[:limit]], len(names) > limit)
 
     def _newest(self, room: str) -> Position:
-        found = self._writing.catalog.rooms.get(room)
+        found = self._writing.index.rooms.get(room)
         return Position("", 0) if found is None else found.newest
 
-    def _refusal(self, reason: str) -> BrokerError:
-        return self._writing.refusal(reason)
+    def _error(self, reason: str) -> BrokerError:
+        return self._writing.rejection(reason)

@@ -1,4 +1,4 @@
-"""The database, for the thread that writes: one transaction at a time, durable when it returns."""
+"""The writer thread's database: one transaction at a time, durable when `commit` returns."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from .commit_marker import Mark
+from .commit_marker import CommitMarker
 from .errors import DamagedError, UnusableError
-from .room_index import Catalog, Changes
+from .room_index import Changes, RoomIndex
 from .rows import StateRow, seal
 
 __all__ = ["Database", "connect"]
 
 BUSY_SECONDS = 5.0
-"""How long another program may write."""
+"""Seconds to wait while another program writes."""
 
-LARGEST_WAL = 64 * 1024 * 1024
-"""Bytes that the write-ahead log keeps when it begins anew."""
+MAX_WAL_SIZE = 64 * 1024 * 1024
+"""Bytes that the write-ahead log keeps when SQLite restarts it."""
 
-LARGEST_CHUNK = 128
-"""Rows of one statement: the oldest SQLite takes 999 values."""
+MAX_CHUNK = 128
+"""Rows in one statement: old versions of SQLite accept 999 values."""
 
 
 def connect(path: str, options: str = "mode=rw") -> sqlite3.Connection:
-    """It belongs to the thread that calls this. Raises `sqlite3.Error`."""
+    """Open a connection for the calling thread. Raises `sqlite3.Error`."""
     connection = sqlite3.connect(
         f"{Path(path).as_uri()}?{options}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
     )
@@ -36,14 +36,14 @@ def connect(path: str, options: str = "mode=rw") -> sqlite3.Connection:
 
 
 class Database:
-    """The connection that writes.
+    """The writing connection.
 
-    Raises `UnusableError`, `DamagedError`, `sqlite3.Error` and `OSError`.
+    Methods raise `UnusableError`, `DamagedError`, `sqlite3.Error` and `OSError`.
     """
 
-    def __init__(self, path: str, mark: Mark) -> None:
+    def __init__(self, path: str, marker: CommitMarker) -> None:
         self._path = path
-        self._mark = mark
+        self._mark = marker
         self._inode = os.stat(path).st_ino
         self.connection = connect(path)
         try:
@@ -52,28 +52,28 @@ class Database:
             self.connection.close()
             raise
 
-    def commit(self, catalog: Catalog, changes: Changes) -> None:
-        """All of it or nothing; then the catalog has it, too."""
+    def commit(self, index: RoomIndex, changes: Changes) -> None:
+        """Write all changes in one transaction, then apply them to the index."""
         self._check_that_files_are_there()
-        state = catalog.state_after(changes)
+        state = index.state_after(changes)
         try:
             self.connection.execute("BEGIN IMMEDIATE")
             self._write(changes)
-            self._write_state(catalog.state, state)
+            self._write_state(index.state, state)
             self.connection.execute("COMMIT")
         except BaseException:
-            with suppress(sqlite3.Error):  # which the next BEGIN would have, again
+            with suppress(sqlite3.Error):  # the next BEGIN would report the same error
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
             raise
-        catalog.accept(changes, state)
+        index.accept(changes, state)
 
     def confirm(self, state: StateRow) -> None:
-        """Makes sure that it is noticed when what was committed is missing."""
+        """Record the transaction in the commit marker, so that its loss would be detected."""
         self._mark.write(state.sequence)
 
     def close(self) -> None:
-        """Gives the lock back, too."""
+        """Close the connection and release the lock."""
         self.connection.close()
         self._mark.close()
 
@@ -81,28 +81,25 @@ class Database:
         (mode,) = self.connection.execute("PRAGMA journal_mode=WAL").fetchone()
         if mode != "wal":
             raise UnusableError(
-                "its file system has no shared memory, which SQLite needs; take a local disk"
+                "the file system lacks the shared memory that SQLite requires; use a local disk"
             )
         self.connection.execute("PRAGMA synchronous=FULL")
-        self.connection.execute("PRAGMA fullfsync=ON")  # which is for macOS
-        self.connection.execute(f"PRAGMA journal_size_limit={LARGEST_WAL}")
+        self.connection.execute("PRAGMA fullfsync=ON")  # for macOS
+        self.connection.execute(f"PRAGMA journal_size_limit={MAX_WAL_SIZE}")
         self.connection.execute("PRAGMA secure_delete=FAST")
         self.connection.execute("BEGIN IMMEDIATE")
-        self.connection.execute(
-            "UPDATE state SET one = one"
-        )  # which a file refuses that is read-only
+        self.connection.execute("UPDATE state SET one = one")  # fails if the file is read-only
         self.connection.execute("ROLLBACK")
 
     def _check_that_files_are_there(self) -> None:
-        """SQLite would write on into a file that nobody can open any more."""
+        """Raise if a file was removed; SQLite would go on writing to a file without a name."""
         try:
             is_there = os.stat(self._path).st_ino == self._inode
         except FileNotFoundError:
             is_there = False
-        if not is_there or not self._mark.is_there():
+        if not is_there or not self._mark.exists():
             raise UnusableError(
-                "the file, or the -mark beside it, was removed or replaced while it was in use; "
-                "put it back"
+                "the file or its -mark file was removed or replaced while in use; restore it"
             )
 
     def _write(self, changes: Changes) -> None:
@@ -125,15 +122,15 @@ class Database:
             (*after, seal(after), before.sequence),
         )
         if written.rowcount != 1:
-            raise DamagedError("another program has changed it while it was in use")
+            raise DamagedError("another program changed the database while it was in use")
 
     def _put(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
-        """Many rows in few steps.
+        """Insert many rows with few statements.
 
-        After each step Python's lock has to be got again, and with a busy event loop that takes
-        milliseconds.
+        After each statement the thread reacquires the GIL, which takes milliseconds while the event
+        loop is busy.
         """
-        start, size = 0, LARGEST_CHUNK
+        start, size = 0, MAX_CHUNK
         while start < len(rows):
             while size > len(rows) - start:
                 size //= 2

@@ -1,4 +1,4 @@
-"""What is wrong with the files, in words that say what would be right."""
+"""Errors of the database files, with reasons that tell operators how to fix them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ __all__ = ["DamagedError", "UnusableError", "reason_of"]
 
 
 class DamagedError(Exception):
-    """The files do not hold what was put into them. The text says where."""
+    """The files do not contain what was written to them. The text says where."""
 
 
 class UnusableError(Exception):
-    """The files cannot be used. The text says why, and what would be right."""
+    """The files cannot be used. The text says why and how to fix it."""
 
 
-FULL = "the disk is full; once there is space again, it works again"
+FULL = "the disk is full; free some space"
 READ_ONLY = "the file, its folder or its file system is read-only; make it writable"
 NOT_PERMITTED = (
-    "this user is not permitted to read and write the file, or to make files in its folder"
+    "permission denied; allow this user to read and write the file and to create files in its "
+    "folder"
 )
-BUSY = "another program writes to the file, and does not come to an end; close what has it open"
+BUSY = "another program keeps writing to the file; close the program"
 
 _SQLITE = {
     sqlite3.SQLITE_FULL: FULL,
@@ -32,7 +33,7 @@ _SQLITE = {
     sqlite3.SQLITE_CANTOPEN: NOT_PERMITTED,
 }
 _DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-"""Our statements are right for our tables, so that an error in one is one of the tables."""
+"""Our statements fit our tables, so a statement that fails means that the tables are damaged."""
 
 _SYSTEM = {
     errno.ENOSPC: FULL,
@@ -44,7 +45,7 @@ _SYSTEM = {
 
 
 def reason_of(error: Exception) -> str:
-    """That of a `BrokerError` for what SQLite, the system or a module of this package says."""
+    """Return the reason, for a `BrokerError`, of an error of SQLite, the system or this package."""
     match error:
         case UnusableError():
             return str(error)
@@ -54,14 +55,14 @@ def reason_of(error: Exception) -> str:
             return _reason_of_sqlite(error)
         case OSError():
             return _SYSTEM.get(error.errno or 0, f"the disk reports an error: {error.strerror}")
-    return f"it has failed: {error!r}"
+    return f"internal error: {error!r}"
 
 
 def _reason_of_sqlite(error: sqlite3.Error) -> str:
     code: int | None = getattr(error, "sqlite_errorcode", None)
-    if code is None:  # it is Python's own
+    if code is None:  # raised by Python's module, not by SQLite
         return _damaged("a text is not UTF-8")
-    primary = code & 0xFF  # the rest says more of the same
+    primary = code & 0xFF  # the other bits only refine the code
     if primary in _DAMAGED:
         return _damaged(str(error))
     if primary == sqlite3.SQLITE_IOERR:
@@ -71,6 +72,6 @@ def _reason_of_sqlite(error: sqlite3.Error) -> str:
 
 def _damaged(what: str) -> str:
     return (
-        f"it is damaged: {what}; restore it from a backup, or begin anew: "
-        "move the file away, and its -wal and -mark with it"
+        f"damaged: {what}; restore it from a backup, or start over: "
+        "move the file away together with its -wal and -mark files"
     )

@@ -1,8 +1,7 @@
-"""Taking a database into use: it is locked, recognised, checked and read, or refused with why.
+"""Open a database: lock it, identify it, check it and load it, or reject it with a reason.
 
-Rules: what is refused is left as it is. That is why it is looked at through a connection that
-cannot write: the last one that can cuts off, when it is closed, what is behind the damage of a
-write-ahead log.
+A rejected file is left unchanged. It is therefore examined through a read-only connection: when
+the last writing connection closes, SQLite truncates a damaged write-ahead log behind the damage.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from contextlib import closing
 
 from ...rooms import Retention, RetentionRule
 from ...rooms.position import new_epoch
-from .commit_marker import Mark, Progress
+from .commit_marker import CommitMarker, Progress
 from .database import Database, connect
 from .errors import DamagedError, UnusableError
-from .room_index import Catalog
+from .room_index import RoomIndex
 from .rows import IdRow, RoomRow, StateRow
 from .schema import APPLICATION_ID, VERSION, create
 
@@ -36,50 +35,50 @@ _IDS = (
 
 def open_database(
     path: str, retention: Retention, rules: Sequence[RetentionRule]
-) -> tuple[Database, Catalog]:
-    """The database in this file, and what it says; a new one where there is no file.
+) -> tuple[Database, RoomIndex]:
+    """Open the database at `path`, or create it; return it with its room index.
 
     Raises `UnusableError`, `DamagedError`, `sqlite3.Error` and `OSError`.
     """
     path = os.path.realpath(path)
     _check_place(path)
-    mark = Mark(f"{path}-mark")
+    marker = CommitMarker(f"{path}-mark")
     try:
-        progress = mark.read()
+        progress = marker.read()
         if not _size_of(path):
-            _check_that_nothing_was_there(path, progress)
+            _check_nothing_was_lost(path, progress)
             create(path)
         with closing(connect(path, "mode=ro")) as connection:
-            _recognise(connection, progress)
-            catalog = _load(connection, retention, rules)
-        _compare(catalog.state, progress, mark)
-        database = Database(path, mark)
+            _identify(connection, progress)
+            index = _load(connection, retention, rules)
+        _compare(index.state, progress, marker)
+        database = Database(path, marker)
     except BaseException:
-        mark.discard()
+        marker.discard()
         raise
     try:
-        if mark.is_new and catalog.rooms:
-            log.warning("%s was missing, so that all rooms begin new epochs", mark.path)
-            _renew(database, catalog)
-        mark.reset(catalog.state.identity, catalog.state.sequence)
+        if marker.is_new and index.rooms:
+            log.warning("%s was missing: all rooms start new epochs", marker.path)
+            _renew(database, index)
+        marker.reset(index.state.identity, index.state.sequence)
     except BaseException:
         database.close()
         raise
-    return database, catalog
+    return database, index
 
 
 def _check_place(path: str) -> None:
     folder = os.path.dirname(path)
     there = _status(folder)
     if there is None:
-        raise UnusableError(f"there is no folder {folder}; make it, or take another path")
+        raise UnusableError(f"folder {folder} does not exist; create it, or choose another path")
     if not stat.S_ISDIR(there.st_mode):
-        raise UnusableError(f"{folder} is no folder; take another path")
+        raise UnusableError(f"{folder} is not a folder; choose another path")
     found = _status(path)
     if found is not None and stat.S_ISDIR(found.st_mode):
-        raise UnusableError("it is a folder; give the path of a file in it")
+        raise UnusableError("the path is a folder; give the path of a file in it")
     if found is not None and not stat.S_ISREG(found.st_mode):
-        raise UnusableError("it is no regular file; take another path")
+        raise UnusableError("not a regular file; choose another path")
 
 
 def _status(path: str) -> os.stat_result | None:
@@ -94,33 +93,35 @@ def _size_of(path: str) -> int:
     return 0 if found is None else found.st_size
 
 
-def _check_that_nothing_was_there(path: str, progress: Progress | None) -> None:
+def _check_nothing_was_lost(path: str, progress: Progress | None) -> None:
     if progress is not None:
-        raise DamagedError(f"it is empty or gone, and {progress.sequence} transactions were in it")
+        raise DamagedError(
+            f"the file is empty or missing; it contained {progress.sequence} transactions"
+        )
     if _size_of(f"{path}-wal"):
-        raise DamagedError("it is empty or gone, and its -wal is not")
+        raise DamagedError("the file is empty or missing, but its -wal file exists")
 
 
-def _recognise(connection: sqlite3.Connection, progress: Progress | None) -> None:
-    """What has a mark of ours is ours."""
+def _identify(connection: sqlite3.Connection, progress: Progress | None) -> None:
+    """Check that the file belongs to this program; a file with our commit marker does."""
     try:
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.DatabaseError as error:
         if progress is None and error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
-            raise UnusableError("the file is no SQLite database; take another path") from error
+            raise UnusableError("not an SQLite database; choose another path") from error
         raise
     if application_id != APPLICATION_ID:
         if progress is None:
-            raise UnusableError("the file is of another program; take another path")
-        raise DamagedError("its header was changed")
+            raise UnusableError("the file belongs to another program; choose another path")
+        raise DamagedError("the header was changed")
     if version > VERSION:
         raise UnusableError(
-            f"it was written by a newer version of chatify-stream: its tables are of version "
-            f"{version}, and this one knows version {VERSION}; install that version, or a newer one"
+            f"written by a newer chatify-stream (schema {version}, supported {VERSION}); "
+            "install that version or a newer one"
         )
     if version < VERSION:
-        raise DamagedError("its header was changed")
+        raise DamagedError("the header was changed")
 
 
 def _check_functions(connection: sqlite3.Connection) -> None:
@@ -129,49 +130,49 @@ def _check_functions(connection: sqlite3.Connection) -> None:
     except sqlite3.OperationalError as error:
         raise UnusableError(
             f"the SQLite {sqlite3.sqlite_version} of this Python was built without JSON functions; "
-            "take a Python that has them"
+            "use a Python that has them"
         ) from error
 
 
 def _load(
     connection: sqlite3.Connection, retention: Retention, rules: Sequence[RetentionRule]
-) -> Catalog:
-    """Checks the database as a whole, and reads all but the messages."""
+) -> RoomIndex:
+    """Check the whole database and load everything but the messages."""
     _check_functions(connection)
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
         raise DamagedError(found.rpartition("\n")[2])
     states = [StateRow.checked(row) for row in connection.execute(_STATE)]
     if len(states) != 1:
-        raise DamagedError("it says nothing of itself")
-    catalog = Catalog(states[0], retention, rules)
-    catalog.load(
+        raise DamagedError("its state row is missing")
+    index = RoomIndex(states[0], retention, rules)
+    index.load(
         [RoomRow.checked(row) for row in connection.execute(_ROOMS)],
         [IdRow.checked(row) for row in connection.execute(_IDS)],
     )
-    return catalog
+    return index
 
 
-def _compare(state: StateRow, progress: Progress | None, mark: Mark) -> None:
-    """Whether the database has come as far as its mark says."""
+def _compare(state: StateRow, progress: Progress | None, marker: CommitMarker) -> None:
+    """Raise `DamagedError` if the database is older than its commit marker."""
     if progress is None:
-        # The first transaction makes the tables, before there is a mark.
-        if state.sequence > 1 and not mark.is_new:
+        # The first transaction creates the tables, before the marker exists.
+        if state.sequence > 1 and not marker.is_new:
             raise DamagedError("its -mark file is empty")
     elif progress.identity != state.identity:
-        raise DamagedError("its -mark file is that of another database")
+        raise DamagedError("its -mark file belongs to another database")
     elif progress.sequence > state.sequence:
         raise DamagedError(
-            "its newest messages are missing: its -mark file says that there were "
-            f"{progress.sequence} transactions, and there are {state.sequence} (to go on with "
-            "these, remove that file; all rooms then begin new epochs, so that clients hear of it)"
+            "the newest messages are missing: the -mark file records "
+            f"{progress.sequence} transactions, the database has {state.sequence} (to continue "
+            "without them, remove the -mark file; all rooms then start new epochs)"
         )
 
 
-def _renew(database: Database, catalog: Catalog) -> None:
-    """Begins new epochs, since nobody knows whether the logs are whole."""
-    changes = catalog.changes()
-    for name, room in catalog.rooms.items():
+def _renew(database: Database, index: RoomIndex) -> None:
+    """Start new epochs, because the end of the logs may be missing."""
+    changes = index.changes()
+    for name, room in index.rooms.items():
         changes.rooms[name] = room
         changes.rows[name] = room.row._replace(epoch=new_epoch())
-    database.commit(catalog, changes)
+    database.commit(index, changes)

@@ -1,8 +1,8 @@
-"""Reading the messages of a room: each is checked, and that none is missing.
+"""Read messages of a room, and run the reads in a thread beside the writer.
 
-A chunk of messages is read in one step, as JSON: after each step Python's lock has to be got again,
-and with a busy event loop that takes milliseconds. A chunk is so small that its JSON keeps the lock
-but shortly.
+Each message is checked, and so is that none is missing. A chunk of messages is read in one
+statement, as JSON: after each statement the thread reacquires the GIL, which takes milliseconds
+while the event loop is busy. A chunk is small enough that parsing it holds the GIL only briefly.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Reader", "first_kept", "read_message", "read_messages", "read_page"]
 
 
 class Reader:
-    """A `Workload`, whose subject is the connection."""
+    """A `Workload` on a read-only connection."""
 
     def __init__(self, url: str, path: str) -> None:
         self._url = url
@@ -36,14 +36,14 @@ class Reader:
             self._connection = connect(self._path)
             self._connection.execute("PRAGMA query_only=ON")
         except sqlite3.Error as error:
-            raise self.refusal(reason_of(error)) from error
+            raise self.rejection(reason_of(error)) from error
 
     def work(self, jobs: Sequence[Job[sqlite3.Connection]]) -> Sequence[Callable[[], object]]:
         for job in jobs:
             try:
                 job.result = job.request(self._connection)
             except (sqlite3.Error, OSError, DamagedError) as error:
-                job.error = self.refusal(reason_of(error))
+                job.error = self.rejection(reason_of(error))
                 job.error.__cause__ = error
         return ()
 
@@ -53,12 +53,12 @@ class Reader:
     def end(self) -> None:
         self._connection.close()
 
-    def refusal(self, reason: str) -> BrokerError:
+    def rejection(self, reason: str) -> BrokerError:
         return BrokerError(self._url, reason)
 
 
 CHUNK = 128
-"""Messages."""
+"""Number of messages in one statement."""
 
 _ROOM = """
 SELECT number, name, epoch, newest, oldest, latest_ms, seal FROM rooms WHERE number = ?
@@ -74,7 +74,7 @@ SELECT json_group_array(json_array(offset, user, text, id, sent_at_ms, seal)) FR
 def read_messages(
     connection: sqlite3.Connection, room: RoomRow, first: int, last: int
 ) -> Iterator[Publication]:
-    """The messages from one offset to another, which the room has. Raises `DamagedError`."""
+    """Yield the messages `first` to `last`, which must exist. Raises `DamagedError`."""
     for start in range(first, last + 1, CHUNK):
         end = min(start + CHUNK - 1, last)
         (chunk,) = connection.execute(_MESSAGES, (room.number, start, end)).fetchone()
@@ -88,7 +88,7 @@ def read_messages(
 
 
 def read_message(connection: sqlite3.Connection, room: RoomRow, offset: int) -> Publication:
-    """The message at this offset, which the room has. Raises `DamagedError`."""
+    """Return the message at `offset`, which must exist. Raises `DamagedError`."""
     [message] = read_messages(connection, room, offset, offset)
     return message
 
@@ -96,23 +96,23 @@ def read_message(connection: sqlite3.Connection, room: RoomRow, offset: int) -> 
 def first_kept(
     connection: sqlite3.Connection, room: RoomRow, retention: Retention, now_ms: int
 ) -> int:
-    """The offset of the oldest message that the retention keeps; behind the newest for none.
+    """Return the offset of the oldest message within the retention, or newest + 1 if none is.
 
-    Taken for sorted by time, as they are unless a clock was set back; some of those between may
-    then be kept too long, or not long enough. Raises `DamagedError`.
+    Assumes that messages are sorted by time. If a clock was set back, some messages are kept too
+    long or not long enough. Raises `DamagedError`.
     """
     oldest = max(room.oldest, room.newest + 1 - retention.count)
-    youngest = now_ms - retention.age * 1000
-    if oldest > room.newest or room.latest_ms <= youngest:
+    expired_ms = now_ms - retention.age * 1000
+    if oldest > room.newest or room.latest_ms <= expired_ms:
         return room.newest + 1
 
     def sent_at_ms(offset: int) -> int:
         return read_message(connection, room, offset).sent_at_ms
 
-    if sent_at_ms(oldest) > youngest:
+    if sent_at_ms(oldest) > expired_ms:
         return oldest
     others = range(oldest + 1, room.newest)
-    return oldest + 1 + bisect_right(others, youngest, key=sent_at_ms)
+    return oldest + 1 + bisect_right(others, expired_ms, key=sent_at_ms)
 
 
 def read_page(
@@ -125,11 +125,11 @@ def read_page(
     limit: int,
     newest: bool,
 ) -> LogPage:
-    """What a broker's `read` gives. Raises `DamagedError` and `sqlite3.Error`."""
+    """Return the result of `Broker.read`. Raises `DamagedError` and `sqlite3.Error`."""
     connection.execute("BEGIN")
     try:
         found = connection.execute(_ROOM, (room.row.number,)).fetchone()
-        # A room without messages may have been removed just now.
+        # A room without messages may just have been removed.
         row = room.row if found is None else RoomRow.checked(found)
         oldest = first_kept(connection, row, room.retention, now_ms)
         first = max(after + 1, oldest)

@@ -1,7 +1,7 @@
-"""What the broker keeps in memory of its database: the rooms, without their messages. No I/O.
+"""The broker's in-memory index of its database: all rooms, without their messages. No I/O.
 
-Rules: it holds what is committed, and nothing else. One thread changes it, that which writes; any
-other may look up a room and take its row, which is replaced and never changed.
+The index holds committed state only. Only the writer thread changes it. Other threads may look up
+a room and take its row; rows are replaced, never modified.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from ...rooms.position import Position
 from .errors import DamagedError
 from .rows import IdRow, MessageRow, RoomRow, StateRow, seal
 
-__all__ = ["Catalog", "Changes", "Room"]
+__all__ = ["Changes", "Room", "RoomIndex"]
 
 
 class Room:
-    """A room: its row, and what does not stand in it."""
+    """A room: its row and the state that is not stored in the row."""
 
-    __slots__ = ("dedupe", "look_ms", "retention", "row")
+    __slots__ = ("dedupe", "due_ms", "retention", "row")
 
     def __init__(self, row: RoomRow, retention: Retention) -> None:
         self.row = row
         self.retention = retention
         self.dedupe = Dedupe()
-        self.look_ms = 0.0
-        """When its oldest message may be too old; 0 when that is not known."""
+        self.due_ms = 0.0
+        """Unix time in ms at which its oldest message expires; 0 if unknown."""
 
     @property
     def newest(self) -> Position:
         return Position(self.row.epoch, self.row.newest)
 
     def keeps_messages(self, now_ms: int) -> bool:
-        """One at the least is within its retention."""
+        """Return whether any message is within the retention."""
         row, retention = self.row, self.retention
         oldest = max(row.oldest, row.newest + 1 - retention.count)
         return oldest <= row.newest and row.latest_ms > now_ms - retention.age * 1000
@@ -42,59 +42,59 @@ class Room:
 
 @dataclass
 class Changes:
-    """What one transaction writes."""
+    """The rows that one transaction writes."""
 
     next_room: int
-    """As it is after it."""
+    """Value after the transaction."""
     first_id: int
-    """As it is after it; the ids before it go."""
+    """Value after the transaction; smaller ids are deleted."""
     rooms: dict[str, Room] = field(default_factory=dict)
-    """Those whose rows change, by name."""
+    """Changed rooms by name."""
     rows: dict[str, RoomRow] = field(default_factory=dict)
-    """Their new rows, by name."""
+    """New rows of the changed rooms by name."""
     messages: list[MessageRow] = field(default_factory=list)
     ids: list[IdRow] = field(default_factory=list)
     trimmed: list[RoomRow] = field(default_factory=list)
-    """Rooms whose messages before their oldest go."""
+    """Rooms whose messages before `oldest` are deleted."""
     removed: list[Room] = field(default_factory=list)
-    """Rooms without messages that go."""
+    """Rooms without messages that are deleted."""
 
 
-class Catalog:
-    """The rooms of a database."""
+class RoomIndex:
+    """Indexes the rooms of a database."""
 
     def __init__(
         self, state: StateRow, retention: Retention, rules: Sequence[RetentionRule] = ()
     ) -> None:
-        """`rules` are for rooms of certain names."""
+        """Start without rooms. `retention` applies to rooms that match none of `rules`."""
         self.state = state
         self.rooms: dict[str, Room] = {}
         self._retention = retention
         self._rules = tuple(rules)
 
     def load(self, rooms: Sequence[RoomRow], ids: Sequence[IdRow]) -> None:
-        """Takes what was read from the database. Raises `DamagedError` when it is not all there."""
+        """Load the rows of the database. Raises `DamagedError` if rows are missing."""
         self.rooms = {row.name: self.new_room(row) for row in rooms}
         if (len(self.rooms), _sum(0, map(seal, rooms))) != (self.state.rooms, self.state.digest):
-            raise DamagedError("rooms are missing, or are not as they were last")
+            raise DamagedError("rooms are missing or out of date")
         if [row.number for row in ids] != list(range(self.state.first_id, self.state.next_id)):
             raise DamagedError("ids are missing")
         by_number = {room.row.number: room for room in self.rooms.values()}
         for row in ids:
-            if row.room in by_number:  # it may have been removed before its ids were
+            if row.room in by_number:  # a room may be removed before its ids
                 known = Known(row.offset, row.sent_at_ms, row.fingerprint)
                 by_number[row.room].dedupe.restore(row.user, row.id, known)
 
     def new_room(self, row: RoomRow) -> Room:
-        """A room that is not in it yet."""
+        """Return a new room that is not in the index yet."""
         return Room(row, retention_of(row.name, self._retention, self._rules))
 
     def changes(self) -> Changes:
-        """None yet."""
+        """Return an empty set of changes."""
         return Changes(self.state.next_room, self.state.first_id)
 
     def state_after(self, changes: Changes) -> StateRow:
-        """What is to be written with them."""
+        """Return the state row to write with `changes`."""
         state = self.state
         known = [room for name, room in changes.rooms.items() if name in self.rooms]
         gone = [room.row for room in [*known, *changes.removed]]
@@ -110,7 +110,7 @@ class Catalog:
         )
 
     def accept(self, changes: Changes, state: StateRow) -> None:
-        """They were committed."""
+        """Apply committed changes."""
         self.state = state
         for name, row in changes.rows.items():
             changes.rooms[name].row = row

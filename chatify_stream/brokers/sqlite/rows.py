@@ -1,7 +1,7 @@
 """The rows of the database, each with a seal: a checksum of all its fields.
 
-SQLite has no checksums of its own outside its write-ahead log. A row that is not as it was written
-fails its seal; rows that are missing leave a hole in numbers that have none.
+SQLite has no checksums outside its write-ahead log. The seal reveals a row that was changed, and
+gaps in gapless numbers reveal rows that are missing.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ __all__ = ["IdRow", "MessageRow", "RoomRow", "StateRow", "seal"]
 
 
 def seal(fields: Sequence[object]) -> int:
-    """64 bits with a sign."""
+    """Return the checksum of a row: 64 bits, signed."""
     text = "\0".join(map(str, fields)).encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
 
 
 class StateRow(NamedTuple):
-    """What is true of the whole database. There is one."""
+    """The state of the whole database; the table has exactly one row."""
 
     identity: str
-    """Random; that of another database is another one."""
+    """Random; differs between databases."""
     sequence: int
-    """How many transactions there were; the first one made the tables."""
+    """Number of transactions so far; the first one created the tables."""
     next_room: int
-    """The number of the next new room. None is used twice."""
+    """Number of the next new room. Numbers are never reused."""
     rooms: int
-    """How many there are."""
+    """Number of rooms."""
     digest: int
-    """The sum of the rooms' seals, 63 bits: a room that is missing or stale changes it."""
+    """Sum of the rooms' seals, 63 bits; reveals a room that is missing or out of date."""
     first_id: int
-    """The number of the oldest id."""
+    """Number of the oldest id."""
     next_id: int
-    """The number of the next id."""
+    """Number of the next id."""
 
     @classmethod
     def checked(cls, row: Sequence[Any]) -> Self:
-        """Of what was read. Raises `DamagedError`."""
+        """Return the row without its seal. Raises `DamagedError`."""
         state = cls(*row[:-1])
         if row[-1] != seal(state):
-            raise DamagedError("what it says of itself was changed")
+            raise DamagedError("the state row was changed")
         return state
 
 
 class RoomRow(NamedTuple):
-    """A room. Its messages from `oldest` to `newest` are in the database, all of them."""
+    """A room. All messages from `oldest` to `newest` are in the database."""
 
     number: int
     name: str
@@ -58,11 +58,11 @@ class RoomRow(NamedTuple):
     newest: int
     oldest: int
     latest_ms: int
-    """When the latest message was sent; 0 when none was."""
+    """Unix time of the latest message; 0 if there was none."""
 
     @classmethod
     def checked(cls, row: Sequence[Any]) -> Self:
-        """Of what was read. Raises `DamagedError`."""
+        """Return the row without its seal. Raises `DamagedError`."""
         room = cls(*row[:-1])
         if row[-1] != seal(room):
             raise DamagedError(f"room {room.number} was changed")
@@ -86,7 +86,7 @@ class MessageRow(NamedTuple):
 
 
 class IdRow(NamedTuple):
-    """An id that was published lately. Their numbers have no hole."""
+    """A recently published id. Numbers are gapless."""
 
     number: int
     room: int
@@ -104,7 +104,7 @@ class IdRow(NamedTuple):
 
     @classmethod
     def checked(cls, row: Sequence[Any]) -> Self:
-        """Of what was read. Raises `DamagedError`."""
+        """Return the row. Raises `DamagedError`."""
         if row[-1] != seal(row[:-1]):
             raise DamagedError(f"the id {row[0]} was changed")
         return cls(*row)

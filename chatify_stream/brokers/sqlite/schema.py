@@ -1,4 +1,4 @@
-"""The tables, and how they are made and recognised."""
+"""The tables: their creation and their version."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .rows import StateRow, seal
 __all__ = ["APPLICATION_ID", "VERSION", "create", "sync_folder"]
 
 APPLICATION_ID = int.from_bytes(b"chat", "big")
-"""Says that a database is of this program."""
+"""Marks a database as belonging to this program."""
 
 VERSION = 1
-"""Of the tables. Older ones are brought up to it when they are opened, once there are any."""
+"""Version of the tables. Opening a file of an older version will migrate it."""
 
 _TABLES = """
 CREATE TABLE state (
@@ -62,7 +62,7 @@ CREATE TABLE ids (
 
 
 def create(path: str) -> None:
-    """Makes an empty database: whole, or not at all."""
+    """Create an empty database atomically."""
     new = f"{path}-new"
     for leftover in (new, f"{new}-journal", f"{new}-wal", f"{new}-shm"):
         with suppress(FileNotFoundError):
@@ -83,7 +83,7 @@ def create(path: str) -> None:
 
 
 def sync_folder(path: str) -> None:
-    """Makes it durable that there is a file of that name, where the system knows of that."""
+    """Sync the folder of `path`, so that a new file survives a crash (POSIX only)."""
     if os.name == "posix":
         folder = os.open(os.path.dirname(path), os.O_RDONLY)
         try:

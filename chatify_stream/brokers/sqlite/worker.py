@@ -1,8 +1,8 @@
-"""A thread that does what an event loop asks for, in that order, and answers in batches.
+"""A thread that runs the requests of an event loop in order and answers them in batches.
 
-Rules: what was asked for while it was busy is done together, next. What was asked for before
-`stop` is done; what is asked for after it is refused. Nobody waits longer than `ANSWER_SECONDS`;
-what a silent disk keeps the thread from doing by then may still be done later.
+Requests that arrive while the thread is busy form the next batch. Requests made before `stop` are
+done; later ones are rejected. No request waits longer than `ANSWER_TIMEOUT`. The thread may still
+complete a request that timed out on a slow disk.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
-__all__ = ["ANSWER_SECONDS", "Job", "Worker", "Workload"]
+__all__ = ["ANSWER_TIMEOUT", "Job", "Worker", "Workload"]
 
 log = logging.getLogger(__name__)
 
-ANSWER_SECONDS = 20.0
+ANSWER_TIMEOUT = 20.0
 
-PAUSE_AFTER_FAULT = 60.0
+PAUSE_AFTER_ERROR = 60.0
 
-LONGEST_QUEUE = 100_000
-"""Jobs that may wait; more are refused."""
+MAX_QUEUE = 100_000
+"""Number of waiting jobs above which more are rejected."""
 
 Subject = TypeVar("Subject")
 Result = TypeVar("Result")
 
 
 class Job(Generic[Subject]):
-    """What is asked for. The thread sets `result` or `error`."""
+    """A request. The thread sets `result` or `error`."""
 
     __slots__ = ("deadline", "error", "future", "request", "result", "weight")
 
@@ -53,61 +53,63 @@ class Job(Generic[Subject]):
 
 
 class Workload(Protocol[Subject]):
-    """What the thread does. All methods but `refusal` are called in it."""
+    """The work of the thread. It calls every method but `rejection`."""
 
     def begin(self) -> None:
-        """Comes first. When it raises, nothing else comes."""
+        """Prepare. If this raises, no other method is called."""
 
     def work(self, jobs: Sequence[Job[Subject]]) -> Sequence[Callable[[], object]]:
-        """Does them; returns what is to be called in the loop before they are answered."""
+        """Do the jobs; return the functions that the loop calls before it answers them."""
 
     def rest(self) -> float:
-        """Nothing is asked for. Returns the seconds after which this is called again."""
+        """Do idle work; return the seconds until the next call."""
 
     def end(self) -> None:
-        """Comes last."""
+        """Clean up. No other method is called after this one."""
 
-    def refusal(self, reason: str) -> Exception:
-        """The error for what is not done."""
+    def rejection(self, reason: str) -> Exception:
+        """Return the error for a job that is not done."""
 
 
 class Worker(Generic[Subject]):
-    """The thread, as the event loop sees it."""
+    """The event loop's handle of the thread."""
 
-    def __init__(self, name: str, workload: Workload[Subject], largest_batch: int) -> None:
-        """`largest_batch` is what jobs weigh that are done together, unless one weighs more."""
+    def __init__(self, name: str, workload: Workload[Subject], max_batch: int) -> None:
+        """`max_batch` limits the total weight of a batch, unless one job weighs more."""
         self._name = name
-        self._largest_batch = largest_batch
+        self._max_batch = max_batch
         self._workload = workload
         self._queue: SimpleQueue[Job[Subject] | None] = SimpleQueue()
         self._pending: deque[Job[Subject]] = deque()
-        """In the order in which they are answered."""
+        """In the order of their answers."""
         self._timer: asyncio.TimerHandle | None = None
         self._thread: threading.Thread | None = None
         self._takes_jobs = False
         self._is_stopped = False
 
     async def start(self) -> None:
-        """Raises what `begin` raises; then there is no thread any more."""
+        """Start the thread. Raises the exception of `begin`; the thread has then ended."""
         self._loop = asyncio.get_running_loop()
         self._begun: asyncio.Future[None] = self._loop.create_future()
-        self._begun.add_done_callback(lambda begun: begun.exception())  # if nobody else asks
+        self._begun.add_done_callback(
+            lambda begun: begun.exception()
+        )  # in case the caller was cancelled
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         self._thread.start()
         await asyncio.shield(self._begun)
         if self._is_stopped:
-            raise self._workload.refusal("it was closed while it was being opened")
+            raise self._workload.rejection("closed while it was being opened")
         self._takes_jobs = True
 
     async def ask(self, request: Callable[[Subject], Result], weight: int = 1) -> Result:
-        """What the request returns, in the thread. Raises what the workload makes of its error."""
+        """Run `request` in the thread and return its result. Raises the error of the workload."""
         if not self._takes_jobs:
-            raise self._workload.refusal("it is not open")
-        if len(self._pending) >= LONGEST_QUEUE:
-            raise self._workload.refusal(f"{LONGEST_QUEUE} operations wait for the disk")
+            raise self._workload.rejection("not open")
+        if len(self._pending) >= MAX_QUEUE:
+            raise self._workload.rejection(f"{MAX_QUEUE} operations are waiting for the disk")
         future: asyncio.Future[Result] = self._loop.create_future()
-        job = Job(request, weight, future, self._loop.time() + ANSWER_SECONDS)
+        job = Job(request, weight, future, self._loop.time() + ANSWER_TIMEOUT)
         self._pending.append(job)
         if self._timer is None:
             self._timer = self._loop.call_at(job.deadline, self._time_out)
@@ -115,12 +117,12 @@ class Worker(Generic[Subject]):
         return await future
 
     async def stop(self) -> None:
-        """Waits for what was asked for. May be called again."""
+        """Wait for the requests made so far. May be called again."""
         if self._thread is None:
             return
         self._takes_jobs, self._is_stopped = False, True
         self._queue.put(None)
-        await asyncio.wait([self._ended], timeout=ANSWER_SECONDS)
+        await asyncio.wait([self._ended], timeout=ANSWER_TIMEOUT)
         if self._ended.done():
             self._thread.join()
         self._give_up_until(math.inf)
@@ -140,8 +142,8 @@ class Worker(Generic[Subject]):
             if job.deadline > deadline:
                 break
             if not job.future.done():
-                reason = f"the disk has not answered for {ANSWER_SECONDS:g} seconds"
-                job.future.set_exception(self._workload.refusal(reason))
+                reason = f"the disk did not respond within {ANSWER_TIMEOUT:g} seconds"
+                job.future.set_exception(self._workload.rejection(reason))
 
     def _answer(self, jobs: Sequence[Job[Subject]], calls: Sequence[Callable[[], object]]) -> None:
         try:
@@ -157,12 +159,12 @@ class Worker(Generic[Subject]):
                 else:
                     job.future.set_exception(job.error)
 
-    # What follows is called in the thread.
+    # The methods below run in the thread.
 
     def _run(self) -> None:
         try:
             self._workload.begin()
-        except Exception as error:  # which `start` raises
+        except Exception as error:  # `start` raises it
             self._post(self._begun.set_exception, error)
         else:
             self._post(self._begun.set_result, None)
@@ -181,35 +183,35 @@ class Worker(Generic[Subject]):
     def _work(self, jobs: Sequence[Job[Subject]]) -> Sequence[Callable[[], object]]:
         try:
             return self._workload.work(jobs)
-        except Exception as error:  # a fault of ours, and nobody is to wait for it in vain
-            log.exception("the thread %s has failed", self._name)
+        except Exception as error:  # a bug; the callers must not wait forever
+            log.exception("the thread %s failed", self._name)
             for job in jobs:
-                job.error = self._workload.refusal(f"it has failed: {error!r}")
+                job.error = self._workload.rejection(f"internal error: {error!r}")
             return ()
 
     def _rest(self) -> float:
         try:
             return self._workload.rest()
-        except Exception:  # a fault of ours, and it goes on all the same
-            log.exception("the thread %s has failed", self._name)
-            return PAUSE_AFTER_FAULT
+        except Exception:  # a bug; go on serving
+            log.exception("the thread %s failed", self._name)
+            return PAUSE_AFTER_ERROR
 
     def _next_jobs(self, pause: float) -> list[Job[Subject]] | None:
-        """What waits by now; none after a pause in which nothing came; None at the end."""
+        """Return the waiting jobs, an empty list after an idle pause, or None at the end."""
         jobs: list[Job[Subject]] = []
         weight = 0
         with suppress(Empty):
-            while weight < self._largest_batch:
+            while weight < self._max_batch:
                 job = self._queue.get_nowait() if jobs else self._queue.get(timeout=pause)
                 if job is None:
                     if not jobs:
                         return None
-                    self._queue.put(None)  # for the next time
+                    self._queue.put(None)  # read again by the next call
                     break
                 jobs.append(job)
                 weight += job.weight
         return jobs
 
     def _post(self, callback: Callable[..., object], *arguments: object) -> None:
-        with suppress(RuntimeError):  # the loop was closed, and nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed, so no caller is waiting
             self._loop.call_soon_threadsafe(callback, *arguments)

@@ -1,9 +1,8 @@
-"""The thread that writes: what was asked for by now is one transaction.
+"""The writer thread: all waiting requests become one transaction.
 
-Rules: a message is acknowledged, and told of, once its transaction is in the synced log of the
-database, and its number in the mark. When a transaction fails, nothing of it has happened, and
-what was asked for and needs no writing is done all the same. The next one is tried as if nothing
-had been.
+A message is acknowledged and delivered once its transaction is in the synced write-ahead log and
+recorded in the commit marker. If a transaction fails, none of it has happened, but requests that
+need no write are still done. The next transaction starts from the same state.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ from ...rooms import Retention, RetentionRule
 from ..base import Subscriber
 from .batch import Batch
 from .errors import DamagedError, UnusableError, reason_of
-from .maintenance import SELDOM_MS, Upkeep
+from .maintenance import FULL_SCAN_MS, Maintenance
 from .open_file import open_database
-from .room_index import Catalog
+from .room_index import RoomIndex
 from .worker import Job
 
 __all__ = ["Writer"]
 
 log = logging.getLogger(__name__)
 
-STORAGE_FAILS = (sqlite3.Error, OSError, DamagedError, UnusableError)
+STORAGE_ERRORS = (sqlite3.Error, OSError, DamagedError, UnusableError)
 
 
 class Writer:
-    """A `Workload`, whose subject is a batch."""
+    """A `Workload` on batches."""
 
     subscriber: Subscriber
-    """Set before it begins."""
+    """Set before `begin`."""
 
-    catalog: Catalog
-    """Once it has begun."""
+    index: RoomIndex
+    """Available after `begin`."""
 
     def __init__(
         self,
@@ -52,15 +51,15 @@ class Writer:
         self._rules = rules
         self._subscribed: set[str] = set()
         self._now_ms = now_ms
-        self._complaint = ""
+        self._last_warning = ""
 
     def begin(self) -> None:
         try:
-            self._database, self.catalog = open_database(self._path, self._retention, self._rules)
-        except STORAGE_FAILS as error:
-            raise self.refusal(reason_of(error)) from error
-        self._upkeep = Upkeep(
-            self.catalog, self._database.connection, self._subscribed, self._now_ms()
+            self._database, self.index = open_database(self._path, self._retention, self._rules)
+        except STORAGE_ERRORS as error:
+            raise self.rejection(reason_of(error)) from error
+        self._maintenance = Maintenance(
+            self.index, self._database.connection, self._subscribed, self._now_ms()
         )
 
     def work(self, jobs: Sequence[Job[Batch]]) -> Sequence[Callable[[], object]]:
@@ -69,8 +68,8 @@ class Writer:
             for job in jobs:
                 job.result = job.request(batch)
             if batch.writes:
-                self._database.commit(self.catalog, batch.changes)
-        except STORAGE_FAILS as error:
+                self._database.commit(self.index, batch.changes)
+        except STORAGE_ERRORS as error:
             batch.undo()
             return self._work_without_writing(jobs, error)
         except BaseException:
@@ -78,57 +77,57 @@ class Writer:
             raise
         if batch.writes:
             self._confirm(jobs)
-            self._upkeep.used(batch.changes.rows)
-        return batch.tells
+            self._maintenance.mark_used(batch.changes.rows)
+        return batch.notifications
 
     def rest(self) -> float:
-        """Deletes a little of what is not kept any more."""
+        """Delete some of the expired rows."""
         try:
-            changes = self._upkeep.next_step(self._now_ms())
+            changes = self._maintenance.next_step(self._now_ms())
             if changes is not None:
-                self._database.commit(self.catalog, changes)
-                self._database.confirm(self.catalog.state)
-                self._complaint = ""
-        except STORAGE_FAILS as error:
-            self._complain(reason_of(error))
-            self._upkeep.give_up()
-            return SELDOM_MS / 1000
-        return self._upkeep.pause
+                self._database.commit(self.index, changes)
+                self._database.confirm(self.index.state)
+                self._last_warning = ""
+        except STORAGE_ERRORS as error:
+            self._warn_once(reason_of(error))
+            self._maintenance.abandon()
+            return FULL_SCAN_MS / 1000
+        return self._maintenance.pause
 
     def end(self) -> None:
         self._database.close()
 
-    def refusal(self, reason: str) -> BrokerError:
+    def rejection(self, reason: str) -> BrokerError:
         return BrokerError(self._url, reason)
 
     def _new_batch(self) -> Batch:
-        return Batch(self.catalog, self._subscribed, self.subscriber, self._now_ms())
+        return Batch(self.index, self._subscribed, self.subscriber, self._now_ms())
 
     def _work_without_writing(
         self, jobs: Sequence[Job[Batch]], error: Exception
     ) -> Sequence[Callable[[], object]]:
         reason = reason_of(error)
-        tells: list[Callable[[], object]] = []
+        notifications: list[Callable[[], object]] = []
         for job in jobs:
             batch = self._new_batch()
             job.result = job.request(batch)
             if batch.writes:
                 batch.undo()
-                job.error = self.refusal(reason)
+                job.error = self.rejection(reason)
                 job.error.__cause__ = error
             else:
-                tells += batch.tells
-        return tells
+                notifications += batch.notifications
+        return notifications
 
     def _confirm(self, jobs: Sequence[Job[Batch]]) -> None:
         try:
-            self._database.confirm(self.catalog.state)
+            self._database.confirm(self.index.state)
         except OSError as error:
             for job in jobs:
-                job.error = self.refusal(reason_of(error))
+                job.error = self.rejection(reason_of(error))
 
-    def _complain(self, reason: str) -> None:
-        """Once, until it works again."""
-        if reason != self._complaint:
-            self._complaint = reason
-            log.warning("%s", self.refusal(f"nothing can be deleted: {reason}"))
+    def _warn_once(self, reason: str) -> None:
+        """Log a failure once, until deleting works again."""
+        if reason != self._last_warning:
+            self._last_warning = reason
+            log.warning("%s", self.rejection(f"cannot delete expired messages: {reason}"))

@@ -14,7 +14,7 @@ import time
 from itertools import count
 
 from chatify_stream.brokers.sqlite import SQLiteBroker
-from chatify_stream.brokers.sqlite import maintenance as upkeep
+from chatify_stream.brokers.sqlite import maintenance as maintenance
 from chatify_stream.rooms import Draft, Outcome, Retention
 from chatify_stream.testing import Recorder
 
@@ -26,7 +26,7 @@ def text_of(message_id: str) -> str:
 async def main(
     path: str, name: str, rooms: int, tasks: int, kept: int, calls: int | None = None
 ) -> None:
-    upkeep.OFTEN_MS = 1
+    maintenance.USED_SCAN_MS = 1
     broker = SQLiteBroker(path, Retention(count=kept))
     await broker.open(Recorder())
     os.write(1, b"open\n")

@@ -1,4 +1,4 @@
-"""Tests of brokers/sqlite/batch.py and catalog.py: what is decided, on values alone."""
+"""Tests of brokers/sqlite/batch.py and index.py: what is decided, on values alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from chatify_stream.brokers.sqlite.batch import Batch
 from chatify_stream.brokers.sqlite.errors import DamagedError
-from chatify_stream.brokers.sqlite.room_index import Catalog
+from chatify_stream.brokers.sqlite.room_index import RoomIndex
 from chatify_stream.brokers.sqlite.rows import StateRow
 from chatify_stream.rooms import WINDOW_MS, Draft, Outcome, Retention, RetentionRule
 from chatify_stream.testing import Recorder
@@ -17,20 +17,20 @@ from .opened import NOW_MS, drafts
 
 
 class Desk:
-    """A catalog, and a subscriber, without a database."""
+    """A index, and a subscriber, without a database."""
 
     def __init__(self) -> None:
         rules = [RetentionRule("short*", Retention(count=1))]
-        self.catalog = Catalog(StateRow("id", 1, 1, 0, 0, 1, 1), Retention(), rules)
+        self.index = RoomIndex(StateRow("id", 1, 1, 0, 0, 1, 1), Retention(), rules)
         self.subscribed: set[str] = set()
         self.recorder = Recorder()
 
     def batch(self, now_ms: int = NOW_MS) -> Batch:
-        return Batch(self.catalog, self.subscribed, self.recorder, now_ms)
+        return Batch(self.index, self.subscribed, self.recorder, now_ms)
 
     def commit(self, batch: Batch) -> None:
-        self.catalog.accept(batch.changes, self.catalog.state_after(batch.changes))
-        for tell in batch.tells:
+        self.index.accept(batch.changes, self.index.state_after(batch.changes))
+        for tell in batch.notifications:
             tell()
 
 
@@ -58,7 +58,7 @@ class TestPublishing:
         lobby, attic = changes.rows["lobby"], changes.rows["attic"]
         assert (lobby.number, lobby.newest, lobby.oldest, lobby.latest_ms) == (1, 3, 1, NOW_MS)
         assert (attic.number, attic.newest, attic.oldest, attic.latest_ms) == (2, 1, 1, NOW_MS + 5)
-        state = desk.catalog.state_after(changes)
+        state = desk.index.state_after(changes)
         assert (state.sequence, state.next_room, state.rooms, state.next_id) == (2, 3, 2, 3)
 
     def test_nothing_new(self, desk: Desk) -> None:
@@ -73,11 +73,11 @@ class TestPublishing:
         assert not batch.writes
 
     def test_nothing_before_the_commit(self, desk: Desk) -> None:
-        """Until it was committed the catalog knows nothing of it, and nobody is told."""
+        """Until it was committed the index knows nothing of it, and nobody is told."""
         desk.subscribed.add("lobby")
         batch = desk.batch()
         batch.publish("lobby", drafts("a"))
-        assert desk.catalog.rooms == {}
+        assert desk.index.rooms == {}
         assert desk.recorder.told == {}
 
     def test_undone(self, desk: Desk) -> None:
@@ -137,7 +137,7 @@ class TestTelling:
         for text in "abc":
             batch.publish("lobby", drafts(text))
             batch.publish("attic", drafts(text))
-        assert len(batch.tells) == 2
+        assert len(batch.notifications) == 2
 
     def test_unsubscribe_from_nothing(self, desk: Desk) -> None:
         """It does nothing."""
@@ -148,7 +148,7 @@ class TestTelling:
         assert desk.subscribed == set()
 
 
-class TestCatalog:
+class TestRoomIndex:
     def test_retention(self, desk: Desk) -> None:
         """A room has the retention of its rule."""
         batch = desk.batch()
@@ -166,7 +166,7 @@ class TestCatalog:
         assert not batch.writes
 
     def load(self, desk: Desk, state: StateRow, rooms: Any, ids: Any) -> None:
-        Catalog(state, Retention()).load(rooms, ids)
+        RoomIndex(state, Retention()).load(rooms, ids)
 
     def test_what_is_loaded(self, desk: Desk) -> None:
         """What the batches have left is loaded; less, or something older, is not."""
@@ -177,9 +177,9 @@ class TestCatalog:
             for room in ("lobby", "attic"):
                 batch.publish(room, [Draft("ada", text, text, NOW_MS)])
             desk.commit(batch)
-            rooms.append([room.row for room in desk.catalog.rooms.values()])
+            rooms.append([room.row for room in desk.index.rooms.values()])
             ids += batch.changes.ids
-        state = desk.catalog.state
+        state = desk.index.state
         self.load(desk, state, rooms[2], ids)
         for wrong in (rooms[0], rooms[1], [rooms[1][0], rooms[2][1]], rooms[2][:1], []):
             with pytest.raises(DamagedError, match="rooms are missing"):
@@ -194,11 +194,11 @@ class TestCatalog:
         batch.create("lobby")
         batch.create("attic")
         desk.commit(batch)
-        changes = desk.catalog.changes()
-        changes.removed.append(desk.catalog.rooms["attic"])
-        desk.catalog.accept(changes, desk.catalog.state_after(changes))
-        assert set(desk.catalog.rooms) == {"lobby"}
-        rows = [room.row for room in desk.catalog.rooms.values()]
-        self.load(desk, desk.catalog.state, rows, [])
+        changes = desk.index.changes()
+        changes.removed.append(desk.index.rooms["attic"])
+        desk.index.accept(changes, desk.index.state_after(changes))
+        assert set(desk.index.rooms) == {"lobby"}
+        rows = [room.row for room in desk.index.rooms.values()]
+        self.load(desk, desk.index.state, rows, [])
         batch = desk.batch()
         assert batch.create("attic").row.number == 3

@@ -46,7 +46,7 @@ class Crash:
             reason = error.reason
         shutil.rmtree(path.parent)
         # Two bits of the header say that another version wrote it, or that it is read-only.
-        known = ("it is damaged: ", "it was written by a newer version", READ_ONLY)
+        known = ("damaged: ", "written by a newer chatify-stream", READ_ONLY)
         assert reason is None or reason.startswith(known)
         return reason is None
 
@@ -160,7 +160,9 @@ async def test_all_files_but_the_log(tmp_path: Path) -> None:
     path = made.copy()
     path.unlink()
     Path(f"{path}-mark").unlink()
-    assert (await why_not(path)).startswith("it is damaged: it is empty or gone, and its -wal is")
+    assert (await why_not(path)).startswith(
+        "damaged: the file is empty or missing, but its -wal file"
+    )
     assert Path(f"{path}-wal").read_bytes() == Path(f"{made.path}-wal").read_bytes()
 
 
@@ -174,7 +176,7 @@ async def test_what_is_refused_stays(tmp_path: Path) -> None:
     wal.write_bytes(data)
     before = {file.name: file.read_bytes() for file in files_of(path)}
     for _ in range(2):
-        assert "its newest messages are missing" in await why_not(path)
+        assert "the newest messages are missing" in await why_not(path)
     assert {file.name: file.read_bytes() for file in files_of(path)} == before
 
 
@@ -183,7 +185,7 @@ async def test_going_on_with_what_is_left(tmp_path: Path) -> None:
     made = await crash(tmp_path, 11, 30)
     path = made.copy()
     os.truncate(f"{path}-wal", Path(f"{path}-wal").stat().st_size - 1)
-    assert "remove that file" in await why_not(path)
+    assert "remove the -mark file" in await why_not(path)
     Path(f"{path}-mark").unlink()
     epochs = set()
     async with opened(path, clock=made.clock) as broker:
@@ -212,7 +214,7 @@ async def test_an_older_copy(tmp_path: Path) -> None:
     async with opened(path) as broker:
         await broker.publish("lobby", drafts("b"))
     shutil.copyfile(backup, path)
-    assert "its newest messages are missing" in await why_not(path)
+    assert "the newest messages are missing" in await why_not(path)
 
 
 async def test_the_mark_of_another(tmp_path: Path) -> None:
@@ -221,7 +223,7 @@ async def test_the_mark_of_another(tmp_path: Path) -> None:
         async with opened(tmp_path / name) as broker:
             await broker.publish("lobby", drafts("a"))
     shutil.copyfile(tmp_path / "a.db-mark", tmp_path / "b.db-mark")
-    assert "its -mark file is that of another database" in await why_not(tmp_path / "b.db")
+    assert "its -mark file belongs to another database" in await why_not(tmp_path / "b.db")
 
 
 CHANGES = {
@@ -270,7 +272,7 @@ async def test_rows(tmp_path: Path, change: str) -> None:
                 await acknowledged.publish(broker, room, [draft])
     with closing(sqlite3.connect(path)) as database, database:
         assert database.execute(change).rowcount
-    with pytest.raises(BrokerError, match="it is damaged: "):
+    with pytest.raises(BrokerError, match="damaged: "):
         await check(path, acknowledged, clock)
 
 
@@ -319,7 +321,7 @@ class TestInUse:
             await broker.publish("lobby", drafts("a"))
             with closing(sqlite3.connect(path)) as database, database:
                 database.execute("UPDATE state SET sequence = sequence + 1")
-            with pytest.raises(BrokerError, match="another program has changed it"):
+            with pytest.raises(BrokerError, match="another program changed the database"):
                 await broker.publish("lobby", drafts("b"))
 
     async def test_locked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,7 +332,7 @@ class TestInUse:
             await broker.publish("lobby", drafts("a"))
             with closing(sqlite3.connect(path, isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
-                with pytest.raises(BrokerError, match="another program writes to the file"):
+                with pytest.raises(BrokerError, match="another program keeps writing to the file"):
                     await broker.publish("lobby", drafts("b"))
                 assert (await broker.read("lobby", limit=10)).newest.offset == 1
                 await broker.subscribe("lobby")

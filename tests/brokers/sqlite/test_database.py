@@ -76,7 +76,7 @@ async def test_without_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(
         opening, "connect", lambda path, options: sqlite3.connect(path, factory=Old)
     )
-    assert "was built without JSON functions; take a Python" in await why_not(tmp_path / "chat.db")
+    assert "was built without JSON functions; use a Python" in await why_not(tmp_path / "chat.db")
 
 
 async def test_no_shared_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ async def test_no_shared_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     async with opened(tmp_path / "chat.db"):
         pass
     monkeypatch.setattr(database, "connect", connect)
-    assert "take a local disk" in await why_not(tmp_path / "chat.db")
+    assert "use a local disk" in await why_not(tmp_path / "chat.db")
     monkeypatch.setattr(database, "connect", real)
     async with opened(tmp_path / "chat.db"):
         pass
@@ -103,7 +103,5 @@ async def test_errors_name_the_broker(tmp_path: Path) -> None:
     """An error says which broker it is of, by its URL."""
     async with opened(tmp_path / "chat.db") as broker:
         pass
-    with pytest.raises(
-        BrokerError, match=f"the broker sqlite:///{tmp_path}/chat.db: it is not open"
-    ):
+    with pytest.raises(BrokerError, match=f"the broker sqlite:///{tmp_path}/chat.db: not open"):
         await broker.publish("lobby", drafts("a"))

@@ -30,8 +30,8 @@ def system_error(code: int) -> OSError:
 
 
 DAMAGED = (
-    "it is damaged: text; restore it from a backup, or begin anew: move the file away, and its "
-    "-wal and -mark with it"
+    "damaged: text; restore it from a backup, or start over: move the file away, and its "
+    "-wal and -mark files"
 )
 
 
@@ -60,7 +60,7 @@ DAMAGED = (
         (system_error(errno.EROFS), READ_ONLY),
         (system_error(errno.EACCES), NOT_PERMITTED),
         (system_error(errno.EIO), "the disk reports an error: Input/output error"),
-        (ValueError("text"), "it has failed: ValueError('text')"),
+        (ValueError("text"), "internal error: ValueError('text')"),
     ],
 )
 def test_reasons(error: Exception, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Tests of brokers/sqlite/upkeep.py: what is deleted, in the file of a broker."""
+"""Tests of brokers/sqlite/maintenance.py: what is deleted, in the file of a broker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chatify_stream.brokers.sqlite import SQLiteBroker
-from chatify_stream.brokers.sqlite import maintenance as upkeep
+from chatify_stream.brokers.sqlite import maintenance as maintenance
 from chatify_stream.rooms import WINDOW_MS, Draft, Outcome, Retention, RetentionRule
 from chatify_stream.testing import FakeClock, Recorder
 
@@ -119,7 +119,7 @@ async def test_ids(site: Site) -> None:
 
 async def test_a_little_at_a_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """One transaction deletes a bounded number of rows; the rest follows in the next ones."""
-    monkeypatch.setattr(upkeep, "LARGEST_STEP", 70)
+    monkeypatch.setattr(maintenance, "MAX_STEP", 70)
     await site.publish("lobby", 500, with_ids=True)
     await site.publish("attic", 500)
     await site.settle()
@@ -170,7 +170,7 @@ async def test_damaged_rooms(site: Site, caplog: pytest.LogCaptureFixture) -> No
     await site.settle(61)
     assert site.count("messages", "room = 1") == 0
     assert site.count("messages", "room = 2") == 5
-    assert "nothing of the room 'lobby' is deleted" in caplog.text
+    assert "cannot delete expired messages of the room 'lobby'" in caplog.text
 
 
 async def test_a_clock_that_goes_back(site: Site) -> None:
@@ -187,7 +187,7 @@ async def test_what_cannot_be_deleted(site: Site, caplog: pytest.LogCaptureFixtu
     away = site.path.rename(site.path.with_name("away"))
     await site.settle()
     await site.settle(61)
-    assert caplog.text.count("nothing can be deleted: the file, or the -mark beside it") == 1
+    assert caplog.text.count("cannot delete expired messages: the file or its -mark file") == 1
     away.rename(site.path)
     await site.settle(61)
     assert site.count("messages") == 100
@@ -195,7 +195,7 @@ async def test_what_cannot_be_deleted(site: Site, caplog: pytest.LogCaptureFixtu
 
 async def test_without_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is done by itself, though nothing is asked for any more."""
-    monkeypatch.setattr(upkeep, "OFTEN_MS", 1)
+    monkeypatch.setattr(maintenance, "USED_SCAN_MS", 1)
     site = Site(tmp_path / "chat.db")
     await site.broker.open(site.recorder)
     site.clock.advance(1)

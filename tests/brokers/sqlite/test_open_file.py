@@ -96,21 +96,23 @@ class TestPlaces:
     async def test_missing_folder(self, tmp_path: Path) -> None:
         """The folder has to be there."""
         reason = await why_not(tmp_path / "none" / "chat.db")
-        assert reason == f"there is no folder {tmp_path}/none; make it, or take another path"
+        assert reason == f"folder {tmp_path}/none does not exist; create it, or choose another path"
 
     async def test_file_for_a_folder(self, tmp_path: Path) -> None:
         """A file is no folder."""
         (tmp_path / "file").touch()
-        assert "/file is no folder; take another path" in await why_not(tmp_path / "file" / "x.db")
+        assert "/file is not a folder; choose another path" in await why_not(
+            tmp_path / "file" / "x.db"
+        )
 
     async def test_folder_for_a_file(self, tmp_path: Path) -> None:
         """A folder is no file."""
-        assert await why_not(tmp_path) == "it is a folder; give the path of a file in it"
+        assert await why_not(tmp_path) == "the path is a folder; give the path of a file in it"
 
     async def test_pipe(self, path: Path) -> None:
         """What is no regular file is refused, not read from."""
         os.mkfifo(path)
-        assert await why_not(path) == "it is no regular file; take another path"
+        assert await why_not(path) == "not a regular file; choose another path"
 
 
 class TestOtherFiles:
@@ -118,7 +120,7 @@ class TestOtherFiles:
     async def test_no_database(self, path: Path, content: bytes) -> None:
         """A file that is no database is refused, and stays as it is, alone."""
         path.write_bytes(content)
-        assert await why_not(path) == "the file is no SQLite database; take another path"
+        assert await why_not(path) == "not an SQLite database; choose another path"
         assert contents(path.parent) == {"chat.db": content}
 
     @pytest.mark.parametrize("mode", ["DELETE", "WAL"])
@@ -129,13 +131,13 @@ class TestOtherFiles:
             other.execute("CREATE TABLE state (sequence)")
             other.commit()
         content = path.read_bytes()
-        assert await why_not(path) == "the file is of another program; take another path"
+        assert await why_not(path) == "the file belongs to another program; choose another path"
         assert contents(path.parent) == {"chat.db": content}
 
     async def test_one_byte(self, path: Path) -> None:
         """A file that SQLite would take for an empty database, and write over, is refused."""
         path.write_bytes(b"x")
-        assert await why_not(path) == "the file is of another program; take another path"
+        assert await why_not(path) == "the file belongs to another program; choose another path"
         assert contents(path.parent) == {"chat.db": b"x"}
 
     async def test_newer_version(self, path: Path) -> None:
@@ -145,8 +147,8 @@ class TestOtherFiles:
         with closing(sqlite3.connect(path)) as newer:
             newer.execute(f"PRAGMA user_version={VERSION + 1}")
         reason = await why_not(path)
-        assert reason.startswith("it was written by a newer version of chatify-stream")
-        assert reason.endswith("install that version, or a newer one")
+        assert reason.startswith("written by a newer chatify-stream")
+        assert reason.endswith("install that version or a newer one")
 
 
 class TestInUse:
@@ -154,7 +156,7 @@ class TestInUse:
         """A second broker is refused while the first one has the file, and not after that."""
         async with opened(path) as broker:
             reason = await why_not(path)
-            assert reason == "it is in use by another server; give each server its own file"
+            assert reason == "in use by another server; give each server its own file"
             await broker.publish("lobby", drafts("a"))
         async with opened(path) as broker:
             await broker.publish("lobby", drafts("b"))
@@ -293,7 +295,7 @@ class TestFailures:
             pass
         with closing(sqlite3.connect(path)) as older:
             older.execute("PRAGMA user_version=0")
-        assert "it is damaged: its header was changed" in await why_not(path)
+        assert "damaged: the header was changed" in await why_not(path)
 
 
 async def test_nothing_is_left_open(tmp_path: Path) -> None:
@@ -316,7 +318,7 @@ async def test_closed_while_it_is_opened(path: Path) -> None:
     opening = asyncio.ensure_future(broker.open(Recorder()))
     await asyncio.sleep(0)
     await broker.close()
-    with pytest.raises(BrokerError, match="it was closed while it was being opened"):
+    with pytest.raises(BrokerError, match="closed while it was being opened"):
         await opening
     async with opened(path):
         pass

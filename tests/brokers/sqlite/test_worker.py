@@ -55,7 +55,7 @@ class Work:
     def end(self) -> None:
         self.log.append("end")
 
-    def refusal(self, reason: str) -> Exception:
+    def rejection(self, reason: str) -> Exception:
         return RefusedError(reason)
 
 
@@ -93,7 +93,7 @@ async def test_errors() -> None:
 async def test_faults(caplog: pytest.LogCaptureFixture) -> None:
     """An error that nobody has thought of is logged; the batch hears of it, and it goes on."""
     async with started(Work()) as worker:
-        with pytest.raises(RefusedError, match="it has failed: ZeroDivisionError"):
+        with pytest.raises(RefusedError, match="internal error: ZeroDivisionError"):
             await worker.ask(lambda _: 1 // 0)
         assert "ZeroDivisionError" in caplog.text
         assert await worker.ask(lambda _: 1) == 1
@@ -162,14 +162,14 @@ async def test_cancelled() -> None:
 class TestTime:
     async def test_no_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nobody waits longer than allowed, and those who come later wait for themselves."""
-        monkeypatch.setattr(worker_module, "ANSWER_SECONDS", 0.02)
+        monkeypatch.setattr(worker_module, "ANSWER_TIMEOUT", 0.02)
         work = Work()
         async with started(work) as worker:
             work.gate.clear()
             for _ in range(2):
-                with pytest.raises(RefusedError, match=r"has not answered for 0\.02 seconds"):
+                with pytest.raises(RefusedError, match=r"did not respond within 0\.02 seconds"):
                     await worker.ask(lambda _: 1)
-            monkeypatch.setattr(worker_module, "ANSWER_SECONDS", 30)
+            monkeypatch.setattr(worker_module, "ANSWER_TIMEOUT", 30)
             asked = asyncio.ensure_future(worker.ask(lambda _: 2))
             await asyncio.sleep(0)
             work.gate.set()
@@ -178,26 +178,26 @@ class TestTime:
 
     async def test_stop_while_there_is_no_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Stopping does not wait for ever either, and nor do those who wait."""
-        monkeypatch.setattr(worker_module, "ANSWER_SECONDS", 30)
+        monkeypatch.setattr(worker_module, "ANSWER_TIMEOUT", 30)
         work = Work()
         async with started(work) as worker:
             work.gate.clear()
             asked = asyncio.ensure_future(worker.ask(lambda _: 1))
             await asyncio.sleep(0)
-            monkeypatch.setattr(worker_module, "ANSWER_SECONDS", 0.02)
+            monkeypatch.setattr(worker_module, "ANSWER_TIMEOUT", 0.02)
             await worker.stop()
-            with pytest.raises(RefusedError, match="has not answered"):
+            with pytest.raises(RefusedError, match="did not respond"):
                 await asked
 
     async def test_too_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What waits is bounded; what is above it is refused at once."""
-        monkeypatch.setattr(worker_module, "LONGEST_QUEUE", 3)
+        monkeypatch.setattr(worker_module, "MAX_QUEUE", 3)
         work = Work()
         async with started(work) as worker:
             work.gate.clear()
             asked = [asyncio.ensure_future(worker.ask(lambda _: 1)) for _ in range(3)]
             await asyncio.sleep(0)
-            with pytest.raises(RefusedError, match="3 operations wait for the disk"):
+            with pytest.raises(RefusedError, match="3 operations are waiting for the disk"):
                 await worker.ask(lambda _: 1)
             work.gate.set()
             assert await asyncio.gather(*asked) == [1, 1, 1]
@@ -205,13 +205,13 @@ class TestTime:
 
     async def test_one_after_the_other(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Who has asked later waits on while those before give up."""
-        monkeypatch.setattr(worker_module, "ANSWER_SECONDS", 0.02)
+        monkeypatch.setattr(worker_module, "ANSWER_TIMEOUT", 0.02)
         work = Work()
         async with started(work) as worker:
             work.gate.clear()
             early = asyncio.ensure_future(worker.ask(lambda _: 1))
             await asyncio.sleep(0)
-            monkeypatch.setattr(worker_module, "ANSWER_SECONDS", 30)
+            monkeypatch.setattr(worker_module, "ANSWER_TIMEOUT", 30)
             late = asyncio.ensure_future(worker.ask(lambda _: 2))
             await asyncio.wait([early])
             assert isinstance(early.exception(), RefusedError)
@@ -239,7 +239,7 @@ class TestLife:
             await asyncio.sleep(0)
             stopping = [asyncio.ensure_future(worker.stop()) for _ in range(2)]
             await asyncio.sleep(0)
-            with pytest.raises(RefusedError, match="it is not open"):
+            with pytest.raises(RefusedError, match="not open"):
                 await worker.ask(lambda _: 1)
             work.gate.set()
             assert await asyncio.gather(*asked) == list(range(9))
@@ -254,7 +254,7 @@ class TestLife:
         worker = Worker("test", work, 100)
         with pytest.raises(RefusedError, match="no"):
             await worker.start()
-        with pytest.raises(RefusedError, match="it is not open"):
+        with pytest.raises(RefusedError, match="not open"):
             await worker.ask(lambda _: 1)
         await worker.stop()
         assert "end" not in work.log

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chatify_stream.brokers.sqlite import SQLiteBroker
-from chatify_stream.brokers.sqlite.commit_marker import Mark
+from chatify_stream.brokers.sqlite.commit_marker import CommitMarker
 from chatify_stream.errors import BrokerError
 from chatify_stream.rooms import Draft, Outcome
 from chatify_stream.testing import FakeClock, Recorder
@@ -27,11 +27,11 @@ async def test_a_mark_that_cannot_be_written(
     await broker.subscribe("lobby")
     draft = Draft("ada", "a", "1", NOW_MS)
 
-    def fail(mark: Mark, sequence: int) -> None:
+    def fail(mark: CommitMarker, sequence: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Mark, "write", fail)
+        patch.setattr(CommitMarker, "write", fail)
         with pytest.raises(BrokerError, match="the disk reports an error: Input/output error"):
             await broker.publish("lobby", [draft])
     assert recorder.offsets("lobby") == [1]
@@ -49,7 +49,7 @@ async def test_a_fault_of_the_caller(tmp_path: Path) -> None:
     async with opened(tmp_path / "chat.db") as broker:
         good, bad = (Draft("ada", "a", i, NOW_MS) for i in "12")
         for wrong in (bad._replace(text=None), bad._replace(sent_at_ms=2**70)):  # type: ignore[arg-type]
-            with pytest.raises(BrokerError, match="it has failed: "):
+            with pytest.raises(BrokerError, match="internal error: "):
                 await broker.publish("lobby", [good, wrong])
         receipts = await broker.publish("lobby", [good, bad])
         assert [(r.outcome, r.position.offset) for r in receipts] == [
