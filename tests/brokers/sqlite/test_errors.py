@@ -30,7 +30,7 @@ def system_error(code: int) -> OSError:
 
 
 DAMAGED = (
-    "damaged: text; restore it from a backup, or start over: move the file away, and its "
+    "damaged: text; restore it from a backup, or start over: move the file away together with its "
     "-wal and -mark files"
 )
 
