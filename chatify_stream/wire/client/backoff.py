@@ -1,12 +1,11 @@
-"""When to try again what has failed: decisions alone, with a clock and chance passed in.
+"""Decide when to retry a failed attempt. No I/O; the clock and randomness are passed in.
 
-After gRPC's connection-backoff.md: the wait after each failure in a row is longer than the one
-before it, up to a limit, and by chance a little longer or shorter, so that clients that lost their
-server together do not come back together.
+Follows gRPC's connection-backoff.md: the delay grows with each failure in a row, up to a maximum.
+Random jitter keeps clients that lost the same server from reconnecting all at once.
 
-An address that refuses connections is different: nobody is there, so an attempt burdens nobody,
-and takes no time. It may be tried again whenever a call asks for it; that way a server that was
-restarted is found by the next call.
+An address that refuses connections is an exception. Nothing listens there, so an attempt is quick
+and costs no server anything. Any call may start the next attempt, so the first call after a restart
+of the server finds it.
 """
 
 from __future__ import annotations
@@ -18,53 +17,55 @@ from dataclasses import dataclass
 from ...errors import UsageError
 from .state import Failure
 
-__all__ = ["QUICK", "Attempts", "Backoff"]
+__all__ = ["FAST_FAILURE", "Attempts", "Backoff"]
 
-QUICK = 1.0
-"""Seconds. What failed within them is worth waiting for when it is tried again."""
+FAST_FAILURE = 1.0
+"""Seconds. After a failure within this time, calls wait for the next attempt."""
 
 
 @dataclass(frozen=True)
 class Backoff:
-    """How long to wait between a failed attempt and the next. gRPC's numbers.
+    """Delays between failed attempts. The defaults are those of gRPC.
 
-    Raises `UsageError` for what makes no sense.
+    Raises `UsageError` for a value out of range.
     """
 
     initial: float = 1.0
-    """Seconds after the first failure."""
+    """Delay after the first failure, in seconds."""
     factor: float = 1.6
-    """How many times as long the wait after the next failure is."""
+    """Factor by which the delay grows after each further failure."""
     jitter: float = 0.2
-    """The part of the wait that chance adds to it, or takes away, at the most."""
+    """Fraction of the delay that is randomly added or subtracted at most."""
     maximum: float = 120.0
-    """Seconds, before chance has its part."""
+    """Maximum delay in seconds, before jitter."""
 
     def __post_init__(self) -> None:
         rules: list[tuple[str, str, Callable[[], bool]]] = [
             ("initial", "above 0", lambda: 0 < self.initial < math.inf),
-            ("factor", "from 1", lambda: 1 <= self.factor < math.inf),
-            ("jitter", "from 0 to below 1", lambda: 0 <= self.jitter < 1),
-            ("maximum", "not below initial", lambda: self.initial <= self.maximum < math.inf),
+            ("factor", "of at least 1", lambda: 1 <= self.factor < math.inf),
+            ("jitter", "from 0 to less than 1", lambda: 0 <= self.jitter < 1),
+            ("maximum", "of at least initial", lambda: self.initial <= self.maximum < math.inf),
         ]
         for field, allowed, is_right in rules:
             value = getattr(self, field)
             if not isinstance(value, int | float) or not is_right():
-                raise UsageError(f"a Backoff's {field} is a number {allowed}, not {value!r}")
+                raise UsageError(
+                    f"Backoff.{field}: {value!r} is not allowed; pass a number {allowed}"
+                )
 
-    def wait(self, earlier: float | None) -> float:
-        """Seconds after a failure, without jitter; `earlier` is the wait before it, if any."""
-        return self.initial if earlier is None else min(earlier * self.factor, self.maximum)
+    def wait(self, previous: float | None) -> float:
+        """Return the delay in seconds, without jitter. `previous` is the delay before, if any."""
+        return self.initial if previous is None else min(previous * self.factor, self.maximum)
 
     def with_jitter(self, wait: float, chance: float) -> float:
-        """`chance`, from 0 to 1, says where in the jitter's range it falls."""
+        """Return `wait` with jitter. `chance`, from 0 to 1, selects a point in its range."""
         return wait * (1 + self.jitter * (2 * chance - 1))
 
 
 class Attempts:
-    """The attempts at one thing, such as to reach an address.
+    """The attempts at one thing, such as connecting to an address.
 
-    Each `begin` is followed by `succeed`, `fail` or, when it was given up, nothing.
+    Each `begin` is followed by `succeed` or `fail`, or by neither if the attempt was cancelled.
     """
 
     def __init__(
@@ -73,39 +74,40 @@ class Attempts:
         self._backoff = backoff
         self._clock = clock
         self._chance = chance
-        self._wait: float | None = None
+        self._delay: float | None = None
         self._due = -math.inf
         self._began = -math.inf
         self.failure: Failure | None = None
-        """Why the last one failed; None when it did not, or there was none."""
-        self.is_hopeful = True
-        """A call may wait for the next one: the last did not take long to fail."""
+        """The failure of the last attempt, or None."""
+        self.fails_fast = True
+        """The last attempt did not take long to fail, so calls wait for the next one."""
 
     def begin(self) -> None:
         self._began = self._clock()
 
     def succeed(self) -> None:
-        """What failed before is forgotten."""
-        self._wait = None
+        """Report success, which resets the delay."""
+        self._delay = None
         self._due = -math.inf
         self.failure = None
-        self.is_hopeful = True
+        self.fails_fast = True
 
     def fail(self, failure: Failure) -> None:
+        """Report a failure, which starts the next delay."""
         now = self._clock()
-        self._wait = self._backoff.wait(self._wait)
-        self._due = now + self._backoff.with_jitter(self._wait, self._chance())
+        self._delay = self._backoff.wait(self._delay)
+        self._due = now + self._backoff.with_jitter(self._delay, self._chance())
         self.failure = failure
-        self.is_hopeful = now - self._began < QUICK
+        self.fails_fast = now - self._began < FAST_FAILURE
 
     @property
     def age(self) -> float:
-        """Seconds since the last one began."""
+        """Seconds since the last attempt began."""
         return self._clock() - self._began
 
     @property
     def remaining(self) -> float:
-        """Seconds until the next one is due; 0 when it is."""
+        """Seconds until the next attempt is due; 0 if it is due now."""
         return max(0.0, self._due - self._clock())
 
     @property
@@ -113,6 +115,6 @@ class Attempts:
         return self.remaining == 0
 
     @property
-    def may_be_asked_for(self) -> bool:
-        """A new call may have the next one begin, due or not."""
+    def may_start_for_call(self) -> bool:
+        """A new call may start the next attempt, even before it is due."""
         return self.is_due or (self.failure is not None and self.failure.retry_at_once)

@@ -1,4 +1,4 @@
-"""Which addresses are connected, and which of the connections takes a call: decisions alone."""
+"""Load balancing: decide which addresses to connect and which connection gets a call. No I/O."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from .state import ChannelState
 __all__ = ["BALANCERS", "Balancer", "Balancing", "PickFirst", "RoundRobin"]
 
 Balancing = Literal["pick_first", "round_robin"]
-"""gRPC's names of its load balancing policies."""
+"""The names of gRPC's load balancing policies."""
 
-HEAD_START = 0.25
-"""Seconds until the next address is tried beside one that has not answered (RFC 8305, 5)."""
+ATTEMPT_DELAY = 0.25
+"""Seconds until the next address is tried in parallel (RFC 8305, 5)."""
 
 CONNECTED = (ChannelState.READY, ChannelState.CONNECTING)
 
 
 class Candidate(Protocol):
-    """An address, as a balancer sees it."""
+    """An address that can be connected."""
 
     @property
     def state(self) -> ChannelState: ...
@@ -30,32 +30,32 @@ C = TypeVar("C")
 
 
 class Balancer(Protocol):
-    """A policy. Candidates are in the order in which their addresses were given."""
+    """A load balancing policy. Candidates are in the order of the configured addresses."""
 
-    head_start: float
-    """Seconds that an attempt has for itself before the next candidate is tried beside it."""
+    attempt_delay: float
+    """Seconds before the next candidate is tried in parallel."""
 
     def wanted(self, candidates: Sequence[T]) -> list[T]:
-        """Those that are to be connected, and are not."""
+        """Return the candidates that should be connected and are not."""
 
-    def superfluous(self, candidates: Sequence[T]) -> list[T]:
-        """Those that are connected, or connecting, and are not needed any more."""
+    def unneeded(self, candidates: Sequence[T]) -> list[T]:
+        """Return the candidates that are connected or connecting and no longer needed."""
 
     def pick(self, connections: Sequence[C]) -> C:
-        """The one that takes the next call, of one or more that can."""
+        """Return the connection for the next call. At least one is passed."""
 
 
 class PickFirst:
-    """The first address that works has all calls, until its connection is lost."""
+    """Send all calls to the first address that works, until its connection is lost."""
 
-    head_start = HEAD_START
+    attempt_delay = ATTEMPT_DELAY
 
     def wanted(self, candidates: Sequence[T]) -> list[T]:
         if any(each.state is ChannelState.READY for each in candidates):
             return []
         return [each for each in candidates if each.state not in CONNECTED]
 
-    def superfluous(self, candidates: Sequence[T]) -> list[T]:
+    def unneeded(self, candidates: Sequence[T]) -> list[T]:
         winner = next((each for each in candidates if each.state is ChannelState.READY), None)
         if winner is None:
             return []
@@ -66,9 +66,9 @@ class PickFirst:
 
 
 class RoundRobin:
-    """Every address is connected, and calls go to each in turn."""
+    """Connect every address and distribute calls in turn."""
 
-    head_start = 0.0
+    attempt_delay = 0.0
 
     def __init__(self) -> None:
         self._turn = 0
@@ -76,7 +76,7 @@ class RoundRobin:
     def wanted(self, candidates: Sequence[T]) -> list[T]:
         return [each for each in candidates if each.state not in CONNECTED]
 
-    def superfluous(self, candidates: Sequence[T]) -> list[T]:
+    def unneeded(self, candidates: Sequence[T]) -> list[T]:
         return []
 
     def pick(self, connections: Sequence[C]) -> C:

@@ -1,4 +1,4 @@
-"""One attempt to connect: TCP, TLS if wanted, and the server's first word; and why it failed."""
+"""Make connections: TCP or Unix socket, TLS if configured, and the SETTINGS of the server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["DialError", "Dialer"]
 
 
 class DialError(Exception):
-    """The attempt failed."""
+    """A connection attempt failed."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure)
@@ -29,7 +29,7 @@ class DialError(Exception):
 
 
 class Dialer:
-    """Makes the connections of a channel."""
+    """Connects a channel to endpoints."""
 
     def __init__(
         self,
@@ -40,9 +40,9 @@ class Dialer:
         ssl_context: ssl.SSLContext | None,
         server_name: str | None = None,
     ) -> None:
-        """`timeout`: seconds for an attempt. `limits`: what a server may cost.
+        """`timeout`: seconds for one attempt. `limits`: limits for the peer.
 
-        `server_name`: what its certificate has to be for; None for the host.
+        `server_name`: the name that the server certificate must have. None: the host.
         """
         self.timeout = timeout
         self._config = config
@@ -60,9 +60,10 @@ class Dialer:
         on_capacity: Callable[[], None],
         on_lost: Callable[[ClientProtocol], None],
     ) -> ClientProtocol:
-        """A connection whose server has greeted. Raises `DialError`.
+        """Return a connection after the SETTINGS of the server. Raises `DialError`.
 
-        It is in `connections` while it is open. `on_capacity`, `on_lost`: as for `ClientProtocol`.
+        The connection is in `connections` while it is open. `on_capacity` and `on_lost` are as for
+        `ClientProtocol`.
         """
 
         def factory() -> ClientProtocol:
@@ -92,23 +93,25 @@ class Dialer:
             raise DialError(Failure(f"no answer within {self.timeout:g} s")) from error
         except ssl.SSLError as error:
             raise _tls_failed(error) from error
-        except ValueError as error:  # a name that TLS cannot have
+        except ValueError as error:  # an invalid server name
             raise DialError(Failure(f"TLS failed ({error})")) from error
         except OSError as error:
-            # Of a Unix socket, nobody has made the file yet.
+            # For a Unix socket: the file does not exist yet.
             retry_at_once = isinstance(error, ConnectionRefusedError | FileNotFoundError)
             raise DialError(Failure(_reason(error), retry_at_once=retry_at_once)) from error
         if greeted and protocol.connection.goaway is None:
             return protocol
         if protocol.connection.goaway is not None:
-            raise DialError(Failure(f"it refused the connection ({protocol.connection.goaway})"))
+            raise DialError(
+                Failure(f"the server refused the connection ({protocol.connection.goaway})")
+            )
         if isinstance(protocol.lost_by, ssl.SSLError):
-            # In TLS 1.3 a server looks at the certificate of its client after the handshake.
+            # In TLS 1.3 a server checks the client certificate after the handshake.
             raise _tls_failed(protocol.lost_by) from protocol.lost_by
         if protocol.connection.peer_error is not None:
             reason = f"does not speak gRPC ({protocol.connection.peer_error})"
             raise DialError(Failure(reason, not_grpc=True))
-        raise DialError(Failure("it closed the connection without a word"))
+        raise DialError(Failure("the server closed the connection without an answer"))
 
     async def _connect(
         self, endpoint: Endpoint, factory: Callable[[], ClientProtocol]
@@ -134,5 +137,5 @@ def _tls_failed(error: ssl.SSLError) -> DialError:
 
 
 def _reason(error: OSError) -> str:
-    # asyncio's own texts repeat the address, which whoever reads this knows.
+    # The texts of asyncio repeat the address, which is part of the final error anyway.
     return os.strerror(error.errno) if error.errno else str(error) or type(error).__name__

@@ -1,10 +1,11 @@
-"""The addresses of a channel: which are tried when, and which connection takes a call.
+"""The addresses of a channel: when each is tried, and which connection gets a call.
 
-Nothing runs by itself. A call that finds no connection, or one too few, has those attempts made
-that may be; they serve all calls that wait. A call that waits for ready has them made again, as
-they fall due, until one succeeds. So an idle channel has no task and no timer.
+Only calls start attempts, so an idle channel has no task and no timer. A call that finds no
+connection, or too few, starts the attempts that are allowed then. Their results serve all waiting
+calls. A call that waits for ready repeats them, as they become due, until one succeeds.
 
-No path leads from a connection to the channel, so that one that was forgotten can be told.
+No reference leads from a connection to the channel. A channel that was not closed can therefore be
+collected, which warns about it.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ __all__ = ["Pool"]
 T = TypeVar("T")
 
 Allowed = Callable[[Attempts], bool]
-"""Which attempts may begin."""
+"""Selects the attempts that may start."""
 
-_asked_for: Allowed = attrgetter("may_be_asked_for")
+_startable: Allowed = attrgetter("may_start_for_call")
 _due: Allowed = attrgetter("is_due")
 
 
@@ -41,27 +42,27 @@ def _not_failed(attempts: Attempts) -> bool:
 
 
 class Pool:
-    """`names` are what to connect to. A look-up may take as long as the dialer's attempts."""
+    """The connections to `targets`. A DNS lookup has the same timeout as an attempt."""
 
     def __init__(
         self,
-        names: Sequence[ResolvedTarget],
+        targets: Sequence[ResolvedTarget],
         balancer: Balancer,
         dialer: Dialer,
         new_attempts: Callable[[], Attempts],
     ) -> None:
-        self._names = names
+        self._targets = targets
         self._balancer = balancer
         self._dialer = dialer
         self._new_attempts = new_attempts
         self.connections = Connections()
         self.is_closed = False
-        self._calls = WaitQueue()
-        self._watchers = WaitQueue()
+        self._waiting_calls = WaitQueue()
+        self._state_waiters = WaitQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._subchannels: dict[object, Subchannel] = {}
-        """By location, in the order in which they are tried."""
-        self._update()
+        """By location, in the order of attempts."""
+        self._update_subchannels()
 
     @property
     def state(self) -> ChannelState:
@@ -70,37 +71,37 @@ class Pool:
         return state_of_all(part.state for part in self._parts())
 
     async def state_changed(self, state: ChannelState) -> ChannelState:
-        """Waits until the state is another than this; returns it."""
+        """Wait until the state differs from `state`, and return the new one."""
         while self.state is state:
-            await self._watchers.wait(self._watchers.new_ticket())
+            await self._state_waiters.wait(self._state_waiters.new_ticket())
         return self.state
 
     async def ready(self, *, wait_for_ready: bool) -> None:
-        """Waits until there is a connection. Raises as `connection` does."""
-        await self._until(lambda: self._is_ready, wait_for_ready)
+        """Wait until there is a connection. Raises the errors of `connection`."""
+        await self._wait_for(lambda: self._is_ready, wait_for_ready)
 
     async def connection(self, *, wait_for_ready: bool) -> ClientProtocol:
-        """Waits for a connection that takes a call now.
+        """Wait for a connection that accepts a call now.
 
-        Raises why there is none as soon as no attempt is left that is worth waiting for; with
-        `wait_for_ready` it has them made again instead. `ClosedError` when the pool is closed.
+        Raises the `CallError` with the reasons when no attempt is left to wait for. With
+        `wait_for_ready`, attempts are repeated instead. Raises `ClosedError` if the pool is closed.
         """
-        connection = await self._until(self._pick, wait_for_ready)
-        if self._calls:
-            # Should this call not come to use its place, the next in line may.
+        connection = await self._wait_for(self._pick, wait_for_ready)
+        if self._waiting_calls:
+            # If this call does not use the free stream, the next waiting call may.
             asyncio.get_running_loop().call_soon(self.capacity_changed)
         return connection
 
-    async def _until(self, look: Callable[[], T | None], wait_for_ready: bool) -> T:
+    async def _wait_for(self, find: Callable[[], T | None], wait_for_ready: bool) -> T:
         self._raise_if_closed()
-        self._begin(_due if self._is_ready else _asked_for)
-        number = self._calls.new_ticket()
-        while not (found := look()):
-            if not (wait_for_ready or self._is_hopeful or self._is_ready):
+        self._start_attempts(_due if self._is_ready else _startable)
+        ticket = self._waiting_calls.new_ticket()
+        while not (found := find()):
+            if not (wait_for_ready or self._is_worth_waiting or self._is_ready):
                 raise self._unreachable()
-            await self._calls.wait(number, self._next_due() if wait_for_ready else None)
+            await self._waiting_calls.wait(ticket, self._next_due() if wait_for_ready else None)
             self._raise_if_closed()
-            self._begin(_due if wait_for_ready else _not_failed)
+            self._start_attempts(_due if wait_for_ready else _not_failed)
         return found
 
     def _pick(self) -> ClientProtocol | None:
@@ -114,115 +115,109 @@ class Pool:
         return self.state is ChannelState.READY
 
     @property
-    def _is_hopeful(self) -> bool:
-        return any(part.is_under_way and part.attempts.is_hopeful for part in self._parts())
+    def _is_worth_waiting(self) -> bool:
+        return any(part.is_in_progress and part.attempts.fails_fast for part in self._parts())
 
     @property
-    def _is_looking_up(self) -> bool:
-        return any(name.is_under_way and name.attempts.is_hopeful for name in self._names)
+    def _is_resolving(self) -> bool:
+        return any(target.is_in_progress and target.attempts.fails_fast for target in self._targets)
 
     def _next_due(self) -> float | None:
-        """Seconds until an attempt may begin; None when that depends on something else."""
-        if self._is_ready or self._is_looking_up:
+        """Return the seconds until an attempt is due, or None if no timer is needed."""
+        if self._is_ready or self._is_resolving:
             return None
-        waits = [part.attempts.remaining for part in self._parts() if not part.is_under_way]
+        waits = [part.attempts.remaining for part in self._parts() if not part.is_in_progress]
         return min(waits, default=None)
 
     def _parts(self) -> list[ResolvedTarget | Subchannel]:
-        """What there is to be done before there is a connection, or has been done."""
-        names = [name for name in self._names if name.is_under_way or not name.endpoints]
-        return [*names, *self._subchannels.values()]
+        """Return all subchannels, after the targets without endpoints or with a lookup running."""
+        targets = [each for each in self._targets if each.is_in_progress or not each.endpoints]
+        return [*targets, *self._subchannels.values()]
 
     @property
     def failure_message(self) -> str | None:
-        """Why there is no connection, when an attempt has failed."""
+        """The reason why there is no connection, or None if no attempt has failed."""
         if self._is_ready or all(part.attempts.failure is None for part in self._parts()):
             return None
         return self._unreachable().message
 
     def _unreachable(self) -> CallError:
         failures = {}
-        for name in self._names:
-            found = [self._subchannels.get(endpoint.location) for endpoint in name.endpoints]
-            failures[str(name)] = [
+        for target in self._targets:
+            found = [self._subchannels.get(endpoint.location) for endpoint in target.endpoints]
+            failures[str(target)] = [
                 (str(s.endpoint), s.failure) for s in found if s is not None
-            ] or [(str(name), name.attempts.failure or PENDING)]
+            ] or [(str(target), target.attempts.failure or PENDING)]
         return unreachable(failures)
 
-    def _begin(self, allowed: Allowed) -> None:
-        """Has those attempts begun that are wanted and allowed.
+    def _start_attempts(self, allowed: Allowed) -> None:
+        """Start the attempts that the balancer wants and that are allowed.
 
-        Names are looked up first, all of them, because they may stand for other addresses by now.
-        A name whose look-up was slow to fail does not hold up the rest.
+        All host names are resolved first, because their addresses may have changed. A name whose
+        last lookup was slow to fail does not delay the others.
         """
-        if self._is_looking_up:
-            return  # what they stand for is tried then
+        if self._is_resolving:
+            return  # attempts start when the lookup is done
         wanted = [each for each in self._balancer.wanted(self._parts()) if allowed(each.attempts)]
         if not wanted:
             return
-        names = [
-            name
-            for name in self._names
-            if name.is_looked_up and not name.is_under_way and allowed(name.attempts)
+        targets = [
+            target
+            for target in self._targets
+            if target.needs_lookup and not target.is_in_progress and allowed(target.attempts)
         ]
-        hopeful = [name for name in names if name.attempts.is_hopeful]
-        slow = [name for name in names if not name.attempts.is_hopeful]
-        for group in (hopeful, slow):
+        fast = [target for target in targets if target.attempts.fails_fast]
+        slow = [target for target in targets if not target.attempts.fails_fast]
+        for group in (fast, slow):
             if group:
-                for name in group:
-                    name.is_under_way = True
-                self._spawn(self._look_up(group, allowed))
-        if not hopeful:
+                for target in group:
+                    target.is_in_progress = True
+                self.spawn(self._resolve(group, allowed))
+        if not fast:
             self._race([each for each in wanted if isinstance(each, Subchannel)])
-        self._changed()
+        self.subchannel_changed()
 
-    async def _look_up(self, names: Sequence[ResolvedTarget], allowed: Allowed) -> None:
+    async def _resolve(self, targets: Sequence[ResolvedTarget], allowed: Allowed) -> None:
         try:
             timeout = self._dialer.timeout
-            await asyncio.gather(*(name.look_up(timeout) for name in names))
+            await asyncio.gather(*(target.resolve(timeout) for target in targets))
         finally:
-            for name in names:
-                name.is_under_way = False
-        self._update()
+            for target in targets:
+                target.is_in_progress = False
+        self._update_subchannels()
         subchannels = list(self._subchannels.values())
         self._race([s for s in self._balancer.wanted(subchannels) if allowed(s.attempts)])
-        self._changed()
+        self.subchannel_changed()
 
     def avoid(self, connection: ClientProtocol) -> None:
-        """No new call goes on the connection, and other addresses are tried before its own."""
+        """Send no new call over the connection, and try its address after all others."""
         subchannel = self._subchannels.get(connection.endpoint.location)
         if subchannel is None or subchannel.protocol is not connection:
             return
         subchannel.avoided_at = asyncio.get_running_loop().time()
         subchannel.stop()
         self._sort()
-        self._changed()
+        self.subchannel_changed()
 
-    def _update(self) -> None:
-        """Makes the subchannels those that the names stand for."""
+    def _update_subchannels(self) -> None:
+        """Create and stop subchannels to match the endpoints of the targets."""
         earlier, self._subchannels = self._subchannels, {}
-        for endpoint in (endpoint for name in self._names for endpoint in name.endpoints):
+        for endpoint in (endpoint for target in self._targets for endpoint in target.endpoints):
             location = endpoint.location
             if location in earlier:
                 self._subchannels[location] = earlier.pop(location)
             elif location not in self._subchannels:
-                self._subchannels[location] = Subchannel(
-                    endpoint,
-                    self._new_attempts(),
-                    dial=self._dial,
-                    spawn=self._spawn,
-                    on_change=self._changed,
-                )
+                self._subchannels[location] = Subchannel(endpoint, self._new_attempts(), self)
         for gone in earlier.values():
             gone.stop()
         self._sort()
 
     def _sort(self) -> None:
-        """Those that were left come last; otherwise it is the order in which they were given."""
+        """Order by configuration, with avoided addresses last."""
         ordered = sorted(self._subchannels.items(), key=lambda item: item[1].avoided_at)
         self._subchannels = dict(ordered)
 
-    async def _dial(self, subchannel: Subchannel) -> ClientProtocol:
+    async def dial(self, subchannel: Subchannel) -> ClientProtocol:
         return await self._dialer.dial(
             subchannel.endpoint,
             connections=self.connections,
@@ -230,38 +225,38 @@ class Pool:
             on_lost=subchannel.lost,
         )
 
-    def _race(self, entrants: Sequence[Subchannel]) -> None:
-        if entrants:
-            for each in entrants:
+    def _race(self, subchannels: Sequence[Subchannel]) -> None:
+        if subchannels:
+            for each in subchannels:
                 each.is_scheduled = True
-            self._spawn(self._run_race(entrants))
+            self.spawn(self._run_race(subchannels))
 
-    async def _run_race(self, entrants: Sequence[Subchannel]) -> None:
-        """Starts one after the other, each when those before it had their head start or failed."""
+    async def _run_race(self, subchannels: Sequence[Subchannel]) -> None:
+        """Start one attempt after another, with the delay of the balancer or after a failure."""
         running: set[asyncio.Task[None]] = set()
-        for each in entrants:
-            if each.is_scheduled:  # another may have won
+        for each in subchannels:
+            if each.is_scheduled:  # cancelled if another address is connected
                 running.add(each.start())
                 _, running = await asyncio.wait(
                     running,
-                    timeout=self._balancer.head_start,
+                    timeout=self._balancer.attempt_delay,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
 
-    def _changed(self) -> None:
+    def subchannel_changed(self) -> None:
         if not self.is_closed:
-            for each in self._balancer.superfluous(list(self._subchannels.values())):
+            for each in self._balancer.unneeded(list(self._subchannels.values())):
                 each.stop()
-        self._calls.wake_all()
-        self._watchers.wake_all()
+        self._waiting_calls.wake_all()
+        self._state_waiters.wake_all()
 
     def capacity_changed(self) -> None:
-        """A connection may take more calls than before: those who wait for it look again."""
-        if self._calls:
+        """Wake waiting calls, because a connection may accept more calls than before."""
+        if self._waiting_calls:
             ready = [p for each in self._subchannels.values() if (p := each.protocol)]
-            self._calls.wake(sum(protocol.free_streams for protocol in ready))
+            self._waiting_calls.wake(sum(protocol.free_streams for protocol in ready))
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -269,19 +264,19 @@ class Pool:
 
     def _raise_if_closed(self) -> None:
         if self.is_closed:
-            raise ClosedError("the channel is closed")
+            raise ClosedError("the channel is closed; open a new one")
 
     def close(self) -> None:
-        """Ends all attempts and connections, and what waits for them. May be called again."""
+        """End all attempts, connections and waiting calls. May be called again."""
         self.is_closed = True
         for task in self._tasks:
             task.cancel()
         for connection in self.connections:
             connection.processor.close("the channel was closed")
-        self._changed()
+        self.subchannel_changed()
 
     async def wait_closed(self) -> None:
-        """Waits until nothing is left, but no longer than a second."""
+        """Wait until all tasks and connections have ended, for at most a second."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=LAST_WORDS)
         await self.connections.all_closed(LAST_WORDS)

@@ -1,4 +1,4 @@
-"""What a channel was told to connect to, and the endpoints that this stands for."""
+"""Resolve the targets of a channel to endpoints."""
 
 from __future__ import annotations
 
@@ -18,29 +18,28 @@ __all__ = ["Endpoint", "ResolvedTarget"]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One place that a connection can be made to."""
+    """One address that a connection can be made to."""
 
     location: Address | str
-    """The number of a host and a port, or the path of a Unix socket."""
+    """An IP address and port, or the path of a Unix socket."""
     authority: str
-    """What its calls name as the server that they mean."""
+    """The `:authority` of its calls."""
     host: str | None = None
-    """The host as it was written; its certificate is wanted. A Unix socket has none."""
+    """The host as configured, whose name the certificate must have. None for a Unix socket."""
 
     def __str__(self) -> str:
         return str(self.location)
 
     @property
     def name(self) -> str:
-        """The address as it was written."""
+        """The address as configured."""
         return self.location if isinstance(self.location, str) else self.authority
 
 
 class ResolvedTarget:
-    """What was written, and the endpoints that it stands for.
+    """A configured target and its endpoints.
 
-    `host` is looked up, and the endpoints are those of the last look-up that found any; without
-    it, they are those given.
+    With a `host`, the endpoints come from the last successful DNS lookup. Otherwise they are fixed.
     """
 
     def __init__(
@@ -55,39 +54,39 @@ class ResolvedTarget:
         self._host = host
         self.attempts = attempts
         self.endpoints = tuple(endpoints)
-        self.is_under_way = False
-        """It is being looked up; whoever has it done says so."""
+        self.is_in_progress = False
+        """A lookup is in progress. The caller of `resolve` sets this."""
 
     @classmethod
     def of_address(cls, address: Address, attempts: Attempts) -> ResolvedTarget:
-        """A host, by its name, which is looked up, or by its number."""
-        if not _is_number(address.host):
+        """Return the target for a host name, which needs a lookup, or an IP address."""
+        if not _is_ip_address(address.host):
             return cls(str(address), attempts, host=address)
         return cls(str(address), attempts, endpoints=[_endpoint(address, address)])
 
     @classmethod
     def of_socket(cls, path: str, authority: str, attempts: Attempts) -> ResolvedTarget:
-        """A Unix socket."""
+        """Return the target for a Unix socket."""
         return cls(path, attempts, endpoints=[Endpoint(path, authority)])
 
     def __str__(self) -> str:
         return self._text
 
     @property
-    def is_looked_up(self) -> bool:
+    def needs_lookup(self) -> bool:
         return self._host is not None
 
     @property
     def state(self) -> ChannelState:
-        """Of a name that stands for nothing yet."""
-        if self.is_under_way:
+        """The state of a target without endpoints."""
+        if self.is_in_progress:
             return ChannelState.CONNECTING
         if self.attempts.failure is not None:
             return ChannelState.TRANSIENT_FAILURE
         return ChannelState.IDLE
 
-    async def look_up(self, timeout: float) -> None:
-        """Looks the host up anew, within so many seconds; a failure stands in `attempts` then."""
+    async def resolve(self, timeout: float) -> None:
+        """Look the host up, within `timeout` seconds. A failure is stored in `attempts`."""
         host = self._host
         if host is None:
             return
@@ -98,7 +97,7 @@ class ResolvedTarget:
                     host.host, host.port, type=socket.SOCK_STREAM
                 )
         except TimeoutError:
-            reason = f"the look-up of the host had no answer within {timeout:g} s"
+            reason = f"no answer from DNS within {timeout:g} s"
             self.attempts.fail(Failure(reason))
         except (OSError, UnicodeError) as error:
             why = getattr(error, "strerror", None) or error
@@ -109,17 +108,17 @@ class ResolvedTarget:
             self.endpoints = tuple(_endpoint(host, location) for location in locations)
 
 
-def _endpoint(written: Address, location: Address) -> Endpoint:
-    return Endpoint(location, str(written), written.host)
+def _endpoint(configured: Address, location: Address) -> Endpoint:
+    return Endpoint(location, str(configured), configured.host)
 
 
 def _location(sockaddr: tuple[Any, ...]) -> Address:
     host, port, *more = sockaddr
-    scope = more[1] if more else 0  # of an IPv6 address that is only of one link
+    scope = more[1] if more else 0  # the interface of a link-local IPv6 address
     return Address(f"{host}%{scope}" if scope else host, port)
 
 
-def _is_number(host: str) -> bool:
+def _is_ip_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:

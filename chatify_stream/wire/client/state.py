@@ -1,4 +1,9 @@
-"""The states of a channel: gRPC's connectivity-semantics-and-api.md."""
+"""The state of a channel and of each of its addresses, and why an address is not reachable.
+
+The states are those of gRPC's connectivity-semantics-and-api.md. `state_of_all` computes the state
+of a channel from the states of its addresses. An address that is not READY has a `Failure`. When no
+address is reachable, `unreachable` turns the failures into the error of the calls.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +18,43 @@ from ...errors import CallError, PeerProtocolError, UnavailableError
 __all__ = ["LOST", "PENDING", "ChannelState", "Failure", "state_of_all", "unreachable"]
 
 
+class ChannelState(Enum):
+    """The connectivity of a channel."""
+
+    IDLE = "idle"
+    """There is no connection, and no call has asked for one since the last one was lost."""
+    CONNECTING = "connecting"
+    """A connection attempt or a DNS lookup is in progress."""
+    READY = "ready"
+    """There is a connection that accepts calls."""
+    TRANSIENT_FAILURE = "transient failure"
+    """No address could be reached. A call starts the next attempt when its backoff is over."""
+    SHUTDOWN = "shutdown"
+    """The channel was closed."""
+
+
+def state_of_all(states: Iterable[ChannelState]) -> ChannelState:
+    """Return the state of a channel from the states of its addresses, none of them SHUTDOWN."""
+    found = set(states)
+    for state in (ChannelState.READY, ChannelState.CONNECTING, ChannelState.IDLE):
+        if state in found:
+            return state
+    return ChannelState.TRANSIENT_FAILURE
+
+
 @dataclass(frozen=True)
 class Failure:
-    """Why one attempt failed."""
+    """The reason why a connection attempt failed."""
 
     reason: str
     retry_at_once: bool = False
-    """An attempt that fails so takes no time and burdens nobody: a call may make the next at once.
+    """A call may start the next attempt without backoff.
 
-    Nobody listens there, or whoever did has gone.
+    Such an attempt fails quickly and costs no server anything: nothing listens at the address, or
+    the server has gone away.
     """
     not_grpc: bool = False
-    """Somebody does, but it is no gRPC server; then `reason` goes on from its address."""
+    """The peer is not a gRPC server. Then `reason` continues a sentence that starts with it."""
 
 
 LOST = Failure("the connection was lost", retry_at_once=True)
@@ -32,16 +62,16 @@ PENDING = Failure("no answer yet")
 
 
 def unreachable(failures: Mapping[str, Sequence[tuple[str, Failure]]]) -> CallError:
-    """The error that names each address as it was written, and why it could not be reached.
+    """Return the error that names each target and why it cannot be reached.
 
-    `failures` has under it the addresses that it stands for, such as those of a host's name. They
-    are told one by one when they failed in different ways.
+    `failures` maps each target as configured to its addresses and their failures. The addresses of
+    a target are listed if their reasons differ.
     """
     everything = [failure for each in failures.values() for _, failure in each]
     if everything and all(failure.not_grpc for failure in everything):
-        text = "; ".join(f"{name} {_reason(each)}" for name, each in failures.items())
+        text = "; ".join(f"{target} {_reason(each)}" for target, each in failures.items())
         return PeerProtocolError(Status.INTERNAL, text)
-    texts = [f"{name}: {_reason(each)}" for name, each in failures.items()]
+    texts = [f"{target}: {_reason(each)}" for target, each in failures.items()]
     which = "" if len(texts) == 1 else f"any of {len(texts)} addresses: "
     return UnavailableError(Status.UNAVAILABLE, f"cannot connect to {which}{'; '.join(texts)}")
 
@@ -51,27 +81,3 @@ def _reason(failures: Sequence[tuple[str, Failure]]) -> str:
     if len(reasons) == 1:
         return next(iter(reasons))
     return ", ".join(f"{address}: {failure.reason}" for address, failure in failures)
-
-
-class ChannelState(Enum):
-    """How a channel stands with its servers."""
-
-    IDLE = "idle"
-    """There is no connection, and no call has asked for one since the last was lost."""
-    CONNECTING = "connecting"
-    """An attempt to connect is under way, or a look-up of a host's name."""
-    READY = "ready"
-    """There is a connection that takes calls."""
-    TRANSIENT_FAILURE = "transient failure"
-    """No address could be reached; a call makes the next attempt when it is due."""
-    SHUTDOWN = "shutdown"
-    """The channel was closed."""
-
-
-def state_of_all(states: Iterable[ChannelState]) -> ChannelState:
-    """The state of a channel whose addresses have these; none of them is SHUTDOWN."""
-    found = set(states)
-    for state in (ChannelState.READY, ChannelState.CONNECTING, ChannelState.IDLE):
-        if state in found:
-            return state
-    return ChannelState.TRANSIENT_FAILURE

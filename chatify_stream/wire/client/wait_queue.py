@@ -1,4 +1,4 @@
-"""Tasks that wait in a line for what may change."""
+"""A queue of tasks that wait for a condition to change."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ __all__ = ["WaitQueue"]
 
 
 @dataclass(order=True)
-class _Place:
-    number: int
-    turn: asyncio.Future[None] = field(compare=False)
+class _Entry:
+    ticket: int
+    woken: asyncio.Future[None] = field(compare=False)
 
 
 class WaitQueue:
-    """A line in which the first to come is the first to be woken.
+    """Wakes waiting tasks in the order of their tickets.
 
-    Being woken promises nothing: who is woken looks again, and waits again if need be, with the
-    number that it had.
+    Waking does not promise that the condition holds. A woken task checks it, and waits again with
+    the same ticket if necessary, so it keeps its place.
     """
 
     def __init__(self) -> None:
-        self._line: list[_Place] = []
-        self._numbers = count()
+        self._entries: list[_Entry] = []
+        self._tickets = count()
 
     def __len__(self) -> int:
-        return len(self._line)
+        return len(self._entries)
 
     def new_ticket(self) -> int:
-        """The place of one who comes now, before all who come later."""
-        return next(self._numbers)
+        """Return a place after all tickets issued before."""
+        return next(self._tickets)
 
-    async def wait(self, number: int, timeout: float | None = None) -> None:
-        """Waits to be woken, or `timeout` seconds.
+    async def wait(self, ticket: int, timeout: float | None = None) -> None:
+        """Wait to be woken, or for `timeout` seconds.
 
-        Cancelled after it was woken, it wakes the next in line instead.
+        If a task is cancelled after it was woken, the next task in the queue is woken instead.
         """
         loop = asyncio.get_running_loop()
-        place = _Place(number, loop.create_future())
-        insort(self._line, place)
-        timer = None if timeout is None else loop.call_later(timeout, self._time_out, place)
+        entry = _Entry(ticket, loop.create_future())
+        insort(self._entries, entry)
+        timer = None if timeout is None else loop.call_later(timeout, self._time_out, entry)
         try:
-            await place.turn
+            await entry.woken
         except asyncio.CancelledError:
-            if place.turn.cancelled():
-                self._leave(place)
+            if entry.woken.cancelled():
+                self._remove(entry)
             else:
                 self.wake()
             raise
@@ -57,21 +57,21 @@ class WaitQueue:
                 timer.cancel()
 
     def wake(self, count: int = 1) -> None:
-        """Wakes the first `count` in line."""
-        while self._line and count > 0:
-            place = self._line.pop(0)
-            if not place.turn.done():  # which it is when it was cancelled just now
-                place.turn.set_result(None)
+        """Wake the first `count` tasks."""
+        while self._entries and count > 0:
+            entry = self._entries.pop(0)
+            if not entry.woken.done():  # done if its task has just been cancelled
+                entry.woken.set_result(None)
                 count -= 1
 
     def wake_all(self) -> None:
-        self.wake(len(self._line))
+        self.wake(len(self._entries))
 
-    def _time_out(self, place: _Place) -> None:
-        self._leave(place)
-        if not place.turn.done():
-            place.turn.set_result(None)
+    def _time_out(self, entry: _Entry) -> None:
+        self._remove(entry)
+        if not entry.woken.done():
+            entry.woken.set_result(None)
 
-    def _leave(self, place: _Place) -> None:
-        with suppress(ValueError):  # it was woken
-            self._line.remove(place)
+    def _remove(self, entry: _Entry) -> None:
+        with suppress(ValueError):  # already removed by wake
+            self._entries.remove(entry)

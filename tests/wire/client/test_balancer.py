@@ -42,18 +42,18 @@ class TestPickFirst:
         assert PickFirst().wanted(everyone) == [everyone[number] for number in wanted]
 
     @pytest.mark.parametrize(
-        ("states", "superfluous"),
+        ("states", "unneeded"),
         [
             ([CONNECTING, CONNECTING], []),
             ([CONNECTING, READY, CONNECTING, FAILED, IDLE], [0, 2]),
             ([READY, READY], [1]),
         ],
     )
-    def test_superfluous(self, states: list[ChannelState], superfluous: list[int]) -> None:
+    def test_unneeded(self, states: list[ChannelState], unneeded: list[int]) -> None:
         """The first that works is the only one that is needed."""
         everyone = candidates(*states)
-        found = PickFirst().superfluous(everyone)
-        assert [id(each) for each in found] == [id(everyone[number]) for number in superfluous]
+        found = PickFirst().unneeded(everyone)
+        assert [id(each) for each in found] == [id(everyone[number]) for number in unneeded]
 
     def test_pick(self) -> None:
         """The first takes all calls."""
@@ -66,7 +66,7 @@ class TestRoundRobin:
         """Every address is to be connected, whether others are or not."""
         everyone = candidates(READY, FAILED, CONNECTING, IDLE)
         assert RoundRobin().wanted(everyone) == [everyone[1], everyone[3]]
-        assert RoundRobin().superfluous(everyone) == []
+        assert RoundRobin().unneeded(everyone) == []
 
     def test_pick(self) -> None:
         """Those that are there take turns, also when their number changes."""

@@ -1,13 +1,14 @@
-"""Tests of wire/subchannel.py; tests/wire/client/test_pool.py has what several do together."""
+"""Tests of wire/client/subchannel.py. test_pool.py tests several subchannels together."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 
 import pytest
 
 from chatify_stream.address import Address
-from chatify_stream.wire.client.backoff import QUICK, Attempts, Backoff
+from chatify_stream.wire.client.backoff import FAST_FAILURE, Attempts, Backoff
 from chatify_stream.wire.client.resolver import Endpoint
 from chatify_stream.wire.client.state import LOST, ChannelState
 from chatify_stream.wire.client.subchannel import Subchannel
@@ -26,34 +27,43 @@ def dialer() -> FakeDialer:
 
 @pytest.fixture
 def states() -> list[ChannelState]:
-    """The states that the subchannel has reported, in their order."""
+    """Return the states that the subchannel reports, in order."""
     return []
 
 
-@pytest.fixture
-async def subchannel(clock: Clock, dialer: FakeDialer, states: list[ChannelState]) -> Subchannel:
-    async def dial(subchannel: Subchannel) -> FakeConnection:
-        return await dialer.dial(
+class Owner:
+    def __init__(self, dialer: FakeDialer, states: list[ChannelState]) -> None:
+        self._dialer = dialer
+        self._states = states
+        self.subchannel: Subchannel | None = None
+
+    async def dial(self, subchannel: Subchannel) -> FakeConnection:
+        return await self._dialer.dial(
             subchannel.endpoint,
             connections=Connections(),
             on_capacity=lambda: None,
             on_lost=subchannel.lost,
         )
 
-    subchannel = Subchannel(
-        Endpoint(Address("10.0.0.1", 9000), ADDRESS, "10.0.0.1"),
-        Attempts(Backoff(), clock, lambda: 0.5),
-        dial=dial,
-        spawn=asyncio.ensure_future,
-        on_change=lambda: states.append(subchannel.state),
-    )
-    return subchannel
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        return asyncio.ensure_future(work)
+
+    def subchannel_changed(self) -> None:
+        self._states.append(self.subchannel.state)
+
+
+@pytest.fixture
+async def subchannel(clock: Clock, dialer: FakeDialer, states: list[ChannelState]) -> Subchannel:
+    owner = Owner(dialer, states)
+    endpoint = Endpoint(Address("10.0.0.1", 9000), ADDRESS, "10.0.0.1")
+    owner.subchannel = Subchannel(endpoint, Attempts(Backoff(), clock, lambda: 0.5), owner)
+    return owner.subchannel
 
 
 async def test_connected(
     subchannel: Subchannel, dialer: FakeDialer, states: list[ChannelState]
 ) -> None:
-    """It is idle, then connecting, then ready; idle again when the connection is lost."""
+    """It is idle, connecting, ready, and idle again after the connection is lost."""
     assert subchannel.state is ChannelState.IDLE
     attempt = subchannel.start()
     await settled()
@@ -68,7 +78,7 @@ async def test_connected(
 
 
 async def test_scheduled(subchannel: Subchannel, dialer: FakeDialer) -> None:
-    """One that is about to be tried counts as connecting already."""
+    """A scheduled attempt counts as connecting."""
     subchannel.is_scheduled = True
     assert subchannel.state is ChannelState.CONNECTING
     subchannel.stop()
@@ -79,7 +89,7 @@ async def test_scheduled(subchannel: Subchannel, dialer: FakeDialer) -> None:
 async def test_failed(
     subchannel: Subchannel, dialer: FakeDialer, states: list[ChannelState]
 ) -> None:
-    """A failed attempt is remembered until one succeeds and its connection is lost."""
+    """A failure is kept until an attempt succeeds and its connection is lost."""
     subchannel.start()
     await settled()
     await dialer.fail(ADDRESS, REFUSED)
@@ -91,8 +101,8 @@ async def test_failed(
     assert subchannel.state is ChannelState.IDLE
 
 
-async def test_a_loss_that_was_noticed_late(subchannel: Subchannel, dialer: FakeDialer) -> None:
-    """A connection that takes no calls is none, also before it is reported lost."""
+async def test_unusable_connection(subchannel: Subchannel, dialer: FakeDialer) -> None:
+    """A connection that accepts no calls does not count, also before it is reported lost."""
     subchannel.start()
     await settled()
     (await dialer.succeed(ADDRESS)).is_usable = False
@@ -101,8 +111,8 @@ async def test_a_loss_that_was_noticed_late(subchannel: Subchannel, dialer: Fake
 
 
 async def test_lost_at_once(subchannel: Subchannel, dialer: FakeDialer, clock: Clock) -> None:
-    """A server that greets and goes, before any call, has failed; later, it has just gone."""
-    for age, state in ((QUICK, ChannelState.IDLE), (0, ChannelState.TRANSIENT_FAILURE)):
+    """A server that closes at once, before any call, is a failure. Later, the state is idle."""
+    for age, state in ((FAST_FAILURE, ChannelState.IDLE), (0, ChannelState.TRANSIENT_FAILURE)):
         subchannel.start()
         await settled()
         connection = await dialer.succeed(ADDRESS)
@@ -114,11 +124,11 @@ async def test_lost_at_once(subchannel: Subchannel, dialer: FakeDialer, clock: C
 
 
 async def test_another_connection_is_lost(subchannel: Subchannel, dialer: FakeDialer) -> None:
-    """The end of an earlier connection says nothing of the one there is."""
+    """The loss of an earlier connection does not affect the current one."""
     subchannel.start()
     await settled()
     earlier = await dialer.succeed(ADDRESS)
-    earlier.is_usable = False  # it has no number left for a new stream
+    earlier.is_usable = False  # it has used up its stream ids
     subchannel.start()
     await settled()
     later = await dialer.succeed(ADDRESS)
@@ -130,7 +140,7 @@ async def test_another_connection_is_lost(subchannel: Subchannel, dialer: FakeDi
 async def test_stopped(
     subchannel: Subchannel, dialer: FakeDialer, states: list[ChannelState]
 ) -> None:
-    """Stopped, it gives up its attempt, and lets its connection go after the last call."""
+    """stop() cancels the attempt, and closes the connection after its last call."""
     attempt = subchannel.start()
     await settled()
     subchannel.stop()
@@ -148,11 +158,11 @@ async def test_stopped(
     assert subchannel.state is ChannelState.IDLE
 
 
-async def test_a_broken_attempt(subchannel: Subchannel, dialer: FakeDialer) -> None:
-    """An attempt that ends in a way nobody thought of has failed like others, and is told."""
+async def test_unexpected_error(subchannel: Subchannel, dialer: FakeDialer) -> None:
+    """An unexpected error is a failure, and is raised by the task for the log."""
     attempt = subchannel.start()
     await settled()
     dialer._attempts[ADDRESS].set_exception(KeyError("bug"))
     await settled()
     assert isinstance(attempt.exception(), KeyError)
-    assert subchannel.failure.reason == "the attempt broke (KeyError('bug'))"
+    assert subchannel.failure.reason == "unexpected error (KeyError('bug'))"
