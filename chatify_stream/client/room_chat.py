@@ -307,4 +307,4 @@ def _check_message(text: str, message_id: str, max_size: int) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from None
     if size > max_size:
-        raise UsageError(f"the message has {size} bytes; at most {max_size} are taken in a room")
+        raise UsageError(f"the message has {size} bytes; at most {max_size} are allowed in a room")

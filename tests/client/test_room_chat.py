@@ -315,7 +315,7 @@ class TestRefusing:
     async def test_too_large(self, server: ChatServer) -> None:
         """A message that is too large is refused here, and the chat goes on."""
         async with client(server) as chat:
-            with pytest.raises(UsageError, match="at most 65536 are taken in a room"):
+            with pytest.raises(UsageError, match="at most 65536 are allowed in a room"):
                 await chat.send("x" * 65536)
             with pytest.raises(UsageError, match="the message has"):
                 await chat.send("界" * 22_000)
@@ -324,7 +324,7 @@ class TestRefusing:
     async def test_too_large_for_the_server(self) -> None:
         """One that only the server finds too large ends the chat, with its words."""
         async with serving(max_message_size=1000) as server, client(server) as chat:
-            with pytest.raises(StatusError, match=r"the message has .* at most 1000 are taken"):
+            with pytest.raises(StatusError, match=r"the message has .* at most 1000 are allowed"):
                 await chat.send("x" * 1000)
         async with serving(max_message_size=100_000) as server:
             async with client(server, max_message_size=100_000) as chat:

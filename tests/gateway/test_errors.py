@@ -86,7 +86,7 @@ async def test_too_large() -> None:
         response = await client.get("/helloworld/123456789")
     assert response.status_code == 429
     assert response.json() == error(
-        429, "RESOURCE_EXHAUSTED", "the message has 11 bytes; at most 10 are taken"
+        429, "RESOURCE_EXHAUSTED", "the message has 11 bytes; at most 10 are allowed"
     )
 
 

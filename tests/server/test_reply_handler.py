@@ -117,7 +117,7 @@ async def test_a_message_that_is_too_large() -> None:
     async with serving(limits=Limits(max_message_size=100)) as server:
         for _ in range(20):
             chat = client(server)
-            with pytest.raises(CallError, match="at most 100 are taken") as caught:
+            with pytest.raises(CallError, match="at most 100 are allowed") as caught:
                 async with chat:
                     assert await talk_once(chat, "first") == "Hello first"
                     await chat.send("x" * 101)

@@ -69,7 +69,7 @@ class Rooms:
         limit = self._node.options.max_message_size
         size = _size("text", text)
         if size > limit:
-            raise TooLargeError(f"the text has {size} bytes; at most {limit} are taken in a room")
+            raise TooLargeError(f"the text has {size} bytes; at most {limit} are allowed in a room")
         draft = Draft(user, text, message_id, self._node.now_ms())
         (receipt,) = await self._open().broker.publish(room, [draft])
         if receipt.outcome is Outcome.PUBLISHED:

@@ -148,7 +148,7 @@ class Hooks:
             log.error("on_message has to return a text or None, not %r", text)
             raise UncheckedError("it could not be checked; try again later") from None
         if size > self._max_size:
-            log.error("on_message returned %d bytes; at most %d are taken", size, self._max_size)
+            log.error("on_message returned %d bytes; at most %d are allowed", size, self._max_size)
             raise UncheckedError("it could not be checked; try again later")
         return text
 

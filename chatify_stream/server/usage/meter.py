@@ -50,7 +50,7 @@ def too_large(limit: str, rate: Rate, size: int) -> StatusError:
     """A message that no waiting makes small enough."""
     return StatusError(
         Status.RESOURCE_EXHAUSTED,
-        f"the message has {size} bytes; at most {rate.burst} are taken at once "
+        f"the message has {size} bytes; at most {rate.burst} are allowed at once "
         f"({_WORDS[limit]}: the limit is {rate})",
     )
 

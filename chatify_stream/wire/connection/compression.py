@@ -101,7 +101,7 @@ def inflate(data: bytes, encoding: str, max_size: int) -> bytes:
         raise StatusError(
             Status.RESOURCE_EXHAUSTED,
             f"the message has more than {max_size} bytes when it is inflated; "
-            f"at most {max_size} are taken",
+            f"at most {max_size} are allowed",
         )
     if not inflater.eof:
         raise _invalid(f"is not valid {encoding}: it ends too early")

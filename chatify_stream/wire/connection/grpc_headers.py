@@ -88,7 +88,7 @@ def read_request(
     if size > max_size:
         raise RefusalError(
             Status.RESOURCE_EXHAUSTED,
-            f"the headers of the call have {size} bytes; at most {max_size} are taken",
+            f"the headers of the call have {size} bytes; at most {max_size} are allowed",
             http_status=431,
         )
     fields = dict(headers)

@@ -404,7 +404,7 @@ class Inbox:
             )
         return StatusError(
             Status.RESOURCE_EXHAUSTED,
-            f"the message has {size} bytes; at most {self._max_size} are taken",
+            f"the message has {size} bytes; at most {self._max_size} are allowed",
         )
 
     def _fail(self, error: StatusError) -> None:

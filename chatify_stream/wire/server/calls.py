@@ -231,7 +231,7 @@ class Calls(AbstractHandler):
                 raise RefusalError(
                     Status.RESOURCE_EXHAUSTED,
                     f"the open calls of this connection have {self._header_bytes} bytes of "
-                    f"headers; at most {FULL_CALLS * most} are taken",
+                    f"headers; at most {FULL_CALLS * most} are allowed",
                 )
         except RefusalError as error:
             return error.with_traceback(None)

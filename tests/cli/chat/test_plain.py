@@ -138,7 +138,7 @@ class TestSending:
         done = chat(server.address, "--room", "long", "--user", "ada", stdin=f"a\n{long}\n")
         assert done.status == 2
         assert done.stderr.startswith("Error: line 2 of standard input: the message has 70")
-        assert done.stderr.endswith(" bytes; at most 65536 are taken in a room\n")
+        assert done.stderr.endswith(" bytes; at most 65536 are allowed in a room\n")
 
     def test_not_utf8(self, server: ServerProcess) -> None:
         """A line that is not UTF-8 is told by its number."""

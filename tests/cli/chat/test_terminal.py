@@ -459,7 +459,7 @@ class TestTrouble:
             ada.wait_for(READY)
             ada.paste("x" * 70_000)
             ada.type(ENTER)
-            ada.wait_for("not sent: the message has 70038 bytes; at most 65536 are taken")
+            ada.wait_for("not sent: the message has 70038 bytes; at most 65536 are allowed")
             ada.type(f"short{ENTER}")
             ada.wait_for("ada: short")
 

@@ -411,7 +411,7 @@ class TestPublish:
         assert re.fullmatch(POSITION.format(1) + "\n", done.stdout)
         assert done.stderr == (
             "Error: RESOURCE_EXHAUSTED: the text has 65537 bytes; "
-            "at most 65536 are taken in a room\n"
+            "at most 65536 are allowed in a room\n"
         )
 
     @pytest.mark.parametrize(

@@ -269,7 +269,7 @@ class TestFailures:
             done = send(server, "123456789")
         assert (done.status, done.stdout) == (5, "")
         assert done.stderr == (
-            "Error: RESOURCE_EXHAUSTED: the message has 11 bytes; at most 10 are taken\n"
+            "Error: RESOURCE_EXHAUSTED: the message has 11 bytes; at most 10 are allowed\n"
         )
 
     async def test_error_status(self) -> None:

@@ -298,7 +298,7 @@ class TestSettings:
             with pytest.raises(StatusError) as caught:
                 await reply_of(server.address, "123456789")
         assert caught.value.status is Status.RESOURCE_EXHAUSTED
-        assert caught.value.message == "the message has 11 bytes; at most 10 are taken"
+        assert caught.value.message == "the message has 11 bytes; at most 10 are allowed"
 
     async def test_a_limit_by_variable(self) -> None:
         """With CHATIFY_STREAM_LIMITS_MAX_CONNECTIONS=1 a second connection is closed."""

@@ -97,7 +97,7 @@ class TestPublishing:
         await rooms.publish("lobby", "bot", "x" * 65_536)
         with pytest.raises(TooLargeError) as caught:
             await rooms.publish("lobby", "bot", "界" * 21_846)
-        assert str(caught.value) == "the text has 65538 bytes; at most 65536 are taken in a room"
+        assert str(caught.value) == "the text has 65538 bytes; at most 65536 are allowed in a room"
 
 
 class TestHistory:

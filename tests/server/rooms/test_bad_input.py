@@ -160,7 +160,7 @@ class TestMessages:
         if not taken:
             assert (end.status, end.message, end.may_come_back) == (
                 Status.RESOURCE_EXHAUSTED,
-                f"the message has {64 * KIB + 1} bytes; at most {64 * KIB} are taken",
+                f"the message has {64 * KIB + 1} bytes; at most {64 * KIB} are allowed",
                 "no",
             )
 
@@ -181,7 +181,7 @@ class TestMessages:
                 async with channel_to(server) as channel, joined(channel) as ada:
                     await ada.say("x" * 60)
                     end = await ada.end()
-            assert end.message == f"the message has 62 bytes; at most {most} are taken"
+            assert end.message == f"the message has 62 bytes; at most {most} are allowed"
 
     @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
     async def test_compressed(self, channel: Channel, bystander: Membership, encoding: str) -> None:

@@ -150,7 +150,7 @@ class TestFailing:
         with pytest.raises(UncheckedError, match="it could not be checked; try again later"):
             await hooks(on_message=returning("界" * 10 + "x")).message(MESSAGE)
         assert [record.getMessage() for record in caplog.records] == [
-            "on_message returned 31 bytes; at most 30 are taken"
+            "on_message returned 31 bytes; at most 30 are allowed"
         ]
 
     async def test_one_that_is_not_async(self, caplog: pytest.LogCaptureFixture) -> None:

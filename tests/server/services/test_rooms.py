@@ -292,7 +292,7 @@ class TestPublish:
         async with rooms_server(max_message_size=10) as (_, stub):
             assert await error_of(stub.publish(PublishRequest(room="a", user="u", text=text))) == (
                 Status.RESOURCE_EXHAUSTED,
-                f"the text has {size} bytes; at most 10 are taken in a room",
+                f"the text has {size} bytes; at most 10 are allowed in a room",
             )
             answer = await stub.publish(PublishRequest(room="a", user="u", text="x" * 10))
             assert answer.position.offset == 1

@@ -70,4 +70,4 @@ def test_a_message_that_is_too_large() -> None:
     """Who sends what no waiting makes small enough is not told to wait."""
     error = too_large("bytes_per_user", Rate(10, 1.0), 11)
     assert (error.status, error.retry_after) == (Status.RESOURCE_EXHAUSTED, None)
-    assert "the message has 11 bytes; at most 10 are taken at once" in str(error.message)
+    assert "the message has 11 bytes; at most 10 are allowed at once" in str(error.message)

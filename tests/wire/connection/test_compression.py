@@ -97,7 +97,7 @@ class TestModule:
         assert error.status is Status.RESOURCE_EXHAUSTED
         assert error.message == (
             f"the message has more than {LIMIT} bytes when it is inflated; "
-            f"at most {LIMIT} are taken"
+            f"at most {LIMIT} are allowed"
         )
         assert inflate(compress(b""), name, 0) == b""
         assert refusal(compress(b"x"), name, 0).status is Status.RESOURCE_EXHAUSTED

@@ -346,7 +346,7 @@ class TestLimit:
             assert error is not None
             assert error.status is Status.RESOURCE_EXHAUSTED
             assert error.message == (
-                f"the message has {sizes[large]} bytes; at most {limit} are taken"
+                f"the message has {sizes[large]} bytes; at most {limit} are allowed"
             )
         assert peer.given_back == len(data)
         assert (inbox.unacked_size(), inbox.bytes_waiting) == (0, 0)
@@ -356,7 +356,7 @@ class TestLimit:
         inbox, _ = make()
         inbox.limit(LIMIT * 2)
         inbox.add(framed(b"x" * (LIMIT + 1)), LIMIT + 6)
-        with pytest.raises(StatusError, match=f"at most {LIMIT} are taken"):
+        with pytest.raises(StatusError, match=f"at most {LIMIT} are allowed"):
             await inbox.next()
 
     async def test_an_earlier_error(self) -> None:

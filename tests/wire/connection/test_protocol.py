@@ -100,7 +100,7 @@ class TestData:
             server.close()
             await server.wait_closed()
         assert trailers["grpc-status"] == str(Status.RESOURCE_EXHAUSTED.value)
-        assert trailers["grpc-message"] == "the message has 101 bytes; at most 100 are taken"
+        assert trailers["grpc-message"] == "the message has 101 bytes; at most 100 are allowed"
 
     async def test_flow_control_is_given_back(self, client: RawClient) -> None:
         """Many times the window can be sent on one connection, also on streams that fail early."""

@@ -488,7 +488,7 @@ class TestLimit:
                     await stream.send_message(Ask(service="x" * size))
                 await stream.recv_message()
         assert caught.value.status is Status.RESOURCE_EXHAUSTED
-        assert caught.value.message == "the message has 21 bytes; at most 20 are taken"
+        assert caught.value.message == "the message has 21 bytes; at most 20 are allowed"
         assert seen == [10, 18]
         echo = channel.request("/test.Echo/Echo", Cardinality.STREAM_STREAM, Ask, Answer)
         async with echo as stream:
