@@ -217,7 +217,7 @@ class ServerSide:
             raise FaultError(f"streams are left: {end.protocol.processor.streams}")
         if self._servers[port].open_calls:
             raise FaultError("calls are left")
-        if self._servers[port]._server.connections:
+        if self._servers[port]._listeners[0].server.connections:
             raise FaultError("a connection is left")
         if len(asyncio.all_tasks()) > 1:
             raise FaultError(f"tasks are left: {asyncio.all_tasks()}")
