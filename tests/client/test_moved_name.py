@@ -10,7 +10,7 @@ import pytest
 from chatify_stream import ChatClient, ChatServer, Gap, Message
 
 from ..ports import free_port
-from ..wire.lookups import LookUps
+from ..wire.lookups import Lookups
 
 PATIENCE = 60.0
 
@@ -18,10 +18,10 @@ PATIENCE = 60.0
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
 async def test_a_name_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A member of a room whose server is gone finds the one that its name stands for by then."""
-    look_ups = LookUps()
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_ups)
-    look_ups.found |= {host: [host] for host in ("127.0.0.1", "127.0.0.2")}
-    look_ups.found["chat"] = ["127.0.0.1"]
+    lookups = Lookups()
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lookups)
+    lookups.found |= {host: [host] for host in ("127.0.0.1", "127.0.0.2")}
+    lookups.found["chat"] = ["127.0.0.1"]
     port = free_port("127.0.0.1", "127.0.0.2")
     async with ChatServer() as first, ChatServer() as second:
         await first.start("127.0.0.1", port)
@@ -31,7 +31,7 @@ async def test_a_name_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
             ChatClient(f"dns:///chat:{port}", room="lobby", user="Ada") as ada,
         ):
             await ada.send("to the first")
-            look_ups.found["chat"] = ["127.0.0.2"]
+            lookups.found["chat"] = ["127.0.0.2"]
             await first.close()
             await ada.send("to the second")
             page = await second.rooms.history("lobby", limit=10)
@@ -43,4 +43,4 @@ async def test_a_name_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
                 if isinstance(event, Message) and event.text == "to the second":
                     break
             assert events == [Message, Gap, Message]  # the second one has a log of its own
-    assert look_ups.asked.count("chat") > 1
+    assert lookups.asked.count("chat") > 1

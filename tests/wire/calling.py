@@ -1,4 +1,4 @@
-"""Calls, and a server of h2 alone that answers them as a script says."""
+"""Helpers for calls, and a scripted server made of h2 alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def scripted_server(
     *,
     max_concurrent_streams: int = 100,
 ) -> AsyncIterator[Channel]:
-    """A channel to a server of h2 alone that does `behave` on each request."""
+    """Open a channel to a server that runs `behave` for each request."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         h2 = H2Connection(
@@ -71,7 +71,7 @@ def call(channel: Channel, **options: object) -> ClientStream:
 
 
 async def failure(channel: Channel, **options: object) -> ChatifyError:
-    """What a call that sends a message and reads to the end raises."""
+    """Make a call, send one message and return the error that it raises."""
     with pytest.raises(ChatifyError) as caught:
         async with call(channel, **options) as stream:
             await stream.send_message(Ask(service="Ada"), end=True)

@@ -1,4 +1,4 @@
-"""A clock that stands still until it is told."""
+"""A fake clock. Tests set its time."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 from chatify_stream.wire import Channel, Server
 
 from .clock import Clock
-from .lookups import LookUps
+from .lookups import Lookups
 from .raw import RawClient, raw_client
 from .services import Echo
 
@@ -19,11 +19,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def look_ups(monkeypatch: pytest.MonkeyPatch) -> LookUps:
-    """The look-ups of this test's event loop, which find nothing until they are told."""
-    look_ups = LookUps()
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_ups)
-    return look_ups
+async def lookups(monkeypatch: pytest.MonkeyPatch) -> Lookups:
+    """Replace the DNS lookups of the event loop. Without answers they find nothing."""
+    lookups = Lookups()
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lookups)
+    return lookups
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A dialer whose attempts end when, and as, a test says; no network."""
+"""A fake dialer whose attempts end when the test says so. No network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SILENT = Failure("no answer within 10 s")
 
 
 async def settled() -> None:
-    """All that can happen without time or network has happened."""
+    """Let the event loop run everything that needs no time or network."""
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -48,11 +48,11 @@ class FakeDialer:
     timeout = 10.0
 
     def __init__(self) -> None:
-        self.dialled: list[str] = []
-        """All attempts there were, by address."""
+        self.dialed: list[str] = []
+        """The addresses of all attempts so far."""
         self._attempts: dict[str, asyncio.Future[None]] = {}
         self.connections: dict[str, FakeConnection] = {}
-        """The last connection that was made to each address."""
+        """The last connection to each address."""
         self.on_capacity: Callable[[], None] | None = None
 
     async def dial(
@@ -64,7 +64,7 @@ class FakeDialer:
         on_lost: Callable[[FakeConnection], None],
     ) -> FakeConnection:
         address = str(endpoint)
-        self.dialled.append(address)
+        self.dialed.append(address)
         self.on_capacity = on_capacity
         self._attempts[address] = asyncio.get_running_loop().create_future()
         try:
@@ -79,7 +79,7 @@ class FakeDialer:
         return set(self._attempts)
 
     async def fail(self, address: str, failure: Failure) -> None:
-        """The attempt that is under way there fails."""
+        """Fail the running attempt."""
         self._attempts[address].set_exception(DialError(failure))
         await settled()
 

@@ -1,4 +1,4 @@
-"""Look-ups of hosts whose answers a test decides."""
+"""Fake DNS lookups. Tests set the answers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 import socket
 from typing import Any
 
-__all__ = ["LookUps"]
+__all__ = ["Lookups"]
 
 
-class LookUps:
-    """Takes the place of the event loop's `getaddrinfo`."""
+class Lookups:
+    """Replaces `getaddrinfo` of the event loop."""
 
     def __init__(self) -> None:
         self.found: dict[str, list[str]] = {}

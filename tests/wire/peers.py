@@ -1,4 +1,4 @@
-"""Addresses at which something goes wrong: nobody, or somebody who says nothing."""
+"""Addresses that refuse connections or do not answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _address(sock: socket.socket) -> str:
 
 @contextmanager
 def refusing() -> Iterator[str]:
-    """An address that is taken, so that nobody else listens there, and refuses connections."""
+    """Reserve an address that refuses connections."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield _address(sock)
@@ -27,16 +27,16 @@ def refusing() -> Iterator[str]:
 
 @contextmanager
 def silent() -> Iterator[str]:
-    """An address that takes connections, and says nothing on them."""
+    """Open an address that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         yield _address(sock)
 
 
 @contextmanager
 def full() -> Iterator[str]:
-    """An address that does not even answer, as that of a machine that is down."""
+    """Open an address that does not accept connections, like a machine that is down."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as sock, ExitStack() as stack:
-        while True:  # until the kernel lets one wait
+        while True:  # until the backlog is full
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(sock.getsockname())
@@ -49,7 +49,7 @@ def full() -> Iterator[str]:
 
 @asynccontextmanager
 async def accepting(serve: Serve) -> AsyncIterator[str]:
-    """An address whose connections `serve` has."""
+    """Open an address whose connections are served by `serve`."""
 
     async def serve_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with closing(writer), suppress(ConnectionError):

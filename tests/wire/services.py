@@ -1,4 +1,4 @@
-"""A small service for the tests of the transport; it knows nothing of chat."""
+"""A small echo service for the tests of wire."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def echo(stream: ServerStream) -> None:
 
 
 class Echo:
-    """`/test.Echo/Echo` answers each message with its text; `/test.Echo/Run` runs `handler`."""
+    """`/test.Echo/Echo` echoes each message. The others run `handler`."""
 
     def __init__(self, handler: Handler = echo) -> None:
         self.handler = handler

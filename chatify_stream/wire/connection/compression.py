@@ -1,10 +1,10 @@
-"""Messages as they go on the wire: a prefix, and what follows it, compressed or not. No I/O.
+"""Frame, compress and inflate gRPC messages. No I/O.
 
-Rules: https://github.com/grpc/grpc/blob/master/doc/compression.md. grpclib has no compression.
+See https://github.com/grpc/grpc/blob/master/doc/compression.md. grpclib does not compress.
 
-`deflate` is the zlib format (RFC 1950) and `gzip` one member of a gzip file (RFC 1952). Each
-message is compressed by itself, and only where that makes it smaller; a message that is inflated
-never takes more memory than the largest message allowed.
+`deflate` is the zlib format (RFC 1950), `gzip` a single member of a gzip file (RFC 1952). Each
+message is compressed separately, and only if that makes it smaller. Inflating a message never takes
+more memory than the maximum message size.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 PREFIX = struct.Struct(">BL")
-"""Before each message: whether it is compressed, and its size."""
+"""The prefix of each message: the compressed flag and the size."""
 
 IDENTITY = "identity"
 
@@ -38,36 +38,36 @@ _WINDOW_BITS = {"deflate": zlib.MAX_WBITS, "gzip": zlib.MAX_WBITS | 16}
 _NAMES = (IDENTITY, *_WINDOW_BITS)
 
 ENCODINGS = ",".join(_NAMES)
-"""What both sides can read, as `grpc-accept-encoding` has it."""
+"""The supported encodings, in the form of `grpc-accept-encoding`."""
 
 LEVEL = 1
-"""The default level takes twice the time, in which no other call is served, to save a tenth."""
+"""The default level of zlib blocks the event loop twice as long and saves a tenth more."""
 
 
 def frame(data: bytes) -> bytes:
-    """A message as it goes on the wire."""
+    """Return an uncompressed message with its prefix."""
     return frame_prefix(len(data)) + data
 
 
 def frame_prefix(size: int) -> bytes:
-    """What goes before a message of so many bytes."""
+    """Return the prefix of an uncompressed message of `size` bytes."""
     return PREFIX.pack(0, size)
 
 
 def check_encoding(name: str) -> str:
-    """The name of an encoding, as it is. Raises `UsageError` for one that is not known."""
+    """Return the name of an encoding. Raises `UsageError` if it is not supported."""
     if name not in _NAMES:
-        raise UsageError(f"there is no compression {name!r}; there are {', '.join(_NAMES)}")
+        raise UsageError(f"compression: {name!r} is not supported; use one of {', '.join(_NAMES)}")
     return name
 
 
 def is_accepted(name: str, accept_encoding: str) -> bool:
-    """Whether a peer that sent this `grpc-accept-encoding` can read the encoding."""
+    """Return True if the `grpc-accept-encoding` of the peer contains the encoding."""
     return name in map(str.strip, accept_encoding.split(","))
 
 
 def compress_frames(frames: bytes, encoding: str) -> bytes:
-    """The same messages, which `frame` made, each compressed if that makes it smaller."""
+    """Compress each message in a series of frames, if that makes it smaller."""
     parts: list[bytes] = []
     position, end = 0, len(frames)
     while position < end:
@@ -83,15 +83,15 @@ def compress_frames(frames: bytes, encoding: str) -> bytes:
 
 
 def inflate(data: bytes, encoding: str, max_size: int) -> bytes:
-    """The message that was compressed, of at most `max_size` bytes.
+    """Return the decompressed message.
 
-    Raises `StatusError`: RESOURCE_EXHAUSTED as soon as it turns out to be larger, INTERNAL for
-    what the encoding does not allow.
+    Raises `StatusError`: RESOURCE_EXHAUSTED if the message is larger than `max_size` bytes, as soon
+    as that is known; INTERNAL if the data is not valid for the encoding.
     """
     if encoding == IDENTITY:
-        raise _invalid("is flagged as compressed, but the call has no grpc-encoding for it")
+        raise _invalid("is flagged as compressed, but the call has no grpc-encoding")
     if encoding not in _WINDOW_BITS:
-        raise _invalid(f"is compressed with {encoding!r}; accepted are {ENCODINGS}")
+        raise _invalid(f"is compressed with {encoding!r}; supported are {ENCODINGS}")
     inflater = zlib.decompressobj(_WINDOW_BITS[encoding])
     try:
         message = inflater.decompress(data, max_size + 1)
@@ -100,17 +100,15 @@ def inflate(data: bytes, encoding: str, max_size: int) -> bytes:
     if len(message) > max_size:
         raise StatusError(
             Status.RESOURCE_EXHAUSTED,
-            f"the message has more than {max_size} bytes when it is inflated; "
+            f"the decompressed message has more than {max_size} bytes; "
             f"at most {max_size} are allowed",
         )
     if not inflater.eof:
-        raise _invalid(f"is not valid {encoding}: it ends too early")
+        raise _invalid(f"is not valid {encoding}: it is truncated")
     if inflater.unused_data:
-        raise _invalid(
-            f"is not valid {encoding}: it has {len(inflater.unused_data)} bytes after its end"
-        )
+        raise _invalid(f"is not valid {encoding}: {len(inflater.unused_data)} bytes follow its end")
     return message
 
 
-def _invalid(what: str) -> StatusError:
-    return StatusError(Status.INTERNAL, f"the message {what}")
+def _invalid(problem: str) -> StatusError:
+    return StatusError(Status.INTERNAL, f"the message {problem}")

@@ -1,8 +1,12 @@
-"""Reads the headers of a call, without I/O: what is asked for, or why it cannot be answered.
+"""Read the gRPC headers of requests and responses. No I/O.
 
-Rules: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md. Every call gets an answer;
-grpclib left those with a missing `:method`, a malformed `-bin` value or a huge `grpc-timeout`
-hanging, and answered others without a content-type.
+See https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md. `read_request` returns the
+`Request` of a call, or raises the `RefusalError` to answer it with, so every call is answered.
+grpclib 0.4.9 never answered calls with a missing `:method`, a malformed `-bin` value or a very
+large `grpc-timeout`, and omitted the content-type of other errors.
+
+`split_binary_values` prepares the headers and trailers of a response for grpclib, which treats a
+`-bin` field as a single value and guesses its padding. gRPC allows several values in one field.
 """
 
 from __future__ import annotations
@@ -24,31 +28,13 @@ from .compression import ENCODINGS, IDENTITY, is_accepted
 __all__ = ["RefusalError", "Request", "decode_bin", "read_request", "split_binary_values"]
 
 
-def split_binary_values(headers: Headers) -> Headers:
-    """The same headers, with each binary value of the metadata in a field of its own, padded.
-
-    Raises `ValueError`, which says where, for one that is not base64.
-    """
-    result = []
-    for key, value in headers:
-        if not key.endswith("-bin") or key.startswith("grpc-"):
-            result.append((key, value))
-            continue
-        try:
-            values = [decode_bin(part) for part in value.split(",")]
-        except ValueError:
-            raise ValueError(f"the metadata value of {key} is not valid base64") from None
-        result += [(key, base64.b64encode(each).decode()) for each in values]
-    return result
-
-
 _TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A call that can be answered."""
+    """The headers of a valid call."""
 
     method: str
     metadata: Metadata
@@ -56,20 +42,20 @@ class Request:
     deadline: Deadline | None
     user_agent: str | None
     encoding: str
-    """Of the requests: one that is accepted here."""
+    """Encoding of the request messages; a supported one."""
     accept_encoding: str
-    """The `grpc-accept-encoding` of the client, empty if it sent none."""
+    """The `grpc-accept-encoding` of the client, or the empty string."""
     header_list_size: int
-    """Bytes of all headers, as RFC 9113 counts them (6.5.2)."""
+    """Size of all headers in bytes, as in RFC 9113, 6.5.2."""
 
 
 class RefusalError(Exception):
-    """The call is answered with an error at once."""
+    """The call is rejected with this status before its handler starts."""
 
     def __init__(
         self, status: Status, message: str, http_status: int = 200, headers: Headers | None = None
     ) -> None:
-        """`headers` are sent besides."""
+        """`headers` are additional headers of the response."""
         super().__init__(status, message, http_status)
         self.status = status
         self.message = message
@@ -80,28 +66,32 @@ class RefusalError(Exception):
 def read_request(
     headers: Headers, methods: Container[str], content_subtype: str, max_size: int
 ) -> Request:
-    """Raises `RefusalError` for a call that cannot be answered.
+    """Return the request of a call. Raises `RefusalError` if it is invalid or not supported.
 
-    `max_size`: of the `header_list_size`.
+    methods: the paths of the supported methods.
+    content_subtype: the subtype of the codec, such as `proto`.
+    max_size: maximum `header_list_size` in bytes.
     """
     size = sum([len(name) + len(value) + 32 for name, value in headers])
     if size > max_size:
         raise RefusalError(
             Status.RESOURCE_EXHAUSTED,
-            f"the headers of the call have {size} bytes; at most {max_size} are allowed",
+            f"the headers have {size} bytes; at most {max_size} are allowed",
             http_status=431,
         )
     fields = dict(headers)
 
     if fields.get(":method") != "POST":
-        raise RefusalError(Status.INTERNAL, "a gRPC call has the method POST", http_status=405)
+        raise RefusalError(
+            Status.INTERNAL, "the HTTP method is not POST, which gRPC requires", http_status=405
+        )
 
     content_type = fields.get("content-type", "")
     base, _, subtype = content_type.partition(";")[0].strip().partition("+")
     if base != GRPC_CONTENT_TYPE or (subtype or content_subtype) != content_subtype:
         raise RefusalError(
             Status.INTERNAL,
-            f"the content-type is {content_type!r}; it has to be {GRPC_CONTENT_TYPE} or "
+            f"content-type {content_type!r} is not supported; use {GRPC_CONTENT_TYPE} or "
             f"{GRPC_CONTENT_TYPE}+{content_subtype}",
             http_status=415,
         )
@@ -109,13 +99,13 @@ def read_request(
     if fields.get("te") != "trailers":
         raise RefusalError(
             Status.INTERNAL,
-            'the header "te: trailers" is missing: a proxy on the way may not know gRPC',
+            'the header "te: trailers" is missing; check that every proxy supports gRPC',
             http_status=400,
         )
 
     method = fields.get(":path", "")
     if method not in methods:
-        raise RefusalError(Status.UNIMPLEMENTED, f"this server has no method {method}")
+        raise RefusalError(Status.UNIMPLEMENTED, f"unknown method {method}")
 
     return Request(
         method=method,
@@ -133,8 +123,7 @@ def _read_encoding(encoding: str) -> str:
     if not is_accepted(encoding, ENCODINGS):
         raise RefusalError(
             Status.UNIMPLEMENTED,
-            f"grpc-encoding is {encoding!r}, which this server does not read; "
-            f"it accepts {ENCODINGS}",
+            f"grpc-encoding {encoding!r} is not supported; use one of {ENCODINGS}",
             headers=[("grpc-accept-encoding", ENCODINGS)],
         )
     return encoding
@@ -147,7 +136,7 @@ def _read_deadline(timeout: str | None) -> Deadline | None:
     if match is None:
         raise RefusalError(
             Status.INVALID_ARGUMENT,
-            f"grpc-timeout is {timeout!r}; it has to be 1 to 8 digits and one of H M S m u n",
+            f"grpc-timeout {timeout!r} is invalid; send 1 to 8 digits and one of H M S m u n",
         )
     digits, unit = match.groups()
     return Deadline.from_timeout(int(digits) * _SECONDS[unit])
@@ -171,16 +160,34 @@ def _read_metadata(headers: Headers) -> Metadata:
         else:
             raise RefusalError(
                 Status.INVALID_ARGUMENT,
-                f"the metadata value of {key} is not ASCII: other text goes as bytes, under a "
-                "key that ends in -bin",
+                f"the metadata value of {key} is not ASCII; send other text as UTF-8 under a key "
+                "that ends in -bin",
             )
     return metadata
 
 
 def decode_bin(value: str) -> bytes:
-    """The bytes of a `-bin` value, padded or not. Raises `ValueError` when it is not base64."""
+    """Decode a `-bin` value, with or without padding. Raises `ValueError` if it is not base64."""
     text = value.strip().rstrip("=")
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except binascii.Error as error:
         raise ValueError(f"not base64: {value!r}") from error
+
+
+def split_binary_values(headers: Headers) -> Headers:
+    """Return the headers with every binary metadata value padded and in its own field.
+
+    Raises `ValueError`, which names the key, if a value is not base64.
+    """
+    result = []
+    for key, value in headers:
+        if not key.endswith("-bin") or key.startswith("grpc-"):
+            result.append((key, value))
+            continue
+        try:
+            values = [decode_bin(part) for part in value.split(",")]
+        except ValueError:
+            raise ValueError(f"the metadata value of {key} is not valid base64") from None
+        result += [(key, base64.b64encode(each).decode()) for each in values]
+    return result

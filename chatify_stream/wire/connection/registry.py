@@ -1,4 +1,4 @@
-"""The open connections of a server or a channel."""
+"""The open connections of a server or a channel, and the limits on their number."""
 
 from __future__ import annotations
 
@@ -22,58 +22,61 @@ __all__ = ["LAST_WORDS", "Connection", "Connections"]
 log = logging.getLogger(__name__)
 
 LOG_INTERVAL = 1.0
-"""Seconds between two lines about connections that are refused."""
+"""Seconds between two log lines about rejected connections."""
 
 
 class Connection(Protocol):
-    """One that is open: a `WireProtocol`, or what comes before it."""
+    """An open connection: a `WireProtocol` or a `ConnectionHandshake`."""
 
     def abort(self) -> None: ...
 
 
 class Connections:
-    """Those that are open now; iterating goes over them as they were when it began.
+    """The open connections.
 
-    It leaves out those on which HTTP/2 has not begun: these are `handshaking`.
+    Iteration covers a snapshot of the connections with HTTP/2. `handshaking` lists the others.
     """
 
     def __init__(
         self,
-        most: int | None = None,
-        most_per_address: int | None = None,
+        max_connections: int | None = None,
+        max_per_address: int | None = None,
         rate_per_address: Rate | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`most` connections at a time, and so many from one IP address; None: any number.
+        """Limit the connections in total and per IP address, and their rate. None: no limit.
 
-        Addresses of IPv6 count as one where their first 64 bits agree.
+        IPv6 addresses with the same first 64 bits count as one address.
         """
-        self.set_limits(most, most_per_address, rate_per_address)
+        self.set_limits(max_connections, max_per_address, rate_per_address)
         self._clock = clock
         self.fair_share = FairShare()
-        self._open: dict[Connection, str | None] = {}  # with the block of addresses of each
+        self._open: dict[Connection, str | None] = {}  # with the address block of each
         self._by_address: Counter[str] = Counter()
         self._changed = asyncio.Event()
         self._refused_since_log = 0
         self._logged_at = -LOG_INTERVAL
         self.opened = 0
-        """How many there were, those that are open included."""
+        """Number of connections accepted so far."""
         self.refused_by: Counter[str] = Counter()
-        """How many there was no room for, by the name of the limit."""
+        """Number of rejected connections by the name of the limit."""
 
     def set_limits(
-        self, most: int | None, most_per_address: int | None, rate_per_address: Rate | None
+        self,
+        max_connections: int | None,
+        max_per_address: int | None,
+        rate_per_address: Rate | None,
     ) -> None:
-        """As at the beginning; those that are open stay, however many they are."""
-        self._most = most
-        self._most_per_address = most_per_address
+        """Replace the limits. Open connections stay open."""
+        self._max_connections = max_connections
+        self._max_per_address = max_per_address
         self._buckets = None if rate_per_address is None else TokenBuckets(rate_per_address)
         self._rate_per_address = rate_per_address
 
     @property
     def refused(self) -> int:
-        """How many there was no room for."""
+        """Number of rejected connections."""
         return self.refused_by.total()
 
     def __len__(self) -> int:
@@ -84,13 +87,13 @@ class Connections:
 
     @property
     def handshaking(self) -> list[Connection]:
-        """Those on which HTTP/2 has not begun."""
+        """The connections before HTTP/2."""
         return [each for each in self._open if not isinstance(each, WireProtocol)]
 
     def add(self, connection: Connection, address: str | None = None) -> bool:
-        """Takes a connection, from an IP address; False when there is no room for it."""
-        if self._most is not None and len(self._open) >= self._most:
-            self._refuse("max_connections", f"{self._most} are open")
+        """Add a connection from an IP address. Return False if a limit is reached."""
+        if self._max_connections is not None and len(self._open) >= self._max_connections:
+            self._refuse("max_connections", f"{self._max_connections} are open")
             return False
         self._open[connection] = None
         if not self.set_address(connection, address):
@@ -101,22 +104,22 @@ class Connections:
         return True
 
     def set_address(self, connection: Connection, address: str | None) -> bool:
-        """Learns the address of one that had none; False when there is no room for it."""
+        """Set the address of a connection without one. Return False if a limit is reached."""
         if address is not None:
-            block, most = address_block(address), self._most_per_address
+            block, maximum = address_block(address), self._max_per_address
             if self._buckets is not None and not self._buckets.take(block, self._clock()):
                 rate = self._rate_per_address
-                self._refuse("connection_rate_per_address", f"{block} has made {rate}")
+                self._refuse("connection_rate_per_address", f"{block} is over its rate of {rate}")
                 return False
-            if most is not None and self._by_address[block] >= most:
-                self._refuse("max_connections_per_address", f"{most} from {block} are open")
+            if maximum is not None and self._by_address[block] >= maximum:
+                self._refuse("max_connections_per_address", f"{maximum} from {block} are open")
                 return False
             self._by_address[block] += 1
             self._open[connection] = block
         return True
 
     def replace(self, old: Connection, new: Connection) -> None:
-        """`new` takes the place of `old`, with its address."""
+        """Replace `old` with `new`, which has the same address."""
         self._open[new] = self._open.pop(old)
 
     def discard(self, connection: Connection) -> None:
@@ -129,9 +132,9 @@ class Connections:
         self._changed.set()
 
     async def all_closed(self, timeout: float, *, unless: asyncio.Event | None = None) -> None:
-        """Waits until none is open: `timeout` seconds at the most, or until `unless` is set.
+        """Wait until no connection is open, `unless` is set, or `timeout` seconds have passed.
 
-        Who sets `unless` calls `wake` then.
+        After setting `unless`, call `wake`.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
@@ -140,11 +143,11 @@ class Connections:
                     await self._changed.wait()
 
     def wake(self) -> None:
-        """Has those who wait look again."""
+        """Make `all_closed` check again."""
         self._changed.set()
 
     def abort(self) -> None:
-        """Cuts off all that are open."""
+        """Abort all open connections."""
         for connection in list(self._open):
             connection.abort()
 
@@ -153,6 +156,6 @@ class Connections:
         self._refused_since_log += 1
         now = self._clock()
         if now >= self._logged_at + LOG_INTERVAL:
-            log.warning("refused %d connections: %s", self._refused_since_log, why)
+            log.warning("rejected %d connections: %s", self._refused_since_log, why)
             self._logged_at = now
             self._refused_since_log = 0

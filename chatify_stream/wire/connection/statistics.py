@@ -1,6 +1,6 @@
-"""What a server, a connection and a stream have done so far, as numbers at one moment.
+"""Snapshots of the counters of servers, connections and streams.
 
-Sizes are in bytes, times in seconds. Counters only grow; they begin with 0 when their owner does.
+Sizes are in bytes, times in seconds. Counters start at 0 with their owner and only grow.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ __all__ = ["ConnectionStatistics", "ServerStatistics", "StreamStatistics", "Tota
 
 @dataclass(frozen=True)
 class StreamStatistics:
-    """Of the stream of one call."""
+    """Counters of the stream of one call."""
 
     messages_received: int
-    """Those that were taken out of the stream."""
+    """Messages that were read from the stream."""
 
     messages_sent: int
 
     bytes_waiting: int
-    """Of messages that have come and that nobody has taken yet."""
+    """Size of received messages that were not read yet."""
 
 
 @dataclass(frozen=True)
 class ConnectionStatistics:
-    """Of one connection."""
+    """Counters of one connection."""
 
     peer: str | None
-    """The IP address at its other end."""
+    """The IP address of the peer; None on a Unix socket."""
 
     age: float
     is_draining: bool
 
     streams: int
-    """Those that are open."""
+    """Open streams."""
 
     streams_opened: int
     messages_received: int
@@ -43,39 +43,39 @@ class ConnectionStatistics:
     bytes_received: int
 
     bytes_sent: int
-    """Those that were handed to the transport, which may still wait in it; without TLS's own."""
+    """Bytes passed to the transport, which may still buffer them. Excludes the overhead of TLS."""
 
     bytes_unsent: int
-    """Which wait for the peer to read."""
+    """Bytes that wait for the peer to read."""
 
 
 @dataclass(frozen=True)
 class ServerStatistics:
-    """Of a server: of all its connections, those that are closed included."""
+    """Counters of a server, over all open and closed connections."""
 
     connections: int
-    """Those that are open."""
+    """Open connections."""
 
     connections_opened: int
 
     connections_refused: int
-    """For which there was no room."""
+    """Connections that were rejected by a limit."""
 
     connections_refused_by: Mapping[str, int]
-    """The same, by the name of the limit, as in `Limits`."""
+    """Rejected connections by the name of the limit in `Limits`."""
 
     connections_ended: Mapping[str, int]
-    """By the reason why the server ended them: a limit, or a fault of the peer."""
+    """Connections that the server ended, by reason: a limit or an error of the peer."""
 
     calls: int
-    """Those that are open."""
+    """Open calls."""
 
     calls_opened: int
 
     calls_ended: Mapping[str, int]
-    """By the name of the status that this side gave them; RESET for those without one.
+    """Ended calls by the name of the status that the server sent, or RESET without a status.
 
-    Plain pages are there by their status, such as `HTTP 200`.
+    Plain HTTP pages are counted by their status, such as `HTTP 200`.
     """
 
     messages_received: int
@@ -83,12 +83,12 @@ class ServerStatistics:
     bytes_received: int
 
     bytes_sent: int
-    """As each connection counts them."""
+    """The sum of `bytes_sent` of all connections."""
 
 
 @dataclass
 class Totals:
-    """Sums over connections, to which each adds what it has done."""
+    """Sums over connections. Each connection adds its counters."""
 
     streams_opened: int = 0
     messages_received: int = 0

@@ -16,7 +16,7 @@ from .membership import CHAT, Membership, channel_to, entering, joined, refused,
 KIB = 1024
 CONFLICT = "the id '1' was published with another text, at offset 1; a new message needs a new id"
 
-NOT_ASCII = "is not ASCII: other text goes as bytes, under a key that ends in -bin"
+NOT_ASCII = "is not ASCII; send other text as UTF-8 under a key that ends in -bin"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Tests of wire/balancer.py."""
+"""Tests of wire/client/balancer.py."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class TestPickFirst:
         ],
     )
     def test_wanted(self, states: list[ChannelState], wanted: list[int]) -> None:
-        """All are tried, in their order, until one of them works."""
-        everyone = candidates(*states)
-        assert PickFirst().wanted(everyone) == [everyone[number] for number in wanted]
+        """All addresses are tried in order until one works."""
+        everything = candidates(*states)
+        assert PickFirst().wanted(everything) == [everything[number] for number in wanted]
 
     @pytest.mark.parametrize(
         ("states", "unneeded"),
@@ -50,26 +50,26 @@ class TestPickFirst:
         ],
     )
     def test_unneeded(self, states: list[ChannelState], unneeded: list[int]) -> None:
-        """The first that works is the only one that is needed."""
-        everyone = candidates(*states)
-        found = PickFirst().unneeded(everyone)
-        assert [id(each) for each in found] == [id(everyone[number]) for number in unneeded]
+        """Only the first address that works is needed."""
+        everything = candidates(*states)
+        found = PickFirst().unneeded(everything)
+        assert [id(each) for each in found] == [id(everything[number]) for number in unneeded]
 
     def test_pick(self) -> None:
-        """The first takes all calls."""
+        """The first connection gets all calls."""
         policy = PickFirst()
         assert [policy.pick("ab") for _ in range(3)] == ["a", "a", "a"]
 
 
 class TestRoundRobin:
     def test_wanted(self) -> None:
-        """Every address is to be connected, whether others are or not."""
-        everyone = candidates(READY, FAILED, CONNECTING, IDLE)
-        assert RoundRobin().wanted(everyone) == [everyone[1], everyone[3]]
-        assert RoundRobin().unneeded(everyone) == []
+        """Every address is connected, independent of the others."""
+        everything = candidates(READY, FAILED, CONNECTING, IDLE)
+        assert RoundRobin().wanted(everything) == [everything[1], everything[3]]
+        assert RoundRobin().unneeded(everything) == []
 
     def test_pick(self) -> None:
-        """Those that are there take turns, also when their number changes."""
+        """Connections take turns, also when their number changes."""
         policy = RoundRobin()
         assert [policy.pick("abc") for _ in range(6)] == ["a", "b", "c", "a", "b", "c"]
         assert {policy.pick("ab") for _ in range(2)} == {"a", "b"}

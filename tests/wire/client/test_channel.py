@@ -18,7 +18,7 @@ from chatify_stream.wire import Backoff, Channel, ChannelState, Server
 
 from ...support.frames import GOAWAY
 from ..calling import call, failure, scripted_server
-from ..lookups import LookUps
+from ..lookups import Lookups
 from ..peers import accepting, refusing, silent
 from ..raw import frame
 from ..services import Ask, Echo
@@ -257,14 +257,14 @@ class TestSeveralAddresses:
                 back.close()
                 await back.wait_closed()
 
-    async def test_a_name(self, look_ups: LookUps) -> None:
+    async def test_a_name(self, lookups: Lookups) -> None:
         """A name stands for all that the DNS has for it now."""
         async with servers(1) as (server,):
-            look_ups.found["chat"] = ["127.0.0.1"]
+            lookups.found["chat"] = ["127.0.0.1"]
             async with Channel(target=f"dns:///chat:{server.port}") as channel:
                 assert await answer(channel) == f"127.0.0.1:{server.port}"
                 assert channel.target == f"chat:{server.port}"
-                assert look_ups.asked == ["chat"]
+                assert lookups.asked == ["chat"]
 
     async def test_the_authority(self) -> None:
         """Each server is asked for by the name that its address was written with."""

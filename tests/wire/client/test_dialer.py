@@ -1,4 +1,4 @@
-"""Tests of wire/dialing.py, on real sockets."""
+"""Tests of wire/client/dialer.py, on real sockets."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from ..peers import accepting, full, refusing, silent
 from ..services import Echo
 
 
-class Dialling:
-    """One attempt, and what it reported."""
+class Dial:
+    """One attempt and its result."""
 
     def __init__(self, location: str, *, timeout: float = 10, tls: bool = False) -> None:
         self.connections = Connections()
@@ -48,7 +48,7 @@ class Dialling:
         )
 
     async def failure(self) -> Failure:
-        """Why it failed; nothing of it is left."""
+        """Return why the attempt failed. It must leave no connection."""
         with pytest.raises(DialError) as caught:
             await self.connect()
         async with asyncio.timeout(10):
@@ -58,42 +58,38 @@ class Dialling:
 
 
 async def test_a_server(server: Server) -> None:
-    """The connection is made when the server has greeted, and known while it is open."""
-    dialling = Dialling(f"127.0.0.1:{server.port}")
-    connection = await dialling.connect()
+    """The connection is returned after the SETTINGS, and is in the registry while open."""
+    dial = Dial(f"127.0.0.1:{server.port}")
+    connection = await dial.connect()
     assert connection.greeting.result()
     assert connection.is_usable
-    assert list(dialling.connections) == [connection]
+    assert list(dial.connections) == [connection]
     connection.abort()
     async with asyncio.timeout(10):
-        while dialling.connections:
+        while dial.connections:
             await asyncio.sleep(0)
-    assert set(dialling.lost) == {connection}
+    assert set(dial.lost) == {connection}
     assert not connection.is_usable
 
 
 async def test_a_unix_socket(tmp_path: Path) -> None:
-    """A Unix socket is reached by its path."""
+    """A Unix socket is connected by its path."""
     path = str(tmp_path / "chat.sock")
     server = Server([Echo()])
     await server.start(path=path)
-    connection = await Dialling(path).connect()
+    connection = await Dial(path).connect()
     assert connection.endpoint.location == path
     connection.abort()
     server.close()
     await server.wait_closed()
 
 
-async def test_nobody_there(tmp_path: Path) -> None:
-    """A refused connection, or a Unix socket that is not there, is cheap to try again."""
+async def test_nothing_listens(tmp_path: Path) -> None:
+    """A refused connection or a missing Unix socket may be retried at once."""
     with refusing() as address:
-        assert await Dialling(address).failure() == Failure(
-            "Connection refused", retry_at_once=True
-        )
+        assert await Dial(address).failure() == Failure("Connection refused", retry_at_once=True)
     path = str(tmp_path / "chat.sock")
-    assert await Dialling(path).failure() == Failure(
-        "No such file or directory", retry_at_once=True
-    )
+    assert await Dial(path).failure() == Failure("No such file or directory", retry_at_once=True)
 
 
 @pytest.mark.parametrize(
@@ -103,38 +99,38 @@ async def test_nobody_there(tmp_path: Path) -> None:
         pytest.param(
             full,
             marks=pytest.mark.skipif(
-                sys.platform != "linux", reason="other systems refuse what is over the backlog"
+                sys.platform != "linux", reason="other systems refuse connections over the backlog"
             ),
         ),
     ],
 )
 async def test_no_answer(peer: type[AbstractContextManager[str]]) -> None:
-    """Who does not take the connection, or takes it and says nothing, has so much time."""
+    """A peer that does not answer fails the attempt after its timeout."""
     with peer() as address:
-        assert await Dialling(address, timeout=0.1).failure() == Failure("no answer within 0.1 s")
+        assert await Dial(address, timeout=0.1).failure() == Failure("no answer within 0.1 s")
 
 
 async def test_not_http_2() -> None:
-    """Who answers something else is named as that."""
+    """An answer in another protocol is reported as such."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(65536)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     async with accepting(answer) as address:
-        failure = await Dialling(address).failure()
+        failure = await Dial(address).failure()
     assert failure.not_grpc
     assert failure.reason.startswith("does not speak gRPC (it began with b'HTTP/1.1 400")
 
 
-async def test_closed_without_a_word() -> None:
-    """Who takes the connection and closes it is no server that is ready."""
+async def test_closed_without_an_answer() -> None:
+    """A connection that is closed at once is not retried immediately."""
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         pass
 
     async with accepting(hang_up) as address:
-        failure = await Dialling(address).failure()
+        failure = await Dial(address).failure()
     assert failure.reason in (
         "the server closed the connection without an answer",
         "Connection reset by peer",
@@ -142,8 +138,8 @@ async def test_closed_without_a_word() -> None:
     assert not failure.retry_at_once
 
 
-async def test_a_greeting_in_pieces() -> None:
-    """A server is ready when all of its settings have come, not a part of them."""
+async def test_settings_in_pieces() -> None:
+    """The connection is ready after the complete SETTINGS frame."""
     release = asyncio.Event()
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -154,11 +150,11 @@ async def test_a_greeting_in_pieces() -> None:
         await reader.read()
 
     async with accepting(greet) as address:
-        dialling = Dialling(address)
-        connecting = asyncio.create_task(dialling.connect())
-        while not dialling.connections:
+        dial = Dial(address)
+        connecting = asyncio.create_task(dial.connect())
+        while not dial.connections:
             await asyncio.sleep(0)
-        (early,) = dialling.connections
+        (early,) = dial.connections
         while not early.bytes_received:
             await asyncio.sleep(0)
         assert not early.greeting.done()
@@ -170,32 +166,32 @@ async def test_a_greeting_in_pieces() -> None:
 
 
 async def test_tls_to_a_server_without(server: Server) -> None:
-    """TLS that fails is told as such."""
-    failure = await Dialling(f"127.0.0.1:{server.port}", tls=True).failure()
+    """A failed TLS handshake is reported as such."""
+    failure = await Dial(f"127.0.0.1:{server.port}", tls=True).failure()
     assert failure.reason.startswith("TLS failed (")
 
 
-async def test_an_unknown_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error of the system is told in its own words, without asyncio's."""
+async def test_no_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the system has the text of the system, not of asyncio."""
 
     async def no_route(*args: object, **options: object) -> None:
         raise OSError(113, "Connect call failed ('127.0.0.1', 9)")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", no_route)
-    assert await Dialling("127.0.0.1:9").failure() == Failure("No route to host")
+    assert await Dial("127.0.0.1:9").failure() == Failure("No route to host")
 
 
-async def test_given_up(server: Server) -> None:
-    """An attempt that is cancelled, at whatever point, leaves no connection and no socket."""
+async def test_cancelled(server: Server) -> None:
+    """An attempt that is cancelled at any point leaves no connection and no socket."""
     with silent() as address:
         for turns in range(12):
-            dialling = Dialling(address)
-            attempt = asyncio.create_task(dialling.connect())
+            dial = Dial(address)
+            attempt = asyncio.create_task(dial.connect())
             for _ in range(turns):
                 await asyncio.sleep(0)
             attempt.cancel()
             await asyncio.wait([attempt])
             assert attempt.cancelled()
             async with asyncio.timeout(10):
-                while dialling.connections:
+                while dial.connections:
                     await asyncio.sleep(0)

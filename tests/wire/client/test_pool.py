@@ -1,4 +1,4 @@
-"""Tests of wire/pool.py, without network: a dialer that does as it is told, and a still clock."""
+"""Tests of wire/client/pool.py, with a fake dialer and a fake clock."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from chatify_stream.wire.client.state import ChannelState
 
 from ..clock import Clock
 from ..fake_dialer import REFUSED, SILENT, FakeConnection, FakeDialer, settled
-from ..lookups import LookUps
+from ..lookups import Lookups
 
 A, B, C = "10.0.0.1:1", "10.0.0.2:2", "10.0.0.3:3"
 
 AT_ONCE, NEVER = 0.0, 3600.0
-"""Head starts."""
+"""Attempt delays."""
 
 
 class Pools:
-    """Makes pools, and has what they work with."""
+    """Makes pools and holds their parts."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -70,14 +70,14 @@ def dialer(pools: Pools) -> FakeDialer:
 
 
 async def call(pool: Pool, *, wait_for_ready: bool = False) -> asyncio.Task[FakeConnection]:
-    """A call that asks for a connection, and has gone as far as it can."""
+    """Start a call that needs a connection, and run it as far as possible."""
     task = asyncio.create_task(pool.connection(wait_for_ready=wait_for_ready))
     await settled()
     return task
 
 
 async def reached(pool: Pool) -> str:
-    """The address whose connection takes a call now."""
+    """Return the address whose connection accepts a call now."""
     task = await call(pool)
     assert task.done()
     return str(task.result())
@@ -92,7 +92,7 @@ async def failure(task: asyncio.Task[FakeConnection]) -> str:
 
 class TestOneAddress:
     async def test_a_call(self, pools: Pools, dialer: FakeDialer) -> None:
-        """A call has the connection made; later ones find it."""
+        """The first call connects, and later calls use the connection."""
         async with pools(A) as pool:
             assert pool.state is ChannelState.IDLE
             waiting = await call(pool)
@@ -101,30 +101,30 @@ class TestOneAddress:
             assert await waiting is connection
             assert pool.state is ChannelState.READY
             assert await reached(pool) == A
-            assert dialer.dialled == [A]
+            assert dialer.dialed == [A]
 
     async def test_calls_share_an_attempt(self, pools: Pools, dialer: FakeDialer) -> None:
-        """All calls that wait have the outcome of one attempt, whichever of them gives up."""
+        """All waiting calls share one attempt, also if one of them is cancelled."""
         async with pools(A) as pool:
             calls = [await call(pool) for _ in range(3)]
             calls[0].cancel()
             await dialer.succeed(A)
             assert [task.cancelled() or str(task.result()) for task in calls] == [True, A, A]
-            assert dialer.dialled == [A]
+            assert dialer.dialed == [A]
 
     async def test_lost(self, pools: Pools, dialer: FakeDialer) -> None:
-        """After a loss the next call has the connection made again, at once."""
+        """After a loss the next call reconnects immediately."""
         async with pools(A) as pool:
             await call(pool)
             (await dialer.succeed(A)).lose()
             assert pool.state is ChannelState.IDLE
-            assert dialer.dialled == [A]
+            assert dialer.dialed == [A]
             await call(pool)
             await dialer.succeed(A)
             assert await reached(pool) == A
 
     async def test_refused(self, pools: Pools, dialer: FakeDialer) -> None:
-        """Where nobody listens every call tries again: who comes back is found at once."""
+        """If nothing listens, every call retries, so a restarted server is found at once."""
         async with pools(A) as pool:
             for _ in range(3):
                 trying = await call(pool)
@@ -136,7 +136,7 @@ class TestOneAddress:
             assert str(await trying) == A
 
     async def test_in_backoff(self, pools: Pools, dialer: FakeDialer) -> None:
-        """Until the next attempt is due, calls fail at once with the reason of the last."""
+        """Until the next attempt is due, calls fail immediately with the last reason."""
         async with pools(A) as pool:
             trying = await call(pool)
             pools.clock.now += FAST_FAILURE / 2
@@ -146,15 +146,15 @@ class TestOneAddress:
             for _ in range(3):
                 pools.clock.now += 0.25
                 assert await failure(await call(pool)) == text
-            assert dialer.dialled == [A]
+            assert dialer.dialed == [A]
             pools.clock.now += 0.25
             trying = await call(pool)
-            assert dialer.dialled == [A, A]
+            assert dialer.dialed == [A, A]
             await dialer.succeed(A)
             assert str(await trying) == A
 
     async def test_slow_to_fail(self, pools: Pools, dialer: FakeDialer) -> None:
-        """An address that was silent costs one call its time; later attempts go on without any."""
+        """A silent address delays one call only. Later attempts run without a call waiting."""
         async with pools(A) as pool:
             first = await call(pool)
             pools.clock.now += 10
@@ -165,12 +165,12 @@ class TestOneAddress:
             assert await failure(await call(pool)) == text
             assert dialer.under_way == {A}
             assert await failure(await call(pool)) == text
-            assert dialer.dialled == [A, A]
+            assert dialer.dialed == [A, A]
             await dialer.succeed(A)
             assert await reached(pool) == A
 
-    async def test_greets_and_goes(self, pools: Pools, dialer: FakeDialer) -> None:
-        """A server that greets and goes is not asked again and again by the same call."""
+    async def test_closes_after_settings(self, pools: Pools, dialer: FakeDialer) -> None:
+        """A server that closes after its SETTINGS is not retried in a loop by one call."""
         async with pools(A) as pool:
             for _ in range(2):
                 trying = asyncio.create_task(pool.connection(wait_for_ready=False))
@@ -183,12 +183,12 @@ class TestOneAddress:
                 connection.lose()
                 await settled()
                 assert await failure(trying) == f"cannot connect to {A}: the connection was lost"
-            assert dialer.dialled == [A, A]
+            assert dialer.dialed == [A, A]
 
 
 class TestWaitForReady:
     async def test_it_waits(self, pools: Pools, dialer: FakeDialer) -> None:
-        """The call waits through failures; the attempts are made when they are due."""
+        """The call waits through failures, and attempts start when they are due."""
         async with pools(A, initial=0.001) as pool:
             waiting = await call(pool, wait_for_ready=True)
             for _ in range(3):
@@ -203,7 +203,7 @@ class TestWaitForReady:
             assert str(await waiting) == A
 
     async def test_beside_a_call_that_does_not(self, pools: Pools, dialer: FakeDialer) -> None:
-        """An attempt serves both kinds; its failure ends one of them."""
+        """A failed attempt ends only the call that does not wait for ready."""
         async with pools(A) as pool:
             patient, hasty = await call(pool, wait_for_ready=True), await call(pool)
             await dialer.fail(A, REFUSED)
@@ -213,8 +213,8 @@ class TestWaitForReady:
             await dialer.succeed(A)
             assert str(await patient) == A
 
-    async def test_given_up(self, pools: Pools, dialer: FakeDialer) -> None:
-        """A call that gives up in the middle of a backoff leaves nothing behind."""
+    async def test_cancelled(self, pools: Pools, dialer: FakeDialer) -> None:
+        """A call that is cancelled during a backoff leaves no task."""
         async with pools(A) as pool:
             waiting = await call(pool, wait_for_ready=True)
             await dialer.fail(A, SILENT)
@@ -226,15 +226,15 @@ class TestWaitForReady:
 
 class TestPickFirst:
     async def test_the_first_works(self, pools: Pools, dialer: FakeDialer) -> None:
-        """The first address has all calls; the others are not even tried."""
+        """The first address gets all calls, and the others are not tried."""
         async with pools(A, B, C) as pool:
             await call(pool)
             await dialer.succeed(A)
             assert [await reached(pool) for _ in range(3)] == [A, A, A]
-            assert dialer.dialled == [A]
+            assert dialer.dialed == [A]
 
     async def test_the_first_is_dead(self, pools: Pools, dialer: FakeDialer) -> None:
-        """When one fails the next is tried, and calls stay with the first that works."""
+        """After a failure the next address is tried, and calls stay with the first that works."""
         async with pools(A, B, C) as pool:
             waiting = await call(pool)
             await dialer.fail(A, REFUSED)
@@ -243,10 +243,10 @@ class TestPickFirst:
             assert str(await waiting) == B
             pools.clock.now += 1000
             assert await reached(pool) == B
-            assert dialer.dialled == [A, B]
+            assert dialer.dialed == [A, B]
 
     async def test_the_first_is_silent(self, pools: Pools, dialer: FakeDialer) -> None:
-        """One that has not answered after its head start has the next tried beside it."""
+        """If an address does not answer in time, the next is tried in parallel."""
         async with pools(A, B, C, attempt_delay=AT_ONCE) as pool:
             waiting = await call(pool)
             assert dialer.under_way == {A, B, C}
@@ -256,7 +256,7 @@ class TestPickFirst:
             assert pool.state is ChannelState.READY
 
     async def test_both_answer(self, pools: Pools, dialer: FakeDialer) -> None:
-        """Of two that answer at the same time one is kept."""
+        """Of two addresses that answer at the same time, one is kept."""
         async with pools(A, B, attempt_delay=AT_ONCE) as pool:
             await call(pool)
             for address in (B, A):
@@ -268,13 +268,13 @@ class TestPickFirst:
             } | {each: True for each in dialer.connections if each != kept}
 
     async def test_after_a_loss(self, pools: Pools, dialer: FakeDialer) -> None:
-        """After a loss all that may be are tried again, from the first on."""
+        """After a loss the addresses are tried again from the first."""
         async with pools(A, B) as pool:
             await call(pool)
             await dialer.fail(A, SILENT)
             (await dialer.succeed(B)).lose()
             waiting = await call(pool)
-            assert dialer.dialled == [A, B, B]  # A is in backoff
+            assert dialer.dialed == [A, B, B]  # A is in backoff
             (await dialer.succeed(B)).lose()
             pools.clock.now += 2
             waiting.cancel()
@@ -282,7 +282,7 @@ class TestPickFirst:
             assert dialer.under_way == {A}
 
     async def test_all_fail(self, pools: Pools, dialer: FakeDialer) -> None:
-        """When none works the error names each, and why."""
+        """If no address works, the error names each with its reason."""
         async with pools(A, B) as pool:
             trying = await call(pool)
             await dialer.fail(A, REFUSED)
@@ -295,17 +295,17 @@ class TestPickFirst:
             )
 
     async def test_each_once(self, pools: Pools, dialer: FakeDialer) -> None:
-        """A call that does not wait for ready tries each address once, however long that takes."""
+        """A call that does not wait for ready tries each address once."""
         async with pools(A, B, attempt_delay=AT_ONCE) as pool:
             trying = await call(pool)
             await dialer.fail(A, SILENT)
             pools.clock.now += 10
             await dialer.fail(B, SILENT)
             await failure(trying)
-            assert dialer.dialled == [A, B]
+            assert dialer.dialed == [A, B]
 
     async def test_one_is_silent_and_one_refuses(self, pools: Pools, dialer: FakeDialer) -> None:
-        """The attempt at one that was silent does not hold up the calls that try the other."""
+        """An attempt at a silent address does not delay calls that try another."""
         async with pools(A, B, attempt_delay=AT_ONCE) as pool:
             trying = await call(pool)
             pools.clock.now += 10
@@ -322,7 +322,7 @@ class TestPickFirst:
 
 class TestRoundRobin:
     async def test_turns(self, pools: Pools, dialer: FakeDialer) -> None:
-        """Every address is connected; calls go to those that are ready, in turn."""
+        """Every address is connected, and calls go to the ready ones in turn."""
         async with pools(A, B, C, balancing="round_robin") as pool:
             waiting = await call(pool)
             assert dialer.under_way == {A, B, C}
@@ -334,7 +334,7 @@ class TestRoundRobin:
             assert sorted([await reached(pool) for _ in range(6)]) == [A, A, B, B, C, C]
 
     async def test_one_is_lost(self, pools: Pools, dialer: FakeDialer) -> None:
-        """One that is lost is left out; the next call has it made again, and does not wait."""
+        """A lost connection is skipped. The next call reconnects it without waiting."""
         async with pools(A, B, balancing="round_robin") as pool:
             await call(pool)
             lost = await dialer.succeed(A)
@@ -347,19 +347,19 @@ class TestRoundRobin:
             assert {await reached(pool) for _ in range(2)} == {A, B}
 
     async def test_one_is_dead(self, pools: Pools, dialer: FakeDialer) -> None:
-        """One that is dead is tried again when it is due, not by every call."""
+        """A dead address is retried when it is due, not by every call."""
         async with pools(A, B, balancing="round_robin") as pool:
             await call(pool)
             await dialer.succeed(B)
             await dialer.fail(A, REFUSED)
             assert [await reached(pool) for _ in range(3)] == [B, B, B]
-            assert dialer.dialled == [A, B]
+            assert dialer.dialed == [A, B]
             pools.clock.now += 1
             assert await reached(pool) == B
             assert dialer.under_way == {A}
 
     async def test_all_are_lost(self, pools: Pools, dialer: FakeDialer) -> None:
-        """When all are lost the next call waits for any of them."""
+        """If all are lost, the next call waits for any of them."""
         async with pools(A, B, balancing="round_robin") as pool:
             await call(pool)
             for address in (A, B):
@@ -373,9 +373,9 @@ class TestRoundRobin:
             assert str(await waiting) == B
 
 
-class TestLeaving:
+class TestAvoid:
     async def test_another_connection(self, pools: Pools, dialer: FakeDialer) -> None:
-        """The next call has another connection made; the one that was left ends with its calls."""
+        """The next call makes another connection. The avoided one ends with its calls."""
         async with pools(A) as pool:
             await call(pool)
             first = await dialer.succeed(A)
@@ -388,7 +388,7 @@ class TestLeaving:
             assert await (await call(pool)) is second
 
     async def test_another_address(self, pools: Pools, dialer: FakeDialer) -> None:
-        """Others come first, of those that were left the one that has been for the longest."""
+        """Other addresses come first, then the one that was avoided longest ago."""
         async with pools(A, B, C) as pool:
             for address in (A, B, C, A):
                 await call(pool)
@@ -396,9 +396,9 @@ class TestLeaving:
                 await dialer.succeed(address)
                 pool.avoid(dialer.connections[address])
 
-    async def test_names(self, pools: Pools, dialer: FakeDialer, look_ups: LookUps) -> None:
-        """So it is with the addresses of a name, which is looked up again."""
-        look_ups.found["chat"] = ["10.0.0.1", "10.0.0.2"]
+    async def test_names(self, pools: Pools, dialer: FakeDialer, lookups: Lookups) -> None:
+        """The same holds for the addresses of a host name, which is looked up again."""
+        lookups.found["chat"] = ["10.0.0.1", "10.0.0.2"]
         async with pools("chat:1") as pool:
             await call(pool)
             await dialer.succeed("10.0.0.1:1")
@@ -407,7 +407,7 @@ class TestLeaving:
             assert dialer.under_way == {"10.0.0.2:1"}
 
     async def test_no_other_works(self, pools: Pools, dialer: FakeDialer) -> None:
-        """One that was left is better than none."""
+        """An avoided address is used if there is no other."""
         async with pools(A, B) as pool:
             await call(pool)
             pool.avoid(await dialer.succeed(A))
@@ -417,7 +417,7 @@ class TestLeaving:
             assert str(await waiting) == A
 
     async def test_turns(self, pools: Pools, dialer: FakeDialer) -> None:
-        """Where addresses take turns the one that was left has its turn again, connected anew."""
+        """With round_robin, an avoided address is reconnected and takes turns again."""
         async with pools(A, B, balancing="round_robin") as pool:
             await call(pool)
             first = await dialer.succeed(A)
@@ -430,41 +430,43 @@ class TestLeaving:
 
 
 class TestNames:
-    async def test_looked_up(self, pools: Pools, dialer: FakeDialer, look_ups: LookUps) -> None:
-        """A name is looked up when a call needs a connection, and all that it stands for tried."""
-        look_ups.found["chat"] = ["10.0.0.1", "10.0.0.2"]
+    async def test_looked_up(self, pools: Pools, dialer: FakeDialer, lookups: Lookups) -> None:
+        """A call that needs a connection looks the name up and tries all its addresses."""
+        lookups.found["chat"] = ["10.0.0.1", "10.0.0.2"]
         async with pools("chat:7") as pool:
-            assert look_ups.asked == []
+            assert lookups.asked == []
             waiting = await call(pool)
             assert pool.state is ChannelState.CONNECTING
             await dialer.fail("10.0.0.1:7", REFUSED)
             connection = await dialer.succeed("10.0.0.2:7")
             assert await waiting is connection
             await reached(pool)
-            assert look_ups.asked == ["chat"]
+            assert lookups.asked == ["chat"]
 
-    async def test_looked_up_anew(
-        self, pools: Pools, dialer: FakeDialer, look_ups: LookUps
+    async def test_repeated_lookup(
+        self, pools: Pools, dialer: FakeDialer, lookups: Lookups
     ) -> None:
-        """When the connection has to be made anew, so has the look-up."""
-        look_ups.found["chat"] = ["10.0.0.1"]
+        """A new connection starts with a new lookup."""
+        lookups.found["chat"] = ["10.0.0.1"]
         async with pools("chat:7") as pool:
             await call(pool)
             (await dialer.succeed("10.0.0.1:7")).lose()
-            look_ups.found["chat"] = ["10.0.0.2"]
+            lookups.found["chat"] = ["10.0.0.2"]
             await call(pool)
             assert dialer.under_way == {"10.0.0.2:7"}
             await dialer.succeed("10.0.0.2:7")
             assert await reached(pool) == "10.0.0.2:7"
 
-    async def test_what_is_gone(self, pools: Pools, dialer: FakeDialer, look_ups: LookUps) -> None:
-        """An address that a name does not stand for any more is let go; the others are kept."""
-        look_ups.found["chat"] = ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+    async def test_removed_address(
+        self, pools: Pools, dialer: FakeDialer, lookups: Lookups
+    ) -> None:
+        """An address that is no longer found is closed, and the others are kept."""
+        lookups.found["chat"] = ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
         async with pools("chat:7", balancing="round_robin") as pool:
             await call(pool)
             first, second = [await dialer.succeed(f"10.0.0.{number}:7") for number in (1, 2)]
             await dialer.fail("10.0.0.3:7", SILENT)
-            look_ups.found["chat"] = ["10.0.0.2", "10.0.0.4"]
+            lookups.found["chat"] = ["10.0.0.2", "10.0.0.4"]
             pools.clock.now += 1
             await reached(pool)
             await settled()
@@ -472,64 +474,62 @@ class TestNames:
             assert dialer.under_way == {"10.0.0.4:7"}
             assert await reached(pool) == "10.0.0.2:7"
 
-    async def test_unknown(self, pools: Pools, look_ups: LookUps) -> None:
-        """A name that is not known fails the call; it is not asked again until it is due."""
+    async def test_unknown(self, pools: Pools, lookups: Lookups) -> None:
+        """An unknown name fails the call, and is looked up again when that is due."""
         async with pools("chat:7") as pool:
             text = "cannot connect to chat:7: unknown host (Name or service not known)"
             assert await failure(await call(pool)) == text
             assert pool.state is ChannelState.TRANSIENT_FAILURE
             assert await failure(await call(pool)) == text
-            assert look_ups.asked == ["chat"]
+            assert lookups.asked == ["chat"]
             pools.clock.now += 1
-            look_ups.found["chat"] = ["10.0.0.1"]
+            lookups.found["chat"] = ["10.0.0.1"]
             assert not (await call(pool)).done()
-            assert look_ups.asked == ["chat", "chat"]
+            assert lookups.asked == ["chat", "chat"]
 
-    async def test_a_name_and_a_number(
-        self, pools: Pools, dialer: FakeDialer, look_ups: LookUps
+    async def test_name_and_ip_address(
+        self, pools: Pools, dialer: FakeDialer, lookups: Lookups
     ) -> None:
-        """A name that is not known does not keep the other addresses from being tried."""
+        """An unknown name does not prevent other addresses from being tried."""
         async with pools("chat:7", A) as pool:
             waiting = await call(pool)
             await dialer.succeed(A)
             assert str(await waiting) == A
             await reached(pool)
-            assert look_ups.asked == ["chat"]
+            assert lookups.asked == ["chat"]
 
-    async def test_calls_share_a_look_up(
-        self, pools: Pools, dialer: FakeDialer, look_ups: LookUps
+    async def test_calls_share_a_lookup(
+        self, pools: Pools, dialer: FakeDialer, lookups: Lookups
     ) -> None:
-        """Calls that come while a name is looked up wait for that; no address comes before it."""
-        look_ups.is_silent = True
+        """Calls during a lookup wait for it before any address is tried."""
+        lookups.is_silent = True
         async with pools("chat:7", A) as pool:
             calls = [await call(pool) for _ in range(2)]
-            assert (look_ups.asked, dialer.dialled) == (["chat"], [])
+            assert (lookups.asked, dialer.dialed) == (["chat"], [])
             assert not any(task.done() for task in calls)
             pool.close()
             for task in calls:
                 with pytest.raises(ClosedError):
                     await task
 
-    async def test_unknown_beside_a_number(
-        self, pools: Pools, dialer: FakeDialer, look_ups: LookUps
+    async def test_unknown_name_and_ip_address(
+        self, pools: Pools, dialer: FakeDialer, lookups: Lookups
     ) -> None:
-        """A name that is not known is not looked up again because another address is tried."""
+        """An unknown name is not looked up again because another address is tried."""
         async with pools("chat:7", A) as pool:
             for _ in range(2):
                 trying = await call(pool)
                 await dialer.fail(A, REFUSED)
                 await failure(trying)
-            assert (look_ups.asked, dialer.dialled) == (["chat"], [A, A])
+            assert (lookups.asked, dialer.dialed) == (["chat"], [A, A])
 
-    async def test_a_slow_look_up(
-        self, pools: Pools, dialer: FakeDialer, look_ups: LookUps
-    ) -> None:
-        """A look-up that took long to fail holds up nobody when it is done again."""
-        look_ups.is_silent = True
+    async def test_slow_lookup(self, pools: Pools, dialer: FakeDialer, lookups: Lookups) -> None:
+        """A lookup that was slow to fail does not delay calls when it is repeated."""
+        lookups.is_silent = True
         dialer.timeout = 0.001
         async with pools("chat:7", A) as pool:
             trying = asyncio.create_task(pool.connection(wait_for_ready=False))
-            while not look_ups.asked:
+            while not lookups.asked:
                 await asyncio.sleep(0)
             pools.clock.now += 10
             async with asyncio.timeout(10):
@@ -540,18 +540,18 @@ class TestNames:
             dialer.timeout = 3600
             pools.clock.now += 10
             trying = await call(pool)
-            assert look_ups.asked == ["chat", "chat"]
+            assert lookups.asked == ["chat", "chat"]
             await dialer.succeed(A)
             assert str(await trying) == A
 
     async def test_two_names_of_one_address(
-        self, pools: Pools, dialer: FakeDialer, look_ups: LookUps
+        self, pools: Pools, dialer: FakeDialer, lookups: Lookups
     ) -> None:
-        """An address that two names stand for is connected once."""
-        look_ups.found |= {"chat": ["10.0.0.1"], "talk": ["10.0.0.1"]}
+        """An address of two names is connected once."""
+        lookups.found |= {"chat": ["10.0.0.1"], "talk": ["10.0.0.1"]}
         async with pools("chat:1", "talk:1", balancing="round_robin") as pool:
             trying = await call(pool)
-            assert dialer.dialled == [A]
+            assert dialer.dialed == [A]
             await dialer.fail(A, REFUSED)
             assert await failure(trying) == (
                 "cannot connect to any of 2 addresses: chat:1: Connection refused; "
@@ -559,9 +559,9 @@ class TestNames:
             )
 
 
-class TestRoom:
+class TestFreeStreams:
     async def test_full(self, pools: Pools, dialer: FakeDialer) -> None:
-        """Calls over the server's limit wait, and are let in as there is room, in their order."""
+        """Calls over the stream limit of the server wait, and start in order."""
         async with pools(A) as pool:
 
             async def begin() -> None:
@@ -581,8 +581,8 @@ class TestRoom:
             with pytest.raises(ClosedError):
                 await calls[3]
 
-    async def test_a_place_that_is_not_taken(self, pools: Pools, dialer: FakeDialer) -> None:
-        """A call that is let in and does not begin leaves its place to the next."""
+    async def test_unused_free_stream(self, pools: Pools, dialer: FakeDialer) -> None:
+        """A call that does not use its free stream leaves it to the next call."""
         async with pools(A) as pool:
             await call(pool)
             connection = await dialer.succeed(A)
@@ -593,18 +593,18 @@ class TestRoom:
             await settled()
             assert [task.done() for task in waiting] == [True, True]
 
-    async def test_another_has_room(self, pools: Pools, dialer: FakeDialer) -> None:
-        """With several connections a call goes to one that has room."""
+    async def test_another_has_a_free_stream(self, pools: Pools, dialer: FakeDialer) -> None:
+        """With several connections, a call goes to one with a free stream."""
         async with pools(A, B, balancing="round_robin") as pool:
             await call(pool)
             (await dialer.succeed(A)).free_streams = 0
             await dialer.succeed(B)
             assert [await reached(pool) for _ in range(3)] == [B, B, B]
 
-    async def test_waiting_for_room_alone(
+    async def test_waiting_for_a_free_stream(
         self, pools: Pools, dialer: FakeDialer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Who waits for room has no use for the addresses that failed, nor for a timer."""
+        """Waiting for a free stream starts no attempts and no timer."""
         async with pools(A, B) as pool:
             await call(pool)
             await dialer.fail(A, SILENT)
@@ -614,13 +614,13 @@ class TestRoom:
             waiting = await call(pool, wait_for_ready=True)
             monkeypatch.undo()
             assert not waiting.done()
-            assert (timers, dialer.dialled) == ([], [A, B])
+            assert (timers, dialer.dialed) == ([], [A, B])
             pool.close()
             with pytest.raises(ClosedError):
                 await waiting
 
     async def test_lost_while_calls_wait(self, pools: Pools, dialer: FakeDialer) -> None:
-        """Calls that wait for room when the connection is lost have another one made."""
+        """Calls that wait for a free stream reconnect when the connection is lost."""
         async with pools(A) as pool:
             await call(pool)
             connection = await dialer.succeed(A)
@@ -633,7 +633,7 @@ class TestRoom:
 
 class TestState:
     async def test_changes(self, pools: Pools, dialer: FakeDialer) -> None:
-        """Who waits for another state is told the first that comes."""
+        """Waiting for another state returns the first change."""
         async with pools(A) as pool:
             watching = asyncio.create_task(pool.state_changed(ChannelState.IDLE))
             await settled()
@@ -650,7 +650,7 @@ class TestState:
             assert await pool.state_changed(ChannelState.READY) is ChannelState.IDLE
 
     async def test_closed(self, pools: Pools) -> None:
-        """Closing is a change, too, and the last."""
+        """Closing is a change of the state, and the last one."""
         async with pools(A) as pool:
             watching = asyncio.create_task(pool.state_changed(ChannelState.IDLE))
             await settled()
@@ -659,7 +659,7 @@ class TestState:
             assert pool.state is ChannelState.SHUTDOWN
 
     async def test_ready(self, pools: Pools, dialer: FakeDialer) -> None:
-        """`ready` waits for a connection, whether it has room or not."""
+        """`ready` waits for a connection, with or without a free stream."""
         async with pools(A) as pool:
             waiting = asyncio.create_task(pool.ready(wait_for_ready=False))
             await settled()
@@ -667,8 +667,8 @@ class TestState:
             await waiting
             await pool.ready(wait_for_ready=False)
 
-    async def test_trouble(self, pools: Pools, dialer: FakeDialer) -> None:
-        """Why there is no connection can be asked; there is nothing to tell when there is one."""
+    async def test_failure_message(self, pools: Pools, dialer: FakeDialer) -> None:
+        """failure_message has the reason while there is no connection."""
         async with pools(A) as pool:
             assert pool.failure_message is None
             await call(pool, wait_for_ready=True)
@@ -682,16 +682,16 @@ class TestState:
 class TestClosing:
     @pytest.mark.parametrize("wait_for_ready", [False, True])
     async def test_while_connecting(self, pools: Pools, wait_for_ready: bool) -> None:
-        """Calls that wait for an attempt end, and so does the attempt."""
+        """close() ends calls that wait for an attempt, and the attempt."""
         async with pools(A, B, attempt_delay=AT_ONCE) as pool:
             waiting = await call(pool, wait_for_ready=wait_for_ready)
             pool.close()
             with pytest.raises(ClosedError):
                 await waiting
 
-    async def test_while_looking_up(self, pools: Pools, look_ups: LookUps) -> None:
-        """So do those that wait for a look-up."""
-        look_ups.is_silent = True
+    async def test_while_looking_up(self, pools: Pools, lookups: Lookups) -> None:
+        """close() ends calls that wait for a lookup."""
+        lookups.is_silent = True
         async with pools("chat:7") as pool:
             waiting = await call(pool)
             pool.close()
@@ -699,7 +699,7 @@ class TestClosing:
                 await waiting
 
     async def test_in_backoff(self, pools: Pools, dialer: FakeDialer) -> None:
-        """So do those that wait for an attempt to fall due."""
+        """close() ends calls that wait for the next attempt."""
         async with pools(A) as pool:
             waiting = await call(pool, wait_for_ready=True)
             await dialer.fail(A, SILENT)
@@ -707,8 +707,10 @@ class TestClosing:
             with pytest.raises(ClosedError):
                 await waiting
 
-    async def test_while_calls_wait_for_room(self, pools: Pools, dialer: FakeDialer) -> None:
-        """So do those that wait for the end of others."""
+    async def test_while_calls_wait_for_a_free_stream(
+        self, pools: Pools, dialer: FakeDialer
+    ) -> None:
+        """close() ends calls that wait for a free stream."""
         async with pools(A) as pool:
             await call(pool)
             (await dialer.succeed(A)).free_streams = 0
@@ -718,7 +720,7 @@ class TestClosing:
                 await waiting
 
     async def test_closed(self, pools: Pools) -> None:
-        """A pool that is closed stays so, and may be closed again."""
+        """A closed pool stays closed and may be closed again."""
         async with pools(A) as pool:
             pool.close()
             pool.close()

@@ -1,4 +1,4 @@
-"""Tests of wire/names.py."""
+"""Tests of wire/client/resolver.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chatify_stream.wire.client.resolver import Endpoint, ResolvedTarget
 from chatify_stream.wire.client.state import ChannelState
 
 from ..clock import Clock
-from ..lookups import LookUps
+from ..lookups import Lookups
 
 CHAT = Address("chat", 9000)
 
@@ -23,94 +23,94 @@ def attempts(clock: Clock) -> Attempts:
     return Attempts(Backoff(), clock, lambda: 0.5)
 
 
-def locations(name: ResolvedTarget) -> list[str]:
-    return [str(endpoint) for endpoint in name.endpoints]
+def locations(target: ResolvedTarget) -> list[str]:
+    return [str(endpoint) for endpoint in target.endpoints]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "fe80::1%eth0"])
-def test_a_number(attempts: Attempts, host: str) -> None:
-    """The number of a host stands for itself, and needs no look-up."""
+def test_ip_address(attempts: Attempts, host: str) -> None:
+    """An IP address is its own endpoint and needs no lookup."""
     address = Address(host, 9000)
-    name = ResolvedTarget.of_address(address, attempts)
-    assert not name.needs_lookup
-    assert name.endpoints == (Endpoint(address, str(address), host),)
-    assert str(name) == name.endpoints[0].name == str(address)
+    target = ResolvedTarget.of_address(address, attempts)
+    assert not target.needs_lookup
+    assert target.endpoints == (Endpoint(address, str(address), host),)
+    assert str(target) == target.endpoints[0].name == str(address)
 
 
-def test_a_socket(attempts: Attempts) -> None:
-    """A Unix socket is named by its path, but not to its server."""
-    name = ResolvedTarget.of_socket("/run/chat.sock", "localhost", attempts)
-    assert not name.needs_lookup
-    (endpoint,) = name.endpoints
+def test_unix_socket(attempts: Attempts) -> None:
+    """A Unix socket is named by its path, and its calls have another authority."""
+    target = ResolvedTarget.of_socket("/run/chat.sock", "localhost", attempts)
+    assert not target.needs_lookup
+    (endpoint,) = target.endpoints
     assert (endpoint.name, endpoint.authority, endpoint.host) == (
         "/run/chat.sock",
         "localhost",
         None,
     )
-    assert str(name) == str(endpoint) == "/run/chat.sock"
+    assert str(target) == str(endpoint) == "/run/chat.sock"
 
 
-async def test_a_name(attempts: Attempts, look_ups: LookUps) -> None:
-    """A host's name stands for all that a look-up finds, each once, in that order."""
-    look_ups.found["chat"] = ["::1", "127.0.0.1", "::1"]
-    name = ResolvedTarget.of_address(CHAT, attempts)
-    assert name.needs_lookup
-    assert name.endpoints == ()
-    await name.resolve(10)
-    assert locations(name) == ["[::1]:9000", "127.0.0.1:9000"]
-    assert {each.name for each in name.endpoints} == {"chat:9000"}
-    assert {each.host for each in name.endpoints} == {"chat"}
+async def test_host_name(attempts: Attempts, lookups: Lookups) -> None:
+    """A host name resolves to all addresses found, in order, without duplicates."""
+    lookups.found["chat"] = ["::1", "127.0.0.1", "::1"]
+    target = ResolvedTarget.of_address(CHAT, attempts)
+    assert target.needs_lookup
+    assert target.endpoints == ()
+    await target.resolve(10)
+    assert locations(target) == ["[::1]:9000", "127.0.0.1:9000"]
+    assert {each.name for each in target.endpoints} == {"chat:9000"}
+    assert {each.host for each in target.endpoints} == {"chat"}
 
 
-async def test_the_scope_of_an_address(attempts: Attempts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address that counts on one link alone keeps the number of that link."""
+async def test_scope_of_an_address(attempts: Attempts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link-local address keeps its scope id."""
 
     async def getaddrinfo(*args: object, **kwargs: object) -> list[object]:
         return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("fe80::1", 9000, 0, 2))]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-    name = ResolvedTarget.of_address(CHAT, attempts)
-    await name.resolve(10)
-    assert locations(name) == ["[fe80::1%2]:9000"]
+    target = ResolvedTarget.of_address(CHAT, attempts)
+    await target.resolve(10)
+    assert locations(target) == ["[fe80::1%2]:9000"]
 
 
-async def test_looked_up_anew(attempts: Attempts, look_ups: LookUps) -> None:
-    """What a later look-up finds takes the place of what was found before."""
-    name = ResolvedTarget.of_address(CHAT, attempts)
+async def test_repeated_lookup(attempts: Attempts, lookups: Lookups) -> None:
+    """A later lookup replaces the endpoints."""
+    target = ResolvedTarget.of_address(CHAT, attempts)
     for host in ("10.0.0.1", "10.0.0.2"):
-        look_ups.found["chat"] = [host]
-        await name.resolve(10)
-        assert locations(name) == [f"{host}:9000"]
+        lookups.found["chat"] = [host]
+        await target.resolve(10)
+        assert locations(target) == [f"{host}:9000"]
 
 
-async def test_a_failed_look_up(attempts: Attempts, look_ups: LookUps) -> None:
-    """A look-up that fails keeps what was found before, and is remembered as a failure."""
-    name = ResolvedTarget.of_address(CHAT, attempts)
-    assert name.state is ChannelState.IDLE
-    await name.resolve(10)
-    assert name.state is ChannelState.TRANSIENT_FAILURE
+async def test_failed_lookup(attempts: Attempts, lookups: Lookups) -> None:
+    """A failed lookup keeps the endpoints and is recorded as a failure."""
+    target = ResolvedTarget.of_address(CHAT, attempts)
+    assert target.state is ChannelState.IDLE
+    await target.resolve(10)
+    assert target.state is ChannelState.TRANSIENT_FAILURE
     assert attempts.failure is not None
     assert attempts.failure.reason == "unknown host (Name or service not known)"
-    look_ups.found["chat"] = ["10.0.0.1"]
-    await name.resolve(10)
+    lookups.found["chat"] = ["10.0.0.1"]
+    await target.resolve(10)
     assert attempts.failure is None
-    del look_ups.found["chat"]
-    await name.resolve(10)
+    del lookups.found["chat"]
+    await target.resolve(10)
     assert attempts.failure is not None
-    assert locations(name) == ["10.0.0.1:9000"]
+    assert locations(target) == ["10.0.0.1:9000"]
 
 
-async def test_a_look_up_without_answer(attempts: Attempts, look_ups: LookUps) -> None:
-    """A look-up has so much time and no more."""
-    look_ups.is_silent = True
-    name = ResolvedTarget.of_address(CHAT, attempts)
-    await name.resolve(0.01)
+async def test_lookup_without_answer(attempts: Attempts, lookups: Lookups) -> None:
+    """A lookup without an answer fails after its timeout."""
+    lookups.is_silent = True
+    target = ResolvedTarget.of_address(CHAT, attempts)
+    await target.resolve(0.01)
     assert attempts.failure is not None
     assert attempts.failure.reason == "no answer from DNS within 0.01 s"
 
 
 async def test_localhost(attempts: Attempts) -> None:
-    """The look-up is the system's own."""
-    name = ResolvedTarget.of_address(Address("localhost", 9000), attempts)
-    await name.resolve(10)
-    assert set(locations(name)) & {"127.0.0.1:9000", "[::1]:9000"}
+    """Lookups use the resolver of the system."""
+    target = ResolvedTarget.of_address(Address("localhost", 9000), attempts)
+    await target.resolve(10)
+    assert set(locations(target)) & {"127.0.0.1:9000", "[::1]:9000"}

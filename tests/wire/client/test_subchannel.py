@@ -83,7 +83,7 @@ async def test_scheduled(subchannel: Subchannel, dialer: FakeDialer) -> None:
     assert subchannel.state is ChannelState.CONNECTING
     subchannel.stop()
     assert subchannel.state is ChannelState.IDLE
-    assert dialer.dialled == []
+    assert dialer.dialed == []
 
 
 async def test_failed(

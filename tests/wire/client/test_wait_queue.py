@@ -1,4 +1,4 @@
-"""Tests of wire/waiters.py."""
+"""Tests of wire/client/wait_queue.py."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import asyncio
 from chatify_stream.wire.client.wait_queue import WaitQueue
 
 
-class Line:
-    """Tasks that wait, by name, and in which order they were woken."""
+class Tasks:
+    """Waiting tasks by name, and the order in which they were woken."""
 
     def __init__(self) -> None:
-        self.waiters = WaitQueue()
+        self.queue = WaitQueue()
         self.woken: list[str] = []
 
     async def join(
-        self, name: str, number: int | None = None, timeout: float | None = None
+        self, name: str, ticket: int | None = None, timeout: float | None = None
     ) -> asyncio.Task[None]:
-        if number is None:
-            number = self.waiters.new_ticket()
+        if ticket is None:
+            ticket = self.queue.new_ticket()
 
         async def wait() -> None:
-            await self.waiters.wait(number, timeout)
+            await self.queue.wait(ticket, timeout)
             self.woken.append(name)
 
         task = asyncio.create_task(wait())
@@ -30,92 +30,92 @@ class Line:
 
 
 async def test_in_their_order() -> None:
-    """Who came first is woken first, as many as are called."""
-    line = Line()
-    tasks = [await line.join(name) for name in "abcd"]
-    line.waiters.wake(2)
-    await asyncio.wait(tasks[:2])
-    assert line.woken == ["a", "b"]
-    assert len(line.waiters) == 2
-    line.waiters.wake_all()
-    await asyncio.wait(tasks)
-    assert line.woken == ["a", "b", "c", "d"]
-    assert not line.waiters
+    """Tasks are woken in order, as many as requested."""
+    tasks = Tasks()
+    all_tasks = [await tasks.join(name) for name in "abcd"]
+    tasks.queue.wake(2)
+    await asyncio.wait(all_tasks[:2])
+    assert tasks.woken == ["a", "b"]
+    assert len(tasks.queue) == 2
+    tasks.queue.wake_all()
+    await asyncio.wait(all_tasks)
+    assert tasks.woken == ["a", "b", "c", "d"]
+    assert not tasks.queue
 
 
-async def test_waking_nobody() -> None:
-    """Waking more than there are, or none, is nothing."""
-    line = Line()
-    line.waiters.wake(3)
-    task = await line.join("a")
-    line.waiters.wake(0)
+async def test_waking_none() -> None:
+    """Waking more tasks than are waiting, or zero, has no effect."""
+    tasks = Tasks()
+    tasks.queue.wake(3)
+    task = await tasks.join("a")
+    tasks.queue.wake(0)
     await asyncio.sleep(0)
     assert not task.done()
-    line.waiters.wake(3)
+    tasks.queue.wake(3)
     await task
 
 
-async def test_back_in_line() -> None:
-    """Who was woken and has to wait again comes back to its place."""
-    line = Line()
-    first, second, third = (line.waiters.new_ticket() for _ in range(3))
-    tasks = [await line.join("b", second), await line.join("c", third)]
-    tasks.append(await line.join("a", first))
-    line.waiters.wake_all()
-    await asyncio.wait(tasks)
-    assert line.woken == ["a", "b", "c"]
+async def test_keeping_a_place() -> None:
+    """A task that waits again with its ticket keeps its place."""
+    tasks = Tasks()
+    first, second, third = (tasks.queue.new_ticket() for _ in range(3))
+    all_tasks = [await tasks.join("b", second), await tasks.join("c", third)]
+    all_tasks.append(await tasks.join("a", first))
+    tasks.queue.wake_all()
+    await asyncio.wait(all_tasks)
+    assert tasks.woken == ["a", "b", "c"]
 
 
 async def test_cancelled() -> None:
-    """Who is cancelled leaves the line."""
-    line = Line()
-    first, second = await line.join("a"), await line.join("b")
+    """A cancelled task leaves the queue."""
+    tasks = Tasks()
+    first, second = await tasks.join("a"), await tasks.join("b")
     first.cancel()
     await asyncio.wait([first])
-    line.waiters.wake()
+    tasks.queue.wake()
     await second
-    assert line.woken == ["b"]
+    assert tasks.woken == ["b"]
 
 
 async def test_cancelled_after_it_was_woken() -> None:
-    """Who is cancelled before it can use its turn passes it on."""
-    line = Line()
-    first, second = await line.join("a"), await line.join("b")
-    line.waiters.wake()
+    """A task that is cancelled after it was woken wakes the next one."""
+    tasks = Tasks()
+    first, second = await tasks.join("a"), await tasks.join("b")
+    tasks.queue.wake()
     first.cancel()
     await asyncio.wait([first])
     assert first.cancelled()
     await second
-    assert line.woken == ["b"]
+    assert tasks.woken == ["b"]
 
 
 async def test_woken_after_it_was_cancelled() -> None:
-    """Who was cancelled is not woken in another's place, also when it has not left yet."""
-    line = Line()
-    first, second = await line.join("a"), await line.join("b")
+    """A cancelled task that is still in the queue does not use up a wake."""
+    tasks = Tasks()
+    first, second = await tasks.join("a"), await tasks.join("b")
     first.cancel()
-    line.waiters.wake()
+    tasks.queue.wake()
     await second
-    assert (first.cancelled(), line.woken) == (True, ["b"])
+    assert (first.cancelled(), tasks.woken) == (True, ["b"])
 
 
 async def test_woken_when_its_time_is_over() -> None:
-    """Who is woken just when its time is over is woken once."""
-    line = Line()
-    task, other = await line.join("a", timeout=0), await line.join("b")
-    line.waiters.wake()
+    """A task that is woken at the moment of its timeout is woken once."""
+    tasks = Tasks()
+    task, other = await tasks.join("a", timeout=0), await tasks.join("b")
+    tasks.queue.wake()
     await task
-    assert len(line.waiters) == 1
-    line.waiters.wake()
+    assert len(tasks.queue) == 1
+    tasks.queue.wake()
     await other
 
 
 async def test_timeout() -> None:
-    """Who has waited long enough goes on by itself, and leaves the line."""
-    line = Line()
-    patient = await line.join("patient", timeout=3600)
-    await (await line.join("a", timeout=0))
-    assert line.woken == ["a"]
-    assert len(line.waiters) == 1
-    line.waiters.wake()
+    """A task continues after its timeout and leaves the queue."""
+    tasks = Tasks()
+    patient = await tasks.join("patient", timeout=3600)
+    await (await tasks.join("a", timeout=0))
+    assert tasks.woken == ["a"]
+    assert len(tasks.queue) == 1
+    tasks.queue.wake()
     await patient

@@ -1,4 +1,4 @@
-"""Tests of wire/connections.py."""
+"""Tests of wire/connection/registry.py."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from chatify_stream.wire.connection.registry import LOG_INTERVAL, Connections
 
 
 def connection() -> WireProtocol:
-    """Connections are told apart, and nothing else."""
+    """Return an object that stands for a connection."""
     return cast(WireProtocol, object())
 
 
 class TestRoom:
     async def test_in_all(self) -> None:
-        """There is room for so many; one that goes makes room."""
+        """The total is limited, and a closed connection makes room."""
         connections = Connections(2)
         first = connection()
         assert connections.add(first, "127.0.0.1")
@@ -31,7 +31,7 @@ class TestRoom:
         assert (len(connections), connections.opened, connections.refused) == (2, 3, 1)
 
     async def test_per_address(self) -> None:
-        """One address cannot take the room of the others."""
+        """The limit per address is independent of other addresses."""
         connections = Connections(None, 1)
         first = connection()
         assert connections.add(first, "127.0.0.1")
@@ -44,7 +44,7 @@ class TestRoom:
         assert not connections.add(connection(), "127.0.0.1")
 
     async def test_other_limits(self) -> None:
-        """They count from then on; those that are open stay, and are counted by their address."""
+        """New limits apply to new connections. Open ones stay and count for their address."""
         connections = Connections()
         first, second = connection(), connection()
         assert connections.add(first, "127.0.0.1")
@@ -58,7 +58,7 @@ class TestRoom:
         assert len(connections) == 2
 
     async def test_refusals_do_not_flood_the_log(self, caplog: Any) -> None:
-        """There is one line a second, with the number of those that were refused."""
+        """One line a second is logged, with the number of rejected connections."""
         now = 50.0
         connections = Connections(1, clock=lambda: now)
         connections.add(connection())
@@ -68,14 +68,14 @@ class TestRoom:
             now += LOG_INTERVAL
             connections.add(connection())
         assert [record.getMessage() for record in caplog.records] == [
-            "refused 1 connections: 1 are open",
-            "refused 10 connections: 1 are open",
+            "rejected 1 connections: 1 are open",
+            "rejected 10 connections: 1 are open",
         ]
 
 
 class TestWaiting:
     async def test_until_all_are_closed(self) -> None:
-        """The wait ends with the last one."""
+        """The wait ends with the last connection."""
         connections = Connections()
         both = [connection(), connection()]
         for each in both:
@@ -90,14 +90,14 @@ class TestWaiting:
 
     @pytest.mark.parametrize("timeout", [0.001, -1.0])
     async def test_until_the_time_is_over(self, timeout: float) -> None:
-        """The wait ends in time, whoever stays."""
+        """The wait ends after its timeout."""
         connections = Connections()
         connections.add(connection())
         await asyncio.wait_for(connections.all_closed(timeout), 10)
         assert len(connections) == 1
 
     async def test_until_told_otherwise(self) -> None:
-        """The wait ends when somebody wants it to."""
+        """The wait ends when the event is set."""
         connections = Connections()
         connections.add(connection())
         enough = asyncio.Event()
@@ -110,7 +110,7 @@ class TestWaiting:
 
 class TestRate:
     async def test_of_one_address(self) -> None:
-        """One address makes so many connections at once, and from then on so many a second."""
+        """The rate of connections from one address is limited."""
         now = 50.0
         connections = Connections(rate_per_address=Rate(2, 1.0), clock=lambda: now)
         added = [connections.add(connection(), "192.0.2.1") for _ in range(3)]
@@ -123,7 +123,7 @@ class TestRate:
         assert (len(connections), connections.refused) == (4, 2)
 
     async def test_of_one_block(self) -> None:
-        """Addresses of IPv6 that one subscriber has are one."""
+        """IPv6 addresses of one 64-bit block count as one address."""
         connections = Connections(None, 1, Rate(3, 1.0), clock=lambda: 50.0)
         assert connections.add(connection(), "2001:db8::1")
         assert not connections.add(connection(), "2001:db8::2")
@@ -136,6 +136,6 @@ class TestRate:
         }
 
     async def test_of_a_unix_socket(self) -> None:
-        """Who comes from no address is not held up."""
+        """Connections without an address are not limited."""
         connections = Connections(rate_per_address=Rate(1, 0.001), clock=lambda: 50.0)
         assert all(connections.add(connection(), None) for _ in range(5))

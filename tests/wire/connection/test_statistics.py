@@ -1,4 +1,4 @@
-"""Tests of the numbers that server, connection and stream give of themselves."""
+"""Tests of wire/connection/statistics.py, with a server."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ ADA = framed(bytes(Ask(service="Ada")))
 
 
 async def gone(server: Server) -> None:
-    """Until no connection is open."""
+    """Wait until no connection is open."""
     async with asyncio.timeout(10):
         while server.connections:
             await asyncio.sleep(0.01)
 
 
 async def test_messages_and_bytes(server: Server) -> None:
-    """What has come and gone is counted while the connection is open, and kept when it closes."""
+    """Counters are available while a connection is open, and kept after it closes."""
     async with raw_client(server.port) as client:
         client.h2.send_headers(1, request_headers())
         client.h2.send_data(1, ADA * 3, end_stream=True)
@@ -61,7 +61,7 @@ async def test_messages_and_bytes(server: Server) -> None:
 
 
 async def test_how_calls_ended(server: Server, service: Echo, channel: Channel) -> None:
-    """Each call is counted once, by its status, or as reset."""
+    """Each call is counted once, by its status or as RESET."""
 
     async def handler(stream: ServerStream) -> None:
         request = await stream.recv_message()
@@ -106,7 +106,7 @@ async def test_how_calls_ended(server: Server, service: Echo, channel: Channel) 
 
 
 async def test_why_connections_ended(server: Server) -> None:
-    """A connection that the server ended is counted by the reason."""
+    """A connection that the server ended is counted by its reason."""
     for bad in [
         frame(PING, 0, 0, bytes(8)) * 1000,
         frame(DATA, 0, 7, b"idle"),
@@ -131,7 +131,7 @@ async def serving(limits: Limits) -> AsyncIterator[Server]:
 
 
 async def test_pages() -> None:
-    """A page is counted among the calls that have ended, by its HTTP status."""
+    """A page is counted among the ended calls by its HTTP status."""
     async with serving(Limits()) as server, raw_client(server.port) as client:
         for stream_id in [1, 3]:
             headers = request_headers("/ok", __method="GET")
@@ -143,7 +143,7 @@ async def test_pages() -> None:
 
 
 async def test_without_a_call() -> None:
-    """A connection that ends because nothing is called on it is counted so."""
+    """A connection without a call is counted as no_calls."""
     async with serving(Limits(first_call_timeout=0.05)) as server:
         async with frame_client(server.port) as client:
             await client.wait_for(PING)
@@ -154,7 +154,7 @@ async def test_without_a_call() -> None:
 
 
 async def test_of_age() -> None:
-    """An old connection is counted so, and its calls are told that it was old."""
+    """A connection over its age is counted as max_age, and its calls get that reason."""
     limits = Limits(max_connection_age=0.05, max_connection_age_grace=0.05)
     async with serving(limits) as server:
         async with frame_client(server.port) as client:
@@ -169,7 +169,7 @@ async def test_of_age() -> None:
 
 
 async def test_answers_that_nobody_reads() -> None:
-    """A connection for which too many answers wait is counted so."""
+    """A connection with too many unread replies is counted as max_control_backlog."""
     limits = Limits(pings=Rate(10**9, 1.0), max_control_backlog=20_000)
     async with serving(limits) as server, frame_client(server.port) as client:
         await client.wait_for(SETTINGS)
@@ -181,7 +181,7 @@ async def test_answers_that_nobody_reads() -> None:
 
 
 async def test_of_a_stream(client: RawClient, service: Echo) -> None:
-    """A handler can see what waits for it."""
+    """A handler can read the counters of its stream."""
     seen: list[tuple[int, int, int]] = []
 
     async def handler(stream: ServerStream) -> None:
