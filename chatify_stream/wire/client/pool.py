@@ -136,7 +136,7 @@ class Pool:
 
     @property
     def failure_message(self) -> str | None:
-        """The reason why there is no connection, or None if no attempt has failed."""
+        """The reason why no address is connected, or None if no attempt has failed."""
         if self._is_ready or all(part.attempts.failure is None for part in self._parts()):
             return None
         return self._unreachable().message

@@ -22,7 +22,7 @@ class ChannelState(Enum):
     """The connectivity of a channel."""
 
     IDLE = "idle"
-    """There is no connection, and no call has asked for one since the last one was lost."""
+    """Not connected, and no call has asked for a connection since the last loss."""
     CONNECTING = "connecting"
     """A connection attempt or a DNS lookup is in progress."""
     READY = "ready"

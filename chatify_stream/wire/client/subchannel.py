@@ -70,7 +70,7 @@ class Subchannel:
 
     @property
     def failure(self) -> Failure:
-        """The reason why there is no connection."""
+        """The reason why the address is not connected."""
         return self.attempts.failure or (PENDING if self.is_in_progress else LOST)
 
     def start(self) -> asyncio.Task[None]:

@@ -47,6 +47,7 @@ def _block_start() -> bytes:
 
 _started = zlib.decompressobj(wbits=-9)
 _started.decompress(_block_start())
+"""A decompressor after the start of the block. Each string is decoded with a copy of it."""
 
 
 def decode(data: bytes) -> bytes:
