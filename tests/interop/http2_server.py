@@ -20,7 +20,8 @@ from h2.events import (
 from h2.settings import SettingCodes
 
 from ..support.frames import GOAWAY
-from ..wire.raw import PATIENCE, frame, framed
+from ..support.waiting import TIMEOUT
+from ..wire.raw import frame, framed
 
 __all__ = ["Connection", "Http2Server", "Incoming", "Script", "http2_server"]
 
@@ -128,7 +129,7 @@ class Connection:
 
     async def wait_closed(self) -> None:
         """Waits until the client has closed it."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await self._closed.wait()
 
     async def run(self, reader: asyncio.StreamReader, max_streams: int | None) -> None:
@@ -197,5 +198,5 @@ async def http2_server(
         yield server
     finally:
         listener.close()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         await asyncio.gather(*tasks)

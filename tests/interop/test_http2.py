@@ -13,7 +13,8 @@ import pytest
 from chatify_stream.errors import StatusError
 from chatify_stream.wire import Channel, Status
 
-from ..wire.raw import PATIENCE, framed
+from ..support.waiting import TIMEOUT
+from ..wire.raw import framed
 from .calls import LARGE_RESPONSE, full_duplex, large_request, large_unary, unary, zeros
 from .http2_server import Incoming, http2_server
 from .messages.grpc import testing as pb
@@ -138,7 +139,7 @@ async def test_ping() -> None:
     async with http2_server(script) as server, Channel("127.0.0.1", server.port) as channel:
         await large_unary(channel)
         (connection,) = server.connections
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while connection.pings:
                 await asyncio.sleep(0)
 

@@ -1,4 +1,4 @@
-"""Peers made of h2, or of frames alone, which send what a gRPC library never would."""
+"""Peers made of h2 or of hand-written frames, which send data that no gRPC library would."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, Event, StreamEnded, TrailersReceived
 
 from ..support.frames import GOAWAY, SETTINGS, frame
+from ..support.waiting import TIMEOUT
 from .services import Answer
 
 __all__ = [
     "GREETING",
-    "PATIENCE",
     "ClosedByPeer",
     "FrameClient",
     "RawClient",
@@ -30,20 +30,18 @@ __all__ = [
     "request_headers",
 ]
 
-PATIENCE = 10.0
-
 
 class ClosedByPeer(AssertionError):
-    """The connection was closed before what was waited for."""
+    """The connection was closed before the expected data arrived."""
 
 
 def framed(data: bytes, *, compressed: bool = False) -> bytes:
-    """One gRPC message: its prefix and its bytes."""
+    """Return a gRPC message with its prefix."""
     return struct.pack(">BI", compressed, len(data)) + data
 
 
 def request_headers(path: str = "/test.Echo/Echo", **changes: str | None) -> list[tuple[str, str]]:
-    """The headers of a call; `changes` sets some (`_` for `-`, `__` for `:`), None leaves out."""
+    """Return the headers of a call. In `changes`, `_` is `-`, `__` is `:`, None removes."""
     headers: dict[str, str | None] = {
         ":method": "POST",
         ":scheme": "http",
@@ -61,7 +59,7 @@ GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, b"")
 
 
 def numbered_frames_in(data: bytes) -> list[tuple[int, int, bytes]]:
-    """Kind, stream and body of every whole frame."""
+    """Return type, stream and body of every complete frame."""
     frames = []
     while len(data) >= 9 and len(data) >= 9 + int.from_bytes(data[:3], "big"):
         size = int.from_bytes(data[:3], "big")
@@ -71,12 +69,12 @@ def numbered_frames_in(data: bytes) -> list[tuple[int, int, bytes]]:
 
 
 def frames_in(data: bytes) -> list[tuple[int, bytes]]:
-    """Kind and body of every whole frame."""
+    """Return type and body of every complete frame."""
     return [(kind, body) for kind, _, body in numbered_frames_in(data)]
 
 
 class RawClient:
-    """An HTTP/2 connection whose every event is kept."""
+    """An HTTP/2 client connection that keeps every event."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -94,15 +92,15 @@ class RawClient:
         self.closed = False
 
     def flush(self) -> None:
-        """Sends what h2 has to send, in one write."""
+        """Send everything that h2 has pending, in one write."""
         self.writer.write(self.h2.data_to_send())
 
     def send_raw(self, data: bytes) -> None:
         self.writer.write(self.h2.data_to_send() + data)
 
     async def wait_for(self, kind: type[Event] | UnionType, stream_id: int | None = None) -> Any:
-        """The first event of this kind that has come, or comes, on the stream."""
-        async with asyncio.timeout(PATIENCE):
+        """Return the first event of this type on the stream. Wait for it if necessary."""
+        async with asyncio.timeout(TIMEOUT):
             while True:
                 for event in self.events:
                     if isinstance(event, kind) and stream_id in (
@@ -115,8 +113,8 @@ class RawClient:
                 await self._read()
 
     async def wait_for_frame(self, kind: int, which: int = 0) -> bytes:
-        """The body of a frame of this kind: the first, or a later one."""
-        async with asyncio.timeout(PATIENCE):
+        """Return the body of a frame of this type: the first, or the one with index `which`."""
+        async with asyncio.timeout(TIMEOUT):
             while True:
                 found = [body for each, body in frames_in(self.received) if each == kind]
                 if len(found) > which:
@@ -126,13 +124,13 @@ class RawClient:
                 await self._read()
 
     def _without_goaway(self, data: bytes) -> bytes:
-        """h2 refuses to go on after a GOAWAY that asks to go without haste; peers do go on."""
+        """Let h2 continue after a graceful GOAWAY, as real peers do."""
         graceful = frame(GOAWAY, 0, 0, (2**31 - 1).to_bytes(4, "big") + bytes(4))
         return data.replace(graceful, b"")
 
     async def wait_closed(self) -> None:
-        """Reads until the server closes the connection."""
-        async with asyncio.timeout(PATIENCE):
+        """Read until the server closes the connection."""
+        async with asyncio.timeout(TIMEOUT):
             while not self.closed:
                 await self._read()
 
@@ -153,7 +151,7 @@ class RawClient:
         self.flush()
 
     def data_of(self, stream_id: int) -> bytes:
-        """All DATA that has come on the stream."""
+        """Return all DATA received on the stream."""
         return b"".join(
             event.data
             for event in self.events
@@ -162,7 +160,7 @@ class RawClient:
 
 
 async def answers(client: RawClient, stream_id: int) -> tuple[list[str], str]:
-    """The texts of all answers, and the status, once the stream has ended."""
+    """Wait for the end of the stream. Return the texts of all answers and the status."""
     await client.wait_for(StreamEnded, stream_id)
     trailers = dict((await client.wait_for(TrailersReceived, stream_id)).headers)
     data = client.data_of(stream_id)
@@ -191,7 +189,7 @@ async def raw_client(port: int) -> AsyncIterator[RawClient]:
 
 
 class FrameClient:
-    """A connection whose frames are written by hand, and answered by nobody."""
+    """A connection for hand-written frames. Nothing is answered automatically."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -202,8 +200,8 @@ class FrameClient:
         self.writer.write(b"".join(frames))
 
     async def wait_for(self, kind: int, stream_id: int = 0, which: int = 0) -> bytes:
-        """The body of a frame of this kind: the first, or a later one."""
-        async with asyncio.timeout(PATIENCE):
+        """Return the body of a frame of this type: the first, or the one with index `which`."""
+        async with asyncio.timeout(TIMEOUT):
             while True:
                 found = [
                     body
@@ -216,8 +214,8 @@ class FrameClient:
                     raise ClosedByPeer(f"closed without frame {kind}: {self.received!r}")
 
     async def wait_closed(self) -> None:
-        """Reads until the server closes the connection, in whatever way."""
-        async with asyncio.timeout(PATIENCE):
+        """Read until the server closes or resets the connection."""
+        async with asyncio.timeout(TIMEOUT):
             while await self._read():
                 pass
 

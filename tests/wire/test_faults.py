@@ -43,10 +43,10 @@ from h2.settings import SettingCodes
 from chatify_stream.wire import Backoff, Channel, Limits, Rate, Server, ServerStream
 
 from ..support.frames import DATA, GOAWAY, PING, PRIORITY_UPDATE, SETTINGS, UNKNOWN
+from ..support.waiting import TIMEOUT
 from .calling import RESPONSE, call, scripted_server
 from .peers import accepting
 from .raw import (
-    PATIENCE,
     ClosedByPeer,
     RawClient,
     answers,
@@ -143,7 +143,7 @@ async def here(request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
     async with raw_client(port) as bystander:
         yield Scene(library, service, server, port, bystander)
     server.close()
-    await asyncio.wait_for(server.wait_closed(), PATIENCE)
+    await asyncio.wait_for(server.wait_closed(), TIMEOUT)
 
 
 # Data

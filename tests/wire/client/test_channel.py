@@ -1,4 +1,4 @@
-"""Tests of wire/channel.py: connections, and what becomes of their calls."""
+"""Tests of wire/client/channel.py: connections and their calls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..services import Ask, Echo
 
 @asynccontextmanager
 async def servers(count: int) -> AsyncIterator[list[Server]]:
-    """So many servers, each on a port of its own."""
+    """Start servers, each on its own port."""
     async with AsyncExitStack() as stack:
         started = []
         for _ in range(count):
@@ -43,7 +43,7 @@ def addresses(servers: list[Server]) -> list[str]:
 
 
 async def answer(channel: Channel, **options: object) -> str:
-    """A call that works; which server has answered it."""
+    """Make a call and return the server that answered it."""
     async with call(channel, **options) as stream:
         await stream.send_message(Ask(service="Ada"), end=True)
         assert (await stream.recv_message()).name == "Ada"
@@ -52,7 +52,7 @@ async def answer(channel: Channel, **options: object) -> str:
 
 class TestConnections:
     async def test_refused(self) -> None:
-        """Nobody there: UNAVAILABLE, with the address and the reason."""
+        """If nothing listens, calls are UNAVAILABLE with the address and the reason."""
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             port = sock.getsockname()[1]
@@ -62,19 +62,19 @@ class TestConnections:
         assert error.message == f"cannot connect to 127.0.0.1:{port}: Connection refused"
 
     async def test_unknown_host(self) -> None:
-        """A host that is not known is UNAVAILABLE."""
+        """An unknown host is UNAVAILABLE."""
         async with Channel("nowhere.invalid", 1) as channel:
             error = await failure(channel)
         assert "unknown host" in str(error)
 
     @pytest.mark.parametrize(("host", "port"), [("a..b", 1), ("a\0b", 1), ("127.0.0.1", 70000)])
     async def test_no_address(self, host: str, port: int) -> None:
-        """A host or port that cannot be is the caller's mistake."""
+        """An invalid host or port is a UsageError."""
         with pytest.raises(UsageError, match="is not an address"):
             Channel(host, port)
 
     async def test_no_answer(self) -> None:
-        """A server that does not answer is UNAVAILABLE after the connect timeout, not later."""
+        """A silent server is UNAVAILABLE after the connect timeout."""
         with silent() as address:
             async with Channel(target=address, connect_timeout=0.05) as channel:
                 error = await failure(channel)
@@ -82,7 +82,7 @@ class TestConnections:
         assert error.message == f"cannot connect to {address}: no answer within 0.05 s"
 
     async def test_it_is_made_again(self, service: Echo) -> None:
-        """After the server was away, the next call connects anew, on the same channel."""
+        """After a restart of the server, the next call reconnects."""
         server = Server([service])
         await server.start("127.0.0.1", 0)
         port = server.port
@@ -102,14 +102,14 @@ class TestConnections:
                 await server.wait_closed()
 
     async def test_calls_share_an_attempt(self, server: Server) -> None:
-        """Calls that start together make one connection."""
+        """Concurrent calls share one connection."""
         async with Channel("127.0.0.1", server.port) as channel:
             await asyncio.gather(*(channel.connect() for _ in range(20)))
             await channel.connect()
             assert server.connections == 1
 
     async def test_one_call_gives_up(self, server: Server) -> None:
-        """A call that is cancelled while it connects does not take the others with it."""
+        """Cancelling a call that connects does not affect the others."""
         async with Channel("127.0.0.1", server.port) as channel:
             first, second = (asyncio.create_task(channel.connect()) for _ in range(2))
             await asyncio.sleep(0)
@@ -118,7 +118,7 @@ class TestConnections:
             assert first.cancelled()
 
     async def test_closing_while_it_connects(self, server: Server) -> None:
-        """A channel that is closed while it connects leaves no connection behind."""
+        """Closing a channel that connects leaves no connection."""
         channel = Channel("127.0.0.1", server.port)
         connecting = asyncio.create_task(channel.connect())
         await asyncio.sleep(0)
@@ -130,7 +130,7 @@ class TestConnections:
             await asyncio.sleep(0)
 
     async def test_closing_with_open_calls(self, server: Server) -> None:
-        """Calls that are open when their channel is closed end with ClosedError."""
+        """Closing a channel ends its calls with ClosedError."""
         channel = Channel("127.0.0.1", server.port)
         with pytest.raises(ClosedError):
             async with call(channel) as stream:
@@ -143,7 +143,7 @@ class TestConnections:
         assert channel.is_closed
 
     async def test_a_unix_socket(self, service: Echo, tmp_path: Path) -> None:
-        """A Unix socket takes the place of a host and a port."""
+        """A channel can connect to a Unix socket."""
         path = str(tmp_path / "chat.sock")
         async with Channel(path=path) as channel:
             assert channel.target == path
@@ -157,7 +157,7 @@ class TestConnections:
             await server.wait_closed()
 
     async def test_forgotten(self, server: Server) -> None:
-        """A channel that is dropped with a connection open says so, and closes it."""
+        """A channel that is dropped with an open connection warns and closes it."""
         channel = Channel("127.0.0.1", server.port)
         await channel.connect()
         with pytest.warns(ResourceWarning, match="was not closed"):
@@ -169,7 +169,7 @@ class TestConnections:
 
 class TestArguments:
     def test_where_the_servers_are(self) -> None:
-        """A channel is told in one way where its servers are."""
+        """target, host and port, and path exclude each other."""
         for options in (
             {"host": "a", "target": "b"},
             {"port": 1, "target": "b"},
@@ -181,22 +181,22 @@ class TestArguments:
 
     @pytest.mark.parametrize("target", ["", [], "a:1,b:0", ["a:1", 2], "dns://8.8.8.8/a"])
     async def test_wrong_targets(self, target: str | list[str]) -> None:
-        """A target that cannot be is the caller's mistake."""
+        """An invalid target is a UsageError."""
         with pytest.raises(UsageError):
             Channel(target=target)
 
     async def test_several_as_a_host(self) -> None:
-        """Several addresses are not a host; the error says what they are."""
+        """Several addresses as host are an error that suggests target."""
         with pytest.raises(UsageError, match="several addresses are a target"):
             Channel(["a:1", "b:2"])
 
     async def test_balancing(self) -> None:
-        """An unknown balancing is refused, with those that there are."""
+        """An unknown balancing is an error that lists the policies."""
         with pytest.raises(UsageError, match="'pick_first' or 'round_robin', not 'random'"):
             Channel(balancing="random")
 
     async def test_defaults(self) -> None:
-        """Without any, it is grpclib's address; a target's port is Chat's."""
+        """The defaults are the address of grpclib, and port 9000 for a target."""
         assert Channel().target == "127.0.0.1:50051"
         assert Channel("::1").target == "[::1]:50051"
         assert Channel(target="dns:///chat, [::1]:1").target == "chat:9000,[::1]:1"
@@ -204,7 +204,7 @@ class TestArguments:
 
 class TestSeveralAddresses:
     async def test_pick_first(self) -> None:
-        """All calls go to the first that works; after its end, to the next."""
+        """All calls go to the first address that works, and to the next one after its loss."""
         async with servers(2) as (first, second):
             target = addresses([first, second])
             async with Channel(target=target) as channel:
@@ -215,7 +215,7 @@ class TestSeveralAddresses:
                 assert (first.connections, second.connections) == (0, 1)
 
     async def test_a_dead_one(self) -> None:
-        """A dead address beside a live one is no trouble, whichever way it is dead."""
+        """A dead address, refusing or silent, does not prevent calls to another."""
         async with servers(1) as live:
             for dead in (refusing, silent):
                 with dead() as address:
@@ -223,7 +223,7 @@ class TestSeveralAddresses:
                         assert {await answer(channel) for _ in range(4)} == {*addresses(live)}
 
     async def test_all_dead(self) -> None:
-        """Of dead addresses each is named, and why; then calls fail at once."""
+        """The error names each dead address with its reason. Then calls fail immediately."""
         with refusing() as first, silent() as second:
             async with Channel(target=[first, second], connect_timeout=0.3) as channel:
                 text = (
@@ -236,7 +236,7 @@ class TestSeveralAddresses:
                     assert error.message == text
 
     async def test_round_robin(self) -> None:
-        """Every server has its turn; one that goes is left out, and is back when it is."""
+        """Servers take turns. A stopped server is skipped until it is back."""
         async with servers(3) as started:
             target = addresses(started)
             backoff = Backoff(initial=0.001, maximum=0.001)
@@ -258,7 +258,7 @@ class TestSeveralAddresses:
                 await back.wait_closed()
 
     async def test_a_name(self, lookups: Lookups) -> None:
-        """A name stands for all that the DNS has for it now."""
+        """A name resolves to the current addresses in DNS."""
         async with servers(1) as (server,):
             lookups.found["chat"] = ["127.0.0.1"]
             async with Channel(target=f"dns:///chat:{server.port}") as channel:
@@ -267,7 +267,7 @@ class TestSeveralAddresses:
                 assert lookups.asked == ["chat"]
 
     async def test_the_authority(self) -> None:
-        """Each server is asked for by the name that its address was written with."""
+        """The authority of a call is the configured name of its address."""
         names = []
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
@@ -283,7 +283,7 @@ class TestSeveralAddresses:
 
 class TestWaitForReady:
     async def test_the_server_comes(self, service: Echo) -> None:
-        """A call that waits for ready is served when the server comes, and so is `connect`."""
+        """Calls and `connect` with wait_for_ready succeed when the server starts."""
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             port = taken.getsockname()[1]
@@ -303,7 +303,7 @@ class TestWaitForReady:
                 await server.wait_closed()
 
     async def test_the_deadline(self) -> None:
-        """It waits until its deadline, and the error says what it was waiting for."""
+        """A call waits until its deadline. The error has the connection failure."""
         with refusing() as address:
             async with Channel(target=address) as channel:
                 error = await failure(channel, wait_for_ready=True, timeout=0.05)
@@ -315,7 +315,7 @@ class TestWaitForReady:
 
 class TestState:
     async def test_states(self, service: Echo) -> None:
-        """A channel is idle, connecting, ready, idle after the loss, failed, and shut down."""
+        """The state is idle, connecting, ready, idle after a loss, failed, and shut down."""
         server = Server([service])
         await server.start("127.0.0.1", 0)
         channel = Channel("127.0.0.1", server.port)
@@ -352,7 +352,7 @@ class TestState:
         ]
 
     async def test_after_the_end(self) -> None:
-        """There is no state after the last to wait for."""
+        """Waiting for a change after SHUTDOWN is an error."""
         channel = Channel()
         channel.close()
         with pytest.raises(ClosedError):
@@ -362,7 +362,7 @@ class TestState:
 class TestClosing:
     @pytest.mark.parametrize("seed", range(5))
     async def test_at_any_time(self, seed: int) -> None:
-        """Whenever a channel is closed, all its calls end, and it leaves no task."""
+        """Closing a channel at any time ends its calls and leaves no task."""
         chance = random.Random(seed)
 
         async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -394,7 +394,7 @@ class TestClosing:
 
 class TestGoaway:
     async def test_streams_that_the_server_did_not_take(self) -> None:
-        """A GOAWAY that leaves out a call makes it UNAVAILABLE, without waiting for the end."""
+        """A GOAWAY that excludes a call makes it UNAVAILABLE immediately."""
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
             if event.stream_id == 3:
@@ -409,7 +409,7 @@ class TestGoaway:
             await first.cancel()
 
     async def test_an_idle_channel(self, server: Server, caplog: pytest.LogCaptureFixture) -> None:
-        """An idle channel whose server goes closes its connection, whatever came with that."""
+        """An idle connection is closed after a GOAWAY, whatever else was in the read."""
         async with Channel("127.0.0.1", server.port) as channel:
             async with call(channel) as stream:
                 await stream.send_message(Ask(service="Ada"), end=True)

@@ -1,4 +1,4 @@
-"""Tests of wire/client_protocol.py: a server's limit on calls, as its client sees it."""
+"""Tests of wire/client/protocol.py: the server's limit on streams, seen by the client."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from chatify_stream.wire import Channel, ChannelState, ClientStream, Server
 from chatify_stream.wire.client.protocol import LAST_STREAM, ClientProtocol
 
 from ...support.frames import GOAWAY
+from ...support.waiting import TIMEOUT
 from ..calling import RESPONSE, call, scripted_server
 from ..raw import frame
 from ..services import Ask
-
-PATIENCE = 10.0
 
 
 async def connection_of(channel: Channel) -> ClientProtocol:
@@ -26,7 +25,7 @@ async def connection_of(channel: Channel) -> ClientProtocol:
 
 
 def do_nothing(h2: H2Connection, event: RequestReceived) -> None:
-    """Every call stays open until its client ends it."""
+    """Leave every call open until the client ends it."""
 
 
 def answer(h2: H2Connection, event: RequestReceived) -> None:
@@ -34,19 +33,19 @@ def answer(h2: H2Connection, event: RequestReceived) -> None:
 
 
 async def send(stream: ClientStream) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         await stream.send_request(end=True)
 
 
 async def begin(channel: Channel) -> ClientStream:
-    """A call whose request is sent."""
+    """Start a call and send its request."""
     stream = await call(channel).__aenter__()
     await send(stream)
     return stream
 
 
 async def wait(channel: Channel, **options: object) -> tuple[asyncio.Task[None], ClientStream]:
-    """A call that waits until its request can be sent."""
+    """Start a call that waits to send its request."""
     stream = await call(channel, **options).__aenter__()
     sending = asyncio.create_task(send(stream))
     for _ in range(10):
@@ -56,7 +55,7 @@ async def wait(channel: Channel, **options: object) -> tuple[asyncio.Task[None],
 
 
 async def ended(stream: ClientStream) -> None:
-    """Reads to the end of a call that the server answers."""
+    """Read a call to its end."""
     assert await stream.recv_message() is None
     await stream.__aexit__(None, None, None)
 
@@ -67,7 +66,7 @@ async def leave(stream: ClientStream) -> None:
 
 
 async def test_room() -> None:
-    """There is room for as many calls as the server takes, less those that are open."""
+    """free_streams is the limit of the server minus the open calls."""
     async with scripted_server(do_nothing, max_concurrent_streams=2) as channel:
         connection = await connection_of(channel)
         assert (connection.free_streams, connection.is_unused) == (2, True)
@@ -79,7 +78,7 @@ async def test_room() -> None:
 
 
 async def test_a_call_that_has_ended() -> None:
-    """A call that has ended needs no room, also while its caller has not left it."""
+    """An ended call does not count, even before its caller leaves it."""
     async with scripted_server(answer, max_concurrent_streams=1) as channel:
         first = await begin(channel)
         assert await first.recv_message() is None
@@ -88,7 +87,7 @@ async def test_a_call_that_has_ended() -> None:
 
 
 async def test_calls_over_the_limit_wait() -> None:
-    """A call over the limit is sent when another has ended, not before."""
+    """A call over the limit is sent after another call has ended."""
     async with scripted_server(do_nothing, max_concurrent_streams=1) as channel:
         first = await begin(channel)
         (sending, second), (later, third) = [await wait(channel) for _ in range(2)]
@@ -101,7 +100,7 @@ async def test_calls_over_the_limit_wait() -> None:
 
 
 async def test_the_server_ends_calls() -> None:
-    """A call that waits is sent when the server has ended another, though nobody has left it."""
+    """A waiting call is sent when the server ends another, even before its caller leaves it."""
     async with scripted_server(answer, max_concurrent_streams=1) as channel:
         calls = await asyncio.gather(*(begin(channel) for _ in range(5)))
         for stream in calls:
@@ -109,7 +108,7 @@ async def test_the_server_ends_calls() -> None:
 
 
 async def test_many_over_the_limit() -> None:
-    """Any number of calls at once come through, each in its turn."""
+    """Any number of concurrent calls succeed, in order."""
     order = []
 
     async def once(channel: Channel, number: int) -> None:
@@ -123,7 +122,7 @@ async def test_many_over_the_limit() -> None:
 
 
 async def test_giving_up_while_waiting() -> None:
-    """A call that is cancelled while it waits for room is not sent, and holds up nobody."""
+    """A call that is cancelled while it waits is not sent and delays no other call."""
     async with scripted_server(do_nothing, max_concurrent_streams=1) as channel:
         first = await begin(channel)
         (sending, second), (later, third) = [await wait(channel) for _ in range(2)]
@@ -137,7 +136,7 @@ async def test_giving_up_while_waiting() -> None:
 
 
 async def test_the_deadline_while_waiting() -> None:
-    """A call whose deadline passes while it waits for room ends with that."""
+    """A call whose deadline passes while it waits is DEADLINE_EXCEEDED."""
     async with scripted_server(do_nothing, max_concurrent_streams=1) as channel:
         first = await begin(channel)
         sending, second = await wait(channel, timeout=0.05)
@@ -149,7 +148,7 @@ async def test_the_deadline_while_waiting() -> None:
 
 
 async def test_a_place_that_is_wasted() -> None:
-    """A call that fails when its turn has come leaves its place to the next."""
+    """A call that fails to send leaves its free stream to the next call."""
     async with scripted_server(do_nothing, max_concurrent_streams=1) as channel:
         first = await begin(channel)
         wrong, second = await wait(channel, metadata={"Upper": "a"})
@@ -163,7 +162,7 @@ async def test_a_place_that_is_wasted() -> None:
 
 
 async def test_the_limit_is_raised() -> None:
-    """Calls that wait are sent when the server comes to take more."""
+    """Waiting calls are sent when the server raises its limit."""
 
     def take_more(h2: H2Connection, event: RequestReceived) -> None:
         h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 3})
@@ -175,7 +174,7 @@ async def test_the_limit_is_raised() -> None:
 
 
 async def test_closing_while_calls_wait() -> None:
-    """Calls that wait for room when their channel is closed end with ClosedError."""
+    """Waiting calls end with ClosedError when the channel is closed."""
     async with scripted_server(do_nothing, max_concurrent_streams=1) as channel:
         first = await begin(channel)
         sending, second = await wait(channel)
@@ -187,7 +186,7 @@ async def test_closing_while_calls_wait() -> None:
 
 
 async def test_goaway_while_calls_wait() -> None:
-    """Calls that wait for room when the server wants to go use a new connection."""
+    """Waiting calls use a new connection after a GOAWAY."""
     first_connection: list[H2Connection] = []
 
     def go(h2: H2Connection, event: RequestReceived) -> None:
@@ -209,7 +208,7 @@ async def test_goaway_while_calls_wait() -> None:
 
 
 async def test_no_number_is_left(server: Server) -> None:
-    """A connection whose streams have used up their numbers is replaced."""
+    """A connection that has used up its stream ids is replaced."""
     async with Channel("127.0.0.1", server.port) as channel:
         connection = await connection_of(channel)
         connection.connection._connection.highest_outbound_stream_id = LAST_STREAM - 2

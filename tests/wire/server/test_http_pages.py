@@ -1,4 +1,4 @@
-"""Tests of wire/page.py."""
+"""Tests of wire/server/http_pages.py."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PAGES = {"/ok": lambda: Page("good\n"), "/sad": lambda: Page("schlecht 不好\n"
     ],
 )
 def test_what_is_a_page(method: str, path: str, found: tuple[Page, bool] | None) -> None:
-    """GET and HEAD find a page by its path; anything else is for gRPC."""
+    """GET and HEAD find a page by its path. Other requests are gRPC calls."""
     assert find_page(request_headers(path, __method=method), PAGES) == found
 
 
@@ -46,7 +46,7 @@ async def get(client: RawClient, stream_id: int, method: str, path: str) -> tupl
 
 
 async def test_pages_beside_calls() -> None:
-    """A browser's GET is answered over the same connection that serves calls."""
+    """A GET is answered on the same connection as calls."""
     server = Server([Echo()], pages=PAGES)
     await server.start("127.0.0.1", 0)
     async with raw_client(server.port) as client:
@@ -65,7 +65,7 @@ async def test_pages_beside_calls() -> None:
 
 @pytest.mark.parametrize("window", [0, 1])
 async def test_a_client_that_does_not_read(window: int, caplog: pytest.LogCaptureFixture) -> None:
-    """The page is given up, and that is nothing to log."""
+    """A reset page is cancelled without a log line."""
     server = Server([Echo()], pages=PAGES, limits=Limits(write_timeout=0.05))
     await server.start("127.0.0.1", 0)
     get = Encoder().encode(request_headers("/ok", __method="GET"))

@@ -1,4 +1,4 @@
-"""Observers are told of connections and calls, and harm nobody."""
+"""Tests of wire/server/observers.py."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHAT = "/service.v1.Service/Chat"
 
 
 class Recorder(ServerObserver):
-    """Notes what it is told."""
+    """Records its calls."""
 
     def __init__(self, name: str = "it", told: list[str] | None = None) -> None:
         self._name = name
@@ -51,7 +51,7 @@ class Recorder(ServerObserver):
 
 
 class Failing(ServerObserver):
-    """Raises, whatever it is told."""
+    """Raises in every method."""
 
     def connection_opened(self, address: str | None) -> None:
         raise RuntimeError("opened")
@@ -73,7 +73,7 @@ async def chat(port: int) -> str:
 
 
 async def test_what_is_told() -> None:
-    """Connections and calls, with what came with them and how they ended; the last one first."""
+    """Observers see connections and calls with details and ends, in reverse order at the end."""
     told: list[str] = []
     observers = [Recorder("a", told), Recorder("b", told)]
     async with ChatServer(observers=observers) as server:
@@ -92,7 +92,7 @@ async def test_what_is_told() -> None:
 
 
 async def test_refused_connection() -> None:
-    """One that there is no room for."""
+    """A rejected connection is reported."""
     recorder = Recorder()
     async with ChatServer(observers=[recorder], limits=Limits(max_connections=1)) as server:
         await server.start("127.0.0.1", 0)
@@ -104,7 +104,7 @@ async def test_refused_connection() -> None:
 
 
 async def test_a_call_that_is_reset_at_once() -> None:
-    """One that is reset in the read that opened it is counted, and never begins."""
+    """A call that is reset in the read that opened it is reported but never starts."""
     recorder = Recorder()
     async with ChatServer(observers=[recorder]) as server:
         await server.start("127.0.0.1", 0)
@@ -126,7 +126,7 @@ async def test_a_call_that_is_reset_at_once() -> None:
 
 
 async def test_status() -> None:
-    """How the call ended: by a status with its text, or by a reset, which has none."""
+    """The end of a call is a status with its message, or a reset."""
 
     def refuse(name: str) -> str:
         raise StatusError(Status.OUT_OF_RANGE, f"not {name}")
@@ -147,7 +147,7 @@ async def test_status() -> None:
 
 
 async def test_failing_observers(caplog: pytest.LogCaptureFixture) -> None:
-    """One that raises is logged, and neither the call nor other observers notice."""
+    """An observer that raises is logged, and affects neither calls nor other observers."""
 
     def end(status: Status | None, message: str | None) -> None:
         raise RuntimeError("ended")

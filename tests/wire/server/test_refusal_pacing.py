@@ -1,4 +1,4 @@
-"""Tests of wire/refusals.py."""
+"""Tests of wire/server/refusal_pacing.py."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ LIMITS = Limits(refusals=Rate(3, 2.0), max_concurrent_streams=4)
 
 
 def test_past_the_burst_refusals_come_at_the_rate() -> None:
-    """The first ones are told at once, and each further one a moment later than the one before."""
+    """Rejections within the burst are immediate. Further ones are spaced by the rate."""
     refusals = Refusals(LIMITS, 100.0)
     assert [refusals.delay(100.0) for _ in range(6)] == [0, 0, 0, 0.5, 1.0, 1.5]
 
 
 def test_time_heals() -> None:
-    """What was owed is paid by waiting, and then there is a burst again."""
+    """After a pause the burst is available again."""
     refusals = Refusals(LIMITS, 100.0)
     for _ in range(6):
         refusals.delay(100.0)
@@ -26,7 +26,7 @@ def test_time_heals() -> None:
 
 
 def test_who_waits_never_owes_too_much() -> None:
-    """A peer that has as many calls open as it may, and waits for each, goes on for ever."""
+    """A peer that keeps to the stream limit and waits for each status can go on forever."""
     refusals, now = Refusals(LIMITS, 100.0), 100.0
     told_at = sorted(now + refusals.delay(now) for _ in range(LIMITS.max_concurrent_streams))
     for _ in range(1000):
@@ -37,7 +37,7 @@ def test_who_waits_never_owes_too_much() -> None:
 
 
 def test_who_does_not_wait_owes_too_much() -> None:
-    """A peer that makes more calls than may be open, before it is told of them, is found out."""
+    """A peer with more unanswered calls than the stream limit is detected."""
     refusals = Refusals(LIMITS, 100.0)
     for _ in range(3 + 4):
         assert not refusals.is_too_much(100.0)

@@ -1,4 +1,4 @@
-"""Tests of wire/server.py: listening, and stopping in every state."""
+"""Tests of wire/server/server.py: listening, and stopping in every state."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ..services import Answer, Ask, Echo
 
 class TestListening:
     async def test_port_0_is_one_port_on_all_addresses(self) -> None:
-        """Port 0 on a host with several addresses is the same port on each."""
+        """Port 0 on a host with several addresses selects the same port on each."""
         server = Server([Echo()])
         await server.start(None, 0)
         try:
@@ -40,7 +40,7 @@ class TestListening:
             await server.wait_closed()
 
     async def test_a_port_in_use(self, server: Server) -> None:
-        """A port that is taken is named, with the reason."""
+        """A port in use is an error with the address and reason."""
         with pytest.raises(ListenError) as caught:
             await Server([Echo()]).start("127.0.0.1", server.port)
         assert str(caught.value) == (
@@ -59,7 +59,7 @@ class TestListening:
         ],
     )
     async def test_bad_addresses(self, host: str, port: int, reason: str) -> None:
-        """An address that cannot be listened on is refused with the reason."""
+        """A bad address is an error with the reason."""
         with pytest.raises(ListenError, match=reason):
             await Server([Echo()]).start(host, port)
 
@@ -74,7 +74,7 @@ class TestListening:
         ],
     )
     async def test_bad_paths(self, name: str, reason: str, tmp_path: Path) -> None:
-        """A path that cannot be listened on is named, with the reason."""
+        """A bad path is an error with the path and reason."""
         (tmp_path / "file").touch()
         path = str(tmp_path / name)
         with pytest.raises(ListenError) as caught:
@@ -82,7 +82,7 @@ class TestListening:
         assert str(caught.value) == f"cannot listen on {path!r}: {reason}"
 
     async def test_a_path(self, tmp_path: Path) -> None:
-        """A path may be written as a `Path`, and be that of a socket that nobody uses any more."""
+        """A path may be a `Path`, and may be a stale socket."""
         path = tmp_path / "chat.sock"
         for _ in range(2):
             server = Server([Echo()])
@@ -92,12 +92,12 @@ class TestListening:
             await server.wait_closed()
 
     async def test_an_empty_path(self) -> None:
-        """An empty path, which the system would take for "any", is refused."""
+        """An empty path, which the system would treat as any path, is an error."""
         with pytest.raises(ListenError, match="on '': not a valid path"):
             await Server([Echo()]).start(path="")
 
     async def test_bad_sockets(self) -> None:
-        """A socket that cannot be listened on is named, with the reason."""
+        """A bad socket is an error with the reason."""
 
         async def refusal(sock: Any) -> str:
             with pytest.raises(ListenError) as caught:
@@ -126,12 +126,12 @@ class TestListening:
         ],
     )
     async def test_one_place(self, where: dict[str, Any]) -> None:
-        """A server listens in one place, and says so when it is told none or two."""
+        """Exactly one of address, path and socket is required."""
         with pytest.raises(UsageError, match="a host and port, on a path, or on a socket"):
             await Server([Echo()]).start(**where)
 
     async def test_before_the_start(self) -> None:
-        """A server that was not started says so."""
+        """Closing a server that was not started is an error."""
         server = Server([Echo()])
         assert server.addresses == []
         with pytest.raises(UsageError, match="start"):
@@ -140,7 +140,7 @@ class TestListening:
             server.close()
 
     async def test_a_socket_of_the_caller(self) -> None:
-        """The server can listen on a socket that is there already."""
+        """The server can listen on an existing socket."""
         sock = socket.create_server(("127.0.0.1", 0))
         server = Server([Echo()])
         await server.start(sock=sock)
@@ -153,7 +153,7 @@ class TestListening:
 
 class TestClosing:
     async def test_without_clients(self) -> None:
-        """A server that nobody uses closes; closing again does no harm."""
+        """An unused server closes, and may be closed again."""
         server = Server([Echo()])
         await server.start("127.0.0.1", 0)
         server.close()
@@ -161,7 +161,7 @@ class TestClosing:
         await asyncio.wait_for(server.wait_closed(), 10)
 
     async def test_with_a_silent_client(self, server: Server) -> None:
-        """A client that connected and says nothing does not hold the server up."""
+        """A silent client does not delay closing."""
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         while server.connections == 0:
             await asyncio.sleep(0)
@@ -197,7 +197,7 @@ class TestClosing:
         assert server.open_calls == 0
 
     async def test_with_a_client_that_does_not_read(self, server: Server, service: Echo) -> None:
-        """A client that takes nothing is cut off."""
+        """A client that does not read is aborted."""
 
         async def handler(stream: ServerStream) -> None:
             while True:
@@ -224,7 +224,7 @@ class TestClosing:
     async def test_a_handler_that_ignores_cancellation(
         self, server: Server, service: Echo, client: RawClient
     ) -> None:
-        """A handler that does not end when it is cancelled does not hold the server up."""
+        """A handler that ignores cancellation does not delay closing."""
         release = asyncio.Event()
 
         async def handler(stream: ServerStream) -> None:
@@ -244,14 +244,14 @@ class TestClosing:
         await asyncio.wait_for(service.ended.wait(), 10)
 
     async def test_start_again(self, server: Server) -> None:
-        """A server is started once."""
+        """A server can be started only once."""
         with pytest.raises(RuntimeError, match="started already"):
             await server.start("127.0.0.1", 0)
 
 
 class TestDraining:
     async def test_an_open_call_may_end(self, server: Server, channel: Channel) -> None:
-        """While the server drains, an open call goes on, gets its answers and ends OK."""
+        """While the server drains, an open call continues and ends with OK."""
         async with channel.request(
             "/test.Echo/Echo", Cardinality.STREAM_STREAM, Ask, Answer
         ) as stream:
@@ -267,7 +267,7 @@ class TestDraining:
     async def test_calls_on_their_way(
         self, server: Server, service: Echo, client: RawClient
     ) -> None:
-        """A call that was opened before the peer knew is served; one after that is refused."""
+        """A call opened before the peer has seen the GOAWAY is served, a later one is refused."""
         client.h2.send_headers(1, request_headers("/test.Echo/Run"))
         client.flush()
         await service.started.wait()
@@ -294,7 +294,7 @@ class TestDraining:
         assert last == (5).to_bytes(4, "big") + bytes(4)
 
     async def test_an_idle_connection(self, server: Server, client: RawClient) -> None:
-        """A connection without calls is closed as soon as its peer knows."""
+        """A connection without calls is closed when the peer has seen the GOAWAY."""
         client.h2.ping(b"12345678")
         client.flush()
         await client.wait_for(PingAckReceived)
@@ -305,7 +305,7 @@ class TestDraining:
     async def test_a_peer_that_does_not_answer(
         self, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A peer without calls that does not answer the PING is closed all the same."""
+        """A peer that does not answer the PING is closed, too."""
         monkeypatch.setattr(protocol, "DRAIN_TIMEOUT", 0.01)
         async with raw_client(server.port) as client:
             client.h2.ping(b"12345678")
@@ -314,7 +314,7 @@ class TestDraining:
             await asyncio.wait_for(server.drain(60), 10)
 
     async def test_a_silent_connection(self, server: Server) -> None:
-        """A peer that has not said a word does not hold the server up."""
+        """A silent peer does not delay draining."""
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         while not server.connections:
             await asyncio.sleep(0)
@@ -323,7 +323,7 @@ class TestDraining:
         await asyncio.wait({asyncio.ensure_future(writer.wait_closed())})
 
     async def test_our_client_goes_elsewhere(self, server: Server, service: Echo) -> None:
-        """Our channel lets its open call go on, and makes a new connection for new ones."""
+        """A channel keeps its open call and makes a new connection for new calls."""
         other = Server([Echo()])
         await other.start("127.0.0.1", 0)
         target = [f"127.0.0.1:{server.port}", f"127.0.0.1:{other.port}"]
@@ -350,7 +350,7 @@ class TestDraining:
         await other.wait_closed()
 
     async def test_no_new_connections(self, server: Server, service: Echo) -> None:
-        """While the server drains, nobody can connect."""
+        """While the server drains, no connection is accepted."""
         async with raw_client(server.port) as client:
             client.h2.send_headers(1, request_headers("/test.Echo/Run"))
             client.flush()
@@ -378,7 +378,7 @@ class TestDraining:
                 await stream.recv_trailing_metadata()
 
     async def test_close_ends_the_grace(self, server: Server, channel: Channel) -> None:
-        """`close`, called while the server drains for an hour, ends the wait."""
+        """`close` ends a drain early."""
         async with channel.request(
             "/test.Echo/Echo", Cardinality.STREAM_STREAM, Ask, Answer
         ) as stream:
@@ -392,7 +392,7 @@ class TestDraining:
             await stream.cancel()
 
     async def test_our_client_after_the_server(self, server: Server, channel: Channel) -> None:
-        """A channel of ours whose server is gone says so on the next call."""
+        """After the server is gone, the next call of a channel is UNAVAILABLE."""
         await channel.connect()
         await server.drain(0)
         with pytest.raises(UnavailableError, match="Connection refused"):
