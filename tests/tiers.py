@@ -59,7 +59,7 @@ _PATHS = {
         server/usage/test_over_connections.py test_operations.py
         wire/client/test_channel.py wire/client/test_dialer.py wire/client/test_protocol.py
         wire/client/test_stream.py
-        wire/connection/test_compression.py wire/connection/test_connection.py
+        wire/connection/test_compressed_calls.py wire/connection/test_connection.py
         wire/connection/test_protocol.py wire/connection/test_statistics.py
         wire/connection/test_stream.py
         wire/server wire/test_bounds.py wire/test_faults.py
