@@ -1,4 +1,4 @@
-"""For those who test against this library, or who write a broker. Not used by it."""
+"""Test helpers for embedders and for authors of brokers. The library itself does not use them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clock that stands still until it is told."""
+"""A clock for tests, which only moves when asked to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["FakeClock"]
 
 
 class FakeClock:
-    """Called, it gives seconds since 1970."""
+    """A callable that returns Unix time in seconds."""
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
         self.now = now
@@ -16,8 +16,9 @@ class FakeClock:
 
     @property
     def now_ms(self) -> int:
-        """The same in milliseconds."""
+        """The current time in milliseconds."""
         return int(self.now * 1000)
 
     def advance(self, seconds: float) -> None:
+        """Move the clock forward."""
         self.now += seconds

@@ -1,4 +1,4 @@
-"""A subscriber of a broker that keeps what it is told, and checks how it is told."""
+"""A subscriber that records the events of a broker and checks their order."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ __all__ = ["Recorder"]
 
 
 class Recorder:
-    """A `Subscriber`. What it was told stays the same once it was told; nothing is forgotten."""
+    """A `Subscriber` that keeps every event."""
 
     def __init__(self) -> None:
         self.begun: defaultdict[str, list[Position]] = defaultdict(list)
-        """By room, each time that it began."""
-        self.told: defaultdict[str, list[Publication]] = defaultdict(list)
-        """By room."""
+        """Positions given by `begins_at`, by room."""
+        self.delivered: defaultdict[str, list[Publication]] = defaultdict(list)
+        """Delivered publications by room."""
         self.presence: defaultdict[str, list[tuple[str, bool]]] = defaultdict(list)
-        """By room: users, and whether they came (True) or went."""
+        """Users by room, with True for a join and False for a leave."""
         self.commands: list[bytes] = []
-        """What other servers told; the answer to each is itself, backwards."""
+        """Received survey commands; the answer to a command is its bytes in reverse order."""
         self.faults: list[str] = []
-        """What was not told as a broker promises."""
+        """Violations of the broker contract."""
         self._offsets: dict[str, int] = {}
         self._changed = asyncio.Event()
 
@@ -37,11 +37,13 @@ class Recorder:
     def published(self, room: str, publications: Sequence[Publication]) -> None:
         for publication in publications:
             if room not in self._offsets:
-                self.faults.append(f"{room!r}: {publication} was told before the room began")
+                self.faults.append(f"{room!r}: {publication} was delivered before begins_at")
             elif publication.offset != self._offsets[room] + 1:
-                self.faults.append(f"{room!r}: {publication} came after {self._offsets[room]}")
+                self.faults.append(
+                    f"{room!r}: {publication} was delivered after {self._offsets[room]}"
+                )
             self._offsets[room] = publication.offset
-        self.told[room] += publications
+        self.delivered[room] += publications
         self._changed.set()
 
     def presence_changed(self, room: str, user: str, joined: bool) -> None:
@@ -54,11 +56,11 @@ class Recorder:
         return command[::-1]
 
     def offsets(self, room: str) -> list[int]:
-        """The offsets that were told, in their order."""
-        return [publication.offset for publication in self.told[room]]
+        """Return the delivered offsets of a room, in order."""
+        return [publication.offset for publication in self.delivered[room]]
 
     async def until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:
-        """Waits until that is so. Raises `AssertionError` when it is not in time."""
+        """Wait until `condition` holds. Raises `AssertionError` after `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 while not condition():
@@ -66,6 +68,6 @@ class Recorder:
                     await self._changed.wait()
         except TimeoutError:
             raise AssertionError(
-                f"not so within {timeout:g} s; told: {dict(self.told)}, "
+                f"condition not met within {timeout:g} s; delivered: {dict(self.delivered)}, "
                 f"begun: {dict(self.begun)}, presence: {dict(self.presence)}"
             ) from None

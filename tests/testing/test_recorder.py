@@ -23,7 +23,7 @@ async def test_what_is_told() -> None:
     recorder.published("lobby", publications(6))
     recorder.presence_changed("attic", "ada", True)
     assert recorder.begun == {"lobby": [Position("e", 3)]}
-    assert recorder.told == {"lobby": publications(4, 5, 6)}
+    assert recorder.delivered == {"lobby": publications(4, 5, 6)}
     assert recorder.offsets("lobby") == [4, 5, 6]
     assert recorder.presence == {"attic": [("ada", True)]}
     assert recorder.faults == []

@@ -1,15 +1,13 @@
-"""`redis://`: the rooms in Redis, for any number of servers."""
+"""`redis://`: rooms in Redis, shared by any number of servers."""
 
 from __future__ import annotations
 
 try:
-    import redis  # noqa: F401 - an extra
+    import redis  # noqa: F401 - an optional dependency
 except ModuleNotFoundError:
     from ...errors import UsageError
 
-    raise UsageError(
-        "a broker in Redis needs redis-py: pip install 'chatify-stream[redis]'"
-    ) from None
+    raise UsageError("redis:// requires redis-py; pip install 'chatify-stream[redis]'") from None
 
 from .broker import RedisBroker
 

@@ -1,4 +1,4 @@
-"""The broker: rooms in Redis, for any number of servers."""
+"""The broker: rooms in Redis, shared by any number of servers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ...rooms.position import Position, new_epoch
 from ..base import Answers, RoomPage, Subscriber
 from . import scripts
 from .errors import LostError
-from .feed import Feed, Known, Look, publication_of
+from .feed import Feed, LogChanges, LogPosition, publication_of
 from .keys import Keys
-from .local_presence import Residents
-from .maintenance import Upkeep
+from .local_presence import LocalPresence
+from .maintenance import Maintenance
 from .pipeline import Call, Plain
 from .publisher import Publisher, Publishing, arguments_of
-from .room_list import Listing
+from .room_list import RoomList
 from .scripts import Script
 from .shards import Shards
 from .survey import Surveys
@@ -31,17 +31,20 @@ from .survey import Surveys
 __all__ = ["RedisBroker"]
 
 LEASE_MS = 60_000
-"""For how long the users of a node are there after the last word of it."""
+"""Milliseconds that a node's users remain present after its last report."""
 
 PAGE = 500
-"""Messages that are looked for at a time."""
+"""Messages read at a time."""
 
-MOST_KNOWN = 10_000
-"""Rooms whose positions are remembered, beside those that are subscribed to."""
+MAX_KNOWN = 10_000
+"""Rooms whose log position is remembered, besides subscribed rooms."""
 
 
 class RedisBroker:
-    """A `Broker` whose rooms many servers share; see docs/rooms.md for what Redis has to be."""
+    """A `Broker` that many servers share.
+
+    The guide "Use Redis" in the documentation lists the requirements on Redis.
+    """
 
     def __init__(
         self,
@@ -52,10 +55,11 @@ class RedisBroker:
         clock: Callable[[], float] | None = None,
         lease_ms: int = LEASE_MS,
     ) -> None:
-        """`url` is one that `parse_redis_url` takes. `rules` are for rooms of certain names.
+        """Create a closed broker.
 
-        `clock` gives seconds since 1970 in place of the clock of Redis, which knows the age of
-        messages and ids. Presence ends `lease_ms` after the last word of a server.
+        `parse_redis_url` describes `url`. `retention` applies to rooms that match none of `rules`.
+        The age of messages and ids follows the clock of Redis, unless `clock` replaces it with Unix
+        time in seconds. Presence ends `lease_ms` milliseconds after the last report of a server.
         """
         location = parse_redis_url(url)
         self._name = str(location)
@@ -69,29 +73,29 @@ class RedisBroker:
         self._keys = Keys(location.prefix, location.db, is_cluster=is_cluster)
         self._shards = Shards(
             location,
-            self._refusal,
+            self._rejection,
             self._on_message,
             self._on_subscribed,
-            self._on_run,
+            self._on_restart,
             self._on_moved,
         )
-        self._publisher = Publisher(
-            self._send, self._settle_publishing, self._refusal, self._timeout
+        self._publisher = Publisher(self._send, self._record, self._rejection, self._timeout)
+        self._surveys = Surveys(self._keys, self._node, self._shards.write, self._rejection)
+        self._room_list = RoomList(self._keys, self._read_plain, self._describe)
+        self._maintenance = Maintenance(
+            self._check_room, self._rooms_to_check, self._room_list.sweep
         )
-        self._surveys = Surveys(self._keys, self._node, self._shards.write, self._refusal)
-        self._listing = Listing(self._keys, self._read_plain, self._about)
-        self._upkeep = Upkeep(self._look_after, self._rooms_to_look_after, self._listing.sweep)
-        self._residents = Residents()
+        self._local = LocalPresence()
         self._feeds: dict[str, Feed] = {}
         self._listened: dict[str, Any] = {}
-        """The listener of each feed's channel."""
-        self._known: OrderedDict[str, Known] = OrderedDict()
+        """The listener of each feed's channel, by room."""
+        self._known: OrderedDict[str, LogPosition] = OrderedDict()
         self._subscriber: Subscriber | None = None
         self._is_closed = False
 
     @property
     def is_available(self) -> bool:
-        """Redis can be asked, all of it, and tells what happens."""
+        """Whether all Redis masters are connected, for commands and for events."""
         return self._subscriber is not None and all(shard.is_connected for shard in self._shards)
 
     async def open(self, subscriber: Subscriber) -> None:
@@ -99,9 +103,9 @@ class RedisBroker:
         await self._open_surveys(subscriber)
         if self._is_closed:
             await self._shards.close()
-            raise self._refusal("it was closed while it was being opened")
+            raise self._rejection("closed while it was being opened")
         self._subscriber = subscriber
-        self._upkeep.start()
+        self._maintenance.start()
 
     async def close(self) -> None:
         self._is_closed = True
@@ -110,11 +114,11 @@ class RedisBroker:
         await self._surveys.close()
         for room in list(self._feeds):
             self._drop(room)
-        await self._upkeep.close()
+        await self._maintenance.close()
         if was_open and any(shard.is_connected for shard in self._shards):
             with suppress(TimeoutError):
                 async with asyncio.timeout(2.0):
-                    await asyncio.gather(*map(self._quit, self._residents.rooms()))
+                    await asyncio.gather(*map(self._leave_room, self._local.rooms()))
         await self._shards.close()
 
     async def publish(self, room: str, drafts: Sequence[Draft]) -> list[Receipt]:
@@ -148,13 +152,13 @@ class RedisBroker:
                 self._drop(room)
 
     async def _begin_feed(self, room: str, feed: Feed) -> None:
-        """Waits for it, as long as Redis is heard of."""
+        """Start the feed; give up at the deadline or when Redis stops responding."""
         loop, deadline = asyncio.get_running_loop(), self._deadline()
-        while (end := min(deadline, self._listened[room].patience_ends_at)) > loop.time():
+        while (end := min(deadline, self._listened[room].silence_ends_at)) > loop.time():
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(end):
                     return await feed.begin()
-        raise feed.trouble or self._refusal("it does not answer in time")
+        raise feed.problem or self._rejection("no answer in time")
 
     async def unsubscribe(self, room: str) -> None:
         if room in self._feeds:
@@ -162,12 +166,12 @@ class RedisBroker:
 
     async def enter(self, room: str, user: str, session_id: str) -> None:
         self._open_subscriber()
-        if self._residents.enter(room, user, session_id):
-            await self._settle_user(room, user)
+        if self._local.enter(room, user, session_id):
+            await self._sync_user(room, user)
 
     async def leave(self, room: str, user: str, session_id: str) -> None:
-        if self._residents.leave(room, user, session_id) and self._subscriber is not None:
-            await self._settle_user(room, user)
+        if self._local.leave(room, user, session_id) and self._subscriber is not None:
+            await self._sync_user(room, user)
 
     async def users(self, room: str) -> list[str]:
         self._open_subscriber()
@@ -176,19 +180,19 @@ class RedisBroker:
 
     async def rooms(self, *, prefix: str = "", after: str = "", limit: int) -> RoomPage:
         self._open_subscriber()
-        return await self._listing.page(prefix, after, limit)
+        return await self._room_list.page(prefix, after, limit)
 
     async def survey(self, command: bytes) -> Answers:
         self._open_subscriber()
         return await self._surveys.survey(command, self._deadline())
 
-    # What is asked of Redis.
+    # Commands to Redis.
 
     def _call(self, script: Script, room: str, *arguments: str | int) -> Call:
         keys = self._keys.of_room(room)
-        return Call(script, keys.slot, keys.four, self._begin(keys.channel), arguments)
+        return Call(script, keys.slot, keys.four, self._prelude(keys.channel), arguments)
 
-    def _begin(self, channel: str) -> tuple[str | int, ...]:
+    def _prelude(self, channel: str) -> tuple[str | int, ...]:
         clock_ms = "" if self._clock is None else int(self._clock() * 1000)
         verb = "SPUBLISH" if self._shards.is_sharded else "PUBLISH"
         return new_epoch(), clock_ms, channel, verb
@@ -223,7 +227,7 @@ class RedisBroker:
             scripts.PUBLISH,
             keys.slot,
             all_keys,
-            self._begin(keys.channel),
+            self._prelude(keys.channel),
             arguments,
             may_repeat=False,
             size=sum(map(len, publishing.messages)),
@@ -231,20 +235,20 @@ class RedisBroker:
         reply: list[Any] = await self._shards.write(call, publishing.deadline)
         return reply
 
-    async def _settle_publishing(self, publishing: Publishing, reply: list[Any]) -> str:
+    async def _record(self, publishing: Publishing, reply: list[Any]) -> str:
         epoch: str = reply[0].decode()
         offsets = [
             o for what, o in zip(reply[2::3], reply[3::3], strict=True) if what == b"published"
         ]
         if offsets:
-            self._know(publishing.room, Known(epoch, offsets[-1], publishing.nonce))
+            self._remember(publishing.room, LogPosition(epoch, offsets[-1], publishing.nonce))
         if not reply[1]:
-            with suppress(BrokerError, LostError):  # it is listed when something is said next
-                await self._listing.add(publishing.room)
+            with suppress(BrokerError, LostError):  # the next message will list the room
+                await self._room_list.add(publishing.room)
         return epoch
 
-    async def _about(self, room: str) -> tuple[Position, int, int]:
-        """The position of a room, its messages and its users."""
+    async def _describe(self, room: str) -> tuple[Position, int, int]:
+        """Return the position of a room and the numbers of its messages and users."""
         epoch, offset, *counts = await self._read(scripts.ABOUT, room, self._age_ms(room))
         return Position(epoch.decode(), offset), *counts
 
@@ -252,44 +256,44 @@ class RedisBroker:
         epoch, changes, users = await self._read(scripts.USERS, room)
         return epoch.decode(), changes, {user.decode() for user in users}
 
-    async def _look(self, room: str, known: Known | None, limit: int = PAGE) -> Look:
-        """What is behind a position; who is here is made known again on the way."""
+    async def _look(self, room: str, known: LogPosition | None, limit: int = PAGE) -> LogChanges:
+        """Return the messages after a position, and renew the lease of this node's users."""
         epoch, offset, nonce = known or ("", 0, "")
-        node = self._node if self._residents.has_users(room) else ""
+        node = self._node if self._local.has_users(room) else ""
         arguments = (epoch, offset, nonce, limit, node, self._lease_ms, self._age_ms(room))
         reply = await self._read(scripts.LOOK, room, *arguments)
         new_epoch, newest, new_nonce, oldest, changes, is_alive, found = reply
         if not is_alive:
-            self._residents.unsettle(room)
-        position = Known(new_epoch.decode(), newest, new_nonce.decode())
-        self._know(room, position)
-        return Look(position, oldest, changes, [_entry(each) for each in found])
+            self._local.mark_unsynced(room)
+        position = LogPosition(new_epoch.decode(), newest, new_nonce.decode())
+        self._remember(room, position)
+        return LogChanges(position, oldest, changes, [_entry(each) for each in found])
 
-    async def _quit(self, room: str) -> None:
+    async def _leave_room(self, room: str) -> None:
         with suppress(BrokerError, LostError):
             await self._write(scripts.QUIT, room, self._node)
 
-    async def _settle_user(self, room: str, user: str) -> None:
-        """Has Redis know whether the user is on this node."""
-        is_there = self._residents.is_there(room, user)
+    async def _sync_user(self, room: str, user: str) -> None:
+        """Tell Redis whether the user is on this node."""
+        is_there = self._local.is_there(room, user)
         reply = await self._write(
             scripts.JOIN, room, self._node, self._lease_ms, user, int(is_there)
         )
-        if is_there is self._residents.is_there(room, user):
-            self._residents.unsettled.discard((room, user))
+        if is_there is self._local.is_there(room, user):
+            self._local.unsynced.discard((room, user))
         if is_there and not reply[1]:
-            await self._listing.add(room)
+            await self._room_list.add(room)
 
-    def _know(self, room: str, known: Known) -> None:
-        """Remembers where a room is; what is newer counts."""
+    def _remember(self, room: str, known: LogPosition) -> None:
+        """Remember the position of a room's log unless a newer one is known."""
         before = self._known.get(room)
         if before is None or before.epoch != known.epoch or before.offset <= known.offset:
             self._known[room] = known
             self._known.move_to_end(room)
-            if len(self._known) > MOST_KNOWN:
+            if len(self._known) > MAX_KNOWN:
                 self._known.popitem(last=False)
 
-    # What Redis tells.
+    # Events from Redis.
 
     async def _open_surveys(self, subscriber: Subscriber) -> None:
         listener = self._shards.of(self._surveys.slot).listener
@@ -301,9 +305,9 @@ class RedisBroker:
         except BaseException as error:
             await self._shards.close()
             if isinstance(error, TimeoutError):
-                raise self._refusal(
-                    "its pub/sub does not answer in time; may the user use the channels that "
-                    "begin with the prefix?"
+                raise self._rejection(
+                    "pub/sub does not answer in time; allow the user to access the channels that "
+                    "begin with the prefix"
                 ) from error
             raise
 
@@ -314,7 +318,7 @@ class RedisBroker:
         listener.subscribe(keys.channel)
 
     def _drop(self, room: str) -> None:
-        self._feeds.pop(room).close(self._refusal("it is not open"))
+        self._feeds.pop(room).close(self._rejection("not open"))
         self._listened.pop(room).unsubscribe(self._keys.of_room(room).channel)
 
     def _on_message(self, channel: str, payload: bytes) -> None:
@@ -336,38 +340,38 @@ class RedisBroker:
                 listener.unsubscribe(keys.channel)
                 self._listen(room)
         self._surveys.listen(self._shards.of(self._surveys.slot).listener)
-        self._on_run()
+        self._on_restart()
 
-    def _on_run(self) -> None:
-        """Redis may have lost something: it is asked about all rooms of which anything is known."""
-        self._upkeep.hurry(list(self._known))
+    def _on_restart(self) -> None:
+        """Check all known rooms, because a restarted Redis may have lost messages."""
+        self._maintenance.check_now(list(self._known))
 
-    # What is looked after from time to time.
+    # Regular checks.
 
-    def _rooms_to_look_after(self) -> set[str]:
-        unsettled = {room for room, _ in self._residents.unsettled}
-        return {*self._feeds, *self._residents.rooms(), *unsettled}
+    def _rooms_to_check(self) -> set[str]:
+        unsynced = {room for room, _ in self._local.unsynced}
+        return {*self._feeds, *self._local.rooms(), *unsynced}
 
-    async def _look_after(self, room: str) -> None:
+    async def _check_room(self, room: str) -> None:
         feed, known = self._feeds.get(room), self._known.get(room)
         if feed is None or feed.known != known:
             await self._look(room, known, limit=0)
         if feed is not None and feed.has_begun:
             feed.look()
-        for user in [user for where, user in self._residents.unsettled if where == room]:
-            await self._settle_user(room, user)
+        for user in [user for where, user in self._local.unsynced if where == room]:
+            await self._sync_user(room, user)
 
-    def _refusal(self, reason: str) -> BrokerError:
+    def _rejection(self, reason: str) -> BrokerError:
         return BrokerError(self._name, reason)
 
     def _open_subscriber(self) -> Subscriber:
         if self._subscriber is None:
-            raise self._refusal("it is not open")
+            raise self._rejection("not open")
         return self._subscriber
 
 
 def _entry(entry: Any) -> tuple[Any, str]:
-    """A message of the stream, and the nonce of its call."""
+    """Return a message of the stream and the nonce of the call that published it."""
     name, fields = entry
     offset = int(name.partition(b"-")[0])
     return publication_of(offset, json.loads(fields[1])), fields[5].decode()

@@ -1,8 +1,8 @@
-"""One connection to Redis, from the moment that it has proven to be of use.
+"""One checked connection to Redis, and the dialer that opens it.
 
-redis-py's clients repeat what was asked for, and its pub/sub comes back after a loss without a
-word; here a connection that was lost stays lost, and whoever has it decides. So of redis-py there
-are only its connections, which speak the protocol, and TLS.
+redis-py's clients repeat commands, and its pub/sub reconnects silently after a loss. Here a lost
+connection stays lost, and its owner decides. Only the connections of redis-py are used, for the
+protocol and TLS.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from ...config.broker_url import RedisLocation
 from .errors import LostError, UnusableError, code_of, reason_of
 from .scripts import SCRIPTS
 
-__all__ = ["Dialer", "Link"]
+__all__ = ["Dialer", "RedisConnection"]
 
-OLDEST = (6, 2)
+MIN_VERSION = (6, 2)
 
 Command = tuple[str | bytes | int | float, ...]
 
 
-class About(NamedTuple):
-    """What Redis says of itself."""
+class ServerInfo(NamedTuple):
+    """Facts that Redis reports about itself."""
 
     run: str
-    """Another one when it was started again, or has become the master."""
+    """Changes when Redis restarts or becomes the master."""
     version: tuple[int, ...]
 
 
-class Link:
-    """A connection that is open."""
+class RedisConnection:
+    """An open connection."""
 
-    def __init__(self, connection: AbstractConnection, about: About, timeout: float) -> None:
+    def __init__(self, connection: AbstractConnection, about: ServerInfo, timeout: float) -> None:
         self._connection = connection
         self._timeout = timeout
-        # Before redis-py 8 it has the longer name alone, which since then warns.
+        # redis-py 8 renamed the method and deprecated the old name.
         name = "can_read" if hasattr(connection, "can_read") else "can_read_destructive"
         self._can_read = getattr(connection, name)
-        self.about = about
+        self.info = about
 
     async def ask(self, commands: Sequence[Command]) -> list[Any]:
-        """The answers, errors of Redis among them. Raises `LostError`."""
+        """Send commands; return the answers, which may be errors of Redis. Raises `LostError`."""
         replies: list[Any] = []
         try:
             async with asyncio.timeout(self._timeout):
@@ -59,34 +59,34 @@ class Link:
                     except exceptions.ResponseError as error:
                         replies.append(error)
         except (exceptions.RedisError, OSError) as error:
-            if code_of(error):  # of which redis-py makes a loss
+            if code_of(error):  # an error code that redis-py reports as a lost connection
                 raise LostError(reason_of(error)) from error
             raise LostError(f"the connection was lost: {reason_of(error)}") from error
         return replies
 
     async def send(self, commands: Sequence[Command]) -> None:
-        """Raises what redis-py raises."""
+        """Send commands without waiting for answers. Raises the errors of redis-py."""
         await self._connection.send_packed_command(_pack(commands), check_health=False)
 
     async def receive(self) -> Any:
-        """What comes by itself, as long as that takes. Raises what redis-py raises."""
+        """Wait for the next pub/sub event. Raises the errors of redis-py."""
         return await self._connection.read_response()
 
     async def is_stale(self) -> bool:
-        """Whether it was closed meanwhile; nobody has asked for anything that is to be read."""
+        """Return whether an idle connection was closed: nothing should be readable."""
         try:
             return bool(await self._can_read())
         except (exceptions.RedisError, OSError):
             return True
 
     async def close(self) -> None:
-        """Does not wait for the other side."""
+        """Close without waiting for the peer."""
         with suppress(exceptions.RedisError, OSError):
             await self._connection.disconnect(nowait=True)
 
 
 def _pack(commands: Sequence[Command]) -> bytes:
-    """As redis-py does it, in half the time."""
+    """Encode commands as redis-py does, in half the time."""
     parts: list[bytes] = []
     for command in commands:
         parts.append(b"*%d\r\n" % len(command))
@@ -97,33 +97,35 @@ def _pack(commands: Sequence[Command]) -> bytes:
 
 
 class Dialer:
-    """Makes connections to where a URL says."""
+    """Opens connections to the servers of a URL."""
 
     def __init__(self, location: RedisLocation) -> None:
         self._location = location
 
-    async def dial(self, address: Address | None, *, any_role: bool = False) -> Link:
-        """One to a master with our scripts, or with `any_role` to whatever it is.
+    async def dial(self, address: Address | None, *, any_role: bool = False) -> RedisConnection:
+        """Connect to a master and load the scripts; with `any_role`, connect without checks.
 
-        Raises `UnusableError`. Without an address it is a socket's.
+        Without an address, connects to the Unix socket. Raises `UnusableError`.
         """
         connection = self._connection(address)
         try:
             async with asyncio.timeout(self._location.timeout):
                 await connection.connect()  # type: ignore[no-untyped-call]
-                link = Link(connection, About("", OLDEST), self._location.timeout)
+                link = RedisConnection(
+                    connection, ServerInfo("", MIN_VERSION), self._location.timeout
+                )
                 if not any_role:
-                    link.about = await self._check(link)
+                    link.info = await self._check(link)
         except BaseException as error:
-            await Link(connection, About("", OLDEST), 1).close()
+            await RedisConnection(connection, ServerInfo("", MIN_VERSION), 1).close()
             if isinstance(error, exceptions.RedisError | OSError | LostError):
-                question = "; does it speak TLS?" if self._location.is_tls else ""
+                question = "; check that its port uses TLS" if self._location.is_tls else ""
                 raise UnusableError(reason_of(error) + question) from error
             raise
         return link
 
-    async def dial_master(self) -> Link:
-        """One to the master that the Sentinels name. Raises `UnusableError`."""
+    async def dial_master(self) -> RedisConnection:
+        """Connect to the master that the Sentinels name. Raises `UnusableError`."""
         reasons = []
         for address in self._location.addresses:
             try:
@@ -137,7 +139,7 @@ class Dialer:
         connection = self._connection(
             address, location.sentinel_username, location.sentinel_password, 0
         )
-        link = Link(connection, About("", OLDEST), location.timeout)
+        link = RedisConnection(connection, ServerInfo("", MIN_VERSION), location.timeout)
         try:
             async with asyncio.timeout(min(location.timeout, 2.0)):
                 await connection.connect()  # type: ignore[no-untyped-call]
@@ -148,9 +150,9 @@ class Dialer:
         finally:
             await link.close()
         if isinstance(reply, Exception):
-            raise UnusableError(f"it is no Sentinel: {reason_of(reply)}")
+            raise UnusableError(f"not a Sentinel: {reason_of(reply)}")
         if reply is None:
-            raise UnusableError(f"the Sentinel knows no master {location.master!r}")
+            raise UnusableError(f"the Sentinel does not know the master {location.master!r}")
         host, port = reply
         return Address(host.decode(), int(port))
 
@@ -175,23 +177,23 @@ class Dialer:
             tls["ssl_check_hostname"] = tls["ssl_check_hostname"] == "true"
         return SSLConnection(**{"ssl_check_hostname": True, **tls}, **options)
 
-    async def _check(self, link: Link) -> About:
+    async def _check(self, link: RedisConnection) -> ServerInfo:
         loads = [("SCRIPT", "LOAD", script.source) for script in SCRIPTS]
         info, *loaded = await link.ask([("INFO",), *loads])
         if isinstance(info, Exception):
             if code_of(info) != "NOPERM":
                 raise UnusableError(reason_of(info))
-            info = b""  # so that it is not known when it was started again
+            info = b""  # restarts then go unnoticed
         about = dict(line.split(":", 1) for line in info.decode().split("\r\n") if ":" in line)
         version = tuple(int(n) for n in about.get("redis_version", "6.2").split(".")[:2])
-        if version < OLDEST:
-            oldest = ".".join(map(str, OLDEST))
+        if version < MIN_VERSION:
+            oldest = ".".join(map(str, MIN_VERSION))
             raise UnusableError(
-                f"it is Redis {about['redis_version']}; {oldest} is the oldest that will do"
+                f"Redis {about['redis_version']} is too old; use Redis {oldest} or newer"
             )
         if about.get("role", "master") != "master":
             raise UnusableError(reason_of(exceptions.ReadOnlyError()))
         for reply in loaded:
             if isinstance(reply, Exception):
                 raise UnusableError(reason_of(reply))
-        return About(f"{about.get('run_id', '')}{about.get('master_replid', '')[:8]}", version)
+        return ServerInfo(f"{about.get('run_id', '')}{about.get('master_replid', '')[:8]}", version)

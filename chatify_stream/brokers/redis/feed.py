@@ -1,10 +1,10 @@
-"""What is told of one room: its messages in their order, each once, and who comes and goes.
+"""The events of one room: messages in order, each once, and presence changes.
 
-Rules: what Redis tells by pub/sub may have holes, so it is passed on only where it follows what was
-told before. Otherwise, whenever the channel was subscribed to anew, and from time to time, the log
-is looked into, from where the room is known to be; what comes meanwhile is held until that is done.
-A log that is not the one that was known begins anew, and the subscriber is told where. So does one
-that does not keep any more what is missing.
+Pub/sub notices may have gaps. A notice is delivered only if it directly follows the last delivered
+message. Otherwise, after every new subscription of the channel, and at regular intervals, the feed
+catches up: it reads the log from the last known position, and holds new notices until that is done.
+If the log is another one, or no longer contains the missing messages, the feed begins again and
+gives the subscriber the new position.
 """
 
 from __future__ import annotations
@@ -20,122 +20,131 @@ from ...rooms import Publication
 from ...rooms.position import Position
 from ..base import Subscriber
 
-__all__ = ["Feed", "Known", "Look", "publication_of"]
+__all__ = ["Feed", "LogChanges", "LogPosition", "publication_of"]
 
-MOST_HELD = 1000
-"""Notices that are held; past it they are read from the log."""
+MAX_HELD = 1000
+"""Held notices above which the messages are read from the log instead."""
 
 RECENT = 256
-"""Calls whose messages were read from the log, and may yet be told."""
+"""Calls whose messages were read from the log while their notices may still arrive."""
 
-AGAIN = 0.2
-"""Seconds after which the log is looked into again, when that has failed."""
+RETRY_DELAY = 0.2
+"""Seconds between attempts to read the log."""
 
 
-class Known(NamedTuple):
-    """Where a log is, and the proof: the nonce of the call that published the newest message."""
+class LogPosition(NamedTuple):
+    """A position in a log, proven by the nonce of the call that published that message."""
 
     epoch: str
     offset: int
     nonce: str
 
 
-class Look(NamedTuple):
-    """What was found in the log of a room."""
+class LogChanges(NamedTuple):
+    """The messages of a room's log after a known position."""
 
-    newest: Known
+    newest: LogPosition
     oldest: int
-    """The first that surely follows what was known, if that is still kept."""
+    """Offset of the first message that is known to follow, if it is still stored."""
     changes: int
-    """How often somebody has come or gone."""
+    """Number of presence changes so far."""
     found: Sequence[tuple[Publication, str]]
-    """What follows, with the nonces."""
+    """The messages with the nonces of their calls."""
 
 
 def publication_of(offset: int, fields: Sequence[Any]) -> Publication:
+    """Return the publication in the decoded JSON fields of a message."""
     user, text, message_id, sent_at_ms = fields
     return Publication(offset, user, text, message_id, sent_at_ms)
 
 
 class Feed:
-    """One room that is subscribed to."""
+    """Reports the events of one room to the subscriber."""
 
     def __init__(
         self,
         room: str,
         subscriber: Subscriber,
-        look: Callable[[str, Known | None], Awaitable[Look]],
+        look: Callable[[str, LogPosition | None], Awaitable[LogChanges]],
         users: Callable[[str], Awaitable[tuple[str, int, set[str]]]],
     ) -> None:
-        """`look` finds what is behind a position, `users` the epoch, changes and users."""
+        """Create an idle feed.
+
+        `look` reads the messages after a position. `users` returns epoch, number of changes and
+        the users.
+        """
         self._room = room
         self._subscriber = subscriber
         self._look = look
         self._users = users
-        self.known: Known | None = None
+        self.known: LogPosition | None = None
         self._present: set[str] = set()
         self._changes = -1
         self._held: deque[list[Any]] = deque()
         self._recent: deque[str] = deque(maxlen=RECENT)
-        self._has_to_look = False
-        self._looking: asyncio.Task[None] | None = None
+        self._is_behind = False
+        self._catching_up: asyncio.Task[None] | None = None
         self._begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._begun.add_done_callback(lambda begun: begun.exception())  # if nobody else asks
-        self.trouble: BrokerError | None = None
-        """Why it could not be looked into the log."""
+        self._begun.add_done_callback(
+            lambda begun: begun.exception()
+        )  # in case the caller was cancelled
+        self.problem: BrokerError | None = None
+        """The error of the last attempt to read the log."""
 
     async def begin(self) -> None:
-        """Waits until the subscriber was told where the room begins. Raises what `close` has."""
+        """Wait until the subscriber has the room's position. Raises the error of `close`."""
         await asyncio.shield(self._begun)
 
     @property
     def has_begun(self) -> bool:
-        """The subscriber was told where the room begins."""
+        """Whether the subscriber has the room's position."""
         return self._begun.done() and self._begun.exception() is None
 
     def look(self) -> None:
-        """Looks into the log, soon."""
-        self._has_to_look = True
-        if self._looking is None:
-            self._looking = asyncio.get_running_loop().create_task(self._keep_looking())
+        """Start to catch up with the log."""
+        self._is_behind = True
+        if self._catching_up is None:
+            self._catching_up = asyncio.get_running_loop().create_task(
+                self._catch_up_while_needed()
+            )
 
     def receive(self, payload: bytes) -> None:
-        """What Redis tells."""
+        """Handle a notice from Redis."""
         try:
             notice = json.loads(payload)
         except ValueError:
-            return  # not ours
-        if self._looking is None:
-            self._take(notice)
-        elif len(self._held) < MOST_HELD:
+            return  # not sent by this program
+        if self._catching_up is None:
+            self._handle(notice)
+        elif len(self._held) < MAX_HELD:
             self._held.append(notice)
         else:
             self._held.clear()
-            self._has_to_look = True
+            self._is_behind = True
 
     def close(self, error: BrokerError) -> None:
-        """Nothing is told any more; whoever waits for the beginning gets the error."""
-        if self._looking is not None:
-            self._looking.cancel()
+        """Stop reporting; a caller that waits in `begin` gets the error."""
+        if self._catching_up is not None:
+            self._catching_up.cancel()
         if not self._begun.done():
             self._begun.set_exception(error)
 
-    async def _keep_looking(self) -> None:
+    async def _catch_up_while_needed(self) -> None:
         try:
-            while self._has_to_look:
-                self._has_to_look = False
+            while self._is_behind:
+                self._is_behind = False
                 try:
-                    await self._look_once()
+                    await self._catch_up()
                 except BrokerError as error:
-                    self.trouble, self._has_to_look = error, True
-                    await asyncio.sleep(AGAIN)
+                    self.problem, self._is_behind = error, True
+                    await asyncio.sleep(RETRY_DELAY)
                     continue
-                while self._held and not self._has_to_look:
-                    self._take(self._held.popleft(), is_held=True)
+                while self._held and not self._is_behind:
+                    self._handle(self._held.popleft(), is_held=True)
         finally:
-            self._looking = None
+            self._catching_up = None
 
-    async def _look_once(self) -> None:
+    async def _catch_up(self) -> None:
         look = await self._look(self._room, self.known)
         known = self.known
         if known is None or look.newest.epoch != known.epoch:
@@ -146,68 +155,70 @@ class Feed:
             if not offsets or look.oldest > known.offset + 1 or offsets != list(expected):
                 self._begin_at(look.newest)
             else:
-                self._tell([each for each, _ in look.found], look.found[-1][1])
+                self._deliver([each for each, _ in look.found], look.found[-1][1])
                 self._recent += [nonce for _, nonce in look.found]
-                self._has_to_look = self._has_to_look or offsets[-1] < look.newest.offset
+                self._is_behind = self._is_behind or offsets[-1] < look.newest.offset
         if look.changes != self._changes:
-            await self._look_who_is_there()
+            await self._catch_up_presence()
         if not self._begun.done():
             self._begun.set_result(None)
 
-    def _take(self, notice: list[Any], *, is_held: bool = False) -> None:
+    def _handle(self, notice: list[Any], *, is_held: bool = False) -> None:
         match notice:
             case ["messages", epoch, int(first), before, nonce, messages]:
-                self._take_messages(Known(epoch, first, nonce), before, messages, is_held)
+                self._handle_messages(LogPosition(epoch, first, nonce), before, messages, is_held)
             case ["joined" | "left" as verb, int(change), str(user)]:
                 if change == self._changes + 1:
                     self._changes = change
-                    self._tell_presence(user, verb == "joined")
+                    self._report_presence(user, verb == "joined")
                 elif change > self._changes:
-                    self._has_to_look = True
+                    self._is_behind = True
             case ["reset", _]:
-                self._has_to_look = True
-        if self._has_to_look and not is_held:
+                self._is_behind = True
+        if self._is_behind and not is_held:
             self.look()
 
-    def _take_messages(self, first: Known, before: str, messages: list[Any], is_held: bool) -> None:
-        """`first` has the nonce of the call, `before` is that of the one before it."""
+    def _handle_messages(
+        self, first: LogPosition, before: str, messages: list[Any], is_held: bool
+    ) -> None:
+        """Deliver a call's messages; `before` is the nonce of the previous call."""
         known = self.known
         if known is None or first.epoch != known.epoch or first.offset > known.offset + 1:
-            self._has_to_look = True
+            self._is_behind = True
             return
-        told = known.offset + 1 - first.offset
-        if told < len(messages):
-            if known.nonce != (first.nonce if told else before):
-                self._has_to_look = True  # it follows something else
+        skip = known.offset + 1 - first.offset
+        if skip < len(messages):
+            if known.nonce != (first.nonce if skip else before):
+                self._is_behind = True  # the notice does not follow the known message
                 return
-            numbered = enumerate(messages[told:], known.offset + 1)
-            self._tell([publication_of(*each) for each in numbered], first.nonce)
+            numbered = enumerate(messages[skip:], known.offset + 1)
+            self._deliver([publication_of(*each) for each in numbered], first.nonce)
         elif not is_held and first.nonce != known.nonce and first.nonce not in self._recent:
-            self._has_to_look = True  # it was told before, or the log has gone back
+            self._is_behind = True  # delivered before, or the log went backwards
 
-    def _begin_at(self, newest: Known) -> None:
+    def _begin_at(self, newest: LogPosition) -> None:
         self.known = newest
         self._recent.clear()
         self._changes = -1
         self._subscriber.begins_at(self._room, Position(newest.epoch, newest.offset))
 
-    def _tell(self, publications: list[Publication], nonce: str) -> None:
+    def _deliver(self, publications: list[Publication], nonce: str) -> None:
         if publications and self.known is not None:
-            self.known = Known(self.known.epoch, publications[-1].offset, nonce)
+            self.known = LogPosition(self.known.epoch, publications[-1].offset, nonce)
             self._subscriber.published(self._room, publications)
 
-    async def _look_who_is_there(self) -> None:
+    async def _catch_up_presence(self) -> None:
         epoch, changes, present = await self._users(self._room)
         if self._begun.done():
             for user in sorted(self._present - present):
-                self._tell_presence(user, False)
+                self._report_presence(user, False)
             for user in sorted(present - self._present):
-                self._tell_presence(user, True)
+                self._report_presence(user, True)
         self._present, self._changes = present, changes
         if self.known is not None and epoch != self.known.epoch:
-            self._has_to_look = True
+            self._is_behind = True
 
-    def _tell_presence(self, user: str, joined: bool) -> None:
+    def _report_presence(self, user: str, joined: bool) -> None:
         if joined is (user in self._present):
             return
         (self._present.add if joined else self._present.discard)(user)

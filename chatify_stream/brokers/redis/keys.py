@@ -1,7 +1,7 @@
-"""The names of what is kept in Redis. No I/O.
+"""The names of keys and channels in Redis. No I/O.
 
-Rules: the keys of a room have the name of the room as their hash tag, in braces, so that one node
-of a Cluster has them all. A brace or percent sign in a name is written as `%7B`, `%7D` or `%25`.
+The hash tag of a room's keys, in braces, is the room's name, so that one node of a Cluster stores
+them all. Braces and percent signs in a name are written as `%7B`, `%7D` and `%25`.
 """
 
 from __future__ import annotations
@@ -18,30 +18,31 @@ __all__ = ["Keys", "RoomKeys", "digest_of", "fingerprint_of"]
 _ESCAPES = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D"})
 
 CLUSTER_PARTS = 16
-"""Of the list of rooms in a Cluster, so that not one node has it all."""
+"""Number of parts of the room list in a Cluster, which spread it over the nodes."""
 
 
 class RoomKeys(NamedTuple):
-    """Those of one room."""
+    """The keys of one room."""
 
     slot: int
     base: str
     four: tuple[str, str, str, str]
-    """As scripts have them first."""
+    """The keys LOG, STREAM, WHO and NODES that every script starts with."""
     channel: str
     listed_in: str
     """The sorted set in which the room is listed."""
 
     def of_id(self, user: str, message_id: str) -> str:
+        """Return the key of a user's message id."""
         return f"{self.base}id:{digest_of(user, message_id)}"
 
 
 class Keys:
-    """All names, with their prefix."""
+    """Builds all names with the configured prefix."""
 
     def __init__(self, prefix: str, db: int, *, is_cluster: bool) -> None:
         self._prefix = prefix
-        self._db = f"@{db}" if db else ""  # a channel is of all databases
+        self._db = f"@{db}" if db else ""  # channels are shared by all databases
         parts = range(CLUSTER_PARTS if is_cluster else 1)
         self.indexes = [
             f"{prefix}:rooms:{part}" if is_cluster else f"{prefix}:rooms" for part in parts
@@ -50,11 +51,11 @@ class Keys:
         self.of_room = lru_cache(maxsize=10_000)(self._of_room)
 
     def of_servers(self, node: str) -> str:
-        """The channel on which one server is told something, or all of them are."""
+        """Return the channel of one server, or the common channel for an empty `node`."""
         return f"{self._prefix}:{{servers}}:tell{self._db}:{node}"
 
     def room_of_channel(self, channel: str) -> str:
-        """The room whose channel it is."""
+        """Return the room of a channel."""
         tag = channel[channel.index("{") + 1 : channel.index("}")]
         return tag.replace("%7B", "{").replace("%7D", "}").replace("%25", "%")
 
@@ -67,11 +68,11 @@ class Keys:
 
 
 def digest_of(*texts: str) -> str:
-    """The same for the same texts alone."""
+    """Return a digest of the texts."""
     digest = blake2b("\0".join(texts).encode(), digest_size=12).digest()
     return urlsafe_b64encode(digest).decode()
 
 
 def fingerprint_of(text: str) -> str:
-    """Of the text of a message."""
+    """Return the digest of a message text."""
     return digest_of(text)

@@ -1,8 +1,8 @@
-"""What one Redis tells by itself: its pub/sub, over one connection.
+"""Pub/sub events of one Redis, over one connection.
 
-Rules: a loss is noticed, at the latest, `silence` seconds after the last word. After it, and
-whenever Redis confirms a channel, what was told may have a hole: whoever listens looks into the log
-then. Nothing is waited for while a message is dealt with.
+A loss is noticed at most `silence` seconds after the last reply. Messages may be missing after a
+loss, and whenever Redis confirms a channel. The owner then reads the log. Handlers of messages
+must not wait.
 """
 
 from __future__ import annotations
@@ -15,81 +15,85 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from redis import exceptions
 
-from .connection import Command, Link
+from .connection import Command, RedisConnection
 from .errors import UnusableError
-from .pipeline import FIRST_PAUSE, LONGEST_PAUSE
+from .pipeline import MAX_PAUSE, MIN_PAUSE
 
 __all__ = ["Listener"]
 
 log = logging.getLogger(__name__)
 
 SILENCE = 10.0
-"""Seconds without a word after which a connection is lost, at the most."""
+"""Maximum seconds without a reply before the connection counts as lost."""
 
-PATIENCE = 2.0
-"""Seconds without a word after which nobody waits for an answer that others could give."""
+RESPONSE_TIMEOUT = 2.0
+"""Seconds without a reply after which pending reads give up."""
 
 PING_INTERVAL = 0.5
-"""Seconds, or a quarter of the silence that is too long."""
+"""Seconds between pings; at most a quarter of the allowed silence."""
 
-TOGETHER = 500
-"""Channels that are subscribed to by one command."""
+MAX_CHANNELS = 500
+"""Channels in one subscribe command."""
 
 
 class Listener:
-    """The channels of one Redis."""
+    """Listens to the channels of one Redis."""
 
     def __init__(
         self,
-        dial: Callable[[], Awaitable[Link]],
+        dial: Callable[[], Awaitable[RedisConnection]],
         on_message: Callable[[str, bytes], object],
         on_subscribed: Callable[[str], object],
-        on_run: Callable[[], object],
-        on_trouble: Callable[[], object],
+        on_restart: Callable[[], object],
+        on_problem: Callable[[], object],
         *,
         is_sharded: bool,
         silence: float = SILENCE,
     ) -> None:
-        """`on_subscribed` is told of a channel each time that it is subscribed to; `on_run` when
-        Redis has been started anew, or is another one; `on_trouble` when it is away, or does not
-        have a channel any more. `is_sharded`: by SSUBSCRIBE. `silence`: seconds without a word."""
+        """Create an idle listener.
+
+        `on_subscribed` is called for a channel after each subscription, `on_restart` when Redis was
+        restarted or replaced, `on_problem` when Redis is unavailable or a channel has moved.
+        `is_sharded` uses SSUBSCRIBE. `silence` is the time in seconds without a reply after which
+        the connection is lost.
+        """
         self._dial = dial
         self._silence = min(silence, SILENCE)
         self._on_message = on_message
         self._on_subscribed = on_subscribed
-        self._on_run = on_run
-        self._on_trouble = on_trouble
+        self._on_restart = on_restart
+        self._on_problem = on_problem
         self._verb = "S" if is_sharded else ""
         self._channels: set[str] = set()
         self._outgoing: deque[Command] = deque()
         self._has_outgoing = asyncio.Event()
-        self.heard_at = 0.0
-        """When there was the last word of this Redis, by the time of the loop."""
+        self.last_reply_at = 0.0
+        """Loop time of the last reply."""
         self._run = ""
         self._task: asyncio.Task[None] | None = None
         self.is_connected = False
 
     @property
-    def patience_ends_at(self) -> float:
-        return self.heard_at + PATIENCE
+    def silence_ends_at(self) -> float:
+        return self.last_reply_at + RESPONSE_TIMEOUT
 
     @property
-    def is_heard(self) -> bool:
-        """It is connected, and not silent for long."""
+    def is_responsive(self) -> bool:
+        """Whether Redis is connected and replied recently."""
         now = asyncio.get_running_loop().time()
-        return self.is_connected and now < self.patience_ends_at
+        return self.is_connected and now < self.silence_ends_at
 
     def start(self) -> None:
-        self.heard_at = asyncio.get_running_loop().time()
+        self.last_reply_at = asyncio.get_running_loop().time()
         self._task = asyncio.get_running_loop().create_task(self._serve())
 
     def subscribe(self, channel: str) -> None:
-        """From the next `on_subscribed` on, what is told there is told."""
+        """Subscribe to a channel; messages arrive after the next `on_subscribed`."""
         self._channels.add(channel)
         self._send(f"{self._verb}SUBSCRIBE", channel)
 
     def unsubscribe(self, channel: str) -> None:
-        """Ends that, soon."""
+        """Unsubscribe from a channel, soon."""
         if channel in self._channels:
             self._channels.discard(channel)
             self._send(f"{self._verb}UNSUBSCRIBE", channel)
@@ -105,31 +109,31 @@ class Listener:
             self._has_outgoing.set()
 
     async def _serve(self) -> None:
-        pause = FIRST_PAUSE
+        pause = MIN_PAUSE
         while True:
             try:
                 link = await self._dial()
             except UnusableError:
                 pass
             else:
-                pause = FIRST_PAUSE
+                pause = MIN_PAUSE
                 try:
                     await self._listen(link)
                 finally:
                     self.is_connected = False
                     await link.close()
-            self._on_trouble()
+            self._on_problem()
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, MAX_PAUSE)
 
-    async def _listen(self, link: Link) -> None:
-        """Until the connection is lost."""
+    async def _listen(self, link: RedisConnection) -> None:
+        """Handle events until the connection is lost."""
         self.is_connected = True
-        if self._run != link.about.run:
+        if self._run != link.info.run:
             if self._run:
-                self._on_run()
-            self._run = link.about.run
-        self.heard_at = asyncio.get_running_loop().time()
+                self._on_restart()
+            self._run = link.info.run
+        self.last_reply_at = asyncio.get_running_loop().time()
         self._outgoing = deque(_subscriptions(f"{self._verb}SUBSCRIBE", self._channels))
         self._has_outgoing.set()
         group = [asyncio.ensure_future(self._read(link)), asyncio.ensure_future(self._write(link))]
@@ -142,26 +146,26 @@ class Listener:
         for task in group:
             error = None if task.cancelled() else task.exception()
             if error is not None and not isinstance(error, exceptions.RedisError | OSError):
-                log.error("what Redis tells was not understood", exc_info=error)
+                log.error("unexpected event from Redis", exc_info=error)
 
-    async def _read(self, link: Link) -> None:
+    async def _read(self, link: RedisConnection) -> None:
         loop = asyncio.get_running_loop()
         while True:
             reply = await link.receive()
-            self.heard_at = loop.time()
+            self.last_reply_at = loop.time()
             match reply:
                 case [b"message" | b"smessage", channel, payload]:
                     self._on_message(channel.decode(), payload)
                 case [b"subscribe" | b"ssubscribe", channel, _]:
                     self._on_subscribed(channel.decode())
                 case [b"sunsubscribe", channel, _] if channel.decode() in self._channels:
-                    return  # the slot has moved
+                    return  # the slot moved to another master
 
-    async def _write(self, link: Link) -> None:
+    async def _write(self, link: RedisConnection) -> None:
         loop = asyncio.get_running_loop()
         pause = min(PING_INTERVAL, self._silence / 4)
         next_ping = loop.time() + pause
-        while loop.time() < self.heard_at + self._silence:
+        while loop.time() < self.last_reply_at + self._silence:
             commands = list(self._outgoing)
             self._outgoing.clear()
             self._has_outgoing.clear()
@@ -172,15 +176,15 @@ class Listener:
                 async with asyncio.timeout(self._silence):
                     await link.send(commands)
             try:
-                async with asyncio.timeout_at(min(next_ping, self.heard_at + self._silence)):
+                async with asyncio.timeout_at(min(next_ping, self.last_reply_at + self._silence)):
                     await self._has_outgoing.wait()
             except TimeoutError:
-                await asyncio.sleep(0)  # what has come while the loop was busy is heard first
+                await asyncio.sleep(0)  # first handle replies that arrived while the loop was busy
 
 
 def _subscriptions(verb: str, channels: Iterable[str]) -> Iterable[Command]:
-    """A sharded channel alone, since those of one command are of one slot."""
+    """Yield the commands; a sharded command has one channel, since all must share a slot."""
     ordered = sorted(channels)
-    size = TOGETHER if verb == "SUBSCRIBE" else 1
+    size = MAX_CHANNELS if verb == "SUBSCRIBE" else 1
     for first in range(0, len(ordered), size):
         yield (verb, *ordered[first : first + size])

@@ -1,7 +1,8 @@
-"""What is looked after from time to time, so that nothing stays wrong for long.
+"""Regular checks of rooms, so that errors do not persist.
 
-Each room that this server has to do with is looked into within `ROUND` seconds, or as many as there
-are rooms for: messages whose notice was lost, a log that has gone back, and those who are here.
+Each room in use on this server is checked within `ROUND` seconds, or up to `MAX_ROUND` if there are
+many rooms. A check finds messages whose notice was lost and logs that went backwards, and renews
+the presence of local users.
 """
 
 from __future__ import annotations
@@ -13,34 +14,34 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from ...errors import BrokerError
 from .errors import LostError
 
-__all__ = ["Upkeep"]
+__all__ = ["Maintenance"]
 
 log = logging.getLogger(__name__)
 
 ROUND = 5.0
-LONGEST_ROUND = 20.0
-"""Seconds; a third of what presence lasts."""
+MAX_ROUND = 20.0
+"""Seconds of one round: a third of the time that presence lasts, at most."""
 
 RATE = 500
-"""Rooms a second, unless that makes a round too long."""
+"""Rooms a second, unless a round would take too long."""
 
-TOGETHER = 50
-"""Rooms that are asked about at once; in a hurry, ten times as many."""
+CONCURRENCY = 50
+"""Rooms checked at once; ten times as many for urgent checks."""
 
 SWEEP_ROUNDS = 12
-"""Rounds after which empty rooms are looked for."""
+"""Rounds between two searches for empty rooms."""
 
 
-class Upkeep:
-    """One task."""
+class Maintenance:
+    """Runs the checks."""
 
     def __init__(
         self,
-        look_after: Callable[[str], Awaitable[None]],
+        check_room: Callable[[str], Awaitable[None]],
         rooms: Callable[[], Collection[str]],
         sweep: Callable[[], Awaitable[None]],
     ) -> None:
-        self._look_after = look_after
+        self._check_room = check_room
         self._rooms = rooms
         self._sweep = sweep
         self._urgent: dict[str, None] = {}
@@ -49,10 +50,13 @@ class Upkeep:
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._go_round()), loop.create_task(self._run())]
+        self._tasks = [
+            loop.create_task(self._check_regularly()),
+            loop.create_task(self._check_urgent()),
+        ]
 
-    def hurry(self, rooms: Iterable[str]) -> None:
-        """Looks after these now."""
+    def check_now(self, rooms: Iterable[str]) -> None:
+        """Check these rooms without delay."""
         self._urgent.update(dict.fromkeys(rooms))
         self._has_urgent.set()
 
@@ -62,23 +66,23 @@ class Upkeep:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _go_round(self) -> None:
+    async def _check_regularly(self) -> None:
         count = 0
         while True:
             rooms = list(self._rooms())
-            seconds = min(max(ROUND, len(rooms) / RATE), LONGEST_ROUND)
-            pause = seconds / max(1, -(-len(rooms) // TOGETHER))
-            for first in range(0, max(1, len(rooms)), TOGETHER):
+            seconds = min(max(ROUND, len(rooms) / RATE), MAX_ROUND)
+            pause = seconds / max(1, -(-len(rooms) // CONCURRENCY))
+            for first in range(0, max(1, len(rooms)), CONCURRENCY):
                 await asyncio.sleep(pause)
-                await self._all(rooms[first : first + TOGETHER])
+                await self._all(rooms[first : first + CONCURRENCY])
             count += 1
             if count % SWEEP_ROUNDS == 0:
                 await self._one(self._sweep())
 
-    async def _run(self) -> None:
+    async def _check_urgent(self) -> None:
         while True:
             await self._has_urgent.wait()
-            rooms = list(self._urgent)[: 10 * TOGETHER]
+            rooms = list(self._urgent)[: 10 * CONCURRENCY]
             for room in rooms:
                 del self._urgent[room]
             if not self._urgent:
@@ -86,15 +90,15 @@ class Upkeep:
             await self._all(rooms)
 
     async def _all(self, rooms: Iterable[str]) -> None:
-        await asyncio.gather(*(self._one(self._look_after(room)) for room in rooms))
+        await asyncio.gather(*(self._one(self._check_room(room)) for room in rooms))
 
     async def _one(self, job: Awaitable[None]) -> None:
-        """What cannot be done now is done the next time."""
+        """Run a check; a failed one is repeated in the next round."""
         try:
             await job
         except BrokerError as error:
             log.debug("%s", error)
         except LostError as error:
             log.debug("Redis: %s", error)
-        except Exception:  # a fault of ours, and it goes on all the same
-            log.exception("a room is not looked after")
+        except Exception:  # a bug; continue with the other rooms
+            log.exception("cannot check a room")

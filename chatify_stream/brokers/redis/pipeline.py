@@ -1,10 +1,10 @@
-"""What is asked of one Redis, one after the other, over one connection.
+"""Commands to one Redis, in order, over one connection.
 
-Rules: what is asked for while an answer is awaited goes out together after it, in its order. What
-has not been sent waits for a connection, until its deadline. What was sent when the connection was
-lost is sent again only if it may be done twice; otherwise it ends with `LostError`. Nothing waits
-longer than until its deadline, or the end of patience where there is one, and no more waits than
-`LONGEST_QUEUE`.
+Commands that arrive while an answer is awaited are sent together after it. A command that was not
+sent waits for a connection until its deadline. A command that was sent when the connection was lost
+is sent again only if repeating it is harmless; otherwise it fails with `LostError`. A command waits
+no longer than its deadline, or until Redis has been silent for too long. At most `MAX_QUEUE`
+commands wait.
 """
 
 from __future__ import annotations
@@ -18,49 +18,50 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
 from ...errors import BrokerError
-from .connection import Command, Link
-from .errors import LostError, UnusableError, code_of, is_passing, reason_of
+from .connection import Command, RedisConnection
+from .errors import LostError, UnusableError, code_of, is_transient, reason_of
 from .scripts import Script
 
-__all__ = ["Call", "Job", "Lane", "Plain"]
+__all__ = ["Call", "Job", "Pipeline", "Plain"]
 
 log = logging.getLogger(__name__)
 
-LONGEST_QUEUE = 20_000
-"""Calls that may wait; more are refused."""
+MAX_QUEUE = 20_000
+"""Number of waiting commands above which more are rejected."""
 
-LARGEST_BATCH = 256
-"""Calls that are sent together."""
+MAX_BATCH = 256
+"""Maximum number of commands in one batch."""
 
-LARGEST_BATCH_SIZE = 1024 * 1024
-"""Characters of these, unless one has more."""
+MAX_BATCH_SIZE = 1024 * 1024
+"""Maximum characters in one batch, unless a single command has more."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
-"""Seconds between attempts to connect."""
+MIN_PAUSE, MAX_PAUSE = 0.05, 1.0
+"""Seconds between attempts to connect, at least and at most."""
 
-AGAIN = 0.1
-"""Seconds before what cannot be done now is asked for again."""
+RETRY_DELAY = 0.1
+"""Seconds before a command that failed transiently is tried again."""
 
 IDLE = 0.5
-"""Seconds after which a connection may have been closed without a word."""
+"""Idle seconds after which the connection is checked before use."""
 
 
 class Ask(Protocol):
-    """What is asked of Redis."""
+    """A command for Redis."""
 
     @property
     def slot(self) -> int:
-        """Of its keys, in a Cluster."""
+        """The hash slot of its keys."""
 
     @property
     def may_repeat(self) -> bool:
-        """It does no harm to do it twice."""
+        """Whether repeating the command is harmless."""
 
     @property
     def size(self) -> int:
-        """About how many characters it has."""
+        """Approximate number of characters."""
 
-    def command(self, link: Link, with_source: bool) -> Command: ...
+    def command(self, link: RedisConnection, with_source: bool) -> Command:
+        """Return the words to send; `with_source` sends a script in full."""
 
 
 class Call(NamedTuple):
@@ -70,31 +71,31 @@ class Call(NamedTuple):
     slot: int
     keys: tuple[str, ...]
     begin: tuple[str | int, ...]
-    """The arguments before the run of Redis."""
+    """The first arguments, which end before the run id of Redis."""
     arguments: tuple[str | int | float, ...]
     may_repeat: bool = True
     size: int = 100
 
-    def command(self, link: Link, with_source: bool) -> Command:
+    def command(self, link: RedisConnection, with_source: bool) -> Command:
         way = ("EVAL", self.script.source) if with_source else ("EVALSHA", self.script.digest)
-        run = link.about.run
+        run = link.info.run
         return (*way, len(self.keys), *self.keys, *self.begin, run, *self.arguments)
 
 
 class Plain(NamedTuple):
-    """A command of Redis."""
+    """A plain Redis command."""
 
     slot: int
     words: tuple[str | bytes | int, ...]
     may_repeat: bool = True
     size: int = 100
 
-    def command(self, link: Link, with_source: bool) -> Command:
+    def command(self, link: RedisConnection, with_source: bool) -> Command:
         return self.words
 
 
 class Job:
-    """What is asked for, until it is answered."""
+    """A command until it is answered."""
 
     __slots__ = ("ask", "future", "timer", "with_source")
 
@@ -109,42 +110,47 @@ class Job:
             self.future.set_exception(error)
 
 
-class Lane:
-    """One connection, made anew when it is lost."""
+class Pipeline:
+    """Sends commands over one connection, which is replaced when it is lost."""
 
     def __init__(
         self,
-        dial: Callable[[], Awaitable[Link]],
-        refusal: Callable[[str], BrokerError],
-        on_trouble: Callable[[], object],
-        put_again: Callable[[Job], object],
-        patience_ends_at: Callable[[], float] = lambda: math.inf,
+        dial: Callable[[], Awaitable[RedisConnection]],
+        rejection: Callable[[str], BrokerError],
+        on_problem: Callable[[], object],
+        retry: Callable[[Job], object],
+        silence_ends_at: Callable[[], float] = lambda: math.inf,
     ) -> None:
-        """`on_trouble` is told when Redis is away, or when another one has the keys. `put_again`
-        gets what could not be done, and puts it to the lane that has its keys by then.
-        `patience_ends_at` moves on while there is hope; from then on nothing waits."""
+        """Create an idle pipeline.
+
+        `dial` opens connections. `on_problem` is called when Redis is unavailable or another master
+        has the keys. `retry` receives jobs that failed transiently and passes them to the pipeline
+        of the current master. No job waits beyond `silence_ends_at`, which moves on while Redis
+        responds.
+        """
         self._dial = dial
-        self._refusal = refusal
-        self._on_trouble = on_trouble
-        self._put_again = put_again
-        self._patience_ends_at = patience_ends_at
+        self._rejection = rejection
+        self._on_problem = on_problem
+        self._retry_write = retry
+        self._silence_ends_at = silence_ends_at
         self._jobs: deque[Job] = deque()
         self._has_jobs = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._trouble = ""
+        self._problem = ""
         self.is_connected = False
 
-    def start(self, link: Link | None = None) -> None:
-        """With the first connection, where it is there already."""
+    def start(self, link: RedisConnection | None = None) -> None:
+        """Start to serve, with an open connection if there is one."""
         self._task = asyncio.get_running_loop().create_task(self._serve(link))
 
     async def ask(self, ask: Ask, deadline: float) -> Any:
-        """The answer. Raises `BrokerError`, or `LostError` for what may have happened.
+        """Send a command and return the answer.
 
-        The deadline is a time of the loop.
+        `deadline` is a time of the event loop. Raises `BrokerError`, or `LostError` if the command
+        may have taken effect.
         """
-        if len(self._jobs) >= LONGEST_QUEUE:
-            raise self._refusal(f"{LONGEST_QUEUE} calls wait for Redis")
+        if len(self._jobs) >= MAX_QUEUE:
+            raise self._rejection(f"{MAX_QUEUE} commands are waiting for Redis")
         loop = asyncio.get_running_loop()
         job = Job(ask, loop.create_future())
         self._watch(job, deadline)
@@ -157,44 +163,44 @@ class Lane:
                 job.timer.cancel()
 
     def put(self, job: Job) -> None:
-        """Has it wait; it may have waited for another one."""
+        """Queue a job, which may come from another pipeline."""
         self._jobs.append(job)
         self._has_jobs.set()
 
     def take_back(self) -> list[Job]:
-        """Those that have not been sent, for whoever has their keys now."""
+        """Remove and return the jobs that were not sent."""
         jobs = [job for job in self._jobs if not job.future.done()]
         self._jobs.clear()
         return jobs
 
-    async def close(self, reason: str = "it is not open") -> None:
-        """Gives up what waits."""
+    async def close(self, reason: str = "not open") -> None:
+        """Close the connection and fail the waiting jobs."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
         for job in self.take_back():
-            job.fail(self._refusal(reason))
+            job.fail(self._rejection(reason))
 
     def _watch(self, job: Job, deadline: float) -> None:
-        """Gives the job up when it is time."""
+        """Fail the job at its deadline, or when Redis has been silent for too long."""
         loop = asyncio.get_running_loop()
-        end = min(deadline, self._patience_ends_at())
+        end = min(deadline, self._silence_ends_at())
         if loop.time() < end:
             job.timer = loop.call_at(end, self._watch, job, deadline)
         else:
-            job.fail(self._refusal(self._trouble or "it does not answer in time"))
+            job.fail(self._rejection(self._problem or "no answer in time"))
 
-    async def _serve(self, link: Link | None) -> None:
+    async def _serve(self, link: RedisConnection | None) -> None:
         try:
             while True:
                 link = link or await self._connect()
-                self.is_connected, self._trouble = True, ""
+                self.is_connected, self._problem = True, ""
                 try:
                     await self._use(link)
                 except LostError as error:
-                    self._trouble = str(error)
-                except Exception:  # a fault of ours, and nobody is to wait for it in vain
-                    log.exception("what was asked of Redis has failed")
+                    self._problem = str(error)
+                except Exception:  # a bug; the callers must not wait forever
+                    log.exception("Redis command failed")
                 finally:
                     self.is_connected = False
                     await link.close()
@@ -203,19 +209,19 @@ class Lane:
             if link is not None:
                 await link.close()
 
-    async def _connect(self) -> Link:
-        pause = FIRST_PAUSE
+    async def _connect(self) -> RedisConnection:
+        pause = MIN_PAUSE
         while True:
             try:
                 return await self._dial()
             except UnusableError as error:
-                self._trouble = str(error)
-            self._on_trouble()
+                self._problem = str(error)
+            self._on_problem()
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, MAX_PAUSE)
 
-    async def _use(self, link: Link) -> None:
-        """Raises `LostError`."""
+    async def _use(self, link: RedisConnection) -> None:
+        """Send batches until the connection is lost. Raises `LostError`."""
         loop = asyncio.get_running_loop()
         last = loop.time()
         while True:
@@ -230,7 +236,7 @@ class Lane:
     def _next_batch(self) -> list[Job]:
         batch: list[Job] = []
         size = 0
-        while self._jobs and len(batch) < LARGEST_BATCH and size < LARGEST_BATCH_SIZE:
+        while self._jobs and len(batch) < MAX_BATCH and size < MAX_BATCH_SIZE:
             job = self._jobs.popleft()
             if not job.future.done():
                 batch.append(job)
@@ -239,7 +245,7 @@ class Lane:
             self._has_jobs.clear()
         return batch
 
-    async def _do(self, link: Link, jobs: list[Job]) -> None:
+    async def _do(self, link: RedisConnection, jobs: list[Job]) -> None:
         try:
             replies = await link.ask([job.ask.command(link, job.with_source) for job in jobs])
         except BaseException as error:
@@ -247,7 +253,7 @@ class Lane:
                 if job.ask.may_repeat:
                     self._jobs.appendleft(job)
                 else:
-                    job.fail(error if isinstance(error, LostError) else LostError("it was closed"))
+                    job.fail(error if isinstance(error, LostError) else LostError("closed"))
             self._has_jobs.set()
             raise
         again: list[Job] = []
@@ -259,14 +265,14 @@ class Lane:
             elif code_of(reply) == "NOSCRIPT" and not job.with_source:
                 job.with_source = True
                 again.append(job)
-            elif is_passing(reply):
-                self._trouble = reason_of(reply)
+            elif is_transient(reply):
+                self._problem = reason_of(reply)
                 if code_of(reply) == "READONLY":
-                    lost = self._trouble
-                self._on_trouble()
-                asyncio.get_running_loop().call_later(AGAIN, self._put_again, job)
+                    lost = self._problem
+                self._on_problem()
+                asyncio.get_running_loop().call_later(RETRY_DELAY, self._retry_write, job)
             else:
-                job.fail(self._refusal(reason_of(reply)))
+                job.fail(self._rejection(reason_of(reply)))
         if again:
             self._jobs.extendleft(reversed(again))
             self._has_jobs.set()

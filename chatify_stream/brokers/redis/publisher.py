@@ -1,9 +1,9 @@
 """Messages on their way into Redis.
 
-Rules: what is published in one room while an answer is awaited goes out after it in one call, in
-its order; the messages of one `publish` are never parted. Rooms do not wait for each other. A
-message that may have been published is published again only if it has an id, by which Redis knows
-it.
+Messages published in a room while an answer is awaited leave together in one call after it, in
+order. The messages of one `publish` are never separated. Rooms do not wait for each other. Messages
+that may already be in the log are published again only if they have ids, by which Redis detects
+duplicates.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from ...errors import BrokerError
 from ...rooms import WINDOW_MS, Draft, Outcome, Receipt, Retention
 from ...rooms.position import Position
 from .errors import LostError
-from .feed import Known
+from .feed import LogPosition
 from .keys import RoomKeys, fingerprint_of
 from .scripts import HELD
 
 __all__ = ["HOLD_MS", "Publisher", "Publishing", "arguments_of", "receipts_of"]
 
-LONGEST_QUEUE = 20_000
-"""Calls of `publish` that may wait; more are refused."""
+MAX_QUEUE = 20_000
+"""Number of waiting calls of `publish` above which more are rejected."""
 
-LARGEST_CALL = 256
-"""Messages of one call, unless one `publish` has more."""
+MAX_CALL = 256
+"""Messages in one call, unless a single `publish` has more."""
 
-LARGEST_CALL_SIZE = 256 * 1024
-"""Characters of these, likewise."""
+MAX_CALL_SIZE = 256 * 1024
+"""Characters in one call, unless a single `publish` has more."""
 
 HOLD_MS = 3000
-"""For how long nothing is published in a room after Redis was started anew: servers that know more
-of it than Redis does say so meanwhile."""
+"""Milliseconds for which a room accepts no messages after a restart of Redis. In this time servers
+that know newer positions than Redis report them."""
 
-ASK_AGAIN = 0.2
-"""Seconds after which that is tried again."""
+HOLD_RETRY_DELAY = 0.2
+"""Seconds before a rejected call is tried again."""
 
 
 class Waiting(NamedTuple):
-    """One `publish`."""
+    """One call of `publish`."""
 
     drafts: Sequence[Draft]
     messages: Sequence[str]
-    """As Redis keeps them."""
+    """The messages as stored in Redis."""
     future: asyncio.Future[list[Receipt]]
     deadline: float
 
@@ -61,7 +61,7 @@ class Waiting(NamedTuple):
 
 
 class Publishing(NamedTuple):
-    """One call of the script: what goes in, and how often it may have been made before."""
+    """The input of one call of the script."""
 
     room: str
     drafts: Sequence[Draft]
@@ -71,7 +71,7 @@ class Publishing(NamedTuple):
 
 
 def message_of(draft: Draft) -> str:
-    """As Redis keeps it. Raises `UnicodeEncodeError` for what is no text."""
+    """Return the stored form. Raises `UnicodeEncodeError` for an invalid text."""
     user, text, message_id, sent_at_ms = draft
     written = json.dumps((user, text, message_id, sent_at_ms), ensure_ascii=False)
     written.encode()
@@ -79,9 +79,9 @@ def message_of(draft: Draft) -> str:
 
 
 def arguments_of(
-    keys: RoomKeys, publishing: Publishing, known: Known | None, retention: Retention
+    keys: RoomKeys, publishing: Publishing, known: LogPosition | None, retention: Retention
 ) -> tuple[tuple[str, ...], tuple[str | int, ...]]:
-    """The keys and arguments of the script."""
+    """Return the keys and arguments of the script."""
     all_keys = list(keys.four)
     epoch, offset, nonce = known or ("", 0, "")
     age_ms = int(retention.age * 1000)
@@ -97,7 +97,7 @@ def arguments_of(
 
 
 def receipts_of(reply: Sequence[Any], epoch: str) -> list[Receipt]:
-    """What the script says of each draft."""
+    """Return the receipts in the script's reply."""
     outcomes = zip(reply[::3], reply[1::3], reply[2::3], strict=True)
     return [
         Receipt(Outcome(outcome.decode()), Position(epoch, offset), int(sent))
@@ -106,31 +106,35 @@ def receipts_of(reply: Sequence[Any], epoch: str) -> list[Receipt]:
 
 
 class Publisher:
-    """What waits, by room."""
+    """Queues messages by room."""
 
     def __init__(
         self,
         send: Callable[[Publishing], Awaitable[list[Any]]],
         settle: Callable[[Publishing, list[Any]], Awaitable[str]],
-        refusal: Callable[[str], BrokerError],
+        rejection: Callable[[str], BrokerError],
         timeout: float,
     ) -> None:
-        """`send` asks Redis; `settle` does what follows, and gives the epoch."""
+        """Create an idle publisher.
+
+        `send` calls the script. `settle` records its reply and returns the epoch. `timeout` is in
+        seconds.
+        """
         self._send = send
         self._settle = settle
-        self._refusal = refusal
+        self._rejection = rejection
         self._timeout = timeout
         self._waiting: dict[str, deque[Waiting]] = {}
         self._count = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def publish(self, room: str, drafts: Sequence[Draft]) -> list[Receipt]:
-        """What a broker's `publish` does."""
+        """Publish messages; see `Broker.publish`."""
         messages = [message_of(draft) for draft in drafts]
         if not drafts:
             return []
-        if self._count >= LONGEST_QUEUE:
-            raise self._refusal(f"{LONGEST_QUEUE} messages wait for Redis")
+        if self._count >= MAX_QUEUE:
+            raise self._rejection(f"{MAX_QUEUE} messages are waiting for Redis")
         loop = asyncio.get_running_loop()
         waiting = Waiting(drafts, messages, loop.create_future(), loop.time() + self._timeout)
         queue = self._waiting.get(room)
@@ -147,12 +151,12 @@ class Publisher:
             self._count -= 1
 
     async def close(self) -> None:
-        """Waits for what was asked for."""
+        """Wait for the calls made so far."""
         if self._tasks:
             await asyncio.wait(self._tasks)
 
     async def _serve(self, room: str, queue: deque[Waiting]) -> None:
-        """Publishes what waits for a room, until nothing does."""
+        """Publish the waiting messages of a room until none is left."""
         try:
             while batch := _next_batch(queue):
                 is_again = False
@@ -163,23 +167,25 @@ class Publisher:
             del self._waiting[room]
 
     async def _publish(self, room: str, batch: list[Waiting], is_again: bool) -> list[Waiting]:
-        """Returns what is to be published again, since nobody knows whether it was."""
+        """Publish a batch; return the calls to repeat because their outcome is unknown."""
         drafts = [draft for waiting in batch for draft in waiting.drafts]
         messages = [message for waiting in batch for message in waiting.messages]
         publishing = Publishing(room, drafts, messages, token_urlsafe(6), batch[0].deadline)
         try:
-            reply = await self._until_done(publishing)
+            reply = await self._send_until_accepted(publishing)
             epoch = await self._settle(publishing, reply)
         except LostError as error:
             is_late = asyncio.get_running_loop().time() > publishing.deadline
             again = [] if is_late else [waiting for waiting in batch if waiting.may_repeat]
-            _fail([waiting for waiting in batch if waiting not in again], self._refusal(str(error)))
+            _fail(
+                [waiting for waiting in batch if waiting not in again], self._rejection(str(error))
+            )
             return again
         except BrokerError as error:
             _fail(batch, error)
             return []
         except BaseException:
-            _fail(batch, self._refusal("it has failed"))
+            _fail(batch, self._rejection("internal error"))
             raise
         receipts = receipts_of(reply[2:], epoch)
         first = 0
@@ -187,22 +193,22 @@ class Publisher:
             count = len(waiting.drafts)
             own = receipts[first : first + count]
             if not waiting.future.done():
-                waiting.future.set_result(_as_first(own, waiting.drafts) if is_again else own)
+                waiting.future.set_result(_as_published(own, waiting.drafts) if is_again else own)
             first += count
         return []
 
-    async def _until_done(self, publishing: Publishing) -> list[Any]:
+    async def _send_until_accepted(self, publishing: Publishing) -> list[Any]:
         while True:
             reply = await self._send(publishing)
             if reply[0] != HELD:
                 return reply
-            if asyncio.get_running_loop().time() + ASK_AGAIN > publishing.deadline:
-                raise self._refusal("it was started anew, and is being looked at")
-            await asyncio.sleep(ASK_AGAIN)
+            if asyncio.get_running_loop().time() + HOLD_RETRY_DELAY > publishing.deadline:
+                raise self._rejection("Redis was restarted and is being checked")
+            await asyncio.sleep(HOLD_RETRY_DELAY)
 
 
-def _as_first(receipts: list[Receipt], drafts: Sequence[Draft]) -> list[Receipt]:
-    """A duplicate of this very call has been published by it."""
+def _as_published(receipts: list[Receipt], drafts: Sequence[Draft]) -> list[Receipt]:
+    """Report duplicates of this very call as published, since its first attempt published them."""
     offsets: set[int] = set()
     found = []
     for receipt, draft in zip(receipts, drafts, strict=True):
@@ -219,7 +225,7 @@ def _as_first(receipts: list[Receipt], drafts: Sequence[Draft]) -> list[Receipt]
 
 
 def _next_batch(queue: deque[Waiting]) -> list[Waiting]:
-    """What goes out together; nothing of what nobody waits for any more."""
+    """Return the calls to send together, without cancelled ones."""
     batch: list[Waiting] = []
     count = size = 0
     while queue:
@@ -227,7 +233,7 @@ def _next_batch(queue: deque[Waiting]) -> list[Waiting]:
         if not waiting.future.done():
             count += len(waiting.drafts)
             size += waiting.size
-            if batch and (count > LARGEST_CALL or size > LARGEST_CALL_SIZE):
+            if batch and (count > MAX_CALL or size > MAX_CALL_SIZE):
                 break
             batch.append(waiting)
         queue.popleft()

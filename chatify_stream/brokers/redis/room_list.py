@@ -1,9 +1,9 @@
-"""Which rooms there are.
+"""The list of rooms.
 
-Rules: the list is of names alone, sorted by Redis; what a room is, is asked of the room. In a
-Cluster the list is in another place than the room, so a room knows whether it is listed: whoever
-says something in one that is not lists it, and whoever finds an empty one takes it off, and looks
-once more whether it has stayed empty.
+Redis sorts the list, which contains names only; all other facts are read from the room. In a
+Cluster the list and the room are on different nodes, so a room records whether it is listed. A
+server that publishes in an unlisted room lists it. A server that finds an empty room removes it
+from the list, then checks that the room is still empty.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ..base import RoomInfo, RoomPage
 from .keys import Keys
 from .shards import slot_of
 
-__all__ = ["Listing"]
+__all__ = ["RoomList"]
 
 SAMPLE = 20
-"""Names that are looked at from time to time, so that empty rooms go that nobody lists."""
+"""Names that one sweep checks, so that empty rooms disappear even if the list is never read."""
 
 
-class Listing:
-    """The list of rooms."""
+class RoomList:
+    """Maintains the list of rooms."""
 
     def __init__(
         self,
@@ -33,19 +33,19 @@ class Listing:
         ask: Callable[..., Awaitable[Any]],
         about: Callable[[str], Awaitable[tuple[Position, int, int]]],
     ) -> None:
-        """`ask` a command of Redis, by slot; `about` a room: position, messages, users."""
+        """Keep the functions: `ask` sends a command to a slot, `about` describes a room."""
         self._keys = keys
         self._ask = ask
-        self._about = about
+        self._describe = about
 
     async def add(self, room: str) -> None:
-        """Lists a room."""
+        """Add a room to the list."""
         keys = self._keys.of_room(room)
         await self._ask(slot_of(keys.listed_in), "ZADD", keys.listed_in, 0, room)
         await self._ask(keys.slot, "HSET", keys.four[0], "listed", 1)
 
     async def page(self, prefix: str, after: str, limit: int) -> RoomPage:
-        """What a broker's `rooms` gives."""
+        """Return a page of rooms; see `Broker.rooms`."""
         found: list[RoomInfo] = []
         while len(found) <= limit:
             names = await self._names(prefix, after, limit + 1)
@@ -57,39 +57,39 @@ class Listing:
         return RoomPage(found[:limit], len(found) > limit)
 
     async def sweep(self) -> None:
-        """Takes off some of the rooms that are empty."""
+        """Remove some of the empty rooms."""
         for index in self._keys.indexes:
             names = await self._ask(slot_of(index), "ZRANDMEMBER", index, SAMPLE)
             await asyncio.gather(*(self._info(name.decode()) for name in names))
 
     async def _names(self, prefix: str, after: str, count: int) -> list[str]:
-        """The next names; code points and bytes of UTF-8 have the same order."""
-        least = f"({after}" if after >= prefix and after else f"[{prefix}" if prefix else "-"
-        behind = _behind(prefix)
-        most = f"({behind}" if behind else "+"
+        """Return the next names; UTF-8 bytes sort like code points."""
+        first = f"({after}" if after >= prefix and after else f"[{prefix}" if prefix else "-"
+        behind = _after_prefix(prefix)
+        last = f"({behind}" if behind else "+"
         pages = await asyncio.gather(
             *(
-                self._ask(slot_of(index), "ZRANGEBYLEX", index, least, most, "LIMIT", 0, count)
+                self._ask(slot_of(index), "ZRANGEBYLEX", index, first, last, "LIMIT", 0, count)
                 for index in self._keys.indexes
             )
         )
         return nsmallest(count, (name.decode() for names in pages for name in names))
 
     async def _info(self, room: str) -> RoomInfo | None:
-        """None for a room that is empty, which is not listed any more."""
-        newest, messages, users = await self._about(room)
+        """Return the entry of a room, or None after removing an empty room from the list."""
+        newest, messages, users = await self._describe(room)
         if not messages and not users:
             keys = self._keys.of_room(room)
             await self._ask(slot_of(keys.listed_in), "ZREM", keys.listed_in, room)
-            newest, messages, users = await self._about(room)
+            newest, messages, users = await self._describe(room)
             if not messages and not users:
                 return None
             await self.add(room)
         return RoomInfo(room, newest, users)
 
 
-def _behind(prefix: str) -> str:
-    """The least text that is behind all that begin so; nothing when there is none."""
+def _after_prefix(prefix: str) -> str:
+    """Return the smallest text after all texts with this prefix, or "" if there is none."""
     shortened = prefix.rstrip("\U0010ffff")
     if not shortened:
         return ""

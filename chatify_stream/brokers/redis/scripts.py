@@ -1,24 +1,25 @@
-"""What Redis does in one step, in Lua.
+"""The Lua scripts that Redis runs atomically.
 
-Rules: all keys of a room have its hash tag, so a script works on Redis Cluster. Each script has the
-keys LOG, STREAM, WHO and NODES first, and the arguments that `PRELUDE` names. What is written is a
-function of the time that the script reads from Redis, and effects are replicated, not scripts.
+All keys of a room share its hash tag, so the scripts work on Redis Cluster. Each script receives
+the keys LOG, STREAM, WHO and NODES first, and the arguments that `PRELUDE` names. Writes depend on
+the time that the script reads from Redis; Redis replicates the effects, not the scripts.
 
-Keys of a room, behind `PREFIX:{ROOM}:`
+Keys of a room, after `PREFIX:{ROOM}:`
 
-- `log`: a hash. `epoch`, `offset` and `nonce` of the newest message; `base` is of the log as it
-  was begun, and stays when the epoch changes; `ms`, the newest time that a message got; `run`, the
-  run of Redis that was last published in; `changes` counts joins and leaves; `listed` says that the
-  room stands in the list of rooms.
-- `stream`: the messages, with the ids `OFFSET-0`: `m`, as JSON `[user, text, id, sent_at_ms]`; `t`,
-  when it came; `n`, the nonce of the call that published it.
-- `id:DIGEST`: of a user and an id: `base offset sent_at_ms fingerprint ms`, for five minutes.
+- `log`: a hash. `epoch`, `offset` and `nonce` of the newest message; `base`, the first epoch of
+  this log, which stays when the epoch changes; `ms`, the newest message time; `run`, the run of
+  Redis that last published; `changes`, the number of joins and leaves; `listed`, whether the room
+  is in the list of rooms.
+- `stream`: the messages, with the ids `OFFSET-0`. `m` is JSON `[user, text, id, sent_at_ms]`, `t`
+  the time of arrival, `n` the nonce of the call that published it.
+- `id:DIGEST`: for a user and a message id, for five minutes: `base offset sent_at_ms fingerprint
+  ms`.
 - `who`: a hash of users, with the nodes that they are on, separated by spaces.
-- `nodes`: a sorted set of the nodes that have users here, by the time until which they are alive.
+- `nodes`: a sorted set of the nodes with users here, by the end of their lease.
 
-The nonce proves that two logs are the same up to a message: each call that publishes has its own.
-A copy of Redis that is older, and has grown since, has another one at that offset. What is told has
-the nonce before it, too, so that it is passed on only behind what it follows in the log.
+A nonce proves that two logs are equal up to a message, because each publishing call has its own. An
+older copy of Redis that has grown since has another nonce at that offset. Notices also contain the
+preceding nonce, so they are delivered only if they follow the known message.
 """
 
 from __future__ import annotations
@@ -111,11 +112,11 @@ local function changes() return tonumber(redis.call('HGET', LOG, 'changes') or 0
 """
 
 HELD = b"HELD"
-"""Redis runs anew; those who know the room say first whether its log is what it was."""
+"""Reply while a restarted Redis waits for servers that may know a newer log."""
 
 
 class Script(NamedTuple):
-    """A script, as it is called by its digest."""
+    """A script and its digest."""
 
     source: str
     digest: str
@@ -183,10 +184,10 @@ if #added > 0 then
 end
 return answer
 """)
-"""ARGV 6 to 13: for how long a new run of Redis holds, in ms; what the node knows of the
-room: epoch, offset, nonce; the nonce of this call; the number and the age in ms that are kept; the
-window of ids in ms. Then four of each draft: the number of its id's key or 0; when it was sent; the
-fingerprint of its text; the message. Returns the epoch, `listed`, and three of each draft."""
+"""ARGV 6 to 13: the hold after a restart of Redis in ms; the room's epoch, offset and nonce as
+the node knows them; the nonce of this call; retention as a count and in ms; the window of ids in
+ms. Then four per draft: the number of its id's key or 0, its time, the fingerprint of its text, and
+the message. Returns the epoch, `listed`, and three values per draft."""
 
 LOOK = Script.of("""
 local known_epoch, known_offset, known_nonce = ARGV[6], tonumber(ARGV[7]), ARGV[8]
@@ -216,10 +217,10 @@ if known_epoch == epoch then
 end
 return {epoch, offset, nonce, first, changes(), is_alive, found}
 """)
-"""ARGV 6 to 12: the epoch, offset and nonce that the node has come to; how many messages behind
-them it wants; the node, if it has users here, and for how long they are there; the age that is
-kept. Returns epoch, offset and nonce; the oldest offset that proves to be of the same log; the
-number of joins and leaves; whether the node's users are known; and the messages."""
+"""ARGV 6 to 12: the node's epoch, offset and nonce; the maximum number of messages to return; the
+node if it has users here, and its lease in ms; the retention in ms. Returns epoch, offset and
+nonce; the oldest offset that is proven to belong to the same log; the number of presence changes;
+whether the node's users are known; and the messages."""
 
 READ = Script.of("""
 local after, before, limit, newest, age = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9], ARGV[10]
@@ -237,7 +238,7 @@ if before == '' or tonumber(before) > after + 1 then
 end
 return {epoch, offset, first, found}
 """)
-"""ARGV 6 to 10: what a broker's `read` has, and the age that is kept."""
+"""ARGV 6 to 10: the arguments of `Broker.read` and the retention in ms."""
 
 JOIN = Script.of("""
 local node, lease, user, is_there = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9] == '1'
@@ -266,21 +267,21 @@ redis.call('PEXPIRE', NODES, 2 * lease)
 redis.call('PEXPIRE', WHO, 2 * lease)
 return {epoch, listed or ''}
 """)
-"""ARGV 6 to 9: the node, for how long it is there, a user, and whether the user is on it."""
+"""ARGV 6 to 9: the node, its lease in ms, a user, and whether the user is on the node."""
 
 QUIT = Script.of("""
 begin()
 if redis.call('ZSCORE', NODES, ARGV[6]) then redis.call('ZADD', NODES, 0, ARGV[6]) end
 forget_dead()
 """)
-"""ARGV 6: the node, none of whose users is there any more."""
+"""ARGV 6: the node whose users all leave."""
 
 USERS = Script.of("""
 begin()
 forget_dead()
 return {epoch, changes(), redis.call('HKEYS', WHO)}
 """)
-"""No ARGV of its own."""
+"""Takes no further arguments."""
 
 ABOUT = Script.of("""
 if not epoch then return {'', 0, 0, 0} end
@@ -290,6 +291,6 @@ local messages, users = redis.call('XLEN', STREAM), redis.call('HLEN', WHO)
 if messages + users == 0 then redis.call('HDEL', LOG, 'listed') end
 return {epoch, offset, messages, users}
 """)
-"""ARGV 6: the age that is kept. Returns the position, and how many messages and users there are."""
+"""ARGV 6: the retention in ms. Returns the position and the numbers of messages and users."""
 
 SCRIPTS = (PUBLISH, LOOK, READ, JOIN, QUIT, USERS, ABOUT)

@@ -1,7 +1,7 @@
-"""The masters that keep the rooms: one, or those of a Redis Cluster.
+"""The Redis masters that store the rooms: one, or all of a Redis Cluster.
 
-Rules: a room's keys have one slot, and a slot one master. When that is another one than it was,
-what has not been sent to the old one goes to the new one, and the rooms are listened to there.
+The keys of a room share a slot, and each slot has one master. When a slot moves, unsent commands
+go to the new master, and its rooms are subscribed to there.
 """
 
 from __future__ import annotations
@@ -16,71 +16,74 @@ from redis.crc import key_slot
 from ...address import Address
 from ...config.broker_url import RedisLocation
 from ...errors import BrokerError
-from .connection import Dialer, Link
+from .connection import Dialer, RedisConnection
 from .errors import LostError, UnusableError, reason_of
 from .listener import Listener
-from .pipeline import Ask, Job, Lane
+from .pipeline import Ask, Job, Pipeline
 
 __all__ = ["Shard", "Shards", "slot_of"]
 
 REFRESH = 10.0
-"""Seconds between two looks for the masters of a Cluster; there is one at once in trouble."""
+"""Seconds between regular updates of the masters of a Cluster."""
 
 PAUSE = 0.2
-"""Seconds between two looks in trouble."""
+"""Minimum seconds between two updates after problems."""
 
 
 def slot_of(key: str) -> int:
-    """In a Cluster."""
+    """Return the Cluster slot of a key."""
     return key_slot(key.encode())
 
 
 class Shard:
-    """One master. What may take long does not delay what is published."""
+    """One master. Slow reads have a connection of their own, so they do not delay writes."""
 
-    def __init__(self, writes: Lane, reads: Lane, listener: Listener) -> None:
+    def __init__(self, writes: Pipeline, reads: Pipeline, listener: Listener) -> None:
         self.writes = writes
         self.reads = reads
         self.listener = listener
 
     @property
     def is_connected(self) -> bool:
-        return self.writes.is_connected and self.listener.is_heard
+        return self.writes.is_connected and self.listener.is_responsive
 
     async def close(self) -> None:
         await asyncio.gather(self.writes.close(), self.reads.close(), self.listener.close())
 
 
 class Shards:
-    """All masters."""
+    """Routes commands to the masters."""
 
     def __init__(
         self,
         location: RedisLocation,
-        refusal: Callable[[str], BrokerError],
+        rejection: Callable[[str], BrokerError],
         on_message: Callable[[str, bytes], object],
         on_subscribed: Callable[[str], object],
-        on_run: Callable[[], object],
+        on_restart: Callable[[], object],
         on_moved: Callable[[], object],
     ) -> None:
-        """`on_run`: one was started anew, or another one is the master; `on_moved`: some slots have
-        another master."""
+        """Create closed shards.
+
+        `on_restart` is called when a master was restarted or replaced, `on_moved` when slots have
+        moved to another master.
+        """
         self._location = location
-        self._refusal = refusal
+        self._rejection = rejection
         self._on_message = on_message
         self._on_subscribed = on_subscribed
-        self._on_run = on_run
+        self._on_restart = on_restart
         self._on_moved = on_moved
         self._dialer = Dialer(location)
         self._masters: dict[Address | None, Shard] = {}
         self._slots: list[Shard] = []
-        """By slot in a Cluster, otherwise one."""
+        """Masters by slot in a Cluster; otherwise the only one."""
         self._known: list[Address] = list(location.addresses)
-        """Nodes of the Cluster that may be asked for the others."""
-        self._trouble = asyncio.Event()
+        """Nodes that can be asked for the masters of the Cluster."""
+        self._problem = asyncio.Event()
         self._refreshing: asyncio.Task[None] | None = None
         self.is_sharded = False
-        """Messages are told by sharded pub/sub."""
+        """Whether sharded pub/sub is used."""
 
     async def open(self) -> None:
         """Raises `BrokerError`."""
@@ -92,7 +95,7 @@ class Shards:
                 self._slots = [self._start(None, link)]
         except UnusableError as error:
             await self.close()
-            raise self._refusal(str(error)) from error
+            raise self._rejection(str(error)) from error
 
     async def close(self) -> None:
         if self._refreshing is not None:
@@ -101,18 +104,18 @@ class Shards:
         await asyncio.gather(*(shard.close() for shard in self._masters.values()))
 
     def of(self, slot: int) -> Shard:
-        """The one that has a slot."""
+        """Return the master of a slot."""
         return self._slots[slot if len(self._slots) > 1 else 0]
 
     def __iter__(self) -> Iterator[Shard]:
         return iter(self._masters.values())
 
     async def write(self, ask: Ask, deadline: float) -> Any:
-        """Asks the master that has the slot."""
+        """Send a command to the master of its slot."""
         return await self.of(ask.slot).writes.ask(ask, deadline)
 
     async def read(self, ask: Ask, deadline: float) -> Any:
-        """The same, for what does not delay what is published."""
+        """Send a command on the connection for reads, which does not delay writes."""
         return await self.of(ask.slot).reads.ask(ask, deadline)
 
     def _dial(self, master: Address | None) -> Any:
@@ -121,26 +124,26 @@ class Shards:
         address = self._location.addresses[0] if self._location.kind == "server" else master
         return self._dialer.dial(address)
 
-    def _start(self, master: Address | None, link: Link | None = None) -> Shard:
+    def _start(self, master: Address | None, link: RedisConnection | None = None) -> Shard:
         def dial() -> Any:
             return self._dial(master)
 
-        writes = Lane(dial, self._refusal, self._trouble.set, self._put_again)
+        writes = Pipeline(dial, self._rejection, self._problem.set, self._retry_write)
         listener = Listener(
             dial,
             self._on_message,
             self._on_subscribed,
-            self._on_run,
-            self._trouble.set,
+            self._on_restart,
+            self._problem.set,
             is_sharded=self.is_sharded,
             silence=self._location.timeout,
         )
-        reads = Lane(
+        reads = Pipeline(
             dial,
-            self._refusal,
-            self._trouble.set,
-            self._put_read_again,
-            lambda: listener.patience_ends_at,
+            self._rejection,
+            self._problem.set,
+            self._retry_read,
+            lambda: listener.silence_ends_at,
         )
         shard = self._masters[master] = Shard(writes, reads, listener)
         writes.start(link)
@@ -148,18 +151,18 @@ class Shards:
         reads.start()
         return shard
 
-    def _put_again(self, job: Job) -> None:
+    def _retry_write(self, job: Job) -> None:
         self.of(job.ask.slot).writes.put(job)
 
-    def _put_read_again(self, job: Job) -> None:
+    def _retry_read(self, job: Job) -> None:
         self.of(job.ask.slot).reads.put(job)
 
-    # A Cluster.
+    # Redis Cluster.
 
     async def _open_cluster(self) -> None:
         masters = await self._find_masters()
         links = {address: await self._dialer.dial(address) for address in set(masters)}
-        self.is_sharded = all(link.about.version >= (7, 0) for link in links.values())
+        self.is_sharded = all(link.info.version >= (7, 0) for link in links.values())
         for address, link in links.items():
             self._start(address, link)
         self._slots = [self._masters[address] for address in masters]
@@ -169,10 +172,10 @@ class Shards:
         while True:
             try:
                 async with asyncio.timeout(REFRESH):
-                    await self._trouble.wait()
+                    await self._problem.wait()
             except TimeoutError:
                 pass
-            self._trouble.clear()
+            self._problem.clear()
             with suppress(UnusableError):
                 await self._refresh(await self._find_masters())
             await asyncio.sleep(PAUSE)
@@ -185,15 +188,15 @@ class Shards:
         gone = [self._masters.pop(address) for address in set(self._masters) - set(masters)]
         for shard in gone:
             for job in shard.writes.take_back():
-                self._put_again(job)
+                self._retry_write(job)
             for job in shard.reads.take_back():
-                self._put_read_again(job)
+                self._retry_read(job)
         if any(one is not other for one, other in zip(before, self._slots, strict=True)):
             self._on_moved()
         await asyncio.gather(*(shard.close() for shard in gone))
 
     async def _find_masters(self) -> list[Address]:
-        """The master of each slot. Raises `UnusableError`."""
+        """Return the master of each slot. Raises `UnusableError`."""
         reasons = []
         for address in dict.fromkeys([*self._known, *self._location.addresses]):
             try:
@@ -211,7 +214,7 @@ class Shards:
         finally:
             await link.close()
         if isinstance(reply, Exception):
-            raise UnusableError(f"it is no Redis Cluster: {reason_of(reply)}")
+            raise UnusableError(f"not a Redis Cluster: {reason_of(reply)}")
         masters: list[Address | None] = [None] * 16384
         nodes = []
         for first, last, *replicas in reply:
@@ -219,6 +222,6 @@ class Shards:
             masters[first : last + 1] = [found[0]] * (last + 1 - first)
             nodes += found
         if not all(masters):
-            raise UnusableError("a part of the cluster has no master")
+            raise UnusableError("part of the cluster has no master")
         self._known = list(dict.fromkeys(nodes))
         return [master for master in masters if master is not None]

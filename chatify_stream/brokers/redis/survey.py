@@ -23,8 +23,8 @@ from .pipeline import Plain
 
 __all__ = ["Surveys"]
 
-PATIENCE = 2.0
-"""Seconds that answers are waited for."""
+ANSWER_TIMEOUT = 2.0
+"""Seconds to wait for answers."""
 
 
 class _Question:
@@ -55,15 +55,15 @@ class Surveys:
         keys: Keys,
         node: str,
         write: Callable[[Plain, float], Awaitable[Any]],
-        refusal: Callable[[str], BrokerError],
+        rejection: Callable[[str], BrokerError],
     ) -> None:
-        """`node` is the name of this server; `write` asks Redis, until a time of the loop."""
+        """`node` names this server; `write` sends a command with a deadline in loop time."""
         self._keys = keys
         self._node = node
         self._all, self._own = keys.of_servers(""), keys.of_servers(node)
         self.slot = keys.servers_slot
         self._write = write
-        self._refusal = refusal
+        self._rejection = rejection
         self._on_survey: Callable[[bytes], bytes] | None = None
         self._verb = "PUBLISH"
         self._numbers = count(1)
@@ -82,7 +82,7 @@ class Surveys:
         await self._is_listening.wait()
 
     async def close(self) -> None:
-        """May be called while it opens, which ends that."""
+        """Stop answering; also ends `open`."""
         self._on_survey = None
         self._is_listening.set()
         for task in self._answering:
@@ -91,7 +91,7 @@ class Surveys:
             await asyncio.wait(self._answering)
 
     def listen(self, listener: Listener) -> None:
-        """The slot of the channels is that one's."""
+        """Move the channels to this listener, which serves their slot."""
         if listener is not self._listener:
             for channel in (self._all, self._own):
                 if self._listener is not None:
@@ -100,7 +100,7 @@ class Surveys:
             self._listener = listener
 
     async def survey(self, command: bytes, deadline: float) -> Answers:
-        """Raises `BrokerError` when Redis cannot be asked; `deadline` is a time of the loop."""
+        """Send `command` and collect answers; see `Broker.survey`. Raises `BrokerError`."""
         number, question = next(self._numbers), _Question()
         self._questions[number] = question
         try:
@@ -108,10 +108,10 @@ class Surveys:
             question.expected = await self._publish(self._all, message, deadline)
             question.check()
             with suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(ANSWER_TIMEOUT):
                     await question.is_answered.wait()
         except LostError as error:
-            raise self._refusal(str(error)) from error
+            raise self._rejection(str(error)) from error
         finally:
             del self._questions[number]
         return Answers(question.answers, max(0, question.missing))
@@ -136,7 +136,7 @@ class Surveys:
 
     def _on_answer(self, sender: str, number: int, answer: bytes) -> None:
         question = self._questions.get(number)
-        if question is not None:  # or it comes too late
+        if question is not None:  # otherwise the answer is late
             if sender == self._node:
                 question.own += 1
             else:
@@ -152,8 +152,10 @@ class Surveys:
         task.add_done_callback(self._answering.discard)
 
     async def _send(self, channel: str, message: bytes) -> None:
-        with suppress(BrokerError, LostError):  # nobody waits for it any more
-            await self._publish(channel, message, asyncio.get_running_loop().time() + PATIENCE)
+        with suppress(BrokerError, LostError):  # the asking server stops waiting by itself
+            await self._publish(
+                channel, message, asyncio.get_running_loop().time() + ANSWER_TIMEOUT
+            )
 
     async def _publish(self, channel: str, message: bytes, deadline: float) -> int:
         ask = Plain(self.slot, (self._verb, channel, message), may_repeat=False, size=len(message))

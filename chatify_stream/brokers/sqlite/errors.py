@@ -9,7 +9,7 @@ __all__ = ["DamagedError", "UnusableError", "reason_of"]
 
 
 class DamagedError(Exception):
-    """The files do not contain what was written to them. The text says where."""
+    """The files were changed or are incomplete. The text says where."""
 
 
 class UnusableError(Exception):

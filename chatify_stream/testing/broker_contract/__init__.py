@@ -1,12 +1,12 @@
-"""What every broker has to do, as tests. An embedder's own broker, too:
+"""The contract of brokers as tests, also for brokers of embedders:
 
     class TestOurBroker(BrokerContract):
         async def make_broker(self, **options):
             return OurBroker("https://...", **options)
 
-The methods are asynchronous; with pytest-asyncio in its `auto` mode, or together with
-`unittest.IsolatedAsyncioTestCase`, they run as they are. `pytest.register_assert_rewrite` makes
-their failures tell more.
+The test methods are coroutines. They run under pytest-asyncio in `auto` mode, and in subclasses of
+`unittest.IsolatedAsyncioTestCase`. `pytest.register_assert_rewrite("chatify_stream.testing")` makes
+their failures more detailed.
 """
 
 from __future__ import annotations
@@ -37,4 +37,4 @@ class BrokerContract(
     Closing,
     Durability,
 ):
-    """All of it. `make_broker` has to be given, and `durable` and `shared` if it is."""
+    """The whole contract. Subclasses define `make_broker`, and set `durable` and `shared`."""

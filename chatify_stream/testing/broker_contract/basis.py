@@ -1,4 +1,4 @@
-"""What the tests of a broker share."""
+"""The base class of the contract tests."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ __all__ = ["Basis", "offsets_of"]
 
 
 class Basis:
-    """Tests of one broker."""
+    """Opens brokers for the tests of one implementation."""
 
     durable = False
-    """What was acknowledged outlives the broker."""
+    """Whether acknowledged messages survive `close`."""
 
     shared = False
-    """Several servers may use it at once."""
+    """Whether several servers can use the storage at once."""
 
     timeout = 10.0
-    """Seconds in which anything happens, or never does."""
+    """Seconds to wait for any event."""
 
     async def make_broker(self, **options: Any) -> Broker:
-        """A broker that is not open yet.
+        """Return a closed broker.
 
-        Those that one test makes have the same storage, which was empty. The options are those of
-        `MemoryBroker`: `retention`, `rules` and `clock`.
+        All brokers of one test share storage that was empty before the test. The options are those
+        of `MemoryBroker`: `retention`, `rules` and `clock`.
         """
         raise NotImplementedError
 
@@ -42,7 +42,7 @@ class Basis:
 
     @asynccontextmanager
     async def opened(self, **options: Any) -> AsyncIterator[tuple[Broker, Recorder]]:
-        """A broker that is open, and what it tells; that is right until it is closed."""
+        """Open a broker with a recorder; at the end, check that it kept the contract."""
         broker, recorder = await self.make_broker(clock=self.clock, **options), Recorder()
         try:
             await broker.open(recorder)
@@ -52,11 +52,11 @@ class Basis:
         assert recorder.faults == []
 
     def draft(self, text: str, message_id: str = "", user: str = "ada") -> Draft:
-        """Sent now."""
+        """Return a draft sent now."""
         return Draft(user, text, message_id, self.clock.now_ms)
 
     def drafts(self, texts: Iterable[object]) -> list[Draft]:
-        """Without ids."""
+        """Return drafts without ids."""
         return [self.draft(str(text)) for text in texts]
 
 

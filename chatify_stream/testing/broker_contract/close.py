@@ -1,4 +1,4 @@
-"""Closing, and what comes after it."""
+"""Closing a broker."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Closing(Basis):
             await (await self.make_broker(clock=self.clock)).close()
 
     async def test_used_while_it_is_not_open(self) -> None:
-        """Before it is opened and after it was closed, it refuses whatever it is asked for."""
+        """Before `open` and after `close` every method raises `BrokerError`."""
         broker = await self.make_broker(clock=self.clock)
         await self.expect_refusals(broker)
         await broker.open(Recorder())

@@ -19,7 +19,7 @@ class Durability(Basis):
             await broker.subscribe("聊天室")
             [begun] = recorder.begun["聊天室"]
             [receipt] = await broker.publish("聊天室", [self.draft("c")])
-            await recorder.until(lambda: len(recorder.told["聊天室"]) == 1, self.timeout)
+            await recorder.until(lambda: len(recorder.delivered["聊天室"]) == 1, self.timeout)
             if self.durable:
                 assert page == whole
                 assert begun == first[-1].position

@@ -1,4 +1,4 @@
-"""Who is in a room."""
+"""Presence in rooms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Presence"]
 
 class Presence(Basis):
     async def test_a_user_with_two_sessions(self) -> None:
-        """The first session of a user joins, the last one leaves; what is between is not told."""
+        """The first session of a user joins, the last one leaves; others are not reported."""
         async with self.opened() as (broker, recorder):
             await broker.subscribe("lobby")
             await broker.enter("lobby", "ada", "session 1")
@@ -42,7 +42,7 @@ class Presence(Basis):
             assert recorder.presence["lobby"] == expected
 
     async def test_entering_again(self) -> None:
-        """A user who has left may come back, with the same session or another one."""
+        """A user can join again after leaving, with the same or another session."""
         async with self.opened() as (broker, recorder):
             await broker.subscribe("lobby")
             for session in ("session 1", "session 1", "session 2"):

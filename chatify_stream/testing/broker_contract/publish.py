@@ -50,7 +50,7 @@ class Publishing(Basis):
             assert (await broker.read("lobby", limit=10)).newest.offset == 0
 
     async def test_rooms_are_apart(self) -> None:
-        """Each room counts for itself, and has what was published in it."""
+        """Each room has its own offsets and its own messages."""
         async with self.opened() as (broker, _):
             for room in ("a", "b", "a", "c"):
                 await broker.publish(room, [self.draft(f"in {room}")])
@@ -72,12 +72,14 @@ class Publishing(Basis):
             async with asyncio.timeout(6 * self.timeout), asyncio.TaskGroup() as group:
                 for number in range(tasks):
                     group.create_task(talk(f"user-{number}"))
-            await recorder.until(lambda: len(recorder.told["lobby"]) >= tasks * calls, self.timeout)
+            await recorder.until(
+                lambda: len(recorder.delivered["lobby"]) >= tasks * calls, self.timeout
+            )
             for number in range(tasks):
-                own = [p.text for p in recorder.told["lobby"] if p.user == f"user-{number}"]
+                own = [p.text for p in recorder.delivered["lobby"] if p.user == f"user-{number}"]
                 assert own == [str(n) for n in range(calls)]
             page = await broker.read("lobby", limit=tasks * calls + 1)
-            assert page.publications == recorder.told["lobby"]
+            assert page.publications == recorder.delivered["lobby"]
 
     async def test_a_call_that_was_cancelled(self) -> None:
         """A cancelled call is in the log or is not, and the log stays whole."""
@@ -97,8 +99,8 @@ class Publishing(Basis):
             assert counts.pop("last") == 1
             assert set(counts.values()) <= {2}
             read = page.newest.offset
-            await recorder.until(lambda: len(recorder.told["lobby"]) >= read, self.timeout)
-            assert recorder.told["lobby"][:read] == page.publications
+            await recorder.until(lambda: len(recorder.delivered["lobby"]) >= read, self.timeout)
+            assert recorder.delivered["lobby"][:read] == page.publications
 
     async def test_what_a_message_may_be(self) -> None:
         """Names, ids and texts of any script come back as they were: empty, long, odd."""
@@ -109,7 +111,7 @@ class Publishing(Basis):
             await broker.subscribe(room)
             drafts = [self.draft(text, f"編號 {n} 🎈", user) for n, text in enumerate(texts)]
             await broker.publish(room, drafts)
-            await recorder.until(lambda: len(recorder.told[room]) == len(texts), self.timeout)
+            await recorder.until(lambda: len(recorder.delivered[room]) == len(texts), self.timeout)
             expected = [Publication(n, *draft) for n, draft in enumerate(drafts, 1)]
-            assert recorder.told[room] == expected
+            assert recorder.delivered[room] == expected
             assert (await broker.read(room, limit=100)).publications == expected

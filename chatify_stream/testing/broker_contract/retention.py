@@ -10,7 +10,7 @@ __all__ = ["Retaining"]
 
 class Retaining(Basis):
     async def test_by_number(self) -> None:
-        """A room keeps its newest messages, so many as it says, however they came."""
+        """A room keeps its newest messages up to its count, however they were published."""
         async with self.opened(retention=Retention(count=10)) as (broker, _):
             for size in (1, 9, 1, 3, 25, 7, 500):
                 await broker.publish("lobby", self.drafts(range(size)))
@@ -71,7 +71,7 @@ class Retaining(Basis):
             assert found == [19, 19, 21, 18]
 
     async def test_a_stream_of_messages(self) -> None:
-        """However long a room is used, exactly what it keeps is read."""
+        """After long use, reads return exactly the messages within the retention."""
         async with self.opened(retention=Retention(count=50, age=100)) as (broker, _):
             for step in range(40):
                 await broker.publish("lobby", self.drafts(range(7)))

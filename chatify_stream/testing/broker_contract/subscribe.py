@@ -1,4 +1,4 @@
-"""Subscribing: what is told, from where, until when."""
+"""Subscriptions: their start, their events and their end."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["Subscribing"]
 
 class Subscribing(Basis):
     async def test_told_in_order(self) -> None:
-        """Each message is told once, in the order of the offsets, as it is in the log."""
+        """Each message is delivered once, in offset order, as it is in the log."""
         async with self.opened() as (broker, recorder):
             await broker.subscribe("lobby")
             for n in range(10):
                 await broker.publish("lobby", self.drafts(range(n)))
-            await recorder.until(lambda: len(recorder.told["lobby"]) >= 45, self.timeout)
+            await recorder.until(lambda: len(recorder.delivered["lobby"]) >= 45, self.timeout)
             assert recorder.offsets("lobby") == list(range(1, 46))
             page = await broker.read("lobby", limit=100)
-            assert page.publications == recorder.told["lobby"]
+            assert page.publications == recorder.delivered["lobby"]
 
     async def test_begins(self) -> None:
-        """A subscription begins after what is in the log, before `subscribe` returns."""
+        """A subscription begins after the newest message, before `subscribe` returns."""
         async with self.opened() as (broker, recorder):
             receipts = await broker.publish("lobby", self.drafts("abc"))
             await broker.subscribe("lobby")
@@ -43,7 +43,7 @@ class Subscribing(Basis):
             await recorder.until(lambda: recorder.offsets("lobby") == [1], self.timeout)
 
     async def test_begins_while_others_publish(self) -> None:
-        """What is published after the beginning is told, all of it, and nothing before it."""
+        """All messages after the beginning are delivered, and none before it."""
         publishers, calls = 10, 30
         async with self.opened() as (broker, recorder):
             under_way = asyncio.Event()
@@ -63,10 +63,12 @@ class Subscribing(Basis):
             last = publishers * calls
             assert begun.offset > 0
             expected = list(range(begun.offset + 1, last + 1))
-            await recorder.until(lambda: len(recorder.told["lobby"]) >= len(expected), self.timeout)
+            await recorder.until(
+                lambda: len(recorder.delivered["lobby"]) >= len(expected), self.timeout
+            )
             assert recorder.offsets("lobby") == expected
             page = await broker.read("lobby", after=begun.offset, limit=last)
-            assert page.publications == recorder.told["lobby"]
+            assert page.publications == recorder.delivered["lobby"]
 
     async def test_many_rooms_at_once(self) -> None:
         """Rooms that are subscribed to together begin each on its own."""
@@ -75,12 +77,12 @@ class Subscribing(Basis):
             await asyncio.gather(*[broker.subscribe(room) for room in rooms])
             await asyncio.gather(*[broker.publish(r, self.drafts(range(2))) for r in rooms])
             await recorder.until(
-                lambda: all(len(recorder.told[room]) == 2 for room in rooms), self.timeout
+                lambda: all(len(recorder.delivered[room]) == 2 for room in rooms), self.timeout
             )
             assert {len(recorder.begun[room]) for room in rooms} == {1}
 
     async def test_only_what_is_subscribed_to(self) -> None:
-        """What is published in other rooms is not told."""
+        """Messages of other rooms are not delivered."""
         async with self.opened() as (broker, recorder):
             await broker.subscribe("lobby")
             await broker.publish("attic", [self.draft("unheard")])
@@ -91,7 +93,7 @@ class Subscribing(Basis):
             await recorder.until(lambda: recorder.offsets("attic") == [2], self.timeout)
 
     async def test_unsubscribe(self) -> None:
-        """What is published after `unsubscribe` is not told, until the room begins again."""
+        """Messages after `unsubscribe` are not delivered until the room begins again."""
         async with self.opened() as (broker, recorder):
             await broker.subscribe("lobby")
             await broker.publish("lobby", [self.draft("a")])

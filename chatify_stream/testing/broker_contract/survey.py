@@ -53,7 +53,7 @@ class Survey(Basis):
         async with self.opened() as (broker, _), asyncio.timeout(self.timeout):
             async with self.opened() as (_, gone):
                 pass
-            while await broker.survey(b"hello") != ([], 0):  # noqa: ASYNC110 - there is no event for it
+            while await broker.survey(b"hello") != ([], 0):  # noqa: ASYNC110 - no event exists
                 await asyncio.sleep(0.01)
             assert gone.commands == []
 
@@ -70,5 +70,5 @@ class Survey(Basis):
 
     async def _until_available(self, broker: Broker) -> None:
         async with asyncio.timeout(self.timeout):
-            while not broker.is_available:  # noqa: ASYNC110 - there is no event for it
+            while not broker.is_available:  # noqa: ASYNC110 - no event exists
                 await asyncio.sleep(0.01)

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ...ports import free_port
-from .servers import PATIENCE, RedisServer
+from .servers import TIMEOUT, RedisServer
 
 OPTIONS = ("--save", "", "--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
 SLOTS = ((0, 5461), (5462, 10922), (10923, 16383))
@@ -31,7 +31,7 @@ def redis_cluster() -> Iterator[list[RedisServer]]:
             server.ask("CLUSTER", "SET-CONFIG-EPOCH", str(servers.index(server) + 1))
             bus = server.options[-1]
             servers[0].ask("CLUSTER", "MEET", "127.0.0.1", str(server.port), bus)
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         for server in servers:
             while b"cluster_state:ok" not in server.ask("CLUSTER", "INFO"):
                 assert time.monotonic() < end, server.ask("CLUSTER", "INFO")

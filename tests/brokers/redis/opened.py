@@ -14,7 +14,7 @@ from chatify_stream.errors import BrokerError
 from chatify_stream.rooms import Draft
 from chatify_stream.testing import Recorder
 
-PATIENCE = 30.0
+TIMEOUT = 30.0
 """Seconds in which anything happens, or never does."""
 
 
@@ -48,4 +48,4 @@ def drafts(texts: Iterable[object]) -> list[Draft]:
 
 
 def texts_of(recorder: Recorder, room: str) -> list[str]:
-    return [publication.text for publication in recorder.told[room]]
+    return [publication.text for publication in recorder.delivered[room]]

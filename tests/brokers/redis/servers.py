@@ -16,7 +16,7 @@ from typing import Any
 from ...ports import free_port
 from ...support.tools import find_tool
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 """Seconds for what a process does at once."""
 
 
@@ -46,7 +46,7 @@ class RedisServer:
         return []
 
     def wait_until_it_answers(self) -> None:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         while not self.ask("PING").startswith((b"+PONG", b"-NOAUTH")):
             assert self._process is not None
             if self._process.poll() is not None or time.monotonic() > end:
@@ -59,7 +59,7 @@ class RedisServer:
         request = b"*%d\r\n" % len(encoded)
         request += b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded)
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as sock:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT) as sock:
                 sock.sendall(request)
                 return sock.recv(65536)
         except OSError:

@@ -10,7 +10,7 @@ import pytest
 from chatify_stream.brokers.redis import feed
 from chatify_stream.brokers.redis import maintenance as upkeep
 
-from .opened import PATIENCE, opened
+from .opened import TIMEOUT, opened
 from .servers import RedisServer
 
 
@@ -34,7 +34,7 @@ async def test_on_two_servers(url: str) -> None:
         await two.leave("lobby", "ada", "session 2")
         expected = [("ada", True), ("bob", True), ("bob", False), ("ada", False)]
         for recorder in (at_one, at_two):
-            await recorder.until(lambda r=recorder: len(r.presence["lobby"]) == 4, PATIENCE)
+            await recorder.until(lambda r=recorder: len(r.presence["lobby"]) == 4, TIMEOUT)
             assert recorder.presence["lobby"] == expected
 
 
@@ -44,11 +44,11 @@ async def test_a_server_that_died(url: str, monkeypatch: pytest.MonkeyPatch) -> 
     async with opened(url) as (one, at_one):
         await one.subscribe("lobby")
         async with opened(url, lease_ms=300) as (two, _):
-            two._upkeep._rooms = lambda: []  # it says no more
+            two._maintenance._rooms = lambda: []  # it says no more
             await one.enter("lobby", "ada", "session 3")
             await two.enter("lobby", "ada", "session 1")
             await two.enter("lobby", "bob", "session 2")
-            await at_one.until(lambda: len(at_one.presence["lobby"]) == 3, PATIENCE)
+            await at_one.until(lambda: len(at_one.presence["lobby"]) == 3, TIMEOUT)
             assert at_one.presence["lobby"] == [("ada", True), ("bob", True), ("bob", False)]
             assert await one.users("lobby") == ["ada"]
 
@@ -59,10 +59,10 @@ async def test_a_server_that_was_thought_dead(url: str, monkeypatch: pytest.Monk
     async with opened(url) as (one, at_one), opened(url, lease_ms=300) as (two, _):
         await one.subscribe("lobby")
         with monkeypatch.context() as patched:
-            patched.setattr(two._upkeep, "_rooms", lambda: [])
+            patched.setattr(two._maintenance, "_rooms", lambda: [])
             await two.enter("lobby", "ada", "session 1")
-            await at_one.until(lambda: len(at_one.presence["lobby"]) >= 2, PATIENCE)
-        await at_one.until(lambda: len(at_one.presence["lobby"]) >= 3, PATIENCE)
+            await at_one.until(lambda: len(at_one.presence["lobby"]) >= 2, TIMEOUT)
+        await at_one.until(lambda: len(at_one.presence["lobby"]) >= 3, TIMEOUT)
         assert at_one.presence["lobby"][:3] == [("ada", True), ("ada", False), ("ada", True)]
 
 
@@ -75,7 +75,7 @@ async def test_a_server_that_lives(
         await broker.enter("lobby", "ada", "session 1")
         key = broker._keys.of_room("lobby").four[3]
         ends = {shared_redis.ask("ZSCORE", key, broker._node)}
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while len(ends) < 3:
                 await asyncio.sleep(0.01)
                 ends.add(shared_redis.ask("ZSCORE", key, broker._node))
@@ -89,7 +89,7 @@ async def test_closing(url: str) -> None:
         async with opened(url) as (two, _):
             await two.enter("lobby", "ada", "session 1")
         assert await one.users("lobby") == []
-        await at_one.until(lambda: len(at_one.presence["lobby"]) == 2, PATIENCE)
+        await at_one.until(lambda: len(at_one.presence["lobby"]) == 2, TIMEOUT)
         assert (await one.rooms(limit=9)).rooms == []
 
 
@@ -98,13 +98,13 @@ async def test_notices_that_are_lost(url: str, monkeypatch: pytest.MonkeyPatch) 
     async with opened(url) as (broker, recorder):
         await broker.subscribe("lobby")
         await broker.enter("lobby", "ada", "session 1")
-        await recorder.until(lambda: len(recorder.presence["lobby"]) == 1, PATIENCE)
+        await recorder.until(lambda: len(recorder.presence["lobby"]) == 1, TIMEOUT)
         with monkeypatch.context() as patched:
             patched.setattr(feed.Feed, "receive", lambda self, payload: None)
             await broker.leave("lobby", "ada", "session 1")
             await broker.enter("lobby", "bob", "session 2")
             await asyncio.sleep(0.05)
         await broker.enter("lobby", "eve", "session 3")
-        await recorder.until(lambda: len(recorder.presence["lobby"]) == 4, PATIENCE)
+        await recorder.until(lambda: len(recorder.presence["lobby"]) == 4, TIMEOUT)
         told = recorder.presence["lobby"][1:]
         assert sorted(told) == [("ada", False), ("bob", True), ("eve", True)]

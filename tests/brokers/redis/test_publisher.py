@@ -20,7 +20,7 @@ class Redis:
     """Takes what is published, when it is let."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(publishing, "ASK_AGAIN", 0)
+        monkeypatch.setattr(publishing, "HOLD_RETRY_DELAY", 0)
         self.calls: list[list[str]] = []
         self.answers: list[Any] = []
         self.gate = asyncio.Event()
@@ -64,7 +64,7 @@ async def test_what_waits_goes_together(monkeypatch: pytest.MonkeyPatch) -> None
 
 async def test_what_is_cut_to_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call has no more than its largest number; one publish is never parted."""
-    monkeypatch.setattr(publishing, "LARGEST_CALL", 3)
+    monkeypatch.setattr(publishing, "MAX_CALL", 3)
     redis = Redis(monkeypatch)
     sizes = [2, 2, 5, 1, 1]
     await asyncio.gather(
@@ -75,12 +75,12 @@ async def test_what_is_cut_to_size(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than may wait are refused at once."""
-    monkeypatch.setattr(publishing, "LONGEST_QUEUE", 2)
+    monkeypatch.setattr(publishing, "MAX_QUEUE", 2)
     redis = Redis(monkeypatch)
     redis.gate.clear()
     waiting = [asyncio.ensure_future(redis.publisher.publish("a", [draft(n)])) for n in "ab"]
     await asyncio.sleep(0)
-    with pytest.raises(BrokerError, match="2 messages wait"):
+    with pytest.raises(BrokerError, match="2 messages are waiting"):
         await redis.publisher.publish("a", [draft("c")])
     redis.gate.set()
     await asyncio.gather(*waiting)

@@ -13,7 +13,7 @@ import pytest
 from chatify_stream import ChatClient, ChatServer, Joined, Left, Message, RoomOptions
 
 from ...e2e.processes import ListeningProcess
-from .opened import PATIENCE
+from .opened import TIMEOUT
 from .servers import RedisServer, in_thread
 
 
@@ -30,7 +30,7 @@ async def serving(url: str) -> AsyncIterator[str]:
 
 
 async def next_of(client: ChatClient, kind: type) -> object:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         async for event in client:
             if isinstance(event, kind):
                 return event

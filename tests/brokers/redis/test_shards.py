@@ -21,7 +21,7 @@ from chatify_stream.testing import BrokerContract
 
 from ...ports import free_port
 from .cluster import SLOTS, move_slot, redis_cluster, url_of
-from .opened import PATIENCE, draft, opened, texts_of
+from .opened import TIMEOUT, draft, opened, texts_of
 from .servers import RedisServer, Sentinel, in_thread, redis_server
 
 
@@ -58,7 +58,7 @@ async def test_a_slot_that_moves(
         calls = [broker.publish("lobby", [draft(n)]) for n in "bcd"]
         await asyncio.gather(moving, *calls)
         await broker.publish("lobby", [draft("e")])
-        await recorder.until(lambda: recorder.offsets("lobby") == [1, 2, 3, 4, 5], PATIENCE)
+        await recorder.until(lambda: recorder.offsets("lobby") == [1, 2, 3, 4, 5], TIMEOUT)
         assert texts_of(recorder, "lobby") == list("abcde")
         assert len((await broker.read("lobby", limit=9)).publications) == 5
         assert await broker.users("lobby") == ["ada"]
@@ -82,7 +82,7 @@ class Watched:
         self.wait_until(lambda: b"slaves=1" in self.sentinel.ask("INFO", "sentinel"))
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         while not condition():
             assert time.monotonic() < end
             time.sleep(0.02)
@@ -125,13 +125,13 @@ async def test_failover(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> No
         replica.signal(signal.SIGSTOP)
         master.ask("CLIENT", "KILL", "TYPE", "replica")  # so that it gets no more
         await broker.publish("behind", [draft("b")])
-        await recorder.until(lambda: recorder.offsets("behind") == [1, 2], PATIENCE)
+        await recorder.until(lambda: recorder.offsets("behind") == [1, 2], TIMEOUT)
         master.kill()
         replica.signal(signal.SIGCONT)
         [receipt] = await broker.publish("whole", [draft("c", "c")])
-        await recorder.until(lambda: recorder.offsets("whole") == [1, 2], PATIENCE)
+        await recorder.until(lambda: recorder.offsets("whole") == [1, 2], TIMEOUT)
         assert [p.epoch for p in recorder.begun["whole"]] == [receipt.position.epoch]
-        await recorder.until(lambda: len(recorder.begun["behind"]) == 2, PATIENCE)
+        await recorder.until(lambda: len(recorder.begun["behind"]) == 2, TIMEOUT)
         first, second = recorder.begun["behind"]
         assert (first.epoch == second.epoch, second.offset) == (False, 1)
 
@@ -143,7 +143,7 @@ async def test_the_slot_of_servers_moves(cluster: list[RedisServer]) -> None:
         slot = broker._keys.servers_slot
         old = next(n for n, (first, last) in enumerate(SLOTS) if first <= slot <= last)
         await in_thread(move_slot, slot, cluster[old], cluster[old - 1], cluster)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             for each in (broker, other):
                 while await each.survey(b"abc") != ([b"cba"], 0):
                     await asyncio.sleep(0.01)

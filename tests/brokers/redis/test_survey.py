@@ -11,7 +11,7 @@ import pytest
 from chatify_stream.brokers.redis import survey as redis_survey
 from chatify_stream.errors import BrokerError
 
-from .opened import PATIENCE, opened
+from .opened import TIMEOUT, opened
 from .servers import RedisServer, in_thread, redis_server
 
 
@@ -19,10 +19,10 @@ async def test_one_that_does_not_answer(
     shared_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that was told and says nothing is counted, after a bounded time."""
-    monkeypatch.setattr(redis_survey, "PATIENCE", 0.5)
+    monkeypatch.setattr(redis_survey, "ANSWER_TIMEOUT", 0.5)
     prefix = token_hex(4)
     url = f"{shared_redis.url}?prefix={prefix}"
-    with socket.create_connection(("127.0.0.1", shared_redis.port), timeout=PATIENCE) as dead:
+    with socket.create_connection(("127.0.0.1", shared_redis.port), timeout=TIMEOUT) as dead:
         channel = f"{prefix}:{{servers}}:tell:"
         dead.sendall(f"SUBSCRIBE {channel}\r\n".encode())
         assert b"subscribe" in await in_thread(dead.recv, 1000)
@@ -44,7 +44,7 @@ async def test_redis_was_away() -> None:
         url = f"{server.url}?timeout=1"
         async with opened(url) as (broker, _), opened(url):
             await in_thread(server.kill)
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 with pytest.raises(BrokerError):
                     await broker.survey(b"away")
                 await in_thread(server.start)

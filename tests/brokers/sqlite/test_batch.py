@@ -78,7 +78,7 @@ class TestPublishing:
         batch = desk.batch()
         batch.publish("lobby", drafts("a"))
         assert desk.index.rooms == {}
-        assert desk.recorder.told == {}
+        assert desk.recorder.delivered == {}
 
     def test_undone(self, desk: Desk) -> None:
         """What was not committed is forgotten: offsets, ids, rooms and subscriptions."""

@@ -91,7 +91,7 @@ async def test_others_of_the_batch(tmp_path: Path) -> None:
         [receipt] = await broker.publish("lobby", batch(1, clock))
         assert receipt.position.offset == 2
         await broker.close()
-        assert recorder.told == {}
+        assert recorder.delivered == {}
 
 
 async def test_ids_of_what_was_refused(tmp_path: Path) -> None:
