@@ -54,7 +54,8 @@ _PATHS = {
         wire
     """,
     Tier.INTEGRATION: """
-        assembly auth/test_bearer.py auth/test_key_store.py brokers/redis client server
+        assembly auth/test_bearer.py auth/test_key_store.py brokers/redis
+        cli/serving/workers/test_supervisor.py client server
         server/metrics/test_endpoint.py server/metrics/test_metrics.py
         server/usage/test_over_connections.py test_operations.py
         wire/client/test_channel.py wire/client/test_dialer.py wire/client/test_protocol.py

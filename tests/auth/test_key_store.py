@@ -2,14 +2,18 @@
 
 import asyncio
 import logging
+import threading
 from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
 import pytest
 
 from chatify_stream import UsageError
-from chatify_stream.auth.key_store import MAX_KEY_AGE, KeyStore, check_url
+from chatify_stream.auth import key_store
+from chatify_stream.auth.key_store import KeyStore, check_url
 from chatify_stream.testing import FakeClock
 
+from ..support.waiting import until
 from .certificates import Authority
 from .key_server import serving_keys
 from .tokens import jwk, jwks, secret_path
@@ -67,20 +71,54 @@ async def test_fetching() -> None:
 
 
 async def test_old_keys_are_fetched_anew() -> None:
-    """Keys that were withdrawn go after an hour; calls do not wait for that."""
+    """An hour after they were fetched keys are fetched again; calls do not wait for that."""
     clock = FakeClock()
     with serving_keys() as server:
         server.answer = (200, A)
         store = KeyStore(keys=server.url, clock=clock)
         await store.refresh()
-        clock.advance(MAX_KEY_AGE)
         server.answer = (200, B)
         server.may_answer.clear()
+        clock.advance(3599)
+        await store.refresh()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        clock.advance(1)
         await store.refresh()
         assert ids(store) == ["a"]
         server.may_answer.set()
-        await store.refresh(unknown=True)
-        assert (ids(store), server.asked) == (["b"], 2)
+        await until(lambda: ids(store) == ["b"], interval=0.001)
+        assert server.asked == 2
+
+
+def test_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that sends nothing is given up after the timeout, so it holds no thread."""
+    monkeypatch.setattr(key_store, "TIMEOUT", 0.05)
+    with serving_keys() as server:
+        server.may_answer.clear()
+        with pytest.raises(TimeoutError):
+            key_store._get(urlsplit(server.url))
+
+
+async def test_slow_server(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fetch that goes on is given up after twice the timeout, so no call waits for it."""
+    end = threading.Event()
+
+    def get(url: SplitResult) -> bytes:
+        end.wait(60)
+        return A
+
+    monkeypatch.setattr(key_store, "_get", get)
+    monkeypatch.setattr(key_store, "TIMEOUT", 0.01)
+    store = KeyStore(keys="https://id.example/jwks")
+    try:
+        with caplog.at_level(logging.WARNING):
+            await store.refresh()
+        assert ids(store) == []
+        assert "TimeoutError" in caplog.text
+    finally:
+        end.set()
 
 
 async def test_reloading_asks_again() -> None:

@@ -7,9 +7,11 @@ import sys
 
 import pytest
 
-from chatify_stream.rooms import WINDOW_MS, Dedupe, Draft, Known, Outcome
+from chatify_stream.rooms import Dedupe, Draft, Known, Outcome
 
 NOW = 1_700_000_000_000
+FIVE_MINUTES = 5 * 60 * 1000
+"""The promised window, in milliseconds."""
 
 
 def draft(
@@ -56,15 +58,15 @@ def test_forget() -> None:
     dedupe = Dedupe()
     for number in range(5):
         dedupe.add(draft(message_id=str(number), sent_at_ms=NOW + number), number)
-    dedupe.forget(NOW + WINDOW_MS - 1)
+    dedupe.forget(NOW + FIVE_MINUTES - 1)
     assert len(dedupe) == 5
-    dedupe.forget(NOW + WINDOW_MS + 1)
+    dedupe.forget(NOW + FIVE_MINUTES + 1)
     assert [outcome(dedupe, draft(message_id=str(n))) for n in range(5)] == [
         None,
         None,
         *[Outcome.DUPLICATE] * 3,
     ]
-    dedupe.forget(NOW + 2 * WINDOW_MS)
+    dedupe.forget(NOW + 2 * FIVE_MINUTES)
     assert len(dedupe) == 0
 
 

@@ -60,6 +60,25 @@ def test_nobody_waits() -> None:
     assert write.lines[4:] == ["6 lines were dropped: whoever reads the log is too slow"]
 
 
+def test_the_default_bound() -> None:
+    """By default 5,000 lines may wait, which bounds the memory of a log that nobody reads."""
+    write = Slow()
+    log, handler = logging.Logger("chat.x"), BackgroundHandler(Rate(10**6, 1.0), write)
+    handler.setFormatter(TextFormatter())
+    log.addHandler(handler)
+    handler.start()
+    try:
+        log.info("first")
+        assert write.has_one.wait(SECONDS)
+        for _ in range(5007):
+            log.info("more")
+    finally:
+        write.go_on.set()
+        handler.finish(SECONDS)
+    assert len(write.lines) == 1 + 5000 + 1
+    assert write.lines[-1].startswith("7 lines ")
+
+
 def test_what_the_rate_left_out_is_said() -> None:
     """At the end, and meanwhile once an interval."""
     write = Slow()

@@ -108,13 +108,12 @@ async def test_an_unknown_host() -> None:
         Endpoint("192.0.2.1", 0, CollectorRegistry(), lambda: (True, ""))
 
 
-async def test_too_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Above the maximum of requests connections are closed; when one ends there is room again."""
-    monkeypatch.setattr(module, "MAX_REQUESTS", 2)
+async def test_too_many_at_once() -> None:
+    """Beside 16 requests connections are closed; when one ends there is room again."""
     endpoint = make()
     silent = []
     try:
-        for _ in range(2):
+        for _ in range(16):
             silent.append(await asyncio.open_connection("127.0.0.1", endpoint.port))
         with pytest.raises(OSError):  # noqa: PT011 - the reset may come at any point
             await get(endpoint.port, "/healthz")
@@ -130,6 +129,20 @@ async def test_too_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         for _, writer in silent:
             writer.close()
+        await endpoint.close()
+
+
+async def test_a_silent_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that sends nothing is disconnected; by default after 5 seconds."""
+    assert module._Handler.timeout == 5
+    monkeypatch.setattr(module._Handler, "timeout", 0.05)
+    endpoint = make()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
+        async with asyncio.timeout(SECONDS):
+            assert await reader.read() == b""
+        writer.close()
+    finally:
         await endpoint.close()
 
 

@@ -228,6 +228,16 @@ class TestAnswers:
         assert type(error) is UnavailableError
         assert str(error).endswith(r"ended the connection (ENHANCE_YOUR_CALM: too_many_pings \xff)")
 
+    async def test_a_long_reason(self) -> None:
+        """Of the text of a GOAWAY the error has at most 200 bytes."""
+
+        def behave(h2: H2Connection, event: RequestReceived) -> None:
+            h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM, b"x" * 10_000)
+
+        async with scripted_server(behave) as channel:
+            error = await failure(channel)
+        assert str(error).endswith(f"(ENHANCE_YOUR_CALM: {'x' * 200})")
+
     @pytest.mark.parametrize("count", [0, 1, 2])
     async def test_no_status(self, count: int) -> None:
         """An answer that ends without trailers is the peer's mistake, and nobody waits for them."""
