@@ -1,8 +1,10 @@
-"""ChatReq and ChatRsp as bytes: strictly as protobuf says, and fast.
+"""Fast encoding and decoding of ChatReq and ChatRsp.
 
-Most messages are a short text or two, which are read here; the others, and what is no message, go
-to `decode_message`. These functions agree with google.protobuf on every input, which
-tests/test_codec.py proves.
+Most messages consist of one or two short texts, which are decoded here. All others, and malformed
+data, are passed to `decode_message`. tests/test_codec.py proves that the results equal those of
+google.protobuf for every input.
+
+The `frame_` functions return messages with their gRPC prefix, ready to send.
 """
 
 from __future__ import annotations
@@ -28,14 +30,14 @@ __all__ = [
 ]
 
 FIRST_TEXT, SECOND_TEXT = 0x0A, 0x12
-"""The tags of fields 1 and 2 as texts: `name` and `id` of ChatReq."""
+"""Tags of the text fields 1 and 2: `name` and `id` of ChatReq."""
 
 MESSAGE, SENDER, ID = 0x0A, 0x12, 0x1A
-"""The tags of the texts of ChatRsp."""
+"""Tags of the text fields of ChatRsp."""
 
 
 class ChatCodec(ProtoCodec):
-    """Reads and writes Chat's messages faster; all others as `ProtoCodec` does."""
+    """A `ProtoCodec` with fast paths for ChatReq and ChatRsp."""
 
     def encode(self, message: Any, message_type: Any) -> bytes:
         if message_type is ChatReq and type(message) is ChatReq:
@@ -49,7 +51,7 @@ class ChatCodec(ProtoCodec):
                 return encode_request(name, message_id)
             except UnicodeEncodeError:
                 pass
-        return super().encode(message, message_type)  # which says what is wrong
+        return super().encode(message, message_type)  # raises the error with the reason
 
     def decode(self, data: bytes, message_type: Any) -> Any:
         try:
@@ -64,12 +66,12 @@ class ChatCodec(ProtoCodec):
 
 
 def _is_text(reply: ChatRsp) -> bool:
-    """The reply has nothing but its text, as outside of rooms."""
+    """Return True if only the text is set, as in replies outside of rooms."""
     return not (reply.sender or reply.id or reply.offset or reply.sent_at_ms or reply.kind)
 
 
 def encode_request(name: str, message_id: str) -> bytes:
-    """A ChatReq. Raises `UnicodeEncodeError`."""
+    """Encode a ChatReq. Raises `UnicodeEncodeError`."""
     return _text_field(FIRST_TEXT, name) + _text_field(SECOND_TEXT, message_id)
 
 
@@ -85,24 +87,24 @@ _HEADS = (
     frame(b""),
     *(frame(b"\x0a%c" % size + bytes(size))[:-size] for size in range(1, 0x80)),
 )
-"""What goes before a text of so many bytes."""
+"""The bytes before a text, by its size."""
 
 
 def frame_text(text: str) -> bytes:
-    """A ChatReq or ChatRsp with this text, as it goes on the wire: encoded, behind its prefix.
+    """Encode a ChatReq or ChatRsp with only a text, with its gRPC prefix.
 
-    Raises `UnicodeEncodeError`, and `UsageError` for what is no text.
+    Raises `UnicodeEncodeError`, and `UsageError` if `text` is not a str.
     """
     head, data = frame_text_parts(text)
     return head + data
 
 
 def frame_text_parts(text: str) -> tuple[bytes, bytes]:
-    """What `frame_text` gives, in two parts: who joins many copies a large one once less."""
+    """Return the result of `frame_text` in two parts, to save a copy when many are joined."""
     try:
         data = text.encode()
     except AttributeError:
-        raise UsageError(f"a text is a str, not {type(text).__name__}") from None
+        raise UsageError(f"text: a {type(text).__name__} is not allowed; pass a str") from None
     size = len(data)
     if size < 0x80:
         return _HEADS[size], data
@@ -116,7 +118,7 @@ def _sender_field(user: str) -> bytes:
 
 
 def frame_publication(offset: int, user: str, text: str, message_id: str, sent_at_ms: int) -> bytes:
-    """A message of a room, as it goes on the wire."""
+    """Encode a message of a room, with its gRPC prefix."""
     return frame(
         b"%b%b%b\x20%b\x28%b"
         % (
@@ -130,13 +132,13 @@ def frame_publication(offset: int, user: str, text: str, message_id: str, sent_a
 
 
 def frame_presence(user: str, joined: bool) -> bytes:
-    """That a user has joined a room, or left it, as it goes on the wire."""
+    """Encode a join or leave event, with its gRPC prefix."""
     kind = ChatRspKind.JOINED if joined else ChatRspKind.LEFT
     return frame(b"%b\x30%c" % (_text_field(SENDER, user), kind))
 
 
 def frame_refusal(message_id: str, reason: str) -> bytes:
-    """That a message was not published, as it goes on the wire."""
+    """Encode the rejection of a message, with its gRPC prefix."""
     return frame(
         b"%b%b\x30%c"
         % (_text_field(MESSAGE, reason), _text_field(ID, message_id), ChatRspKind.REFUSED)
@@ -144,8 +146,8 @@ def frame_refusal(message_id: str, reason: str) -> bytes:
 
 
 def decode_name(data: bytes) -> str:
-    """The name of a ChatReq. Raises `ValueError` for what is no such message."""
-    # Most messages are one text and nothing else, whose length takes a byte or two.
+    """Return the name of an encoded ChatReq. Raises `ValueError` if it is malformed."""
+    # Most messages are a single text whose length takes one or two bytes.
     size = len(data)
     if size > 2 and data[0] == FIRST_TEXT:
         low = data[1]
@@ -158,8 +160,8 @@ def decode_name(data: bytes) -> str:
 
 
 def decode_request(data: bytes) -> tuple[str, str]:
-    """The name and the id of a ChatReq. Raises `ValueError` for what is no such message."""
-    # Most messages are one short text, or two.
+    """Return the name and id of an encoded ChatReq. Raises `ValueError` if it is malformed."""
+    # Most messages are one or two short texts.
     size = len(data)
     if size > 1 and data[0] == FIRST_TEXT and data[1] < 0x80:
         end = data[1] + 2
@@ -172,7 +174,7 @@ def decode_request(data: bytes) -> tuple[str, str]:
 
 
 def decode_reply(data: bytes) -> ChatRsp:
-    """A ChatRsp. Raises `ValueError` for what is no such message."""
+    """Decode a ChatRsp. Raises `ValueError` if it is malformed."""
     if len(data) > 1 and data[0] == MESSAGE and data[1] == len(data) - 2 < 0x80:
         return ChatRsp(message=data[2:].decode())
     return decode_message(data, ChatRsp)

@@ -1,4 +1,4 @@
-"""Chat's messages as bytes, against google.protobuf, byte for byte."""
+"""Tests of codec.py, which compare every byte with google.protobuf."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def reply_of(message: object) -> tuple[object, ...]:
 
 
 def oracle(data: bytes, kind: type = REQUEST) -> tuple[object, ...] | None:
-    """What google.protobuf reads; None where it refuses."""
+    """Decode with google.protobuf. Return None for malformed data."""
     try:
         message = kind.FromString(data)
     except DecodeError:
@@ -128,7 +128,7 @@ messages = st.one_of(
 @example(b"\x08" + b"\x80" * 9 + b"\x00")  # ... values ten
 @example(b"\x08" + b"\x80" * 10 + b"\x00")
 def test_decoding(data: bytes) -> None:
-    """Whatever the bytes: the same request, the same reply, or refused by both."""
+    """Any bytes decode to the same request and reply, or are rejected by both."""
     request = oracle(data)
     assert ours(data) == request
     assert ours(data, REPLY) == oracle(data, REPLY)
@@ -141,7 +141,7 @@ def test_decoding(data: bytes) -> None:
 @example("世" * 10_000, "")
 @example("", "id")
 def test_encoding(text: str, message_id: str) -> None:
-    """A request is encoded to the same bytes, and comes back."""
+    """A request is encoded to the same bytes and survives a round trip."""
     assert encode_request(text, "") == REQUEST(name=text).SerializeToString()
     data = encode_request(text, message_id)
     assert data == REQUEST(name=text, id=message_id).SerializeToString()
@@ -151,7 +151,7 @@ def test_encoding(text: str, message_id: str) -> None:
 
 @given(st.integers(1, 2**63 - 1), st.text(min_size=1), st.text(), st.text(), st.integers(1, 2**62))
 def test_what_rooms_send(offset: int, user: str, text: str, message_id: str, ms: int) -> None:
-    """Messages of rooms, joins, leaves and refusals are the bytes that protobuf makes of them."""
+    """Messages, joins, leaves and rejections of rooms are encoded to the same bytes."""
     message = REPLY(message=text, sender=user, id=message_id, offset=offset, sent_at_ms=ms)
     framed = frame_publication(offset, user, text, message_id, ms)
     assert framed == frame(message.SerializeToString())
@@ -165,7 +165,7 @@ def test_what_rooms_send(offset: int, user: str, text: str, message_id: str, ms:
 
 @pytest.mark.parametrize("depth", [1, 50, 98, 99, 100, 101, 102, 200])
 def test_deep_groups(depth: int) -> None:
-    """Groups within groups are read as deep as protobuf reads them."""
+    """The limit on nested groups equals that of google.protobuf."""
     data = b"\x13" * depth + b"\x14" * depth + b"\x0a\x01a"
     assert ours(data) == oracle(data)
 
@@ -182,13 +182,13 @@ class TestChatCodec:
         ],
     )
     def test_chat_messages(self, message: ChatReq | ChatRsp) -> None:
-        """Chat messages are what betterproto2 makes of them."""
+        """Chat messages are encoded to the same bytes as by betterproto2."""
         data = ChatCodec().encode(message, type(message))
         assert data == bytes(message)
         assert ChatCodec().decode(data, type(message)) == message
 
     def test_other_messages(self) -> None:
-        """Other messages are read and written as by ProtoCodec."""
+        """Other messages are encoded and decoded by ProtoCodec."""
         message = HealthCheckRequest(service="a")
         data = ChatCodec().encode(message, HealthCheckRequest)
         assert ChatCodec().decode(data, HealthCheckRequest) == message
@@ -203,14 +203,14 @@ class TestChatCodec:
         ],
     )
     def test_what_cannot_be_encoded(self, message: object, text: str) -> None:
-        """A wrong message is the caller's mistake, and the text says which."""
+        """A message of another type or with a bad value is a UsageError with the reason."""
         with pytest.raises(UsageError, match=text):
             ChatCodec().encode(message, ChatReq)
 
     @pytest.mark.parametrize("kind", [ChatReq, ChatRsp])
     @pytest.mark.parametrize("data", [b"\x0a\x05ab", b"\x0a\x01\xff", b"\x0f"])
     def test_what_cannot_be_decoded(self, kind: type, data: bytes) -> None:
-        """Bytes that are no such message are INTERNAL, and the text says why."""
+        """Malformed data is INTERNAL with the reason."""
         with pytest.raises(StatusError, match=f"not a valid {kind.__name__}: ") as caught:
             ChatCodec().decode(data, kind)
         assert caught.value.status is Status.INTERNAL
@@ -218,18 +218,18 @@ class TestChatCodec:
 
 @given(st.text())
 def test_frame_text(text: str) -> None:
-    """A text is framed as its message is, whatever its length."""
+    """frame_text equals the framed message, for texts of any length."""
     assert frame_text(text) == frame(encode_request(text, ""))
 
 
 @pytest.mark.parametrize("text", [b"Ada", None, 5])
-def test_frame_what_is_no_text(text: object) -> None:
-    """What is no text is refused with its type."""
-    with pytest.raises(UsageError, match=f"a text is a str, not {type(text).__name__}"):
+def test_frame_text_of_another_type(text: object) -> None:
+    """A value that is not a str is a UsageError with its type."""
+    with pytest.raises(UsageError, match=f"a {type(text).__name__} is not allowed; pass a str"):
         frame_text(text)
 
 
 @pytest.mark.parametrize("size", [0, 1, 126, 127, 128, 129, 16383, 16384])
 def test_frame_text_at_the_bounds(size: int) -> None:
-    """Where the length takes another byte, too."""
+    """Texts are framed correctly where their length takes one more byte."""
     assert frame_text("x" * size) == frame(encode_request("x" * size, ""))
