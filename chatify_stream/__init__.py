@@ -1,7 +1,7 @@
 """Chatify Stream: a real-time chat stream server in pure Python.
 
-`ChatServer` serves `service.v1.Service/Chat`, with and without rooms. `ChatClient` and the
-generated `ServiceStub` call it. Every error raised on purpose is a `ChatifyError`.
+`ChatServer` serves `service.v1.Service/Chat`, with and without rooms. `ChatClient`, `RoomClient`
+and the generated `ServiceStub` call it. Every error raised on purpose is a `ChatifyError`.
 
 The names below are imported when they are first used, so that `import chatify_stream` is cheap.
 `__init__.pyi` holds the same names for type checkers.
@@ -20,8 +20,8 @@ _NAMES = {
         unauthenticated
     """,
     "client": """
-        Backoff Channel ChannelState ChatClient ClientTLS Connected DirectChat Event Gap Joined
-        Left Message Reconnecting RoomChat ServiceStub client_tls
+        Backoff Channel ChannelState ChatClient ClientTLS Connected Event Gap Joined Left
+        Message Reconnecting RoomClient ServiceStub client_tls
     """,
     "codec": "frame_text",
     "errors": """

@@ -7,12 +7,12 @@ import asyncio
 import sys
 from datetime import UTC, datetime
 
-from chatify_stream import CallError, ChatClient, Gap, Message, Reconnecting
+from chatify_stream import CallError, Gap, Message, Reconnecting, RoomClient
 
 
 async def main(target: str, room: str) -> None:
     try:
-        async with ChatClient(target, room=room, user="clock") as chat:
+        async with RoomClient(target, room=room, user="clock") as chat:
             print(f"in {room}, after {chat.position}", flush=True)
             async for event in chat:
                 match event:

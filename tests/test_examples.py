@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chatify_stream import ChatClient, Message, RefusedError, Status, StatusError
+from chatify_stream import ChatClient, Message, RefusedError, RoomClient, Status, StatusError
 
 from .e2e.processes import ListeningProcess, Process, ServerProcess
 from .ports import free_port
@@ -105,7 +105,7 @@ def test_room_bot() -> None:
     """The bot answers a question in its room, and nothing else, also after a restart."""
 
     async def ask(target: str) -> None:
-        async with ChatClient(target, room="lobby", user="Ada") as ada:
+        async with RoomClient(target, room="lobby", user="Ada") as ada:
             await ada.send("good morning")
             await ada.send("what time is it?")
             async for event in ada:
@@ -128,16 +128,16 @@ def test_moderated_rooms(tmp_path: Path) -> None:
 
     async def talk(target: str) -> None:
         with pytest.raises(StatusError, match="staff-only is for the staff") as caught:
-            async with ChatClient(target, room="staff-only", user="ada"):
+            async with RoomClient(target, room="staff-only", user="ada"):
                 pass
         assert caught.value.status is Status.PERMISSION_DENIED
-        async with ChatClient(target, room="lobby", user="ada") as ada:
+        async with RoomClient(target, room="lobby", user="ada") as ada:
             await ada.send("darn")
             with pytest.raises(RefusedError, match="501 characters are too many"):
                 await ada.send("x" * 501)
 
     async def look(target: str) -> None:
-        async with ChatClient(target, room="lobby", user="grace") as grace:
+        async with RoomClient(target, room="lobby", user="grace") as grace:
             assert [message.text for message in await grace.history()] == ["****"]
 
     argv = [sys.executable, EXAMPLES / "moderated_rooms.py", "0", str(tmp_path / "chat.db")]

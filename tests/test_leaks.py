@@ -23,7 +23,7 @@ from chatify_stream import (
     ServiceStub,
     UsageLimits,
 )
-from chatify_stream.client.chat_client import CHAT_PATH
+from chatify_stream.client import CHAT_PATH
 from chatify_stream.wire import Cardinality, ServerObserver, ServerStream
 
 from .footprint import descriptors, held

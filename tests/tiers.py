@@ -41,9 +41,9 @@ class Tier(StrEnum):
 _PATHS = {
     Tier.UNIT: """
         auth brokers config messages rooms testing
-        client/test_chat_client.py client/test_event_queue.py
+        client/test_call_metadata.py client/test_channel.py client/test_event_queue.py
         client/test_reconnect.py client/test_room_cursor.py client/test_sender.py
-        client/test_tokens.py client/test_tracing.py client/test_unacked.py
+        client/test_tokens.py client/test_unacked.py
         server/metrics server/rooms/test_hooks.py
         server/rooms/test_options.py server/rooms/test_permission.py
         server/rooms/test_subscriptions.py server/services/test_descriptors.py

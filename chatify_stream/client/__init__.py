@@ -1,13 +1,12 @@
-"""The clients: ChatClient in its two forms, the stub, and the channel under all of them."""
+"""The clients: ChatClient, RoomClient and the generated stub, over one kind of channel."""
 
 from __future__ import annotations
 
 from ..wire import Backoff, Balancing, ChannelState, ClientTLS, Status, client_tls
-from .channel import Channel
-from .chat_client import CHAT_PATH, ChatClient
-from .direct_chat import DirectChat
+from .channel import CHAT_PATH, Channel
+from .chat_client import ChatClient
 from .events import Connected, Event, Gap, Joined, Left, Message, Reconnecting
-from .room_chat import RoomChat
+from .room_client import RoomClient
 from .stub import ServiceStub
 from .tokens import Token
 
@@ -20,14 +19,13 @@ __all__ = [
     "ChatClient",
     "ClientTLS",
     "Connected",
-    "DirectChat",
     "Event",
     "Gap",
     "Joined",
     "Left",
     "Message",
     "Reconnecting",
-    "RoomChat",
+    "RoomClient",
     "ServiceStub",
     "Status",
     "Token",

@@ -1,16 +1,22 @@
-"""The channel of Chat's clients: wire's, with the codec of Chat's messages."""
+"""The channel of the Chat clients: wire's channel with the codec of Chat's messages."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 from .. import wire
 from ..codec import ChatCodec
+from ..errors import UsageError
 from ..wire import ClientStream, MetadataLike
-from .tracing import load_trace_context
+from .call_metadata import items_of
 
-__all__ = ["Channel"]
+__all__ = ["CHAT_PATH", "CLOSE_TIMEOUT", "Channel"]
+
+CHAT_PATH = "/service.v1.Service/Chat"
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds that leaving a client waits for the server to end the call."""
 
 
 class Channel(wire.Channel):
@@ -24,9 +30,10 @@ class Channel(wire.Channel):
         tracing: bool = False,
         **options: Any,
     ) -> None:
-        """As `wire.Channel`; with `tracing` a call names the span that is current when it is made.
+        """Create a channel as `chatify_stream.wire.Channel` does, with one more option.
 
-        That needs the extra `tracing`.
+        `tracing` sends the context of the current span, as W3C `traceparent`, with each call.
+        Raises `UsageError` if OpenTelemetry is not installed; it is in the extra `tracing`.
         """
         options.setdefault("codec", ChatCodec())
         super().__init__(host, port, **options)
@@ -36,6 +43,25 @@ class Channel(wire.Channel):
         self, *args: Any, metadata: MetadataLike | None = None, **options: Any
     ) -> ClientStream:
         if self._trace_context is not None:
-            given = metadata.items() if isinstance(metadata, Mapping) else metadata or ()
-            metadata = [*given, *self._trace_context().items()]
+            metadata = [*items_of(metadata), *self._trace_context().items()]
         return super().request(*args, metadata=metadata, **options)
+
+
+def load_trace_context() -> Callable[[], dict[str, str]]:
+    """Return a function that returns the metadata of the current span.
+
+    Raises `UsageError` if OpenTelemetry is not installed.
+    """
+    try:
+        from opentelemetry import propagate
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            "tracing=True requires opentelemetry; run pip install 'chatify-stream[tracing]'"
+        ) from error
+
+    def trace_context() -> dict[str, str]:
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        return carrier
+
+    return trace_context

@@ -1,50 +1,63 @@
-"""ChatClient: one Chat stream, in its direct form or in a room."""
+"""ChatClient: a direct session, in which the server answers each message with one reply."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl as ssl_module
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Never, Self, cast
 
-from ..wire import CONNECT_TIMEOUT, Backoff, ClientTLS, MetadataLike
-from .channel import Channel
+from ..address import parse_target
+from ..errors import CallError, ClosedError, UsageError
+from ..messages.service.v1 import ChatReq, ChatRsp
+from ..wire import (
+    CONNECT_TIMEOUT,
+    Cardinality,
+    ClientStream,
+    ClientTLS,
+    MetadataLike,
+    check_encoding,
+)
+from .call_metadata import items_of
+from .channel import CHAT_PATH, CLOSE_TIMEOUT, Channel
+from .tokens import Token, bearer, check_token, next_token
 
-if TYPE_CHECKING:
-    from ..rooms.position import Position
-    from .direct_chat import DirectChat
-    from .room_chat import RoomChat
-    from .tokens import Token
-
-__all__ = ["CHAT_PATH", "CLOSE_TIMEOUT", "ChatClient"]
-
-CHAT_PATH = "/service.v1.Service/Chat"
-
-CLOSE_TIMEOUT = 5.0
-"""Seconds that leaving a client waits for the server to end the call."""
+__all__ = ["ChatClient"]
 
 
 class ChatClient:
-    """A Chat stream: a `DirectChat`, and with `room=` a `RoomChat`.
+    """A direct session: one Chat stream without a room, with one reply to each message.
 
         async with ChatClient("localhost:9000") as chat:
             await chat.send("gene")
             reply = await chat.close_and_recv()
 
-        async with ChatClient("localhost:9000", room="lobby", user="ada") as chat:
-            await chat.send("good morning")
-            async for event in chat:
-                if isinstance(event, Message):
-                    print(event.sender, event.text)
+    - `target`: `HOST:PORT` or `dns:///HOST:PORT`; or several of these, in a list or separated by
+      commas, of which the first that works is used; or a `Channel`, whose connections the client
+      shares and does not close.
+    - `timeout`: seconds for the whole call, including the connection. The server learns the
+      deadline. None means no limit.
+    - `wait_for_ready`: wait while no server can be reached, instead of raising.
+    - `token`: the bearer token, or a function, async or not, that returns it.
+    - `metadata`: sent with the call. Text has ASCII keys; bytes have keys that end in `-bin`.
+    - `connect_timeout`: seconds to reach one address, and to get a token.
+    - `close_timeout`: seconds that leaving waits for the server to end the call.
+    - `ssl`: True, or the result of `client_tls`, to use TLS.
+    - `compression`: encoding of the requests: "gzip", "deflate" or "identity".
 
-    `target` is `HOST:PORT`, or several of these in a list, of which the first that works is taken,
-    or a `Channel` to share its connections, which then stay open. `connect_timeout` and `ssl` are
-    as for `Channel`. `metadata` goes with the call: text under ASCII keys, bytes under keys that
-    end in `-bin`. A client is entered once.
+    A client is entered once. Entering connects and opens the call. Leaving half-closes the call and
+    waits for its end. If the call ends with an error that no method has raised yet, leaving raises
+    that error. After an exception in the block, or after `close_timeout`, leaving cancels the call.
+
+    Methods raise a `CallError` if the call did not end with status OK, `ClosedError` if the client
+    or the sending side is closed, and `UsageError` for misuse.
+
+    Use `RoomClient` for a room. `room=` raises `TypeError`.
     """
 
-    @overload
-    def __new__(
-        cls,
+    def __init__(
+        self,
         target: str | Sequence[str] | Channel = "localhost:9000",
         *,
         timeout: float | None = None,
@@ -55,33 +68,201 @@ class ChatClient:
         close_timeout: float = CLOSE_TIMEOUT,
         ssl: bool | ClientTLS | ssl_module.SSLContext | None = None,
         compression: str | None = None,
-    ) -> DirectChat: ...
+        **unknown: Never,
+    ) -> None:
+        for name in unknown:
+            hint = "; use RoomClient to join a room" if name == "room" else ""
+            raise TypeError(f"ChatClient() got an unexpected keyword argument {name!r}{hint}")
+        if not isinstance(target, Channel):
+            try:
+                parse_target(target)
+            except ValueError as error:
+                raise UsageError(str(error)) from None
+        self._target = target
+        self._timeout = timeout
+        self._wait_for_ready = wait_for_ready
+        check_token(token)
+        self._token = token
+        self._metadata = metadata
+        self._connect_timeout = connect_timeout
+        self._close_timeout = close_timeout
+        self._ssl = ssl
+        self._compression = None if compression is None else check_encoding(compression)
+        self._own_channel: Channel | None = None
+        self._stream: ClientStream | None = None
+        self._half_closed = False
+        self._ended = False
+        self._error: CallError | None = None  # why the call failed; raised again by each method
+        self._send_has_failed = False  # replies may still be waiting to be received
+        self._closed = False
+        self._receiving = False
+        self._last_reply: ChatRsp | None = None
 
-    @overload
-    def __new__(
-        cls,
-        target: str | Sequence[str] | Channel = "localhost:9000",
-        *,
-        room: str,
-        user: str | None = None,
-        token: Token | None = None,
-        history: int = 0,
-        presence: bool = False,
-        resume: Position | str | None = None,
-        backoff: Backoff | None = None,
-        max_message_size: int = ...,
-        wait_for_ready: bool = False,
-        metadata: MetadataLike | None = None,
-        connect_timeout: float = CONNECT_TIMEOUT,
-        close_timeout: float = CLOSE_TIMEOUT,
-        ssl: bool | ClientTLS | ssl_module.SSLContext | None = None,
-    ) -> RoomChat: ...
+    async def __aenter__(self) -> Self:
+        if self._stream is not None or self._closed:
+            raise UsageError("a ChatClient can be entered once; create a new client for each call")
+        metadata = self._metadata
+        if self._token is not None:
+            token = await next_token(self._token, self._connect_timeout)
+            metadata = [*items_of(metadata), bearer(token)]
+        if isinstance(self._target, Channel):
+            channel = self._target
+        else:
+            channel = self._own_channel = Channel(
+                target=self._target, connect_timeout=self._connect_timeout, ssl=self._ssl
+            )
+        stream = channel.request(
+            CHAT_PATH,
+            Cardinality.STREAM_STREAM,
+            ChatReq,
+            ChatRsp,
+            timeout=self._timeout,
+            metadata=metadata,
+            compression=self._compression,
+            wait_for_ready=self._wait_for_ready,
+        )
+        try:
+            await stream.__aenter__()
+            self._stream = stream
+            await stream.send_request()
+        except BaseException:
+            await self._cancel_and_close()
+            raise
+        return self
 
-    def __new__(cls, *args: Any, **options: Any) -> Any:
-        if cls is not ChatClient:
-            return super().__new__(cls)
-        # Here, because both are subclasses of this class.
-        from .direct_chat import DirectChat
-        from .room_chat import RoomChat
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            was_raised = self._error is not None or self._send_has_failed
+            if exc is None and not self._closed and not was_raised:
+                await self._finish()
+        finally:
+            await self._cancel_and_close()
 
-        return super().__new__(RoomChat if "room" in options else DirectChat)
+    async def send(self, text: str) -> None:
+        """Send one message.
+
+        Waits while the server's flow-control window is full. Several tasks may send at once. A call
+        to `send` that is cancelled after a part of its message was sent cancels the whole call.
+        """
+        if not isinstance(text, str):
+            raise UsageError(f"a message must be a str, not {type(text).__name__}")
+        stream = self._open_stream()
+        if self._half_closed:
+            raise ClosedError("the sending side was closed by half_close()")
+        try:
+            await stream.send_message(ChatReq(name=text))
+        except CallError:
+            self._send_has_failed = True
+            raise
+
+    async def half_close(self) -> None:
+        """Close the sending side: the server still sends the replies that are due.
+
+        Calling it again has no effect.
+        """
+        stream = self._open_stream()
+        if not self._half_closed:
+            self._half_closed = True
+            if not stream.is_ended_by_peer:
+                try:
+                    await stream.end()
+                except CallError as error:
+                    self._error = error
+                    raise
+
+    async def receive(self) -> ChatRsp | None:
+        """Wait for the next reply and return it, or None when the call has ended with status OK.
+
+        One task at a time may call it. Cancelling it loses no reply.
+        """
+        if self._error is not None:
+            raise self._error
+        if self._ended:
+            return None
+        stream = self._open_stream()
+        if self._receiving:
+            raise UsageError(
+                "another task is already receiving from this client; receive in one task at a time"
+            )
+        self._receiving = True
+        try:
+            reply: ChatRsp | None = await stream.recv_message()
+            if reply is None:
+                await stream.recv_trailing_metadata()
+                self._ended = True
+                return None
+        except CallError as error:
+            self._error = error
+            raise
+        finally:
+            self._receiving = False
+        self._last_reply = reply
+        return reply
+
+    def __aiter__(self) -> AsyncIterator[ChatRsp]:
+        return self
+
+    async def __anext__(self) -> ChatRsp:
+        reply = await self.receive()
+        if reply is None:
+            raise StopAsyncIteration
+        return reply
+
+    async def close_and_recv(self) -> ChatRsp | None:
+        """Half-close, wait for the end of the call and return its last reply.
+
+        Returns None if the call had no reply. The last reply is returned even if `receive` has
+        already returned it.
+        """
+        await self.half_close()
+        while await self.receive() is not None:
+            pass
+        return self._last_reply
+
+    async def cancel(self) -> None:
+        """Cancel the call, on the server too, and close the client. Idempotent."""
+        await self._cancel_and_close()
+
+    @property
+    def initial_metadata(self) -> Mapping[str, str | bytes] | None:
+        """The server's initial metadata, or None before the first `receive`."""
+        return self._metadata_of("initial_metadata")
+
+    @property
+    def trailing_metadata(self) -> Mapping[str, str | bytes] | None:
+        """The server's trailers, or None before the call has ended."""
+        return self._metadata_of("trailing_metadata")
+
+    def _metadata_of(self, name: str) -> Mapping[str, str | bytes] | None:
+        return cast("Mapping[str, str | bytes] | None", getattr(self._stream, name, None))
+
+    def _open_stream(self) -> ClientStream:
+        if self._closed:
+            raise ClosedError("the client is closed")
+        if self._stream is None:
+            raise UsageError("the client is not open; use it in `async with`")
+        return self._stream
+
+    async def _finish(self) -> None:
+        try:
+            async with asyncio.timeout(self._close_timeout):
+                await self.close_and_recv()
+        except TimeoutError:
+            pass  # __aexit__ then cancels the call
+
+    async def _cancel_and_close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._stream is not None:
+            if not self._ended:
+                await self._stream.cancel()
+            await self._stream.__aexit__(None, None, None)
+        if self._own_channel is not None:
+            self._own_channel.close()
+            await self._own_channel.wait_closed()

@@ -1,7 +1,8 @@
-"""The events that a program has not taken yet.
+"""The buffer of events that a program has not received yet.
 
-Rules: it is bounded. From the moment that it is full, until half of it was taken, nobody should put
-more; who has to, may. One task at a time takes. After the end, what is here can still be taken.
+The queue is bounded, but `put` does not enforce the bound: when the queue is full, the producer
+must stop until half of it was taken, unless it cannot. One task at a time takes events. Events in
+the queue can still be taken after the end.
 """
 
 from __future__ import annotations
@@ -13,26 +14,26 @@ from collections.abc import Callable
 from ..errors import UsageError
 from .events import Event, Message
 
-__all__ = ["MOST_CHARACTERS", "MOST_EVENTS", "EventQueue"]
+__all__ = ["MAX_CHARACTERS", "MAX_EVENTS", "EventQueue"]
 
-MOST_EVENTS = 1000
-MOST_CHARACTERS = 1_000_000
+MAX_EVENTS = 1000
+MAX_CHARACTERS = 1_000_000
 
 
 class EventQueue:
-    """Events, in their order."""
+    """Events in order."""
 
     def __init__(
         self,
         on_taken: Callable[[], None],
         *,
-        most_events: int = MOST_EVENTS,
-        most_characters: int = MOST_CHARACTERS,
+        max_events: int = MAX_EVENTS,
+        max_characters: int = MAX_CHARACTERS,
     ) -> None:
-        """`on_taken` is called when an event was taken."""
+        """`on_taken` is called after each event that was taken."""
         self._on_taken = on_taken
-        self._most_events = most_events
-        self._most_characters = most_characters
+        self._max_events = max_events
+        self._max_characters = max_characters
         self._events: deque[Event] = deque()
         self._characters = 0
         self._is_full = False
@@ -46,10 +47,11 @@ class EventQueue:
 
     @property
     def is_full(self) -> bool:
-        """Nobody should put more."""
+        """Whether the producer must stop."""
         return self._is_full
 
     def put(self, *events: Event) -> None:
+        """Append events. Never blocks and never fails."""
         if self._is_discarding:
             return
         for event in events:
@@ -59,12 +61,13 @@ class EventQueue:
         self._wake()
 
     async def take(self) -> Event | None:
-        """The next event; None after the last one, or the error that ended them.
+        """Wait for the next event and return it, or None after the last one.
 
-        Cancelled, it takes nothing. Raises `UsageError` while another task waits.
+        Raises the error passed to `end` after the last event, and `UsageError` while another task
+        waits. Cancelling takes nothing.
         """
         if self._taker is not None:
-            raise UsageError("another task waits for an event of this client already")
+            raise UsageError("another task is already receiving from this client")
         while not self._events:
             if self._error is not None:
                 raise self._error.with_traceback(None)  # or it would grow with each raise
@@ -83,21 +86,21 @@ class EventQueue:
         return event
 
     def end(self, error: Exception | None) -> None:
-        """No more events come, because of `error` where there is one."""
+        """Mark the end of the events, with the error that caused it, if any."""
         self._is_ended = True
         self._error = error
         self._wake()
 
     def discard(self) -> None:
-        """Gives up what is here, and all that is put from now on."""
+        """Drop the events in the queue, and all later ones."""
         self._is_discarding = True
         self._events.clear()
         self._is_full = False
 
     def _fills(self, part: float) -> bool:
         return (
-            len(self._events) >= self._most_events * part
-            or self._characters >= self._most_characters * part
+            len(self._events) >= self._max_events * part
+            or self._characters >= self._max_characters * part
         )
 
     def _wake(self) -> None:

@@ -1,4 +1,4 @@
-"""What happens to a client in a room, as its program is told."""
+"""The events that a `RoomClient` yields."""
 
 from __future__ import annotations
 
@@ -12,70 +12,71 @@ __all__ = ["Connected", "Event", "Gap", "Joined", "Left", "Message", "Reconnecti
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of the room."""
+    """A message of the room. Each message is one event, in the order of the offsets."""
 
     position: Position
     sender: str
-    """The user who sent it."""
+    """The user name of the sender."""
     text: str
     id: str
-    """What its sender's client called it; may be empty."""
+    """The id that the sender's client gave the message; may be empty."""
     sent_at: datetime
-    """When the server took it, in UTC, by the server's clock."""
+    """The time at which the server received the message, in UTC, by the server's clock."""
     is_own: bool
-    """This user has sent it, from here or from elsewhere."""
+    """True if the sender has the same user name as this client."""
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A user has come to the room: nobody's second session, and never oneself."""
+    """Another user's first session has joined the room. Needs `presence=True`."""
 
     user: str
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A user has left the room, with their last session."""
+    """Another user's last session has left the room. Needs `presence=True`."""
 
     user: str
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The client is in the room: at first, and whenever it has come back.
+    """The client is in the room: the first event, and again after each reconnection.
 
-    Joins and leaves between two sessions are not told.
+    Joins and leaves that happened between two sessions are not reported.
     """
 
     session_id: str
     position: Position
-    """Of the newest message of the room at that moment."""
+    """The position of the room's newest message when the session began."""
     recovered: bool | None
-    """Every message since the last one that was seen follows. None when there was none."""
+    """True if every message after the last seen one follows; None if none was seen before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reconnecting:
-    """The session, or an attempt to come back, has failed with `error`.
-
-    Attempt number `attempt`, of those in a row, is made in `delay` seconds.
-    """
+    """A session, or an attempt to reconnect, has failed; another attempt follows."""
 
     attempt: int
+    """The number of the next attempt. It starts at 1 again after a stable session."""
     delay: float
+    """Seconds until the next attempt."""
     error: Exception
+    """The reason of the failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Messages may have been missed: from `expected` on, up to `newest`.
+    """Messages may have been missed, because the room no longer keeps them.
 
-    What follows is everything that the room has after that. The epochs differ when its log was
-    lost or reset.
+    The events that follow are all messages that the room has after the gap.
     """
 
     expected: Position
+    """The position of the first message that may be missing."""
     newest: Position
+    """The position of the last one. Its epoch differs if the log was lost or reset."""
 
 
 Event = Message | Joined | Left | Connected | Reconnecting | Gap

@@ -1,7 +1,7 @@
-"""Whether a client comes back into its room, and when: decisions alone.
+"""Decides whether and when a room client reconnects. No I/O.
 
-A session that ends says in its trailers whether coming back helps. One that was cut off, or ended
-by somebody between client and server, says nothing; then the status decides.
+A session that the server ends says in its trailers whether reconnecting helps. A session that was
+cut, or that a proxy ended, says nothing; then the status decides.
 """
 
 from __future__ import annotations
@@ -13,88 +13,92 @@ from ..rooms.metadata import read_reconnect
 from ..wire import Backoff
 
 __all__ = [
-    "LONGEST_RETRY_AFTER",
+    "MAX_RETRY_AFTER",
     "ROOM_BACKOFF",
-    "STEADY",
+    "STABLE_SECONDS",
     "Reconnection",
-    "may_pass",
-    "says_come_back",
+    "is_retryable",
+    "server_says_reconnect",
 ]
 
 ROOM_BACKOFF = Backoff(initial=0.25, factor=1.6, jitter=0.5, maximum=15.0)
-"""Many clients lose their server together, so chance has a large part; and people wait."""
+"""Many clients lose their server at the same time, so the jitter is large. People are waiting, so
+the maximum is small."""
 
-STEADY = 2.0
-"""Seconds. After a session that lasted so long the next failure is the first again.
+STABLE_SECONDS = 2.0
+"""Duration of a session after which the backoff starts over.
 
-A longer time would take failures of one server after another for one that goes on.
+With a longer duration, failures of several servers in turn would count as one series.
 """
 
-LONGEST_RETRY_AFTER = 3600.0
-"""Seconds that a server may ask for."""
+MAX_RETRY_AFTER = 3600.0
+"""The longest wait in seconds that a server may ask for."""
 
 RETRY_SPREAD = 0.25
-"""By which part chance makes that longer: many may have been told the same."""
+"""Random part that is added to the server's wait: it may have told many clients the same."""
 
 TRANSIENT = frozenset(
     {
         Status.ABORTED,
-        Status.CANCELLED,  # not by this side: somebody between has reset the call
+        Status.CANCELLED,  # a proxy has reset the call; this side did not cancel it
         Status.DEADLINE_EXCEEDED,
-        Status.INTERNAL,  # as proxies say it of connections that broke
+        Status.INTERNAL,  # proxies report broken connections like this
         Status.RESOURCE_EXHAUSTED,
         Status.UNAVAILABLE,
         Status.UNKNOWN,
     }
 )
-"""What may be over by the next attempt."""
+"""Statuses after which another attempt may succeed."""
 
 
-def says_come_back(error: CallError) -> bool | None:
-    """What the server says itself; None for nothing."""
+def server_says_reconnect(error: CallError) -> bool | None:
+    """Return whether the server says that reconnecting helps, or None if it says nothing."""
     return read_reconnect(error.metadata)
 
 
-def may_pass(error: CallError, *, has_tokens: bool) -> bool:
-    """Whether coming back may help. `has_tokens`: the next session would have a new token."""
+def is_retryable(error: CallError, *, has_tokens: bool) -> bool:
+    """Return whether another attempt may succeed.
+
+    `has_tokens` means that the next session gets a new token.
+    """
     if error.status is Status.UNAUTHENTICATED and not has_tokens:
         return False
-    said = says_come_back(error)
-    return error.status in TRANSIENT if said is None else said
+    advice = server_says_reconnect(error)
+    return error.status in TRANSIENT if advice is None else advice
 
 
 def retry_after(error: CallError) -> float:
-    """The seconds that the server wants to be left alone, within reason."""
-    return min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
+    """Return the wait in seconds that the server asks for, at most `MAX_RETRY_AFTER`."""
+    return min(error.retry_after or 0.0, MAX_RETRY_AFTER)
 
 
 class Reconnection:
-    """The attempts of one client to come back."""
+    """Counts the failed attempts of one client and computes the waits between them."""
 
     def __init__(
         self, backoff: Backoff, chance: Callable[[], float], *, has_tokens: bool = False
     ) -> None:
-        """`chance` gives a number from 0 to 1."""
+        """`chance` returns a random number from 0 to 1."""
         self._backoff = backoff
         self._chance = chance
         self._has_tokens = has_tokens
         self._wait: float | None = None
         self.attempt = 0
-        """The number of the attempt that is due, of those in a row."""
+        """The number of the next attempt in the current series."""
 
-    def delay(self, error: CallError, lasted: float) -> float | None:
-        """Seconds until the next attempt; None when there is to be none.
+    def delay(self, error: CallError, duration: float) -> float | None:
+        """Return the seconds until the next attempt, or None if the client must not retry.
 
-        `error` has ended a session that `lasted` so many seconds, 0 for one that did not begin.
+        `error` ended a session that lasted `duration` seconds, 0 if the session did not begin.
         """
-        if not may_pass(error, has_tokens=self._has_tokens):
+        if not is_retryable(error, has_tokens=self._has_tokens):
             return None
-        if lasted >= STEADY:
+        if duration >= STABLE_SECONDS:
             self.attempt, self._wait = 0, None
         self.attempt += 1
         if error.status is Status.UNAUTHENTICATED and self.attempt == 1:
-            return retry_after(error)  # the token has expired, and a new one is all that it takes
+            return retry_after(error)  # the token has expired; a new token is enough
         self._wait = self._backoff.wait(self._wait)
         chance = self._chance()
-        wanted = min(retry_after(error) * (1 + RETRY_SPREAD * chance), LONGEST_RETRY_AFTER)
-        return max(self._backoff.with_jitter(self._wait, chance), wanted)
+        asked = min(retry_after(error) * (1 + RETRY_SPREAD * chance), MAX_RETRY_AFTER)
+        return max(self._backoff.with_jitter(self._wait, chance), asked)

@@ -1,10 +1,11 @@
-"""Keeps a client in its room, session after session, until there is no way back.
+"""Keeps a client in its room over successive sessions, until the server or an error stops it.
 
-Rules: what a session brings goes to the program's queue. When that is full, nothing more is read,
-so that the server learns of it; but while messages wait to be acknowledged, reading goes on. What
-then finds no room is dropped, and the program is *behind*. Once it has taken all that waits, the
-session is given up for one that resumes where the program is, and so brings what was dropped. Thus
-memory is bounded, `send` never waits for somebody to read, and nothing is lost.
+Events go to a bounded queue. When the queue is full, the reader stops, so flow control slows the
+server down. However, while messages wait for their acknowledgement, the reader goes on, because
+`send` must not depend on a program that does not receive. The events that do not fit are dropped,
+and the program is *lagging*. When a lagging program has emptied the queue, the session is replaced:
+the new session resumes at the program's position and delivers the dropped events. Thus memory is
+bounded and nothing is lost.
 """
 
 from __future__ import annotations
@@ -22,61 +23,61 @@ from .call_metadata import MetadataItems, RoomMetadata
 from .channel import Channel
 from .event_queue import EventQueue
 from .events import Reconnecting
-from .reconnect import Reconnection, says_come_back
-from .room_connection import LeftBehindError, RoomConnection
-from .room_cursor import Reading
+from .reconnect import Reconnection, server_says_reconnect
+from .room_connection import ResyncNeeded, RoomConnection
+from .room_cursor import RoomCursor
 from .sender import Sender
 from .tokens import Token, next_token
 
-__all__ = ["Membership"]
+__all__ = ["ReconnectingSession"]
 
 log = logging.getLogger(__name__)
 
 
-class Membership:
-    """One client in one room."""
+class ReconnectingSession:
+    """A client in a room."""
 
     def __init__(
         self,
         channel: Channel,
         metadata: RoomMetadata,
-        reading: Reading,
+        cursor: RoomCursor,
         reconnection: Reconnection,
         *,
         token: Token | None,
         timeout: float,
     ) -> None:
-        """`timeout`: seconds for the server to answer a call, and for a token to come."""
+        """`timeout` in seconds applies to the server's response and to the token function."""
         self._channel = channel
         self._metadata = metadata
-        self._reading = reading
+        self._cursor = cursor
         self._reconnection = reconnection
         self._token = token
         self._timeout = timeout
         self.events = EventQueue(self._event_taken)
         self.sender = Sender(self._wake_reader)
         self.user = metadata.user
-        """None while nobody has said it."""
+        """The user name; None while only the server knows it."""
         self.session_id: str | None = None
         self.error: Exception | None = None
-        """Why it has ended; None while it has not, and after an end with status OK."""
+        """The error that stopped the client; None before the end and after status OK."""
         self._is_ended = False
         self._connection: RoomConnection | None = None
         self._task: asyncio.Task[None] | None = None
-        self._may_go_on = asyncio.Event()
-        self._is_behind = False
+        self._wake_up = asyncio.Event()
+        self._has_dropped = False
         self._is_leaving = False
 
     @property
     def is_entered(self) -> bool:
-        """It was let in once."""
+        """Whether the first session has begun."""
         return self._task is not None
 
     async def enter(self, *, wait_for_ready: bool) -> None:
-        """Joins, and stays until `close`. Raises `ChatifyError`.
+        """Join the room, and stay in it until `close`. Raises `ChatifyError`.
 
-        A server that asks to come back is given `timeout` seconds to let the client in; with
-        `wait_for_ready` it is tried for as long as that may help.
+        Retries for `timeout` seconds if the server asks the client to come back, and without a
+        time limit after any retryable error if `wait_for_ready` is set.
         """
         clock = asyncio.get_running_loop().time
         end = clock() + self._timeout
@@ -88,23 +89,27 @@ class Membership:
                 delay = self._reconnection.delay(error, 0)
                 if delay is None:
                     raise
-                if not wait_for_ready and not (says_come_back(error) and clock() + delay < end):
+                if not wait_for_ready and not (
+                    server_says_reconnect(error) and clock() + delay < end
+                ):
                     raise
-                log.debug("room %r: not in yet: %s", self._metadata.room, error)
+                log.debug(
+                    "room %r: cannot join, retry in %.3g s: %s", self._metadata.room, delay, error
+                )
                 await asyncio.sleep(delay)
-        if self._is_ended:  # meanwhile
+        if self._is_ended:  # closed during the attempt
             await self.close()
             raise ClosedError("the client is closed")
         self._task = asyncio.create_task(self._run())
 
     async def finish(self) -> None:
-        """Waits until all that was sent is answered, and the server has ended the session.
+        """Wait until all messages are acknowledged and the server has ended the session.
 
-        Nothing new can be sent, and what comes is dropped. Where there is no session, once all is
-        answered, none is waited for.
+        Accepts no more messages, and drops all events. Does not wait for a new session if there is
+        none when all messages are acknowledged.
         """
         self._is_leaving = True
-        self._is_behind = False
+        self._has_dropped = False
         self.events.discard()
         self._wake_reader()
         self.sender.close()
@@ -113,21 +118,21 @@ class Membership:
             await asyncio.wait([self._task])
 
     async def close(self) -> None:
-        """Ends it now. May be called again."""
+        """End the session now. Idempotent."""
         self._end(ClosedError("the client is closed"))
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        if self._connection is not None:  # its task was cancelled before it began
+        if self._connection is not None:  # the task was cancelled before it began
             connection, self._connection = self._connection, None
             await connection.close()
 
     async def ask(
         self, metadata: Callable[[str | None, str | None], MetadataItems]
     ) -> tuple[JoinResponse, list[ChatRsp]]:
-        """Makes a call beside the session, for what the room tells whoever joins.
+        """Make a separate call to the room and return the response and all replies.
 
-        `metadata` makes that of the call, from the token and the user.
+        `metadata` returns the metadata of the call for a token and a user.
         """
         token = await self._next_token()
         connection = await RoomConnection.open(
@@ -145,13 +150,16 @@ class Membership:
         return None if self._token is None else await next_token(self._token, self._timeout)
 
     async def _join(self) -> RoomConnection:
-        """Begins a session: one that resumes where the program is, unless that has enough to do."""
-        self._is_behind = self._is_behind and len(self.events) > 0
-        if self._is_behind:
+        """Begin a session that resumes at the program's position.
+
+        While a lagging program has events to take, the session serves only to send.
+        """
+        self._has_dropped = self._has_dropped and len(self.events) > 0
+        if self._has_dropped:
             connection = await self._call(None, 0)
         else:
-            connection = await self._call(self._reading.resume, self._reading.history)
-            if self._reading.has_missed(connection.response):
+            connection = await self._call(self._cursor.resume, self._cursor.history)
+            if self._cursor.has_missed(connection.response):
                 await connection.close()
                 connection = await self._call(None, MAX_HISTORY)
         self._connection = connection
@@ -159,8 +167,8 @@ class Membership:
         self.session_id = response.session_id
         self.user = response.user or self.user
         self.sender.begin_session()
-        if self._keeps_up():
-            self.events.put(*self._reading.begin(response))
+        if not self._is_lagging():
+            self.events.put(*self._cursor.begin(response))
         return connection
 
     async def _call(self, resume: Position | None, history: int) -> RoomConnection:
@@ -173,31 +181,31 @@ class Membership:
     async def _run(self) -> None:
         error: Exception | None = None
         try:
-            await self._stay()
+            await self._run_sessions()
         except Exception as reason:
             error = reason
         self._end(error)
 
     def _end(self, error: Exception | None) -> None:
-        """Tells all who wait, unless they were told before."""
+        """Wake all waiting methods with the error. The first call counts."""
         if not self._is_ended:
             self._is_ended = True
             self.error = error
             self.events.end(error)
             self.sender.end(error or ClosedError("the server has ended the session"))
 
-    async def _stay(self) -> None:
-        """Has one session after the other, until one ends OK. Raises what ends the last one."""
+    async def _run_sessions(self) -> None:
+        """Run successive sessions until one ends with status OK. Raises the last error."""
         clock = asyncio.get_running_loop().time
         while True:
             joined_at: float | None = None
             try:
                 connection = self._connection or await self._join()
                 joined_at = clock()
-                await self._attend(connection)
+                await self._serve(connection)
                 return
-            except LeftBehindError:
-                pass  # and at once to the next
+            except ResyncNeeded:
+                pass  # begin the next session at once
             except CallError as error:
                 delay = self._reconnection.delay(
                     error, 0 if joined_at is None else clock() - joined_at
@@ -205,14 +213,14 @@ class Membership:
                 if delay is None:
                     raise
                 if self._is_leaving and not self.sender.is_waiting:
-                    return  # there is nothing to come back for
-                log.debug("room %r: back in %.3g s: %s", self._metadata.room, delay, error)
-                if self._keeps_up():
+                    return  # nothing is left to send
+                log.debug("room %r: reconnecting in %.3g s: %s", self._metadata.room, delay, error)
+                if not self._is_lagging():
                     self.events.put(Reconnecting(self._reconnection.attempt, delay, error))
                 await asyncio.sleep(delay)
 
-    async def _attend(self, connection: RoomConnection) -> None:
-        """Reads and writes until the session has ended OK."""
+    async def _serve(self, connection: RoomConnection) -> None:
+        """Read and write until the session has ended with status OK."""
         writing = asyncio.create_task(self.sender.write_to(connection))
         writing.add_done_callback(partial(_check_writing, connection))
         try:
@@ -227,40 +235,40 @@ class Membership:
         epoch = connection.response.newest.epoch
         while True:
             if self.events.is_full:
-                await self._until(lambda: not self.events.is_full or self.sender.is_waiting)
+                await self._wait_until(lambda: not self.events.is_full or self.sender.is_waiting)
             reply = await connection.receive()
             if reply is None:
                 break
             self.sender.read(reply, epoch, self.user)
-            if self._keeps_up():
-                self.events.put(*self._reading.read(reply, self.user))
-        if self._is_behind:
-            await self._until(lambda: self._is_drained)
-        if self._is_drained:
-            raise LeftBehindError
+            if not self._is_lagging():
+                self.events.put(*self._cursor.read(reply, self.user))
+        if self._has_dropped:
+            await self._wait_until(lambda: self._needs_resync)
+        if self._needs_resync:
+            raise ResyncNeeded
 
-    def _keeps_up(self) -> bool:
-        """The program gets what comes now; otherwise it is behind."""
-        self._is_behind = self._is_behind or self.events.is_full
-        return not self._is_behind
+    def _is_lagging(self) -> bool:
+        """Return whether the next events must be dropped, and remember it until a resync."""
+        self._has_dropped = self._has_dropped or self.events.is_full
+        return self._has_dropped
 
     @property
-    def _is_drained(self) -> bool:
-        """The program is behind, and has taken all that it was given."""
-        return self._is_behind and not len(self.events)
+    def _needs_resync(self) -> bool:
+        """Whether a lagging program has emptied the queue."""
+        return self._has_dropped and not len(self.events)
 
     def _event_taken(self) -> None:
         self._wake_reader()
-        if self._is_drained and self._connection is not None:
-            self._connection.abort(LeftBehindError())
+        if self._needs_resync and self._connection is not None:
+            self._connection.abort(ResyncNeeded())
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
+    async def _wait_until(self, condition: Callable[[], bool]) -> None:
         while not condition() and not self._is_leaving:
-            self._may_go_on.clear()
-            await self._may_go_on.wait()
+            self._wake_up.clear()
+            await self._wake_up.wait()
 
     def _wake_reader(self) -> None:
-        self._may_go_on.set()
+        self._wake_up.set()
 
 
 def _check_writing(connection: RoomConnection, writing: asyncio.Task[None]) -> None:

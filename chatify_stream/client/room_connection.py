@@ -1,4 +1,4 @@
-"""One call of Chat that is in a room, from its response to its end."""
+"""One Chat call in a room, from the server's response to the end of the call."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from ..rooms.metadata import JoinResponse
 from ..rooms.position import Position
 from ..wire import Cardinality, ClientStream
 from .call_metadata import MetadataItems
-from .channel import Channel
-from .chat_client import CHAT_PATH
+from .channel import CHAT_PATH, Channel
 
-__all__ = ["LeftBehindError", "RoomConnection"]
+__all__ = ["ResyncNeeded", "RoomConnection"]
 
 
-class LeftBehindError(Exception):
-    """The session is given up on this side, because the program has to be told what it missed."""
+class ResyncNeeded(Exception):  # noqa: N818 - not an error: the next session brings what is missing
+    """Ends a session from this side so that the next one delivers the dropped events."""
 
 
 class RoomConnection:
-    """A call that was let in. It has to be closed."""
+    """A call that the server has let into the room. The owner must close it."""
 
     def __init__(
         self, stream: ClientStream, response: JoinResponse, resume: Position | None
@@ -32,7 +31,7 @@ class RoomConnection:
         self._is_ended = False
         self.response = response
         self.caught_up = asyncio.Event()
-        """Set when everything has come that was published before the session began."""
+        """Set when everything published before the session began has been received."""
         if not response.recovered or resume is None or resume.offset >= response.newest.offset:
             self.caught_up.set()
 
@@ -46,10 +45,10 @@ class RoomConnection:
         resume: Position | None = None,
         half_close: bool = False,
     ) -> RoomConnection:
-        """Makes a call. `timeout`: seconds for the server's answer, once it is connected.
+        """Open a call and wait for the server's response.
 
-        With `half_close` nothing can be sent. Raises `CallError`, and `ClosedError` when the
-        channel is closed.
+        `timeout` is in seconds and does not include connecting. With `half_close` the call cannot
+        send. Raises `CallError`, and `ClosedError` if the channel is closed.
         """
         stream = channel.request(
             CHAT_PATH, Cardinality.STREAM_STREAM, ChatReq, ChatRsp, metadata=metadata
@@ -57,16 +56,16 @@ class RoomConnection:
         await stream.__aenter__()
         try:
             await stream.send_request(end=half_close)
-            headers = await _headers(stream, timeout)
+            headers = await _receive_headers(stream, timeout)
             return cls(stream, JoinResponse.decode(headers), resume)
         except BaseException as error:
-            await _leave(stream)
+            await _cancel(stream)
             if isinstance(error, UnavailableError | DeadlineExceededError):
-                stream.leave_connection()  # another server may let it in
+                stream.leave_connection()  # another server may let the client in
             raise
 
     async def receive(self) -> ChatRsp | None:
-        """What comes next; None once the call has ended OK. Cancelled, it loses nothing."""
+        """Return the next reply, or None after an end with status OK. Cancelling loses nothing."""
         reply: ChatRsp | None = await self._stream.recv_message()
         if reply is None:
             await self._stream.recv_trailing_metadata()
@@ -76,38 +75,38 @@ class RoomConnection:
         return reply
 
     async def send(self, message_id: str, text: str) -> None:
-        """Sends a message; waits while the server takes no more."""
+        """Send a message. Waits while the server's flow-control window is full."""
         await self._stream.send_message(ChatReq(name=text, id=message_id))
 
     async def half_close(self) -> None:
-        """Nothing more is sent."""
+        """Close the sending side."""
         if not self._stream.is_ended_by_peer:
             await self._stream.end()
 
     def abort(self, error: Exception) -> None:
-        """Whoever waits for the call, or uses it later, gets `error`."""
+        """End the call; waiting and later operations raise `error`."""
         self._stream.abort(error)
 
     async def close(self) -> None:
-        """Gives the call up, unless it has ended."""
+        """Release the call, and cancel it if it has not ended."""
         if self._is_ended:
             await self._stream.__aexit__(None, None, None)
         else:
-            await _leave(self._stream)
+            await _cancel(self._stream)
 
 
-async def _headers(stream: ClientStream, timeout: float) -> Mapping[str, str | bytes]:
+async def _receive_headers(stream: ClientStream, timeout: float) -> Mapping[str, str | bytes]:
     try:
         async with asyncio.timeout(timeout):
             await stream.recv_initial_metadata()
     except TimeoutError as error:
         raise DeadlineExceededError(
             Status.DEADLINE_EXCEEDED,
-            f"the server has not let this client into the room within {timeout:g} s",
+            f"the server did not let the client into the room within {timeout:g} s",
         ) from error
     return cast("Mapping[str, str | bytes]", stream.initial_metadata)
 
 
-async def _leave(stream: ClientStream) -> None:
+async def _cancel(stream: ClientStream) -> None:
     await stream.cancel()
     await stream.__aexit__(None, None, None)

@@ -1,12 +1,12 @@
-"""What a client has seen of its room, and so what of that which comes is new. No I/O.
+"""The position of a client in its room, and which received messages are new. No I/O.
 
-Rules: each message is told once, in the order of the offsets; what comes again is dropped. Where a
-message may have been missed, a `Gap` says so, ahead of what follows: when the log is another one,
-and when an offset was left out. A session that cannot resume is followed by one that asks for all
-that the room still has, so that no more is missed than has to be.
+Each message becomes one event, in offset order; repeated messages are dropped. When messages may
+have been missed, because the log is a new one or an offset was skipped, a `Gap` comes before the
+next message. After a session that cannot resume, the client asks for everything that the room still
+has, to keep the gap small.
 
-A client that wants history does not know where that begins. Until its first message has come, it
-has seen nothing: it cannot resume, and asks for history again.
+A client that asks for history does not know where the history begins. Until its first message it
+has seen nothing: it cannot resume, and its next session asks for history again.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ from ..rooms.metadata import JoinResponse
 from ..rooms.position import Position
 from .events import Connected, Event, Gap, Joined, Left, Message
 
-__all__ = ["Reading", "read_message"]
+__all__ = ["RoomCursor", "read_message"]
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Reading:
-    """What one client has seen of its room."""
+class RoomCursor:
+    """Turns the replies of all sessions of one client into events."""
 
     def __init__(self, resume: Position | None = None, history: int = 0) -> None:
-        """`resume`: of the last message that was seen before. `history`: how many to see first."""
+        """`resume`: position to continue after. `history`: number of messages to start with."""
         self._seen = resume
         self._joined: Position | None = None
-        """The newest message when the client joined, while it has seen nothing."""
+        """The newest message when the client joined. Only set while `_seen` is None."""
         self._history = history
 
     @property
     def resume(self) -> Position | None:
-        """Where the next session resumes; None for one that is to begin anew."""
+        """The position at which the next session resumes, or None to start anew."""
         return self._seen
 
     @property
     def history(self) -> int:
-        """How many messages a session that begins anew asks for."""
+        """The number of messages that a session which starts anew asks for."""
         return 0 if self._seen is not None else self._history
 
     def has_missed(self, response: JoinResponse) -> bool:
-        """A session that was to resume does not, and the room may have messages to ask for."""
+        """Return whether a session failed to resume while the room may have missed messages."""
         if self._seen is None or response.recovered:
             return False
         newest = response.newest
         return newest.offset > (self._seen.offset if newest.epoch == self._seen.epoch else 0)
 
     def begin(self, response: JoinResponse) -> Sequence[Event]:
-        """A session has begun."""
+        """Begin a session and return its first events."""
         newest = response.newest
         last = self._seen or self._joined
         is_same_log = (
@@ -72,7 +72,10 @@ class Reading:
         return (connected,)
 
     def read(self, reply: ChatRsp, user: str | None) -> Sequence[Event]:
-        """The events of what a session has brought to `user`. Raises `PeerProtocolError`."""
+        """Return the events of a reply. `user` is the name of this client.
+
+        Raises `PeerProtocolError` for an invalid reply.
+        """
         match reply.kind:
             case ChatRspKind.MESSAGE:
                 return self._message(reply, user)
@@ -99,12 +102,12 @@ class Reading:
 
 
 def read_message(reply: ChatRsp, epoch: str, user: str | None) -> Message:
-    """A message of the room, as it was sent to `user`. Raises `PeerProtocolError`."""
+    """Return the `Message` in a reply to `user`. Raises `PeerProtocolError` for an invalid time."""
     try:
         sent_at = _UNIX_EPOCH + timedelta(milliseconds=reply.sent_at_ms)
     except OverflowError as error:
         raise PeerProtocolError(
-            Status.INTERNAL, f"the message {reply.offset} was sent at no time: {error}"
+            Status.INTERNAL, f"the server sent an invalid time with message {reply.offset}: {error}"
         ) from error
     return Message(
         position=Position(epoch, reply.offset),

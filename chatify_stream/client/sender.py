@@ -1,8 +1,8 @@
-"""Sends the messages of a client, session after session, until each is answered.
+"""Sends the messages of a client over successive sessions until each is acknowledged or rejected.
 
-Rules: `send` waits while too many are not acknowledged; those that wait are let in one after the
-other. One task at a time writes, in the order of `Outgoing`. Whoever stops to wait for an answer
-takes its message back: it is not written any more, if it was not yet.
+`send` waits while too many messages are unacknowledged; waiting calls are admitted in order. One
+task at a time writes, in the order of `UnackedMessages`. Cancelling `send` withdraws its message,
+which is then not written if it was not written before.
 """
 
 from __future__ import annotations
@@ -13,37 +13,38 @@ from collections.abc import Callable
 from ..errors import CallError, ClosedError, RefusedError, UsageError
 from ..messages.service.v1 import ChatRsp, ChatRspKind
 from ..rooms.position import Position
-from .room_connection import LeftBehindError, RoomConnection
-from .unacked import Outgoing
+from .room_connection import ResyncNeeded, RoomConnection
+from .unacked import UnackedMessages
 
 __all__ = ["Sender"]
 
 
 class Sender:
-    """The sending half of a client in a room."""
+    """The sending half of a `RoomClient`."""
 
-    def __init__(self, on_send: Callable[[], None], outgoing: Outgoing | None = None) -> None:
-        """`on_send` is called when there is one more message to be acknowledged."""
+    def __init__(self, on_send: Callable[[], None], unacked: UnackedMessages | None = None) -> None:
+        """`on_send` is called when a message begins to wait for its acknowledgement."""
         self._on_send = on_send
-        self._outgoing = Outgoing() if outgoing is None else outgoing
-        self._answers: dict[str, asyncio.Future[Position | Exception]] = {}
+        self._unacked = UnackedMessages() if unacked is None else unacked
+        self._results: dict[str, asyncio.Future[Position | Exception]] = {}
         self._sends = 0
-        self._entering = asyncio.Lock()
-        self._room = asyncio.Event()
-        self._work = asyncio.Event()
+        self._admission = asyncio.Lock()
+        self._has_room = asyncio.Event()
+        self._has_work = asyncio.Event()
         self._settled = asyncio.Event()
         self._is_closed = False
         self._error: Exception | None = None
 
     @property
     def is_waiting(self) -> bool:
-        """Somebody waits for an acknowledgement, or to send."""
+        """Whether any `send` has not returned yet."""
         return self._sends > 0
 
     async def send(self, message_id: str, text: str) -> Position:
-        """Sends a message; its position once it is acknowledged.
+        """Send a message and return its position when the server has acknowledged it.
 
-        Raises `RefusedError`; what `end` was given; and `ClosedError` after `close`.
+        Raises `RefusedError` if the server rejects the message, the error passed to `end`, and
+        `ClosedError` after `close`.
         """
         if self._error is not None:
             raise self._error.with_traceback(None)
@@ -51,95 +52,98 @@ class Sender:
             raise ClosedError("the sending side was closed by half_close()")
         self._sends += 1
         try:
-            async with self._entering:
-                await self._until_room_for(text)
-                answer = self._enter(message_id, text)
-            return await self._answer(message_id, answer)
+            async with self._admission:
+                await self._wait_for_room(text)
+                result = self._add(message_id, text)
+            return await self._wait_for_result(message_id, result)
         finally:
             self._sends -= 1
             if not self._sends:
                 self._settled.set()
-                self._work.set()
+                self._has_work.set()
 
-    async def _until_room_for(self, text: str) -> None:
-        while self._error is None and not self._outgoing.has_room_for(text):
-            self._room.clear()
-            await self._room.wait()
+    async def _wait_for_room(self, text: str) -> None:
+        while self._error is None and not self._unacked.has_room_for(text):
+            self._has_room.clear()
+            await self._has_room.wait()
 
-    def _enter(self, message_id: str, text: str) -> asyncio.Future[Position | Exception]:
+    def _add(self, message_id: str, text: str) -> asyncio.Future[Position | Exception]:
         if self._error is not None:
             raise self._error.with_traceback(None)
-        if message_id in self._answers:
+        if message_id in self._results:
             raise UsageError(
-                f"a message with the id {message_id!r} waits for its acknowledgement already"
+                f"a message with the id {message_id!r} is already waiting for its acknowledgement"
             )
-        self._outgoing.add(message_id, text)
-        answer = self._answers[message_id] = asyncio.get_running_loop().create_future()
-        self._work.set()
+        self._unacked.add(message_id, text)
+        result = self._results[message_id] = asyncio.get_running_loop().create_future()
+        self._has_work.set()
         self._on_send()
-        return answer
+        return result
 
-    async def _answer(
-        self, message_id: str, answer: asyncio.Future[Position | Exception]
+    async def _wait_for_result(
+        self, message_id: str, future: asyncio.Future[Position | Exception]
     ) -> Position:
         try:
-            result = await answer
+            result = await future
         finally:
-            del self._answers[message_id]
-            self._outgoing.remove(message_id)
-            self._room.set()
+            del self._results[message_id]
+            self._unacked.remove(message_id)
+            self._has_room.set()
         if isinstance(result, Exception):
-            raise result.with_traceback(None)  # others raise it, too
+            raise result.with_traceback(None)  # several calls raise the same error
         return result
 
     def close(self) -> None:
-        """No more messages come; once all are answered, the session is half-closed."""
+        """Accept no more messages. The session is half-closed when all are acknowledged."""
         self._is_closed = True
-        self._work.set()
+        self._has_work.set()
 
     async def settled(self) -> None:
-        """Waits until every `send` has returned."""
+        """Wait until every `send` has returned."""
         while self._sends:
             self._settled.clear()
             await self._settled.wait()
 
     def end(self, error: Exception) -> None:
-        """Nothing can be sent any more, because of `error`."""
+        """Raise `error` in all current and later calls to `send`."""
         self._error = error
-        self._room.set()
-        for message_id in list(self._answers):
-            self._tell(message_id, error)
+        self._has_room.set()
+        for message_id in list(self._results):
+            self._resolve(message_id, error)
 
     def begin_session(self) -> None:
-        """What a new session has to acknowledge is to be written again."""
-        self._outgoing.begin_session()
+        """Prepare to write all unacknowledged messages again."""
+        self._unacked.begin_session()
 
     async def write_to(self, connection: RoomConnection) -> None:
-        """Writes what is to be sent, until the session ends; who reads from it learns why."""
+        """Write messages until the session ends. The task that reads the session gets its error."""
         try:
             await connection.caught_up.wait()
             while True:
-                message = self._outgoing.take_next()
+                message = self._unacked.take_next()
                 if message is not None:
                     await connection.send(*message)
                 elif self._is_closed and not self.is_waiting:
                     await connection.half_close()
                     return
                 else:
-                    self._work.clear()
-                    await self._work.wait()
-        except (CallError, ClosedError, LeftBehindError):
+                    self._has_work.clear()
+                    await self._has_work.wait()
+        except (CallError, ClosedError, ResyncNeeded):
             pass
 
     def read(self, reply: ChatRsp, epoch: str, user: str | None) -> None:
-        """Tells whoever waits for this reply: the own copy of a message, or a refusal."""
-        if reply.kind is ChatRspKind.REFUSED:
-            self._tell(reply.id, RefusedError(reply.message))
-        elif reply.kind is ChatRspKind.MESSAGE and (user is None or reply.sender == user):
-            self._tell(reply.id, Position(epoch, reply.offset))
+        """Complete the `send` that waits for this reply, if any.
 
-    def _tell(self, message_id: str, result: Position | Exception) -> None:
-        answer = self._answers.get(message_id)
-        if answer is not None and not answer.done():
-            answer.set_result(result)
-            self._outgoing.remove(message_id)
+        The sender's own copy of a message acknowledges it; a REFUSED reply rejects it.
+        """
+        if reply.kind is ChatRspKind.REFUSED:
+            self._resolve(reply.id, RefusedError(reply.message))
+        elif reply.kind is ChatRspKind.MESSAGE and (user is None or reply.sender == user):
+            self._resolve(reply.id, Position(epoch, reply.offset))
+
+    def _resolve(self, message_id: str, result: Position | Exception) -> None:
+        future = self._results.get(message_id)
+        if future is not None and not future.done():
+            future.set_result(result)
+            self._unacked.remove(message_id)

@@ -1,4 +1,4 @@
-"""The generated stub, with its one fault mended."""
+"""The generated stub, with a fix for errors in the iterator of messages."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ __all__ = ["ServiceStub"]
 
 
 class ServiceStub(GeneratedStub):
-    """The generated stub of `service.v1.Service`: `chat(messages)` gives the replies.
+    """The generated stub of `service.v1.Service`: `chat(messages)` returns an iterator of replies.
 
-    betterproto2's own never looks at the task that sends the messages, so that an error in their
-    iterator hangs the call for ever. Here it cancels the call and is raised to the reader. An
-    async generator of messages is closed when the call has ended before it.
+    `messages` is an iterable, async or not, of `ChatReq`. Its end half-closes the call. An error in
+    it cancels the call and is raised by the iterator of replies; betterproto2's own stub would
+    wait forever. When the call ends first, an async generator of messages is closed. Iteration
+    raises a `CallError` if the call does not end with status OK. Leaving it cancels the call.
     """
 
     def __init__(
@@ -31,7 +32,11 @@ class ServiceStub(GeneratedStub):
         metadata: MetadataLike | None = None,
         wait_for_ready: bool = False,
     ) -> None:
-        """What its calls have unless they say otherwise; `wait_for_ready` they all have."""
+        """Set the defaults of all calls.
+
+        `timeout` is in seconds. `timeout`, `deadline` and `metadata` may also be passed to a call.
+        With `wait_for_ready` a call waits while no server can be reached, instead of raising.
+        """
         super().__init__(channel, timeout=timeout, deadline=deadline, metadata=metadata)
         self.wait_for_ready = wait_for_ready
 
@@ -63,7 +68,7 @@ class ServiceStub(GeneratedStub):
                 try:
                     await self._send_messages(stream, request_iterator)
                 except (CallError, ClosedError):
-                    pass  # the call has ended: the reader learns why from the call itself
+                    pass  # the call has ended; the iterator of replies raises the reason
                 except Exception as error:
                     stream.abort(error)
                 finally:

@@ -1,4 +1,4 @@
-"""Tokens for calls: a text, or a function that gives one for each call."""
+"""Bearer tokens: a text, or a function that returns a token for each call."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ..errors import ChatifyError, Status, UnavailableError, UsageError
 __all__ = ["Token", "bearer", "check_token", "next_token"]
 
 Token = str | Callable[[], str | Awaitable[str]]
-"""A token, or a function, async or not, that gives the token for the next call."""
+"""A token, or a function, async or not, that returns the token for the next call."""
 
 
 def check_token(token: object) -> None:
-    """Raises `UsageError`, which does not show it."""
+    """Raise `UsageError` for an invalid token. The error text does not contain the token."""
     if isinstance(token, str):
         if not token or not all("!" <= character <= "~" for character in token):
-            raise UsageError("a token is ASCII text, without spaces and line ends, and not empty")
+            raise UsageError("a token must be printable ASCII text without spaces, and not empty")
     elif token is not None and not callable(token):
         raise UsageError(
-            f"token= is a token or a function that gives one, not a {type(token).__name__}"
+            f"token= must be a str or a function that returns one, not {type(token).__name__}"
         )
 
 
@@ -31,24 +31,25 @@ def bearer(token: str) -> tuple[str, str]:
 
 
 async def next_token(token: Token, timeout: float) -> str:
-    """The token for a call, within `timeout` seconds.
+    """Return the token for a call. Waits at most `timeout` seconds for the function.
 
-    Raises `UnavailableError` when there is none now, and `UsageError` for what is no token.
+    Raises `UnavailableError` if the function fails or times out, and `UsageError` if it returns an
+    invalid token. A `ChatifyError` of the function is raised unchanged.
     """
     if isinstance(token, str):
         return token
     try:
         async with asyncio.timeout(timeout):
-            given = token()
-            if isawaitable(given):
-                given = await given
+            result = token()
+            if isawaitable(result):
+                result = await result
     except ChatifyError:
         raise
     except Exception as error:
         raise UnavailableError(
-            Status.UNAVAILABLE, f"there is no token for the call: {error!r}"
+            Status.UNAVAILABLE, f"no token for the call: the token function failed: {error!r}"
         ) from error
-    if not isinstance(given, str):
-        raise UsageError(f"a token is a str, not {type(given).__name__}")
-    check_token(given)
-    return given
+    if not isinstance(result, str):
+        raise UsageError(f"a token must be a str, not {type(result).__name__}")
+    check_token(result)
+    return result

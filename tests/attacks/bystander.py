@@ -17,7 +17,7 @@ import sys
 import time
 from typing import Any
 
-from chatify_stream import Channel, ChatClient, Message, client_tls
+from chatify_stream import Channel, ChatClient, Message, RoomClient, client_tls
 
 __all__: list[str] = []
 
@@ -62,8 +62,8 @@ class Bystander:
         target = f"127.0.0.1:{port}"
         options: dict[str, Any] = {"token": self.token or None, "ssl": self.context}
         async with (
-            ChatClient(target, room="bystanders", **options) as ada,
-            ChatClient(target, room="bystanders", **options) as bob,
+            RoomClient(target, room="bystanders", **options) as ada,
+            RoomClient(target, room="bystanders", **options) as bob,
         ):
             for each in (ada, bob):
                 await each.receive()  # Connected

@@ -27,7 +27,7 @@ from typing import Any
 
 from redis import Redis
 
-from chatify_stream import ChatClient, Message
+from chatify_stream import Message, RoomClient
 from tests.brokers.redis.servers import RedisServer, redis_server
 from tests.e2e.processes import ListeningProcess
 
@@ -175,7 +175,7 @@ async def idle_cost(
         usage.start()
         async with AsyncExitStack() as stack:
             for number in range(members):
-                chat = ChatClient(server.address, room=f"room {number}", user=f"user {number}")
+                chat = RoomClient(server.address, room=f"room {number}", user=f"user {number}")
                 await stack.enter_async_context(chat)
             joined = usage.since()
             usage.start()
@@ -201,18 +201,18 @@ async def latencies(redis: RedisServer, deliveries: float, seconds: float) -> Fi
     with serving(redis.url) as one, serving(redis.url) as two:
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
 
-            async def client(server: ListeningProcess, room: int, user: str) -> ChatClient:
-                chat = ChatClient(server.address, room=f"latency {room}", user=user)
+            async def client(server: ListeningProcess, room: int, user: str) -> RoomClient:
+                chat = RoomClient(server.address, room=f"latency {room}", user=user)
                 return await stack.enter_async_context(chat)
 
-            async def listen(chat: ChatClient) -> None:
+            async def listen(chat: RoomClient) -> None:
                 async for event in chat:
                     if isinstance(event, Message):
                         if not event.text:
                             return
                         waits.append(time.perf_counter() - float(event.text))
 
-            async def publish(chat: ChatClient) -> None:
+            async def publish(chat: RoomClient) -> None:
                 begin = time.perf_counter()
                 for number in range(int(seconds * rate)):
                     await asyncio.sleep(begin + number / rate - time.perf_counter())

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from chatify_stream import Backoff, ChatReq, ChatRsp, Session, Status, StatusError
-from chatify_stream.client.chat_client import CHAT_PATH
+from chatify_stream.client import CHAT_PATH
 from chatify_stream.codec import ChatCodec
 from chatify_stream.messages.service.v1 import ChatRspKind
 from chatify_stream.wire import Cardinality, MethodHandler, Server, ServerStream
 
-__all__ = ["PATIENCE", "QUICKLY", "RoomCall", "come_back", "scripted", "stay_away", "until"]
+__all__ = ["QUICKLY", "TIMEOUT", "RoomCall", "come_back", "scripted", "stay_away", "until"]
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 QUICKLY = Backoff(initial=0.001, factor=1.6, jitter=0.5, maximum=0.01)
 
@@ -22,7 +22,7 @@ QUICKLY = Backoff(initial=0.001, factor=1.6, jitter=0.5, maximum=0.01)
 async def until(condition: Callable[[], object], what: str) -> None:
     """Lets everybody else run until the condition is true."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while not condition():
                 await asyncio.sleep(0)
     except TimeoutError:
@@ -139,7 +139,7 @@ async def scripted(*scripts: Script) -> AsyncIterator[str]:
     server = Server([Service()], codec=ChatCodec())
     await server.start("127.0.0.1", 0)
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             yield f"127.0.0.1:{server.port}"
         await until(lambda: not running, "all scripts have ended")
     finally:

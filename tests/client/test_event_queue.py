@@ -63,7 +63,7 @@ class TestTaking:
         queue, _ = new_queue()
         first = asyncio.create_task(queue.take())
         await asyncio.sleep(0)
-        with pytest.raises(UsageError, match="another task waits"):
+        with pytest.raises(UsageError, match="another task is already receiving"):
             await queue.take()
         queue.put(event(1))
         assert await first == event(1)
@@ -101,7 +101,7 @@ class TestEnd:
 class TestBounds:
     async def test_events(self) -> None:
         """It is full with so many events, until half of them were taken."""
-        queue, _ = new_queue(most_events=4)
+        queue, _ = new_queue(max_events=4)
         queue.put(event(1), event(2), event(3))
         assert not queue.is_full
         queue.put(event(4))
@@ -112,7 +112,7 @@ class TestBounds:
 
     async def test_characters(self) -> None:
         """It is full with so many characters, until half of them were taken."""
-        queue, _ = new_queue(most_characters=10)
+        queue, _ = new_queue(max_characters=10)
         queue.put(message("abc"), message("abc"), message("abc"))
         assert not queue.is_full
         queue.put(event(1), message("d"))
@@ -123,7 +123,7 @@ class TestBounds:
 
     async def test_one_of_any_size(self) -> None:
         """One event of any size can be put, and taken again."""
-        queue, _ = new_queue(most_events=1, most_characters=1)
+        queue, _ = new_queue(max_events=1, max_characters=1)
         queue.put(message("x" * 100))
         assert queue.is_full
         await queue.take()
@@ -131,14 +131,14 @@ class TestBounds:
 
     async def test_more_than_it_takes(self) -> None:
         """Whoever has to may put more, and nothing is lost."""
-        queue, _ = new_queue(most_events=1)
+        queue, _ = new_queue(max_events=1)
         queue.put(event(1))
         queue.put(event(2), event(3))
         assert [await queue.take() for _ in range(3)] == [event(1), event(2), event(3)]
 
     async def test_discarding(self) -> None:
         """Given up, it is empty and stays so, and is never full."""
-        queue, _ = new_queue(most_events=2)
+        queue, _ = new_queue(max_events=2)
         queue.put(event(1), event(2))
         queue.discard()
         assert not queue.is_full

@@ -15,7 +15,6 @@ import pytest
 
 from chatify_stream import (
     Channel,
-    ChatClient,
     ChatServer,
     Limits,
     Position,
@@ -25,7 +24,7 @@ from chatify_stream import (
     RoomOptions,
     UnavailableError,
 )
-from chatify_stream.client import Connected, Gap, Message, Reconnecting, RoomChat
+from chatify_stream.client import Connected, Gap, Message, Reconnecting, RoomClient
 
 from ..ports import free_port
 from .relay import cutting, relaying
@@ -33,12 +32,12 @@ from .scripted_room import QUICKLY, until
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
-def client(target: str | Channel, user: str = "ada", **options: object) -> RoomChat:
+def client(target: str | Channel, user: str = "ada", **options: object) -> RoomClient:
     options = {"room": "lobby", "user": user, "backoff": QUICKLY, **options}
-    return ChatClient(target, **options)
+    return RoomClient(target, **options)
 
 
 @asynccontextmanager
@@ -49,9 +48,9 @@ async def serving(port: int = 0, **options: object) -> AsyncIterator[ChatServer]
 
 
 @asynccontextmanager
-async def together(target: str, users: Sequence[str]) -> AsyncIterator[list[RoomChat]]:
+async def together(target: str, users: Sequence[str]) -> AsyncIterator[list[RoomClient]]:
     """Clients that are all in the room before anybody says anything."""
-    async with asyncio.timeout(PATIENCE), AsyncExitStack() as stack:
+    async with asyncio.timeout(TIMEOUT), AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(client(target, user, wait_for_ready=True))
             for user in users
@@ -63,7 +62,7 @@ async def log_of(server: ChatServer) -> list[tuple[int, str, str]]:
     return [(each.offset, each.user, each.text) for each in page.publications]
 
 
-async def listen(chat: RoomChat, last: str) -> list[tuple[int, str, str]]:
+async def listen(chat: RoomClient, last: str) -> list[tuple[int, str, str]]:
     """What the client is told until somebody says `last`."""
     heard: list[tuple[int, str, str]] = []
     async for event in chat:
@@ -76,7 +75,7 @@ async def listen(chat: RoomChat, last: str) -> list[tuple[int, str, str]]:
     raise AssertionError("the chat has ended")
 
 
-async def speak(chat: RoomChat, count: int, chance: random.Random) -> dict[str, Position]:
+async def speak(chat: RoomClient, count: int, chance: random.Random) -> dict[str, Position]:
     """Says so much, partly one after the other and partly at once; where each message is."""
     positions: dict[str, Position] = {}
 
@@ -118,7 +117,7 @@ class TestCuts:
         chance = random.Random(seed)
         loop = asyncio.get_running_loop()
 
-        async def listen_restlessly(chat: RoomChat) -> list[str]:
+        async def listen_restlessly(chat: RoomClient) -> list[str]:
             heard: list[str] = []
             while True:
                 receiving = asyncio.create_task(chat.receive())
@@ -181,7 +180,7 @@ class TestCuts:
         chance = random.Random(6)
         async with serving() as server, relaying(server.port) as relay:
             relay.budget = cutting(chance, 600, 30_000)
-            chat = client(relay.target, wait_for_ready=True, close_timeout=PATIENCE)
+            chat = client(relay.target, wait_for_ready=True, close_timeout=TIMEOUT)
             async with chat:
                 sends = [asyncio.create_task(chat.send(str(number))) for number in range(2000)]
                 await asyncio.sleep(0)

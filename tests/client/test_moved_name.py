@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from chatify_stream import ChatClient, ChatServer, Gap, Message
+from chatify_stream import ChatServer, Gap, Message, RoomClient
 
 from ..ports import free_port
 from ..wire.lookups import Lookups
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
@@ -27,8 +27,8 @@ async def test_a_name_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
         await first.start("127.0.0.1", port)
         await second.start("127.0.0.2", port)
         async with (
-            asyncio.timeout(PATIENCE),
-            ChatClient(f"dns:///chat:{port}", room="lobby", user="Ada") as ada,
+            asyncio.timeout(TIMEOUT),
+            RoomClient(f"dns:///chat:{port}", room="lobby", user="Ada") as ada,
         ):
             await ada.send("to the first")
             lookups.found["chat"] = ["127.0.0.2"]

@@ -7,10 +7,10 @@ import pytest
 from chatify_stream import Backoff, CallError, Status
 from chatify_stream.client.reconnect import (
     ROOM_BACKOFF,
-    STEADY,
+    STABLE_SECONDS,
     Reconnection,
-    may_pass,
-    says_come_back,
+    is_retryable,
+    server_says_reconnect,
 )
 from chatify_stream.errors import call_error
 
@@ -51,28 +51,28 @@ class TestWhether:
     )
     def test_by_status(self, status: Status, helps: bool) -> None:
         """Where nobody says whether coming back helps, the status does."""
-        assert may_pass(ended(status), has_tokens=True) is helps
-        assert may_pass(ended(status, reconnect="maybe"), has_tokens=True) is helps
+        assert is_retryable(ended(status), has_tokens=True) is helps
+        assert is_retryable(ended(status, reconnect="maybe"), has_tokens=True) is helps
 
     @pytest.mark.parametrize("status", [s for s in Status if s is not Status.OK])
     def test_by_the_server(self, status: Status) -> None:
         """What the server says counts, whatever the status."""
-        assert may_pass(ended(status, reconnect="yes"), has_tokens=True) is True
-        assert may_pass(ended(status, reconnect="no"), has_tokens=True) is False
+        assert is_retryable(ended(status, reconnect="yes"), has_tokens=True) is True
+        assert is_retryable(ended(status, reconnect="no"), has_tokens=True) is False
 
     def test_without_tokens(self) -> None:
         """Who has no other token need not come back where a token is wanted."""
         error = ended(Status.UNAUTHENTICATED, reconnect="yes")
-        assert may_pass(error, has_tokens=False) is False
+        assert is_retryable(error, has_tokens=False) is False
 
     @pytest.mark.parametrize(("said", "means"), [("yes", True), ("no", False), ("Yes", None)])
     def test_what_is_said(self, said: str, means: bool | None) -> None:
         """The server says yes, no, or nothing that is known."""
-        assert says_come_back(ended(reconnect=said)) is means
+        assert server_says_reconnect(ended(reconnect=said)) is means
 
     def test_nothing_is_said(self) -> None:
         """A lost connection says nothing."""
-        assert says_come_back(ended()) is None
+        assert server_says_reconnect(ended()) is None
 
 
 class TestWhen:
@@ -92,13 +92,13 @@ class TestWhen:
         attempts = reconnection()
         for _ in range(5):
             attempts.delay(ended(), 0)
-        assert attempts.delay(ended(), STEADY) == 1
+        assert attempts.delay(ended(), STABLE_SECONDS) == 1
         assert attempts.attempt == 1
 
     def test_a_session_that_did_not(self) -> None:
         """A server that lets clients in and ends them at once is not stormed."""
         attempts = reconnection()
-        assert [attempts.delay(ended(), STEADY * 0.99) for _ in range(3)] == [1, 2, 4]
+        assert [attempts.delay(ended(), STABLE_SECONDS * 0.99) for _ in range(3)] == [1, 2, 4]
 
     def test_no_way_back(self) -> None:
         """When coming back does not help there is no attempt."""
@@ -132,15 +132,15 @@ class TestWhen:
         """A session whose token has expired is followed at once by one with the next token."""
         attempts = reconnection(has_tokens=True)
         expired = ended(Status.UNAUTHENTICATED, reconnect="yes")
-        assert attempts.delay(expired, STEADY) == 0
+        assert attempts.delay(expired, STABLE_SECONDS) == 0
         assert [attempts.delay(expired, 0) for _ in range(3)] == [1, 2, 4]
-        assert attempts.delay(expired, STEADY) == 0
+        assert attempts.delay(expired, STABLE_SECONDS) == 0
 
     def test_a_token_has_expired_and_the_server_wants_time(self) -> None:
         """That, too, is not before the server wants it."""
         attempts = reconnection(has_tokens=True)
         expired = ended(Status.UNAUTHENTICATED, reconnect="yes", retry_after_ms="300")
-        assert attempts.delay(expired, STEADY) == 0.3
+        assert attempts.delay(expired, STABLE_SECONDS) == 0.3
 
     def test_the_default(self) -> None:
         """Without other numbers the first attempt is within half a second, and none after 23 s."""

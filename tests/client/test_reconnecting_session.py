@@ -1,4 +1,4 @@
-"""Tests of client/membership.py, against servers that do what the test says."""
+"""Tests of client/session.py, against servers that do what the test says."""
 
 from __future__ import annotations
 
@@ -20,22 +20,21 @@ from chatify_stream import (
     UsageError,
 )
 from chatify_stream.client import (
-    ChatClient,
     Connected,
     Event,
     Gap,
     Joined,
     Message,
     Reconnecting,
-    RoomChat,
+    RoomClient,
 )
-from chatify_stream.client.event_queue import MOST_EVENTS
+from chatify_stream.client.event_queue import MAX_EVENTS
 from chatify_stream.messages.service.v1 import ChatRspKind
 
 from ..wire.peers import refusing
 from .scripted_room import (
-    PATIENCE,
     QUICKLY,
+    TIMEOUT,
     RoomCall,
     Script,
     come_back,
@@ -47,8 +46,8 @@ from .scripted_room import (
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 
-def client(target: str | Channel, **options: object) -> RoomChat:
-    return ChatClient(target, **{"room": "lobby", "user": "ada", "backoff": QUICKLY, **options})
+def client(target: str | Channel, **options: object) -> RoomClient:
+    return RoomClient(target, **{"room": "lobby", "user": "ada", "backoff": QUICKLY, **options})
 
 
 async def gone(call: RoomCall) -> None:
@@ -70,7 +69,7 @@ def fails(error: Exception) -> Script:
     return script
 
 
-async def events(chat: RoomChat, count: int) -> list[Event | None]:
+async def events(chat: RoomClient, count: int) -> list[Event | None]:
     return [await chat.receive() for _ in range(count)]
 
 
@@ -146,7 +145,7 @@ class TestEntering:
     async def test_no_answer(self) -> None:
         """A server that does not answer is given up after the time to connect."""
         async with scripted(gone) as target:
-            with pytest.raises(DeadlineExceededError, match="has not let this client"):
+            with pytest.raises(DeadlineExceededError, match="did not let the client"):
                 async with client(target, connect_timeout=0.05):
                     raise AssertionError("it was let in")
 
@@ -342,7 +341,7 @@ class TestComingBack:
         async with scripted(script) as target:
             with pytest.raises(StatusError, match="by an operator"):
                 async with client(target) as chat:
-                    await until(lambda: chat._membership.error, "it has ended")
+                    await until(lambda: chat._session.error, "it has ended")
 
     async def test_ended_ok(self) -> None:
         """A server may end the chat, and all is well."""
@@ -372,7 +371,7 @@ class TestComingBack:
         async with scripted(first, second) as target, client(target) as chat:
             _, lost, _ = await events(chat, 3)
             assert isinstance(lost, Reconnecting)
-            assert "at no time" in str(lost.error)
+            assert "sent an invalid time" in str(lost.error)
 
     async def test_the_name_that_the_server_gives(self) -> None:
         """Where the server says who the user is, that stays so in the next session."""
@@ -404,7 +403,7 @@ class TestComingBack:
 
         async with scripted(first, idle) as target, client(target) as chat:
             await events(chat, 3)
-        assert "room 'lobby': back in" in caplog.text
+        assert "room 'lobby': reconnecting in" in caplog.text
         assert "shutting down" in caplog.text
 
 
@@ -537,7 +536,7 @@ class TestTokens:
             raise OSError("the key is away")
 
         with pytest.raises(
-            UnavailableError, match=r"there is no token .*the key is away"
+            UnavailableError, match=r"no token for the call: .*the key is away"
         ) as caught:
             async with client("127.0.0.1:1", token=token):
                 raise AssertionError("it was let in")
@@ -583,7 +582,7 @@ class TestTokens:
     @pytest.mark.parametrize("token", [None, b"t", 5])
     async def test_what_is_no_token(self, token: object) -> None:
         """A token is a text."""
-        with pytest.raises(UsageError, match="a token is a str, not"):
+        with pytest.raises(UsageError, match="a token must be a str, not"):
             async with client("127.0.0.1:1", token=lambda: token):
                 raise AssertionError("it was let in")
 
@@ -594,12 +593,12 @@ class TestTokens:
             await asyncio.sleep(3600)
             return "t"
 
-        with pytest.raises(UnavailableError, match="there is no token"):
+        with pytest.raises(UnavailableError, match="no token for the call"):
             async with client("127.0.0.1:1", token=token, connect_timeout=0.05):
                 raise AssertionError("it was let in")
 
 
-FULL = MOST_EVENTS - 1
+FULL = MAX_EVENTS - 1
 """So many messages fill the queue, behind the `Connected`."""
 
 
@@ -618,10 +617,10 @@ async def end_behind(call: RoomCall) -> None:
     await call.half_closed()
 
 
-async def fall_behind(chat: RoomChat, taken: int) -> list[Event | None]:
+async def fall_behind(chat: RoomClient, taken: int) -> list[Event | None]:
     """The other side of that; where something is taken, the end is waited for."""
-    connection = chat._membership._connection
-    await until(lambda: chat._membership.events.is_full, "the queue is full")
+    connection = chat._session._connection
+    await until(lambda: chat._session.events.is_full, "the queue is full")
     await chat.send("hi")
     await chat.half_close()
     told = await events(chat, taken)
@@ -639,11 +638,11 @@ class TestBounds:
             await call.half_closed()
 
         async with scripted(script) as target, client(target) as chat:
-            queue = chat._membership.events
+            queue = chat._session.events
             await until(lambda: queue.is_full, "the queue is full")
             assert isinstance(await chat.receive(), Connected)
             for offset in range(1, 5001):
-                assert len(queue) <= MOST_EVENTS
+                assert len(queue) <= MAX_EVENTS
                 assert offsets([await chat.receive()]) == [offset]
 
     async def test_behind(self) -> None:
@@ -664,10 +663,10 @@ class TestBounds:
             await call.half_closed()
 
         async with scripted(first, second) as target, client(target) as chat:
-            queue = chat._membership.events
+            queue = chat._session.events
             await until(lambda: queue.is_full, "the queue is full")
             assert await chat.send("hi") == Position("e", FULL + 501)
-            assert len(queue) == MOST_EVENTS
+            assert len(queue) == MAX_EVENTS
             told = await events(chat, 1 + FULL + 1 + 501)
             assert offsets(told) == list(range(1, FULL + 502))
             assert told[1 + FULL] == Connected("s", Position("e", FULL + 501), recovered=True)
@@ -697,11 +696,11 @@ class TestBounds:
             await call.half_closed()
 
         async with scripted(first, second, third) as target, client(target) as chat:
-            queue = chat._membership.events
+            queue = chat._session.events
             await until(lambda: queue.is_full, "the queue is full")
             assert (await chat.send("one")).offset == FULL + 2
             assert (await chat.send("two")).offset == FULL + 3
-            assert len(queue) == MOST_EVENTS
+            assert len(queue) == MAX_EVENTS
             told = await events(chat, 1 + FULL + 1 + 3)
             assert offsets(told) == list(range(1, FULL + 4))
 
@@ -743,7 +742,7 @@ class TestBounds:
             await call.half_closed()
 
         async with scripted(first, second) as target, client(target, presence=True) as chat:
-            await until(lambda: chat._membership.events.is_full, "the queue is full")
+            await until(lambda: chat._session.events.is_full, "the queue is full")
             await chat.send("hi")
             _, *joins, connected, message = await events(chat, 1 + FULL + 2)
             assert set(joins) == {Joined("grace")}
@@ -769,10 +768,10 @@ class TestBounds:
             await call.half_closed()
 
         async with scripted(first, *[flaky] * 20, last) as target, client(target) as chat:
-            queue = chat._membership.events
+            queue = chat._session.events
             await until(lambda: queue.is_full, "the queue is full")
             assert (await chat.send("hi")).offset == FULL + 1
-            assert len(queue) == MOST_EVENTS
+            assert len(queue) == MAX_EVENTS
 
 
 class TestLeaving:
@@ -804,7 +803,7 @@ class TestLeaving:
             await call.half_closed()
 
         async with scripted(script) as target, client(target) as chat:
-            await until(lambda: chat._membership.events.is_full, "the queue is full")
+            await until(lambda: chat._session.events.is_full, "the queue is full")
 
     async def test_when_the_time_is_over(self) -> None:
         """After the time to close the session is given up, and whoever sends is told."""
@@ -860,7 +859,7 @@ class TestLeaving:
             await call.greet(0)
             raise come_back(retry_after_ms="3600000")
 
-        async with scripted(script) as target, client(target, close_timeout=PATIENCE * 2) as chat:
+        async with scripted(script) as target, client(target, close_timeout=TIMEOUT * 2) as chat:
             _, lost = await events(chat, 2)
             assert isinstance(lost, Reconnecting)
 
@@ -904,7 +903,7 @@ class TestLeaving:
             raise CancelledCallError(Status.CANCELLED)
 
         async def stay(target: str) -> None:
-            async with client(target, close_timeout=PATIENCE * 2):
+            async with client(target, close_timeout=TIMEOUT * 2):
                 pass
 
         async with scripted(script) as target:
@@ -962,7 +961,7 @@ class TestFaults:
             raise ZeroDivisionError
 
         async with scripted(script) as target, client(target) as chat:
-            connection = chat._membership._connection
+            connection = chat._session._connection
             monkeypatch.setattr(connection, "send", broken)
             with pytest.raises(ZeroDivisionError):
                 await chat.send("hi")

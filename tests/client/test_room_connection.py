@@ -17,10 +17,10 @@ from chatify_stream import (
     StatusError,
     UnavailableError,
 )
-from chatify_stream.client.room_connection import LeftBehindError, RoomConnection
+from chatify_stream.client.room_connection import ResyncNeeded, RoomConnection
 
 from ..wire.peers import refusing
-from .scripted_room import PATIENCE, RoomCall, Script, come_back, scripted, stay_away
+from .scripted_room import TIMEOUT, RoomCall, Script, come_back, scripted, stay_away
 
 METADATA = [("chat-room", "lobby")]
 
@@ -31,7 +31,7 @@ async def connected(
 ) -> AsyncIterator[RoomConnection]:
     async with scripted(script) as target, Channel(target=target) as channel:
         connection = await RoomConnection.open(
-            channel, METADATA, timeout=PATIENCE, resume=resume, half_close=half_close
+            channel, METADATA, timeout=TIMEOUT, resume=resume, half_close=half_close
         )
         try:
             yield connection
@@ -89,10 +89,10 @@ class TestOpening:
             raise come_back()
 
         async with scripted(stay, refuse, stay) as target, Channel(target=target) as channel:
-            first = await RoomConnection.open(channel, METADATA, timeout=PATIENCE)
+            first = await RoomConnection.open(channel, METADATA, timeout=TIMEOUT)
             with pytest.raises(UnavailableError):
-                await RoomConnection.open(channel, METADATA, timeout=PATIENCE)
-            second = await RoomConnection.open(channel, METADATA, timeout=PATIENCE)
+                await RoomConnection.open(channel, METADATA, timeout=TIMEOUT)
+            second = await RoomConnection.open(channel, METADATA, timeout=TIMEOUT)
             for connection in (first, second):
                 await connection.send("1", "hi")
                 assert await connection.receive() is not None
@@ -116,7 +116,7 @@ class TestOpening:
     async def test_no_answer(self) -> None:
         """A server that does not answer in time is given up; it learns of that."""
         async with scripted(gone) as target, Channel(target=target) as channel:
-            with pytest.raises(DeadlineExceededError, match=r"not let .* within 0\.05 s"):
+            with pytest.raises(DeadlineExceededError, match=r"did not let .* within 0\.05 s"):
                 await RoomConnection.open(channel, METADATA, timeout=0.05)
 
     async def test_no_room(self) -> None:
@@ -128,7 +128,7 @@ class TestOpening:
 
         async with scripted(script) as target, Channel(target=target) as channel:
             with pytest.raises(PeerProtocolError, match="no rooms"):
-                await RoomConnection.open(channel, METADATA, timeout=PATIENCE)
+                await RoomConnection.open(channel, METADATA, timeout=TIMEOUT)
 
     async def test_cancelled(self) -> None:
         """An opening that is cancelled leaves nothing at the server."""
@@ -139,7 +139,7 @@ class TestOpening:
             await gone(call)
 
         async with scripted(script) as target, Channel(target=target) as channel:
-            opening = asyncio.create_task(RoomConnection.open(channel, METADATA, timeout=PATIENCE))
+            opening = asyncio.create_task(RoomConnection.open(channel, METADATA, timeout=TIMEOUT))
             await is_called.wait()
             opening.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -150,7 +150,7 @@ class TestOpening:
         with refusing() as dead:
             async with Channel(target=dead) as channel:
                 with pytest.raises(UnavailableError, match=f"cannot connect to {dead}"):
-                    await RoomConnection.open(channel, METADATA, timeout=PATIENCE)
+                    await RoomConnection.open(channel, METADATA, timeout=TIMEOUT)
 
 
 class TestCatchingUp:
@@ -206,9 +206,9 @@ class TestEnding:
         async with connected(script) as connection:
             receiving = asyncio.create_task(connection.receive())
             await asyncio.sleep(0)
-            connection.abort(LeftBehindError())
+            connection.abort(ResyncNeeded())
             for attempt in (receiving, connection.receive(), connection.send("1", "x")):
-                with pytest.raises(LeftBehindError):
+                with pytest.raises(ResyncNeeded):
                     await attempt
 
     async def test_half_closing_too_late(self) -> None:

@@ -17,9 +17,9 @@ from chatify_stream import (
     UnavailableError,
     UsageError,
 )
-from chatify_stream.client.room_connection import LeftBehindError
+from chatify_stream.client.room_connection import ResyncNeeded
 from chatify_stream.client.sender import Sender
-from chatify_stream.client.unacked import Outgoing
+from chatify_stream.client.unacked import UnackedMessages
 from chatify_stream.messages.service.v1 import ChatRspKind
 
 from .scripted_room import until
@@ -45,7 +45,7 @@ class FakeConnection:
 
 
 def new_sender(**bounds: int) -> Sender:
-    return Sender(lambda: None, Outgoing(**bounds))
+    return Sender(lambda: None, UnackedMessages(**bounds))
 
 
 @asynccontextmanager
@@ -125,7 +125,7 @@ class TestAnswers:
         sender = new_sender()
         (first,) = send(sender, "a")
         await asyncio.sleep(0)
-        with pytest.raises(UsageError, match="'a' waits for its acknowledgement already"):
+        with pytest.raises(UsageError, match="'a' is already waiting for its acknowledgement"):
             await sender.send("a", "x")
         acknowledge(sender, "a", 1)
         with pytest.raises(UsageError):  # the first has not returned yet
@@ -172,7 +172,7 @@ class TestSessions:
         [
             UnavailableError(Status.UNAVAILABLE, "lost"),
             ClosedError("the server has ended the call"),
-            LeftBehindError(),
+            ResyncNeeded(),
         ],
     )
     async def test_a_session_that_ends(self, error: Exception) -> None:
@@ -221,7 +221,7 @@ class TestCancelling:
 
     async def test_while_it_waits_for_room(self) -> None:
         """One that was not let in yet makes place for the next in line."""
-        sender = new_sender(most_messages=1)
+        sender = new_sender(max_messages=1)
         first, second, third = send(sender, "a", "b", "c")
         async with writing(sender) as connection:
             await until(lambda: connection.written == ["a"], "it is written")
@@ -236,7 +236,7 @@ class TestCancelling:
 class TestBounds:
     async def test_in_line(self) -> None:
         """Sends wait while too many are not acknowledged, and are let in in their order."""
-        sender = new_sender(most_messages=2)
+        sender = new_sender(max_messages=2)
         ids = [f"{number:02}" for number in range(20)]
         sends = send(sender, *ids)
         async with writing(sender) as connection:
@@ -251,7 +251,7 @@ class TestBounds:
 
     async def test_by_size(self) -> None:
         """So it is with too many characters."""
-        sender = new_sender(most_characters=3)
+        sender = new_sender(max_characters=3)
         sends = send(sender, "a", "b", text="xx")
         async with writing(sender) as connection:
             await until(lambda: connection.written == ["a"], "the first is written")
@@ -264,7 +264,7 @@ class TestBounds:
 class TestEnd:
     async def test_closing(self) -> None:
         """Once it is closed, and all is answered, the session is half-closed."""
-        sender = new_sender(most_messages=1)
+        sender = new_sender(max_messages=1)
         async with writing(sender) as connection:
             sends = send(sender, "a", "b")
             await until(lambda: connection.written == ["a"], "it is written")
@@ -291,7 +291,7 @@ class TestEnd:
 
     async def test_an_error(self) -> None:
         """What ends the chat is raised by each send, those included that wait for room."""
-        sender = new_sender(most_messages=1)
+        sender = new_sender(max_messages=1)
         sends = send(sender, "a", "b", "c")
         await asyncio.sleep(0)
         error = UnavailableError(Status.UNAVAILABLE, "lost")

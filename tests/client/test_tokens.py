@@ -24,18 +24,18 @@ async def test_forms(token: Any) -> None:
 @pytest.mark.parametrize("token", ["", "a b", "a\n", "ä", "\x7f"])
 async def test_what_cannot_be_sent(token: str) -> None:
     """What cannot stand in metadata is refused."""
-    with pytest.raises(UsageError, match="a token is ASCII text"):
+    with pytest.raises(UsageError, match="a token must be printable ASCII text"):
         check_token(token)
-    with pytest.raises(UsageError, match="a token is ASCII text"):
+    with pytest.raises(UsageError, match="a token must be printable ASCII text"):
         await next_token(lambda: token, 10)
 
 
 @pytest.mark.parametrize("token", [5, b"abc"])
 async def test_wrong_types(token: Any) -> None:
     """Anything else is no token."""
-    with pytest.raises(UsageError, match="token= is a token or a function that gives one"):
+    with pytest.raises(UsageError, match="token= must be a str or a function that returns one"):
         check_token(token)
-    with pytest.raises(UsageError, match="a token is a str"):
+    with pytest.raises(UsageError, match="a token must be a str"):
         await next_token(lambda: token, 10)
 
 
@@ -48,7 +48,7 @@ async def test_no_token_now() -> None:
 
         return token
 
-    with pytest.raises(UnavailableError, match="there is no token for the call: ValueError"):
+    with pytest.raises(UnavailableError, match="the token function failed: ValueError"):
         await next_token(fail(ValueError("no")), 10)
     with pytest.raises(UnavailableError, match="TimeoutError"):
         await next_token(lambda: asyncio.sleep(60, "abc"), 0.01)

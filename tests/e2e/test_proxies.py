@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import pytest
 
-from chatify_stream import ChatClient, Gap, Message, client_tls
+from chatify_stream import Gap, Message, RoomClient, client_tls
 
 from ..auth.certificates import Authority
 from ..brokers.redis.servers import RedisServer, in_thread, redis_server
@@ -45,9 +45,9 @@ class Site:
         self.nodes = nodes
         self._authority = authority
 
-    def client(self, address: str, user: str, *, is_tls: bool) -> ChatClient:
+    def client(self, address: str, user: str, *, is_tls: bool) -> RoomClient:
         tls = client_tls(ca=self._authority.file) if is_tls else None
-        return ChatClient(address, ssl=tls, room="lobby", user=user)
+        return RoomClient(address, ssl=tls, room="lobby", user=user)
 
     def channel(self, *, is_tls: bool) -> grpc.Channel:
         """Of grpcio."""
@@ -94,7 +94,7 @@ def opened(tmp_path: Path, authority: Authority, redis: RedisServer) -> Iterator
         yield open_site
 
 
-async def heard(client: ChatClient, count: int) -> list[str]:
+async def heard(client: RoomClient, count: int) -> list[str]:
     texts: list[str] = []
     async with asyncio.timeout(PATIENCE):
         async for event in client:

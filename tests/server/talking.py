@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from chatify_stream import (
     ChatClient,
     ChatServer,
+    RoomClient,
 )
 
 __all__ = ["answers", "client", "serving"]
@@ -22,6 +23,10 @@ async def serving(**options: object) -> AsyncIterator[ChatServer]:
 
 def client(server: ChatServer, **options: object) -> ChatClient:
     return ChatClient(f"127.0.0.1:{server.port}", **options)
+
+
+def member(server: ChatServer, room: str, user: str) -> RoomClient:
+    return RoomClient(f"127.0.0.1:{server.port}", room=room, user=user)
 
 
 async def answers(server: ChatServer, *texts: str) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from chatify_stream import (
     ChatClient,
     ChatServer,
+    RoomClient,
     RoomOptions,
     Session,
     StatusError,
@@ -95,7 +96,7 @@ async def test_a_hook(error: BaseException, hook: str) -> None:
     async with ChatServer(rooms=RoomOptions(**hooks)) as server:
         await server.start("127.0.0.1", 0)
         target = f"127.0.0.1:{server.port}"
-        async with ChatClient(target, room="lobby", user="ada") as ada:
+        async with RoomClient(target, room="lobby", user="ada") as ada:
             await ada.send("before")
             metadata = {"chat-room": "lobby", "chat-user": "mallory"}
             async with ChatClient(target, timeout=SECONDS, metadata=metadata) as mallory:
@@ -132,7 +133,7 @@ async def test_a_broker(room: str) -> None:
     async with ChatServer(rooms=RoomOptions(broker=FailingBroker())) as server:
         await server.start("127.0.0.1", 0)
         target = f"127.0.0.1:{server.port}"
-        async with ChatClient(target, room="lobby", user="ada") as ada:
+        async with RoomClient(target, room="lobby", user="ada") as ada:
             await ada.send("before")
             metadata = {"chat-room": room}
             async with ChatClient(target, timeout=SECONDS, metadata=metadata) as chat:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from chatify_stream import (
     Channel,
-    ChatClient,
     ChatServer,
     Connected,
     Gap,
     JwtAuthenticator,
     Message,
     Reconnecting,
+    RoomClient,
 )
 
 from ..auth.tokens import secret_path, signed
@@ -41,7 +41,7 @@ class Member:
         self.has_sent = asyncio.Event()
         self.has_all = asyncio.Event()
         self.newest: int | None = None
-        self.chat = ChatClient(
+        self.chat = RoomClient(
             channel,
             room=self.room,
             token=self.token,

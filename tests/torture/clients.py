@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from chatify_stream import (
     CallError,
-    ChatClient,
     ChatifyError,
     Connected,
     Gap,
     Message,
     Reconnecting,
+    RoomClient,
 )
 
 from .checker import Break, Delivery, Record
@@ -79,7 +79,7 @@ class Talker:
     async def run(self) -> None:
         """Talks, and listens until it has the last message of its room."""
         record = self.record
-        async with ChatClient(
+        async with RoomClient(
             self._target, room=record.room, user=record.user, wait_for_ready=True
         ) as chat:
             sending = self._sending = asyncio.create_task(self._send_all(chat))
@@ -93,7 +93,7 @@ class Talker:
             if not sending.cancelled():
                 sending.result()
 
-    async def _listen(self, chat: ChatClient) -> None:
+    async def _listen(self, chat: RoomClient) -> None:
         record = self.record
         lost: tuple[float, bool] | None = None
         async for event in chat:
@@ -117,7 +117,7 @@ class Talker:
                     self.absences.append(Absence(began, time.monotonic(), was_told))
                     lost = None
 
-    async def _send_all(self, chat: ChatClient) -> None:
+    async def _send_all(self, chat: RoomClient) -> None:
         numbers = iter(range(self._messages))
 
         async def send_some() -> None:

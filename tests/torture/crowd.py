@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from chatify_stream import ChatClient, ChatServer, RoomOptions
+from chatify_stream import ChatServer, RoomClient, RoomOptions
 
 from .checker import Delivery, Record
 from .clients import END, Talker
@@ -82,7 +82,7 @@ class Crowd:
             await asyncio.gather(*map(self._end, self.rooms))
 
     async def _end(self, room: str) -> None:
-        async with ChatClient(self._target, room=room, user="the end", wait_for_ready=True) as chat:
+        async with RoomClient(self._target, room=room, user="the end", wait_for_ready=True) as chat:
             await chat.send(END)
 
     async def until(self, condition: Callable[[], bool]) -> None:

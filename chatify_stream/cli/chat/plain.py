@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 import click
 
-from ...client import Connected, Event, Gap, Joined, Left, Message, Reconnecting, RoomChat
+from ...client import Connected, Event, Gap, Joined, Left, Message, Reconnecting, RoomClient
 from ...errors import RefusedError, UsageError
 from ..exit_codes import CALL_FAILED, CommandError
 from ..output import safe, safe_field, safe_json
@@ -85,7 +85,7 @@ async def chat_by_line(visit: Visit, line: Callable[[Event], str | None], *, lis
         raise CommandError(f"{what} refused", CALL_FAILED)
 
 
-async def _send_lines(chat: RoomChat, listens: bool) -> int:
+async def _send_lines(chat: RoomClient, listens: bool) -> int:
     """Sends them, and returns how many were refused once all are answered."""
     places = asyncio.Semaphore(MOST_UNACKNOWLEDGED)
     refused = 0

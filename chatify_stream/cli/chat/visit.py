@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from ...client import Connected, Event, Gap, Message, Reconnecting, RoomChat
+from ...client import Connected, Event, Gap, Message, Reconnecting, RoomClient
 from ...config import ClientSettings
 from ...errors import DeadlineExceededError, Status
 from ...rooms.position import Position
@@ -44,7 +44,7 @@ class ChatOptions:
 
 
 class Visit:
-    """Raises `UsageError` for names that are not allowed; entering it as `RoomChat` does."""
+    """Raises `UsageError` for names that are not allowed; entering it as `RoomClient` does."""
 
     def __init__(self, options: ChatOptions, room: str, *, presence: bool) -> None:
         client = options.client
@@ -53,7 +53,7 @@ class Visit:
         self._is_remembered = True
         self.resumed = None if options.is_fresh else self._remembered()
         """Where it goes on; None for a visit that begins with the newest messages."""
-        self.chat = RoomChat(
+        self.chat = RoomClient(
             client.target,
             room=room,
             user=options.user if options.says_user else None,

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ...client import ChatClient, DirectChat
+from ...client import ChatClient
 from ...config import ClientSettings
 from ...config.kinds import Seconds
 from ...errors import CallError
@@ -110,7 +110,7 @@ async def _send(settings: ClientSettings, messages: AsyncIterator[str], interval
             await asyncio.gather(sender, receiver, return_exceptions=True)
 
 
-async def _send_all(chat: DirectChat, messages: AsyncIterator[str], interval: float) -> None:
+async def _send_all(chat: ChatClient, messages: AsyncIterator[str], interval: float) -> None:
     is_first = True
     async for text in messages:
         if interval and not is_first:
@@ -120,6 +120,6 @@ async def _send_all(chat: DirectChat, messages: AsyncIterator[str], interval: fl
     await chat.half_close()
 
 
-async def _print_replies(chat: DirectChat) -> None:
+async def _print_replies(chat: ChatClient) -> None:
     async for reply in chat:
         click.echo(reply.message)

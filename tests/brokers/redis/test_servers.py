@@ -10,7 +10,7 @@ from secrets import token_hex
 
 import pytest
 
-from chatify_stream import ChatClient, ChatServer, Joined, Left, Message, RoomOptions
+from chatify_stream import ChatServer, Joined, Left, Message, RoomClient, RoomOptions
 
 from ...e2e.processes import ListeningProcess
 from .opened import TIMEOUT
@@ -29,7 +29,7 @@ async def serving(url: str) -> AsyncIterator[str]:
         yield f"127.0.0.1:{server.port}"
 
 
-async def next_of(client: ChatClient, kind: type) -> object:
+async def next_of(client: RoomClient, kind: type) -> object:
     async with asyncio.timeout(TIMEOUT):
         async for event in client:
             if isinstance(event, kind):
@@ -40,8 +40,8 @@ async def next_of(client: ChatClient, kind: type) -> object:
 async def test_a_room_across_both(url: str) -> None:
     """What is said on one is heard on the other, in one order; so is who comes and goes."""
     async with serving(url) as one, serving(url) as two:
-        async with ChatClient(one, room="lobby", user="Ada", presence=True) as ada:
-            async with ChatClient(two, room="lobby", user="Bob", presence=True) as bob:
+        async with RoomClient(one, room="lobby", user="Ada", presence=True) as ada:
+            async with RoomClient(two, room="lobby", user="Bob", presence=True) as bob:
                 joined = await next_of(ada, Joined)
                 assert joined.user == "Bob"
                 await asyncio.gather(
@@ -66,8 +66,8 @@ async def test_a_server_that_is_killed(url: str) -> None:
         with ListeningProcess(*argv, "--broker", url) as process:
             one = f"127.0.0.1:{process.port}"
             async with (
-                ChatClient([one, two], room="lobby", user="Ada") as ada,
-                ChatClient(two, room="lobby", user="Bob") as bob,
+                RoomClient([one, two], room="lobby", user="Ada") as ada,
+                RoomClient(two, room="lobby", user="Bob") as bob,
             ):
                 await ada.send("before")
                 await in_thread(process.kill)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chatify_stream import ChatServer, RefusedError, RoomMessage, RoomOptions
+from chatify_stream import ChatServer, RefusedError, RoomClient, RoomMessage, RoomOptions
 from chatify_stream.cli.chat.bookmark import Bookmark
 from chatify_stream.cli.chat.lines import color_of
 
@@ -505,10 +505,9 @@ class TestTrouble:
 
 def publish(target: str, room: str, user: str, text: str) -> None:
     """Says something of any characters, which lines of standard input are not."""
-    from chatify_stream import ChatClient
 
     async def talk() -> None:
-        async with ChatClient(target, room=room, user=user) as chat:
+        async with RoomClient(target, room=room, user=user) as chat:
             await chat.send(text)
 
     asyncio.run(talk())

@@ -20,6 +20,7 @@ from chatify_stream import (
     Identity,
     Message,
     RefusedError,
+    RoomClient,
     RoomJoin,
     RoomOptions,
     Session,
@@ -172,7 +173,7 @@ async def test_reading_alone() -> None:
     """Who may not send gets what is said, and each message of theirs is refused; they stay."""
     auth = ByName({"lobby": ["join", "read"]})
     async with serving(auth) as (server, channel):
-        async with ChatClient(channel, room="lobby", token="ada") as chat:
+        async with RoomClient(channel, room="lobby", token="ada") as chat:
             with pytest.raises(RefusedError) as info:
                 await chat.send("hi")
             await server.rooms.publish("lobby", "weather", "it rains")
@@ -209,7 +210,7 @@ async def test_resuming_without_reading() -> None:
             assert session.headers["chat-recovered"] == "false"
             await session.half_close()
             assert await session.rest() == []
-        async with ChatClient(
+        async with RoomClient(
             channel, room="lobby", token="ada", resume=f"{position.epoch}/0"
         ) as chat:
             assert (await chat.send("two")).offset == 2

@@ -14,6 +14,7 @@ from chatify_stream import (
     ChatReq,
     ChatRsp,
     ChatServer,
+    RoomClient,
     RoomOptions,
     Status,
     StatusError,
@@ -73,7 +74,7 @@ async def test_a_room(caplog: pytest.LogCaptureFixture) -> None:
     """A session of a room has the room, the user, its id and why it ended."""
     async with ChatServer(access_log=True) as server:
         await server.start("127.0.0.1", 0)
-        async with ChatClient(f"127.0.0.1:{server.port}", room="大厅", user="小明") as chat:
+        async with RoomClient(f"127.0.0.1:{server.port}", room="大厅", user="小明") as chat:
             await chat.send(SECRET)
     (opened,) = entries(caplog, "session opened")
     (closed,) = entries(caplog, "session closed")

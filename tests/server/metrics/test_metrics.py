@@ -20,6 +20,7 @@ from chatify_stream import (
     Limits,
     ListenError,
     MetricsOptions,
+    RoomClient,
     RoomOptions,
     Status,
     StatusError,
@@ -155,8 +156,8 @@ async def test_connections() -> None:
 
 async def test_rooms(server: ChatServer) -> None:
     """Sessions, rooms, what is published and delivered, and how sessions ended."""
-    async with ChatClient(at(server), room="lobby", user="ada") as ada:
-        async with ChatClient(at(server), room="lobby", user="gene") as gene:
+    async with RoomClient(at(server), room="lobby", user="ada") as ada:
+        async with RoomClient(at(server), room="lobby", user="gene") as gene:
             await gene.send("hi")
             await ada.send("hi")
             found = await scrape(server)

@@ -9,13 +9,13 @@ from secrets import token_hex
 
 import pytest
 
-from chatify_stream import CallError, Channel, ChatClient, ChatServer, ServingStatus
+from chatify_stream import CallError, Channel, ChatServer, ServingStatus
 from chatify_stream.messages.chatify.rooms import v1
 from chatify_stream.messages.grpc.health.v1 import HealthCheckRequest, HealthStub
 from chatify_stream.server import RoomOptions, load_monitor
 
 from ...brokers.redis.servers import RedisServer, in_thread, redis_server
-from ..talking import client, serving
+from ..talking import client, member, serving
 
 PATIENCE = 60.0
 READINESS = "service.v1.Service/rooms"
@@ -38,10 +38,6 @@ async def two_nodes(redis: RedisServer) -> AsyncIterator[tuple[ChatServer, ChatS
 async def stub_of(server: ChatServer) -> AsyncIterator[v1.RoomsStub]:
     async with Channel("127.0.0.1", server.port) as channel:
         yield v1.RoomsStub(channel, timeout=PATIENCE)
-
-
-def member(server: ChatServer, room: str, user: str) -> ChatClient:
-    return client(server, room=room, user=user)
 
 
 async def test_disconnect(redis: RedisServer) -> None:

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from chatify_stream import BrokerError, ChatClient, ChatServer, RoomLeave, RoomOptions
+from chatify_stream import BrokerError, ChatServer, RoomClient, RoomLeave, RoomOptions
 from chatify_stream.rooms import Draft, Ending, Member
 from chatify_stream.server.rooms.grpc_transport import FRAMED_REPLIES
 from chatify_stream.server.rooms.node import Node
@@ -158,7 +158,7 @@ async def test_a_hook_that_hangs_does_not_hold_up_the_end() -> None:
     async with asyncio.timeout(30):
         async with ChatServer(rooms=options) as server:
             await server.start("127.0.0.1", 0)
-            async with ChatClient(f"127.0.0.1:{server.port}", room="lobby", user="Ada"):
+            async with RoomClient(f"127.0.0.1:{server.port}", room="lobby", user="Ada"):
                 pass
             await server.close()
     assert ended == ["Ada"]

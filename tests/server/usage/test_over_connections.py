@@ -31,7 +31,7 @@ from chatify_stream.messages.service.v1 import ChatReq, ChatRsp
 from chatify_stream.wire import Cardinality, MethodHandler, ServerStream
 
 from ..rooms.membership import CHAT, End, channel_to, entering, joined, node_of, refused
-from ..talking import answers, client
+from ..talking import answers, client, member
 
 NEVER = 0.001
 """A second: what is used up does not come back within a test."""
@@ -171,8 +171,8 @@ class TestRooms:
         """A client of ours that floods is ended, waits, and goes on; all sees each message once."""
         limits = UsageLimits(messages_per_session=Rate(40, 200.0))
         async with serving(limits) as server, AsyncExitStack() as stack:
-            watching = await stack.enter_async_context(client(server, room="r", user="eve"))
-            flooding = await stack.enter_async_context(client(server, room="r", user="ada"))
+            watching = await stack.enter_async_context(member(server, "r", "eve"))
+            flooding = await stack.enter_async_context(member(server, "r", "ada"))
             sends = [asyncio.create_task(flooding.send(str(n))) for n in range(100)]
             heard = []
             async with asyncio.timeout(60):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from chatify_stream import Channel, UsageError
-from chatify_stream.client.tracing import load_trace_context
+from chatify_stream.client.channel import load_trace_context
 
 
 def test_no_span() -> None:

@@ -1,4 +1,4 @@
-"""Tests of client/room_chat.py, against our server."""
+"""Tests of client/room_client.py, against our server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 
 from chatify_stream import (
     Channel,
-    ChatClient,
     ChatServer,
     ClosedError,
     Position,
@@ -33,19 +32,19 @@ from chatify_stream.client import (
     Left,
     Message,
     Reconnecting,
-    RoomChat,
+    RoomClient,
 )
-from chatify_stream.client.event_queue import MOST_EVENTS
+from chatify_stream.client.event_queue import MAX_EVENTS
 
 from ..wire.peers import refusing
-from .scripted_room import PATIENCE, QUICKLY, until
+from .scripted_room import QUICKLY, TIMEOUT, until
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 
-def client(server: ChatServer, user: str = "ada", **options: object) -> RoomChat:
+def client(server: ChatServer, user: str = "ada", **options: object) -> RoomClient:
     options = {"room": "lobby", "user": user, "backoff": QUICKLY, **options}
-    return ChatClient(f"127.0.0.1:{server.port}", **options)
+    return RoomClient(f"127.0.0.1:{server.port}", **options)
 
 
 @asynccontextmanager
@@ -55,10 +54,10 @@ async def serving(**options: object) -> AsyncIterator[ChatServer]:
         yield server
 
 
-async def messages(chat: RoomChat, count: int) -> list[Message]:
+async def messages(chat: RoomClient, count: int) -> list[Message]:
     """The next messages, with no gap between them."""
     found: list[Message] = []
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while len(found) < count:
             event = await chat.receive()
             assert event is not None, "the chat has ended"
@@ -68,12 +67,12 @@ async def messages(chat: RoomChat, count: int) -> list[Message]:
     return found
 
 
-async def texts(chat: RoomChat, count: int) -> list[str]:
+async def texts(chat: RoomClient, count: int) -> list[str]:
     return [message.text for message in await messages(chat, count)]
 
 
-async def next_event(chat: RoomChat, kind: type[Event] | UnionType) -> Event:
-    async with asyncio.timeout(PATIENCE):
+async def next_event(chat: RoomClient, kind: type[Event] | UnionType) -> Event:
+    async with asyncio.timeout(TIMEOUT):
         async for event in chat:
             if isinstance(event, kind):
                 return event
@@ -121,11 +120,11 @@ class TestTalking:
     async def test_whoever_only_sends(self, server: ChatServer) -> None:
         """A program that takes no events sends as much as it wants; later it gets everything."""
         async with client(server) as chat:
-            for number in range(3 * MOST_EVENTS):
+            for number in range(3 * MAX_EVENTS):
                 await chat.send(str(number))
-                assert len(chat._membership.events) <= MOST_EVENTS
-            assert await texts(chat, 3 * MOST_EVENTS) == [
-                str(number) for number in range(3 * MOST_EVENTS)
+                assert len(chat._session.events) <= MAX_EVENTS
+            assert await texts(chat, 3 * MAX_EVENTS) == [
+                str(number) for number in range(3 * MAX_EVENTS)
             ]
 
     async def test_answering_while_reading(self, server: ChatServer) -> None:
@@ -146,7 +145,7 @@ class TestTalking:
     async def test_a_guest(self, server: ChatServer) -> None:
         """Without a name it is a guest, whose name it knows."""
         target = f"127.0.0.1:{server.port}"
-        async with ChatClient(target, room="lobby") as one, ChatClient(target, room="lobby") as two:
+        async with RoomClient(target, room="lobby") as one, RoomClient(target, room="lobby") as two:
             assert one.user != two.user
             await one.send("hi")
             (message,) = await messages(two, 1)
@@ -158,8 +157,8 @@ class TestTalking:
         """Who is in several rooms may share a channel, which stays open."""
         async with Channel("127.0.0.1", server.port) as channel:
             async with (
-                ChatClient(channel, room="one", user="ada") as one,
-                ChatClient(channel, room="two", user="ada") as two,
+                RoomClient(channel, room="one", user="ada") as one,
+                RoomClient(channel, room="two", user="ada") as two,
             ):
                 await one.send("in one")
                 await two.send("in two")
@@ -174,7 +173,7 @@ class TestTalking:
         """Of several targets the first that works is taken."""
         with refusing() as dead:
             target = [dead, f"dns:///127.0.0.1:{server.port}"]
-            async with ChatClient(target, room="lobby", user="ada") as chat:
+            async with RoomClient(target, room="lobby", user="ada") as chat:
                 await chat.send("hi")
 
     async def test_presence(self, server: ChatServer) -> None:
@@ -205,8 +204,8 @@ class TestHistory:
     async def test_with_a_full_queue(self, server: ChatServer) -> None:
         """Asking does not depend on what was not taken."""
         async with client(server) as chat, client(server, "grace") as grace:
-            await asyncio.gather(*(grace.send("x" * 1000) for _ in range(2 * MOST_EVENTS)))
-            await until(lambda: chat._membership.events.is_full, "the queue is full")
+            await asyncio.gather(*(grace.send("x" * 1000) for _ in range(2 * MAX_EVENTS)))
+            await until(lambda: chat._session.events.is_full, "the queue is full")
             assert len(await chat.history(7)) == 7
             assert await chat.users() == ["ada", "grace"]
 
@@ -242,7 +241,7 @@ class TestHistory:
         """Who is in the room can be asked, in the order of the names."""
         async with client(server, "b"), client(server, "世界"), client(server, "a") as chat:
             await until(lambda: server.rooms.statistics().sessions == 3, "all are there")
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 while (users := await chat.users()) != ["a", "b", "世界"]:
                     assert set(users) <= {"a", "b", "世界"}
 
@@ -250,7 +249,9 @@ class TestHistory:
     async def test_limits(self, server: ChatServer, limit: object) -> None:
         """The limit is a number of messages."""
         async with client(server) as chat:
-            with pytest.raises(UsageError, match="limit= is a number from 1 to 999999999, not"):
+            with pytest.raises(
+                UsageError, match="limit= must be a number from 1 to 999999999, not"
+            ):
                 await chat.history(limit)
 
     async def test_refused(self) -> None:
@@ -441,23 +442,23 @@ class TestMisuse:
             ({"user": "a\tb"}, "control character"),
             ({"target": "http://chat"}, "is not an address"),
             ({"target": []}, "the list of addresses is empty"),
-            ({"history": -1}, "history= is a number from 0 to 999999999, not -1"),
-            ({"history": "3"}, "history= is a number"),
+            ({"history": -1}, "history= must be a number from 0 to 999999999, not -1"),
+            ({"history": "3"}, "history= must be a number"),
             ({"history": 3, "resume": "e/5"}, "pass history= or resume=, not both"),
             ({"resume": "5"}, "'5' is not a position"),
-            ({"token": 5}, "token= is a token or a function that gives one, not a int"),
+            ({"token": 5}, "token= must be a str or a function that returns one, not int"),
             ({"metadata": {"chat-user": "bob"}}, "use its arguments instead"),
         ],
     )
     def test_options(self, options: dict[str, object], reason: str) -> None:
         """Options that make no sense are refused when the client is made."""
         with pytest.raises(UsageError, match=reason):
-            ChatClient(**{"room": "lobby", "user": "ada", **options})
+            RoomClient(**{"room": "lobby", "user": "ada", **options})
 
     def test_secrets_are_not_told(self) -> None:
         """A token that is passed in the wrong way is not in the error."""
         with pytest.raises(UsageError) as caught:
-            ChatClient(room="lobby", token="s3cret token")
+            RoomClient(room="lobby", token="s3cret token")
         assert "s3cret" not in str(caught.value)
 
     async def test_metadata_that_cannot_be_sent(self, server: ChatServer) -> None:
@@ -469,9 +470,9 @@ class TestMisuse:
     @pytest.mark.parametrize(
         ("text", "message_id", "reason"),
         [
-            (5, None, "a message is a str, not int"),
-            (b"hi", None, "a message is a str, not bytes"),
-            ("hi", 5, "the id of a message is a str, not int"),
+            (5, None, "a message must be a str, not int"),
+            (b"hi", None, "a message must be a str, not bytes"),
+            ("hi", 5, "the id of a message must be a str, not int"),
             ("hi", "x" * 129, "has 129 characters; at most 128"),
             ("hi", "\udcff", "the id of the message is not valid Unicode"),
             ("\udcff", None, "the message is not valid Unicode"),
@@ -488,7 +489,7 @@ class TestMisuse:
 
     async def test_outside_of_async_with(self) -> None:
         """A client that was not entered says what to do, and what it knows already."""
-        chat = ChatClient("127.0.0.1:1", room="lobby", user="ada", resume="e/5")
+        chat = RoomClient("127.0.0.1:1", room="lobby", user="ada", resume="e/5")
         for attempt in (chat.send("hi"), chat.receive(), chat.history(), chat.half_close()):
             with pytest.raises(UsageError, match="async with"):
                 await attempt
@@ -497,9 +498,9 @@ class TestMisuse:
 
     async def test_cancelled_before_it_begins(self) -> None:
         """A client that was cancelled cannot be entered."""
-        chat = ChatClient("127.0.0.1:1", room="lobby")
+        chat = RoomClient("127.0.0.1:1", room="lobby")
         await chat.cancel()
-        with pytest.raises(UsageError, match="entered once"):
+        with pytest.raises(UsageError, match="can be entered once"):
             await chat.__aenter__()
 
     async def test_after_leaving(self, server: ChatServer) -> None:
@@ -509,7 +510,7 @@ class TestMisuse:
         for attempt in (chat.send("hi"), chat.receive(), chat.users()):
             with pytest.raises(ClosedError, match="the client is closed"):
                 await attempt
-        with pytest.raises(UsageError, match="entered once"):
+        with pytest.raises(UsageError, match="can be entered once"):
             await chat.__aenter__()
 
     async def test_two_readers(self, server: ChatServer) -> None:
