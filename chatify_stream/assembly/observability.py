@@ -90,7 +90,7 @@ class ServerState:
         return self.usage.statistics().refused
 
     def certificate_expiry(self) -> float | None:
-        return None if self.tls is None else self.tls.ends_at
+        return None if self.tls is None else self.tls.expires_at
 
     def status(self) -> str:
         return (self.health.status() or ServingStatus.UNKNOWN).name or ""

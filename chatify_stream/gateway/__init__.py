@@ -1,4 +1,4 @@
-"""The HTTP gateway, for callers that do not speak gRPC. Needs the extra `gateway`."""
+"""The HTTP gateway, for clients that do not speak gRPC. Needs the extra `gateway`."""
 
 from __future__ import annotations
 

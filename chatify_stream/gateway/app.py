@@ -1,4 +1,4 @@
-"""The HTTP gateway: an ASGI application that is one more client of the chat server."""
+"""The HTTP gateway: an ASGI application that is a client of the chat server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["create_app"]
 HELLOWORLD = "/helloworld/"
 
 BACKOFF = Backoff(maximum=5.0)
-"""A chat server that could not be reached for long is found soon after it is back."""
+"""A short maximum, so that a chat server that was unreachable is found soon after it returns."""
 
 
 def create_app(
@@ -32,13 +32,16 @@ def create_app(
     token: Token | None = None,
     ssl: ClientTLS | None = None,
 ) -> Starlette:
-    """The gateway to the chat servers at `target`, as an ASGI application with a lifespan.
+    """Return the gateway to the chat servers at `target`, an ASGI application with a lifespan.
 
-    `timeout`: seconds that a chat server has to answer a request. `target`, `balancing` and `ssl`
-    are as for `Channel`, which all requests share; `token` is the gateway's own. Raises
-    `ValueError` for a bad target.
+    `timeout` is the time in seconds that a chat server may take to answer a request, and to accept
+    a connection. `target`, `balancing` and `ssl` are those of the `Channel` that all requests
+    share. `token` is the token, or the function that returns it, with which the gateway
+    authenticates.
+
+    Raises `ValueError` for a wrong target. The connection is made in the lifespan.
     """
-    parse_target(target)  # before the lifespan
+    parse_target(target)  # so that an error is raised here and not in the lifespan
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -53,14 +56,15 @@ def create_app(
             yield
 
     async def helloworld(request: Request) -> Response:
-        """Sends the name through a Chat stream; answers with its reply."""
+        """Send the name through a Chat stream, and return the reply."""
         segment = _raw_path(request).removeprefix(HELLOWORLD.encode())
         if not segment or b"/" in segment:
             raise HTTPException(404)
         try:
             name = unquote_to_bytes(segment).decode()
         except UnicodeDecodeError:
-            message = f"the name {segment.decode('ascii', 'replace')} is not percent-encoded UTF-8"
+            text = segment.decode("ascii", "replace")
+            message = f"name {text}: not valid UTF-8; percent-encode it as UTF-8"
             return error_response(400, Status.INVALID_ARGUMENT.name, message)
         async with ChatClient(request.app.state.channel, timeout=timeout, token=token) as chat:
             await chat.send(name)
@@ -71,11 +75,11 @@ def create_app(
         return JSONResponse({"message": reply.message})
 
     async def healthz(request: Request) -> Response:
-        """Whether the gateway itself is alive, with or without the chat server."""
+        """Report that the gateway is alive, whether or not the chat server is."""
         return JSONResponse({"status": "SERVING"})
 
     named = Route(f"{HELLOWORLD}{{name:path}}", helloworld, methods=["GET"])
-    # Starlette's own takes no name with a line break in it.
+    # Starlette's own pattern does not match a name with a line break.
     named.path_regex = re.compile(f"{HELLOWORLD}(?P<name>.*)", re.DOTALL)
     app = Starlette(
         routes=[named, Route("/healthz", healthz, methods=["GET"])],
@@ -87,7 +91,7 @@ def create_app(
 
 
 def _raw_path(request: Request) -> bytes:
-    """The path as it came, so that a %2F in a name is not taken for a slash."""
+    """Return the path before decoding, so that a %2F in a name is not taken for a slash."""
     raw = request.scope.get("raw_path") or request.scope["path"].encode()
     path: bytes = raw.partition(b"?")[0]
     return path.removeprefix(request.scope.get("root_path", "").encode())

@@ -1,7 +1,7 @@
-"""Errors over HTTP: `{"code", "reason", "message", "metadata"}`.
+"""Errors over HTTP, as JSON: `{"code", "reason", "message", "metadata"}`.
 
-`code` is the HTTP status, `reason` the name of the gRPC status, `metadata` what the chat server
-sent with it.
+`code` is the HTTP status and `reason` the name of the gRPC status. `metadata` holds the text values
+that the chat server sent with the status.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..errors import CallError, ClosedError
 __all__ = ["EXCEPTION_HANDLERS", "HTTP_STATUS", "error_response"]
 
 HTTP_STATUS = {
-    Status.CANCELLED: 499,  # nginx's "client closed request"; HTTP itself has none
+    Status.CANCELLED: 499,  # "client closed request" of nginx; HTTP defines no status for it
     Status.UNKNOWN: 500,
     Status.INVALID_ARGUMENT: 400,
     Status.DEADLINE_EXCEEDED: 504,
@@ -47,7 +47,7 @@ def error_response(
     metadata: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """The answer for an error."""
+    """Return the response for an error."""
     body = {"code": code, "reason": reason, "message": message, "metadata": dict(metadata or {})}
     return JSONResponse(body, status_code=code, headers=headers)
 
@@ -70,14 +70,14 @@ async def _http_exception(request: Request, error: Exception) -> JSONResponse:
     message = error.detail
     path = request.scope["path"]  # request.url raises for some values of the header Host
     if code == 404:
-        message = f"there is nothing at {path}; there is GET /helloworld/NAME"
+        message = f"{path}: not found; use GET /helloworld/NAME"
     elif code == 405:
-        message = f"{request.method} is not allowed at {path}; GET is"
+        message = f"{path}: {request.method} is not allowed; use GET"
     return error_response(code, reason, message, headers=error.headers)
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    return error_response(500, Status.INTERNAL.name, "the gateway failed")
+    return error_response(500, Status.INTERNAL.name, "internal error of the gateway; see its log")
 
 
 EXCEPTION_HANDLERS = {

@@ -1,4 +1,4 @@
-"""Runs the gateway on uvicorn, with our signals, errors and shutdown."""
+"""Run the gateway on uvicorn, with the signals, errors and shutdown of this package."""
 
 from __future__ import annotations
 
@@ -17,23 +17,27 @@ __all__ = ["GatewayServer"]
 
 
 class GatewayServer:
-    """Serves an ASGI application on one port."""
+    """Serves an ASGI application on one port. A server is started once."""
 
     def __init__(self, app: Starlette) -> None:
         self._app = app
         self._uvicorn: _Uvicorn | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
         self.port = 0
-        """The port that is listened on, after `start`."""
+        """The port, known after `start`."""
 
     async def start(self, host: str, port: int) -> None:
-        """Starts to accept connections, on a free port when `port` is 0. Raises `ListenError`."""
+        """Accept connections on all addresses of `host`, on a free port if `port` is 0.
+
+        Waits until the application has started. Raises `ListenError`, and the exception of an
+        application that fails to start.
+        """
         try:
             sockets = await asyncio.to_thread(_bind, host, port)
         except (OSError, OverflowError, ValueError) as error:
             raise ListenError.on_address(host, port, error) from error
         self.port = sockets[0].getsockname()[1]
-        # h11 and asyncio's own loop: the pure ones. Logging is ours to set up, not uvicorn's.
+        # h11 and asyncio's own loop need no compiled package. The command sets up logging.
         config = uvicorn.Config(
             self._app,
             http="h11",
@@ -46,36 +50,40 @@ class GatewayServer:
             server_header=False,
         )
         self._uvicorn = _Uvicorn(config)
-        self._serving = asyncio.create_task(self._uvicorn.serve(sockets))
+        self._task = asyncio.create_task(self._uvicorn.serve(sockets))
         ready = asyncio.create_task(self._uvicorn.ready.wait())
-        await asyncio.wait({self._serving, ready}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
-        if self._serving.done():
-            self._serving.result()
+        if self._task.done():
+            self._task.result()
 
     async def drain(self, grace: float = 10.0) -> None:
-        """Stops accepting, lets open requests end within `grace` seconds, closes then.
+        """Stop accepting connections, wait at most `grace` seconds for open requests, then close.
 
-        `close`, called meanwhile, ends the wait.
+        `close` may be called meanwhile and ends the wait. Does nothing if the server was not
+        started.
         """
-        if self._uvicorn is None or self._serving is None:
+        if self._uvicorn is None or self._task is None:
             return
         self._uvicorn.should_exit = True
-        await asyncio.wait([self._serving], timeout=grace)
+        await asyncio.wait([self._task], timeout=grace)
         await self.close()
 
     async def close(self) -> None:
-        """Stops accepting and ends the requests that are open. May be called again."""
-        if self._uvicorn is None or self._serving is None:
+        """Stop accepting connections, and end open requests with status 503. May be called again.
+
+        Waits until the requests have ended. Does nothing if the server was not started.
+        """
+        if self._uvicorn is None or self._task is None:
             return
         self._uvicorn.should_exit = True
-        if not self._serving.done():
-            # Open requests end with the application: they are answered 503. Uvicorn on its own
-            # would cancel them, which makes each a 500 and a traceback in the log.
+        if not self._task.done():
+            # Shutting down the application closes its channel, so open requests get a 503. Uvicorn
+            # would cancel them, which gives each a 500 and a traceback in the log.
             self._uvicorn.force_exit = True
             await self._uvicorn.lifespan.shutdown()
-        await asyncio.wait([self._serving])
-        self._serving.result()
+        await asyncio.wait([self._task])
+        self._task.result()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -85,7 +93,7 @@ class _Uvicorn(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        yield  # the process's signals belong to the command
+        yield  # the command handles the signals of the process
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -93,7 +101,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _bind(host: str, port: int) -> list[socket.socket]:
-    """A socket for each address of the host, all with the same port."""
+    """Return a socket for each address of the host, all on the same port."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     with ExitStack() as on_failure:
         sockets: list[socket.socket] = []

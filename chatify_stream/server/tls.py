@@ -1,8 +1,9 @@
-"""TLS of the server: its certificate, which may be replaced while it serves.
+"""TLS of the server, with a certificate that can be replaced while the server runs.
 
-Rules: what is served was loaded whole and proven to work; what is wrong changes nothing. Each
-connection keeps what it began with. Files are looked at by time, size and identity, through
-symbolic links, so that a link which is turned to another folder is a change, too.
+A new certificate is used only after it was loaded completely and a test handshake succeeded;
+otherwise nothing changes. An open connection keeps the certificate that it began with. Files are
+compared by modification time, size and identity, after following symbolic links, so that pointing
+a link to another folder counts as a change.
 """
 
 from __future__ import annotations
@@ -23,126 +24,137 @@ __all__ = ["ServerTLS", "TLSOptions"]
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 5.0
-"""Seconds between two looks at the files."""
+CHECK_INTERVAL = 5.0
+"""Seconds between two checks of the files."""
 
-NEAR_ITS_END = 14 * 86400.0
-"""Seconds before its end from which on a certificate is warned of."""
+EXPIRY_WARNING = 14 * 86400.0
+"""Seconds before the expiry of the certificate when a warning is logged."""
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""Of TLS 1.2: those that HTTP/2 does not forbid (RFC 9113, 9.2.2)."""
+"""The ciphers of TLS 1.2 that HTTP/2 does not prohibit (RFC 9113, 9.2.2)."""
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 Stamp = tuple[tuple[int, ...] | None, ...]
+"""The identity and the modification time of each file."""
 
 
 @dataclass(frozen=True)
 class TLSOptions:
-    """Files in PEM. Raises `UsageError` for options that contradict each other."""
+    """The files of a server's TLS, all in PEM format.
+
+    The files are read when the server starts. Raises `UsageError` for options that contradict
+    each other.
+    """
 
     cert: FilePath
-    """The certificate of the server, followed by those that it is signed with."""
+    """The certificate chain of the server, its own certificate first."""
 
     key: FilePath | None = None
-    """Its private key, not encrypted; None when it is in the same file."""
+    """The private key, unencrypted. None if it is in the file `cert`."""
 
     client_ca: FilePath | None = None
-    """The authorities whose certificates clients may show; None when none is asked for."""
+    """The CAs that client certificates must be signed by. None requests no client certificate."""
 
     require_client_cert: bool = False
-    """Refuse a client that shows none."""
+    """Reject clients without a certificate; needs `client_ca`."""
 
     min_version: Literal["1.2", "1.3"] = "1.2"
-    """TLS 1.3 is always spoken."""
+    """The minimum version of TLS."""
 
     def __post_init__(self) -> None:
         if self.require_client_cert and self.client_ca is None:
-            raise UsageError("to require client certificates, say by client_ca who may sign them")
+            raise UsageError("require_client_cert needs client_ca; pass the CAs of the clients")
         if self.min_version not in _VERSIONS:
-            raise UsageError(f"min_version is '1.2' or '1.3', not {self.min_version!r}")
+            raise UsageError(f"min_version must be '1.2' or '1.3', not {self.min_version!r}")
 
 
 class ServerTLS:
-    """The context of each handshake: `context()`."""
+    """Provides the context of each handshake, and loads the files again when they change."""
 
-    ends_at: float
-    """When the certificate ends, in seconds since 1970."""
+    expires_at: float
+    """When the certificate expires, in seconds since 1970."""
 
     def __init__(self, options: TLSOptions, *, clock: Callable[[], float] = time.time) -> None:
-        """Reads the files. Raises `ConfigError`, which says which is wrong and why."""
+        """Load the files. Raises `ConfigError`, which names the file and the problem.
+
+        `clock` returns seconds since 1970.
+        """
         self._options = options
         self._clock = clock
-        self._tried = _stamp(options)
-        self._wrong: Stamp | None = None
+        self._checked = _stamp(options)
+        """The files that were loaded last, or could not be loaded."""
+        self._failed: Stamp | None = None
+        """The files that could not be loaded at the last check."""
         self._timer: asyncio.TimerHandle | None = None
-        self._take(_load(options))
+        self._use(_load(options))
 
     def context(self) -> ssl.SSLContext:
-        """That of a handshake that begins now."""
+        """Return the context for a handshake that begins now."""
         return self._context
 
     def reload(self, options: TLSOptions | None = None) -> bool:
-        """Reads the files again, or others; says whether anything has changed.
+        """Load the files again, or those of `options`; return whether anything has changed.
 
-        New connections have the new certificate then, and all others stay as they are. Raises
-        `ConfigError` when what is there is wrong; what was loaded before stays.
+        Connections that are made afterwards use the new certificate. Raises `ConfigError` if the
+        files cannot be used; the certificate in use stays.
         """
         options = self._options if options is None else options
         stamp = _stamp(options)
         try:
             loaded = _load(options)
         except ConfigError:
-            if options == self._options:  # `look` need not say the same again
-                self._tried = stamp
+            if options == self._options:  # the caller has the error, so the log does not need it
+                self._checked = stamp
             raise
-        is_new = (options, stamp) != (self._options, self._tried)
-        self._options, self._tried, self._wrong = options, stamp, None
-        self._take(loaded)
-        return is_new
+        has_changed = (options, stamp) != (self._options, self._checked)
+        self._options, self._checked, self._failed = options, stamp, None
+        self._use(loaded)
+        return has_changed
 
     def start_watching(self) -> None:
-        """Has the files looked at every few seconds, until `stop_watching`."""
+        """Check the files every few seconds until `stop_watching`, in the running event loop."""
         loop = asyncio.get_running_loop()
 
-        def look() -> None:
-            self._timer = loop.call_later(LOOK_EVERY, look)
-            self.look()
+        def check() -> None:
+            self._timer = loop.call_later(CHECK_INTERVAL, check)
+            self.check_files()
 
-        self._timer = loop.call_later(LOOK_EVERY, look)
+        self._timer = loop.call_later(CHECK_INTERVAL, check)
 
     def stop_watching(self) -> None:
+        """Stop checking the files. May be called again."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def look(self) -> None:
-        """Takes what has changed; and warns of a certificate that is near its end."""
+    def check_files(self) -> None:
+        """Load the files if they have changed, and warn if the certificate expires soon."""
         stamp = _stamp(self._options)
-        if stamp != self._tried:
+        if stamp != self._checked:
             try:
-                self._take(_load(self._options))
+                self._use(_load(self._options))
             except ConfigError as error:
-                # Files are replaced one after the other: the next look may find them right.
-                if stamp == self._wrong:
-                    self._tried = stamp
-                    log.error("the certificate of before is kept, the new one is wrong: %s", error)
-                self._wrong = stamp
+                # Files are replaced one after the other, so the next check may succeed.
+                if stamp == self._failed:
+                    self._checked = stamp
+                    log.error("new certificate rejected, keeping the previous one: %s", error)
+                self._failed = stamp
             else:
-                self._tried, self._wrong = stamp, None
-                log.info("the certificate in %s has been replaced", self._options.cert)
-        self._warn_of_end()
+                self._checked, self._failed = stamp, None
+                log.info("certificate reloaded from %s", self._options.cert)
+        self._warn_of_expiry()
 
-    def _take(self, loaded: tuple[ssl.SSLContext, float]) -> None:
-        self._context, self.ends_at = loaded
-        self._is_end_told = False
-        self._warn_of_end()
+    def _use(self, loaded: tuple[ssl.SSLContext, float]) -> None:
+        self._context, self.expires_at = loaded
+        self._has_warned = False
+        self._warn_of_expiry()
 
-    def _warn_of_end(self) -> None:
-        left = self.ends_at - self._clock()
-        if left < NEAR_ITS_END and not self._is_end_told:
-            self._is_end_told = True
+    def _warn_of_expiry(self) -> None:
+        left = self.expires_at - self._clock()
+        if left < EXPIRY_WARNING and not self._has_warned:
+            self._has_warned = True
             log.warning(
-                "the certificate in %s ends in %.1f days: replace the file, and it is taken",
+                "certificate in %s expires in %.1f days; replace the file, it is reloaded then",
                 self._options.cert,
                 left / 86400,
             )
@@ -150,10 +162,10 @@ class ServerTLS:
 
 def _stamp(options: TLSOptions) -> Stamp:
     files = (options.cert, options.key, options.client_ca)
-    return tuple(None if path is None else _stamp_of(path) for path in files)
+    return tuple(None if path is None else _file_stamp(path) for path in files)
 
 
-def _stamp_of(path: FilePath) -> tuple[int, ...]:
+def _file_stamp(path: FilePath) -> tuple[int, ...]:
     try:
         found = os.stat(path)
     except OSError as error:
@@ -162,48 +174,48 @@ def _stamp_of(path: FilePath) -> tuple[int, ...]:
 
 
 def _load(options: TLSOptions) -> tuple[ssl.SSLContext, float]:
-    """The context, and when its certificate ends, in seconds since 1970."""
+    """Return the context, and when its certificate expires, in seconds since 1970."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[options.min_version]
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_ciphers(CIPHERS)
     context.set_alpn_protocols(["h2"])
     load_pair(context, options.cert, options.key)
-    ends_at = _prove(context, options.cert)
+    expires_at = _test_handshake(context, options.cert)
     if options.client_ca is not None:
         load_authorities(context, options.client_ca)
         is_required = options.require_client_cert
         context.verify_mode = ssl.CERT_REQUIRED if is_required else ssl.CERT_OPTIONAL
-    return context, ends_at
+    return context, expires_at
 
 
-def _prove(context: ssl.SSLContext, cert: FilePath) -> float:
-    """Shakes hands in memory with a client that believes this very certificate.
+def _test_handshake(context: ssl.SSLContext, cert: FilePath) -> float:
+    """Perform a handshake in memory with a client that trusts this certificate.
 
-    Returns when it ends. Raises `ConfigError` for one that no client would take, whatever it
-    believes: it is over, or not for servers.
+    Returns when the certificate expires. Raises `ConfigError` for a certificate that clients
+    reject even if they trust it: it has expired, or is not for servers.
     """
-    believing = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    believing.check_hostname = False
-    believing.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    believing.load_verify_locations(cert)
+    client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client_context.check_hostname = False
+    client_context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    client_context.load_verify_locations(cert)
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = believing.wrap_bio(to_client, to_server)
+    client = client_context.wrap_bio(to_client, to_server)
     server = context.wrap_bio(to_server, to_client, server_side=True)
     unfinished = [client, server]
     try:
         while unfinished:
-            unfinished = [each for each in unfinished if not _shakes_hands(each)]
+            unfinished = [side for side in unfinished if not _advance(side)]
     except ssl.SSLCertVerificationError as error:
-        raise pem_error(cert, f"no client would take it: {error.verify_message}") from None
+        raise pem_error(cert, f"clients would reject it: {error.verify_message}") from None
     except ssl.SSLError as error:
         raise pem_error(cert, f"no handshake is possible with it: {error.reason}") from None
     found = client.getpeercert() or {}
     return float(ssl.cert_time_to_seconds(cast(str, found["notAfter"])))
 
 
-def _shakes_hands(side: ssl.SSLObject) -> bool:
-    """Whether its handshake is done."""
+def _advance(side: ssl.SSLObject) -> bool:
+    """Continue the handshake of one side; return whether it is done."""
     try:
         side.do_handshake()
     except ssl.SSLWantReadError:

@@ -21,7 +21,7 @@ JSON = "application/json"
 
 
 def not_found(path: str) -> dict[str, object]:
-    return error(404, "NOT_FOUND", f"there is nothing at {path}; there is GET /helloworld/NAME")
+    return error(404, "NOT_FOUND", f"{path}: not found; use GET /helloworld/NAME")
 
 
 class TestNames:
@@ -73,7 +73,7 @@ class TestNames:
         response = request(gateway, f"/helloworld/{name}")
         assert (response.status_code, response.headers["content-type"]) == (400, JSON)
         assert response.json() == error(
-            400, "INVALID_ARGUMENT", f"the name {name} is not percent-encoded UTF-8"
+            400, "INVALID_ARGUMENT", f"name {name}: not valid UTF-8; percent-encode it as UTF-8"
         )
 
     def test_not_http(self, gateway: ServerProcess) -> None:
@@ -131,7 +131,7 @@ class TestAnswers:
         assert (response.status_code, response.headers["content-type"]) == (405, JSON)
         assert {each.strip() for each in response.headers["allow"].split(",")} == {"GET", "HEAD"}
         assert response.json() == error(
-            405, "METHOD_NOT_ALLOWED", f"{method} is not allowed at {path}; GET is"
+            405, "METHOD_NOT_ALLOWED", f"{path}: {method} is not allowed; use GET"
         )
 
 
@@ -265,7 +265,9 @@ class TestApplication:
         async with gateway_to(ChatServer()) as client:
             response = await client.get("/helloworld/Ada")
         assert response.status_code == 500
-        assert response.json() == error(500, "INTERNAL", "the gateway failed")
+        assert response.json() == error(
+            500, "INTERNAL", "internal error of the gateway; see its log"
+        )
         assert "secret" in caplog.text
 
     async def test_no_raw_path(self, chat: ServerProcess) -> None:

@@ -1,4 +1,4 @@
-"""Tests of server/tls.py: files, and what is made of them; wire/pem.py with it."""
+"""Tests of server/tls.py, and of wire/tls/pem.py with it."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def served(authority: Authority, tmp_path: Path) -> Pair:
-    """The files that the server has, which tests replace."""
+    """The files of the server, which tests replace."""
     pair = Pair(tmp_path / "served.pem", tmp_path / "served-key.pem")
     put(authority.issue("first", days=100), pair)
     return pair
 
 
 def put(source: Pair, served: Pair) -> None:
-    """Puts other files in the place of the served ones, as programs that renew them do."""
+    """Replace the files of the server, as programs that renew certificates do."""
     for new, old in ((source.cert, served.cert), (source.key, served.key)):
         copy = new.with_suffix(".new")
         shutil.copy(new, copy)
@@ -50,7 +50,7 @@ def options_of(pair: Pair) -> TLSOptions:
 
 
 async def name_of(port: int) -> str:
-    """Whom the certificate of new connections is for."""
+    """Return the subject of the certificate that a new connection gets."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -63,7 +63,7 @@ async def name_of(port: int) -> str:
 
 
 async def test_replaced_under_sessions(authority: Authority, served: Pair) -> None:
-    """A certificate is replaced under 200 sessions: none drops, new connections have the new."""
+    """When the certificate is replaced, sessions go on, and new connections get the new one."""
     tls = client_tls(ca=authority.file)
     async with ChatServer(tls=options_of(served)) as server:
         await server.start("127.0.0.1", 0)
@@ -88,8 +88,8 @@ async def test_replaced_under_sessions(authority: Authority, served: Pair) -> No
 async def test_files_are_watched(
     authority: Authority, served: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A changed file is taken without a word to the server, and a closed server looks no more."""
-    monkeypatch.setattr(tls_module, "LOOK_EVERY", 0.01)
+    """A changed file is loaded without a call, and a closed server checks no more."""
+    monkeypatch.setattr(tls_module, "CHECK_INTERVAL", 0.01)
     async with ChatServer(tls=options_of(served)) as server:
         await server.start("127.0.0.1", 0)
         put(authority.issue("second"), served)
@@ -98,8 +98,8 @@ async def test_files_are_watched(
                 await asyncio.sleep(0.01)
 
 
-def test_a_turned_link(authority: Authority, tmp_path: Path) -> None:
-    """A symbolic link to a folder that is turned to another one is a change, as in Kubernetes."""
+def test_a_changed_link(authority: Authority, tmp_path: Path) -> None:
+    """Pointing a symbolic link to another folder is a change, as in Kubernetes."""
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         pair = authority.issue(name)
@@ -109,47 +109,47 @@ def test_a_turned_link(authority: Authority, tmp_path: Path) -> None:
     data.symlink_to("first")
     tls = ServerTLS(TLSOptions(data / "tls.crt", data / "tls.key"))
     before = tls.context()
-    tls.look()
+    tls.check_files()
     assert tls.context() is before
     (tmp_path / "turned").symlink_to("second")
     os.replace(tmp_path / "turned", data)
-    tls.look()
+    tls.check_files()
     assert tls.context() is not before
 
 
-def test_a_wrong_pair_is_not_taken(
+def test_a_wrong_pair_is_rejected(
     authority: Authority, served: Pair, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is wrong changes nothing, and is said once, not while files are being replaced."""
+    """Wrong files change nothing; they are logged once, and not while they are replaced."""
     tls = ServerTLS(options_of(served))
     before = tls.context()
     other = authority.issue("other")
     shutil.copy(other.cert, served.cert)
-    tls.look()
+    tls.check_files()
     assert not caplog.records
     for _ in range(3):
-        tls.look()
+        tls.check_files()
     (record,) = caplog.records
     assert record.getMessage() == (
-        f"the certificate of before is kept, the new one is wrong: {served.key}: the private key "
-        f"does not match the certificate in {served.cert}"
+        f"new certificate rejected, keeping the previous one: {served.key}: the private key does "
+        f"not match the certificate in {served.cert}"
     )
     assert tls.context() is before
     with pytest.raises(ConfigError):
         tls.reload()
     shutil.copy(other.key, served.key)
     caplog.set_level(logging.INFO)
-    tls.look()
+    tls.check_files()
     assert tls.context() is not before
 
 
 def test_other_files(authority: Authority, served: Pair) -> None:
-    """Other options may be given; when they are wrong, those of before stay."""
+    """Other files can be loaded; if they are wrong, the previous ones stay."""
     tls = ServerTLS(options_of(served))
     before = tls.context()
     with pytest.raises(ConfigError):
         tls.reload(TLSOptions(served.key, served.key))
-    tls.look()
+    tls.check_files()
     assert tls.context() is before
     assert tls.reload(options_of(authority.issue("other")))
     assert tls.context() is not before
@@ -168,7 +168,7 @@ def encrypted(pair: Pair, path: Path) -> Path:
 
 
 def test_wrong_files(authority: Authority, served: Pair, tmp_path: Path) -> None:
-    """Each wrong file is named, with what is wrong about it."""
+    """The error names the wrong file and the problem."""
     cert, key = served.cert, served.key
     none = tmp_path / "none.pem"
     broken = tmp_path / "broken.pem"
@@ -181,7 +181,7 @@ def test_wrong_files(authority: Authority, served: Pair, tmp_path: Path) -> None
         (TLSOptions(key, key), f"{key}: contains no certificate"),
         (TLSOptions(cert), f"{cert}: contains no private key"),
         (TLSOptions(broken, key), f"{broken} or {key}: OpenSSL cannot load it"),
-        (TLSOptions(expired.cert, expired.key), f"{expired.cert}: no client would take it: "),
+        (TLSOptions(expired.cert, expired.key), f"{expired.cert}: clients would reject it: "),
         (
             TLSOptions(cert, encrypted(served, tmp_path / "encrypted.pem")),
             f"{tmp_path / 'encrypted.pem'}: the private key is encrypted",
@@ -198,22 +198,24 @@ def test_wrong_files(authority: Authority, served: Pair, tmp_path: Path) -> None
         assert "\n" not in str(caught.value)
 
 
-def test_near_its_end(authority: Authority, served: Pair, caplog: pytest.LogCaptureFixture) -> None:
-    """A certificate that ends within two weeks is warned of, once."""
+def test_expiry_warning(
+    authority: Authority, served: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A certificate that expires within two weeks is warned of, once."""
     now = [0.0]
     tls = ServerTLS(options_of(served), clock=lambda: time.time() + now[0])
-    assert 99 < (tls.ends_at - time.time()) / 86400 < 101
-    tls.look()
+    assert 99 < (tls.expires_at - time.time()) / 86400 < 101
+    tls.check_files()
     assert not caplog.records
     now[0] = 90 * 86400.0
-    tls.look()
-    tls.look()
+    tls.check_files()
+    tls.check_files()
     (record,) = caplog.records
-    assert "ends in 10.0 days" in record.getMessage()
+    assert "expires in 10.0 days" in record.getMessage()
 
 
 def test_one_file(authority: Authority, tmp_path: Path) -> None:
-    """Certificate and key may be in one file."""
+    """Certificate and key can be in one file."""
     pair = authority.issue("both")
     both = tmp_path / "both-in-one.pem"
     both.write_bytes(pair.cert.read_bytes() + pair.key.read_bytes())
@@ -221,7 +223,7 @@ def test_one_file(authority: Authority, tmp_path: Path) -> None:
 
 
 async def test_options_that_contradict(served: Pair) -> None:
-    """Options that contradict each other are refused."""
+    """Options that contradict each other are rejected."""
     with pytest.raises(UsageError, match="client_ca"):
         TLSOptions("cert.pem", require_client_cert=True)
     with pytest.raises(UsageError, match=r"'1\.2' or '1\.3'"):

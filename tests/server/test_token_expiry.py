@@ -101,7 +101,7 @@ async def test_nothing_is_lost(tmp_path: Path) -> None:
     assert ended["expired"] > 0, ended
     assert all(each.tokens > 1 for each in members)
     assert {error for each in members for error in each.errors} <= {
-        "UNAUTHENTICATED: the token, or the certificate, has expired; come back with a new one",
+        "UNAUTHENTICATED: the token or client certificate has expired; reconnect with a new one",
         "UNAUTHENTICATED: token rejected: expired; request a new token",
     }
     for each in members:

@@ -1,8 +1,8 @@
-"""Who may call what: the interceptor that authenticates every call, and ends it in time.
+"""Authenticate every call, and end it when its credentials expire.
 
-Rules: it is the outermost interceptor. Health is open to everybody, for probes; reflection and the
-service of the rooms need `admin` in all rooms; every other method needs a known user, and decides
-about the rest itself: `rooms/permission` for rooms. Nothing is kept from call to call.
+Health needs no authentication, so that probes can call it. Reflection and the Rooms service need
+the right `admin` in all rooms. Every other method needs an authenticated user, and checks further
+rights itself: `rooms/join` does so for rooms. No state is kept between calls.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ __all__ = ["EXPIRED", "AccessControl"]
 
 log = logging.getLogger(__name__)
 
-OPEN = frozenset({"grpc.health.v1.Health"})
-FOR_ADMINS = frozenset(
+UNAUTHENTICATED_SERVICES = frozenset({"grpc.health.v1.Health"})
+ADMIN_SERVICES = frozenset(
     {
         "chatify.rooms.v1.Rooms",
         "grpc.reflection.v1.ServerReflection",
@@ -34,39 +34,39 @@ FOR_ADMINS = frozenset(
 )
 
 TIMEOUT = 15.0
-"""Seconds that an authenticator has; those of this library take less."""
+"""Seconds that an authenticator may take; those of this package need less."""
 
-EXPIRED = "the token, or the certificate, has expired; come back with a new one"
+EXPIRED = "the token or client certificate has expired; reconnect with a new one"
 
 
 class AccessControl:
-    """The interceptor."""
+    """The interceptor that authenticates calls. Only the address header runs before it."""
 
     def __init__(
         self, authenticator: Authenticator, *, clock: Callable[[], float] = time.time
     ) -> None:
         self.authenticator = authenticator
-        """May be replaced, for calls from then on."""
+        """May be replaced; the new authenticator applies to calls that are made afterwards."""
         self._clock = clock
 
     def __call__(self, path: str, handler: CallHandler) -> CallHandler:
         service = path.split("/")[1]
-        if service in OPEN:
+        if service in UNAUTHENTICATED_SERVICES:
             return handler
-        needs_admin = service in FOR_ADMINS
+        needs_admin = service in ADMIN_SERVICES
 
         async def checked(stream: ServerStream) -> None:
             stream.identity = identity = await self._authenticate(path, stream)
             if needs_admin and not identity.is_admin:
                 raise StatusError(
                     Status.PERMISSION_DENIED,
-                    f"{path} is for administrators: it takes the right admin in all rooms (*)",
+                    f"{path} needs the right admin in all rooms (*); call it as an administrator",
                 )
             if identity.expires_at is None:
                 await handler(stream)
                 return
-            rest = max(0.0, identity.expires_at - self._clock())
-            timer = asyncio.get_running_loop().call_later(rest, _expire, stream)
+            seconds = max(0.0, identity.expires_at - self._clock())
+            timer = asyncio.get_running_loop().call_later(seconds, _expire, stream)
             try:
                 await handler(stream)
             finally:
@@ -87,16 +87,18 @@ class AccessControl:
         except CallError:
             raise
         except TimeoutError:
-            log.error("the authenticator took longer than %g s", TIMEOUT)
+            log.error("authenticator timed out after %g s", TIMEOUT)
         except Exception:
-            log.exception("the authenticator failed")
+            log.exception("authenticator failed")
         else:
             if isinstance(identity, Identity):
                 return identity
-            log.error("the authenticator returned no Identity, but a %s", type(identity).__name__)
+            log.error(
+                "authenticator returned a %s; it must return an Identity", type(identity).__name__
+            )
         raise StatusError(
             Status.UNAVAILABLE,
-            "who calls could not be checked; try again later",
+            "the caller could not be authenticated; try again later",
             metadata=encode_trailers(reconnect=True),
         )
 

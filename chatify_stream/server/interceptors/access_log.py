@@ -1,9 +1,9 @@
-"""The access log: who came, what for, and how it ended.
+"""Log each connection and each call: the client, the method and the result.
 
-Rules: one line when a connection or a session opens, and one when it closes. A call of one message
-and one reply has one line, when it ends, and so has a call that is refused before its handler runs.
-No line has a text of a message, nor metadata but the names of the room and the user; what
-strangers chose is written as Python writes texts, so that it stays within its line.
+One line is written when a connection or a session opens, and one when it closes. A call with one
+request and one reply has one line, when it ends; so has a call that is rejected before its handler
+runs. No line contains the text of a message, or metadata other than the names of the room and the
+user. Values that clients choose are quoted as Python literals, so they cannot break the line.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["ACCESS_LOGGER", "AccessLog"]
 
 ACCESS_LOGGER = "chatify_stream.access"
 
-_CHOSEN_BY_STRANGERS = ("room", "user", "reason")
+_CHOSEN_BY_CLIENTS = ("room", "user", "reason")
 
 Fields = dict[str, str | int | float]
 
@@ -41,13 +41,13 @@ class AccessLog(ServerObserver):
         self._numbers = count(1)
 
     def connection_opened(self, address: str | None) -> None:
-        self._say("connection opened", {"peer": address or "unix"})
+        self._write("connection opened", {"peer": address or "unix"})
 
     def connection_refused(self, address: str | None) -> None:
-        self._say("connection refused", {"peer": address or "unix"})
+        self._write("connection refused", {"peer": address or "unix"})
 
     def connection_closed(self, statistics: ConnectionStatistics, reason: str | None) -> None:
-        self._say(
+        self._write(
             "connection closed",
             {
                 "peer": statistics.peer or "unix",
@@ -66,23 +66,23 @@ class AccessLog(ServerObserver):
         return partial(self._call_ended, stream, time.monotonic())
 
     def intercept(self, path: str, handler: CallHandler) -> CallHandler:
-        """An `Interceptor`, the innermost one: a session opens when nothing has refused it."""
+        """Log that a session opens; the innermost `Interceptor`, so no other has rejected it."""
 
-        async def opening(stream: ServerStream) -> None:
+        async def logged(stream: ServerStream) -> None:
             if not stream.is_unary:
-                self._say("session opened", _beginning(stream))
+                self._write("session opened", _call_fields(stream))
             await handler(stream)
 
-        return opening
+        return logged
 
     def _call_ended(
         self, stream: ServerStream, started: float, status: Status | None, message: str | None
     ) -> None:
         statistics = stream.statistics()
-        about = dict(stream.log_fields)
-        reason = about.pop("ending", None) or message or ""
-        fields = _beginning(stream)
-        for name, value in about.items():
+        details = dict(stream.log_fields)
+        reason = details.pop("ending", None) or message or ""
+        fields = _call_fields(stream)
+        for name, value in details.items():
             if value:
                 fields.setdefault(name, value)
         fields["status"] = "RESET" if status is None else status.name
@@ -91,17 +91,17 @@ class AccessLog(ServerObserver):
         fields["duration"] = round(time.monotonic() - started, 3)
         fields["messages_received"] = statistics.messages_received
         fields["messages_sent"] = statistics.messages_sent
-        self._say("call" if stream.is_unary else "session closed", fields)
+        self._write("call" if stream.is_unary else "session closed", fields)
 
-    def _say(self, event: str, fields: Fields) -> None:
+    def _write(self, event: str, fields: Fields) -> None:
         if self._log.isEnabledFor(logging.INFO):
             words = " ".join(map(_word, fields.items()))
             extra = {"event": event, "fields": fields}
             self._log.info(event + ": %s", words, extra=extra)
 
 
-def _beginning(stream: ServerStream) -> Fields:
-    """What is known of a call when its handler begins."""
+def _call_fields(stream: ServerStream) -> Fields:
+    """Return the fields that are known when the handler of a call begins."""
     peer = peer_of(stream)
     fields: Fields = {
         "call": stream.log_fields.get("call", ""),
@@ -118,7 +118,7 @@ def _beginning(stream: ServerStream) -> Fields:
         try:
             join = JoinRequest.decode(metadata)
         except ValueError:
-            pass  # it is refused for that
+            pass  # the call is rejected for that
         else:
             fields["room"] = join.room
             user = user or join.user
@@ -129,4 +129,4 @@ def _beginning(stream: ServerStream) -> Fields:
 
 def _word(field: tuple[str, str | int | float]) -> str:
     name, value = field
-    return f"{name}={value!r}" if name in _CHOSEN_BY_STRANGERS else f"{name}={value}"
+    return f"{name}={value!r}" if name in _CHOSEN_BY_CLIENTS else f"{name}={value}"

@@ -1,4 +1,4 @@
-"""Interceptors: what stands around the handlers of all calls, whatever their service."""
+"""Interceptors: functions that run around the handlers of all calls."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ CallHandler = Callable[[ServerStream], Awaitable[None]]
 """Serves one call."""
 
 Interceptor = Callable[[str, CallHandler], CallHandler]
-"""Given the path of a method, `/package.Service/Method`, and its handler: the handler to use.
+"""Takes the path of a method, `/package.Service/Method`, and its handler; returns a handler.
 
-It is asked once for each method, when the server is made, and returns the handler as it is for a
-method that is no concern of it. A handler that it returns may refuse the call, by raising a
-`StatusError`, or set `stream.identity`, before it awaits the one that it was given.
+It is called once for each method, when the server starts. It returns the given handler for a method
+that it does not concern. Another handler that it returns is awaited for each call, and awaits the
+given handler. Before that it may set `stream.identity`, or reject the call by raising a
+`StatusError`. When the call is cancelled, so is the handler.
 """
 
 
 def intercepted(
     methods: Mapping[str, MethodHandler], interceptors: Iterable[Interceptor]
 ) -> dict[str, MethodHandler]:
-    """The methods with the interceptors around their handlers, the first one outermost."""
+    """Return the methods with the interceptors around their handlers, the first outermost."""
     wrapped = dict(methods)
     for intercept in reversed(list(interceptors)):
         wrapped = {

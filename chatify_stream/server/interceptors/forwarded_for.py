@@ -1,8 +1,8 @@
-"""From which IP address a client comes, also behind proxies that say so in a header.
+"""The IP address of a client, also behind trusted proxies that send it in a header.
 
-Rules: a header is believed only where it comes from a trusted proxy, and of what it lists only what
-trusted proxies have written: from its end up to the first address that is none of theirs. A list
-that has anything but IP addresses up to there is not believed at all.
+The header is used only if the connection comes from a trusted proxy. Its list is read from the end,
+because each proxy appends the address of its peer: the client is the first address that is not of a
+trusted proxy. If the list contains anything else than IP addresses up to there, it is ignored.
 """
 
 from __future__ import annotations
@@ -20,29 +20,34 @@ from .chain import CallHandler
 __all__ = ["AddressHeader", "client_address"]
 
 FORWARDED = "forwarded"
-"""Of RFC 7239; all other headers are lists of addresses, as `x-forwarded-for` is."""
+"""The header of RFC 7239. Other headers are lists of addresses, as `x-forwarded-for` is."""
 
 _WITH_PORT = re.compile(r"\[([0-9a-fA-F:.]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}", re.ASCII)
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - of HTTP
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a token of HTTP
 _PAIR = rf'({_TOKEN})=({_TOKEN}|"[^"\\]*")'
 _ELEMENT = re.compile(rf"\s*{_PAIR}(?:\s*;\s*{_PAIR})*\s*", re.ASCII)
 
 
 def client_address(stream: ServerStream) -> str:
-    """The IP address of whoever has made a call; empty for a Unix socket.
+    """Return the IP address of the client of a call; empty for a Unix socket.
 
-    That is of who has connected, as a proxy has said by the PROXY protocol, or whom a trusted
-    header names, once the interceptors run.
+    The address comes from a trusted header if there is one, else from the PROXY protocol, else it
+    is that of the peer. Headers count only after `AddressHeader` has run.
     """
     return stream.client_address or peer_of(stream).host
 
 
 class AddressHeader:
-    """The header that proxies name their clients in: an interceptor, the outermost one.
+    """The header in which trusted proxies send the IP address of their client.
 
         AddressHeader("x-forwarded-for", trusted=["10.0.0.0/8"])
 
-    `trusted` are the addresses and networks of the proxies. Raises `UsageError`.
+    `name` is `forwarded`, which is read as RFC 7239 defines it, or the name of a header with a
+    list of addresses, such as `x-forwarded-for`. `trusted` are the IP addresses and networks of
+    the proxies; the header is ignored on connections from other addresses.
+
+    It is the outermost interceptor of a server. Raises `UsageError` for a name that no header can
+    have, and for a wrong address or network.
     """
 
     def __init__(self, name: str, trusted: Collection[str]) -> None:
@@ -50,20 +55,20 @@ class AddressHeader:
             check_header_name(name)
             self._trusted = [ip_network(each) for each in trusted]
         except ValueError as error:
-            raise UsageError(f"the header of addresses: {error}") from None
+            raise UsageError(f"address header: {error}") from None
         self._name = name
 
     def __call__(self, path: str, handler: CallHandler) -> CallHandler:
-        async def located(stream: ServerStream) -> None:
+        async def with_client_address(stream: ServerStream) -> None:
             values = stream.metadata.getall(self._name, ()) if stream.metadata else ()
             if values:
                 stream.client_address = self.client(peer_of(stream).host, list(values))
             await handler(stream)
 
-        return located
+        return with_client_address
 
     def client(self, peer: str, values: Sequence[object]) -> str:
-        """Who stands behind a peer that has sent the header with these values."""
+        """Return the address of the client behind a peer that sent these values of the header."""
         address = _address(peer)
         if address is None or not self._is_trusted(address):
             return peer
@@ -81,16 +86,16 @@ class AddressHeader:
 
 
 def _addresses(values: Sequence[str]) -> Iterator[str]:
-    """The addresses of a list, the last one first."""
+    """Yield the addresses of a list, the last first."""
     for value in reversed(values):
         for part in reversed(value.split(",")):
             yield part.strip()
 
 
 def _hops(values: Sequence[str]) -> Iterator[str]:
-    """What RFC 7239 has behind `for=`, the last one first; empty for what is not well formed."""
+    """Yield the `for` nodes of RFC 7239, the last first; an empty text for a malformed element."""
     for value in reversed(values):
-        for element in reversed(value.split(",")):  # no address has a comma in it
+        for element in reversed(value.split(",")):  # an address contains no comma
             pairs = re.findall(_PAIR, element) if _ELEMENT.fullmatch(element) else []
             named = [node for name, node in pairs if name.lower() == "for"]
             yield named[0].strip('"') if len(named) == 1 else ""
@@ -100,7 +105,7 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
     with_port = _WITH_PORT.fullmatch(text)
     if with_port is not None:
         text = with_port[1] or with_port[2]
-    if "%" in text:  # an interface, of which only this machine knows
+    if "%" in text:  # an interface of this machine, not of the client's
         return None
     try:
         address = ip_address(text)

@@ -1,7 +1,10 @@
-"""The metrics, as prometheus_client has them: their names, what they mean, and their values now.
+"""Define the metrics: their names, help texts and labels, and their values at one moment.
 
-Every family is there from the beginning, also without a sample, so that what one server has can be
-relied on with the next. No label is made of what a client says.
+Dashboards and alert rules hold these names. Every family is exported from the start, also without
+a sample, so that a query finds the same metrics on each server. No label holds a text that a client
+sent, because that would make an unbounded number of time series.
+
+The functions are pure: they take counters and return metric families of prometheus_client.
 """
 
 from __future__ import annotations
@@ -43,10 +46,10 @@ __all__ = [
     "tls_families",
 ]
 
-REFUSALS = ("max_connections", "max_connections_per_address", "connection_rate_per_address")
-"""Limits by which a connection is refused."""
+CONNECT_LIMITS = ("max_connections", "max_connections_per_address", "connection_rate_per_address")
+"""Limits that reject a connection when it is accepted."""
 
-USES = tuple(field.name for field in fields(UsageLimits) if "_per_" in field.name)
+USAGE_LIMITS = tuple(field.name for field in fields(UsageLimits) if "_per_" in field.name)
 
 CONNECTION_LIMITS = {
     "too_many_pings": "limits.pings",
@@ -62,27 +65,33 @@ CONNECTION_LIMITS = {
     "cut_stalled": "limits.write_timeout",
     "max_age": "limits.max_connection_age",
 }
-"""By the reason why a connection was ended."""
+"""The setting behind each reason why a connection was ended."""
 
 SESSION_LIMITS = {
     "slow_reader": "rooms.max_outbox",
     "stalled": "limits.write_timeout",
     "too_large": "rooms.max_message_size",
 }
-"""By the reason why a session of a room was ended."""
+"""The setting behind each reason why a session of a room was ended."""
 
 SLOW_READERS = ("slow_reader", "stalled", "overtaken")
+"""The reasons why a session was ended because its client read too slowly."""
 
 
 def limit_hits(
     connections_refused: Mapping[str, int],
     connections_ended: Mapping[str, int],
     sessions_ended: Mapping[str, int],
-    uses_refused: Mapping[str, int],
+    usage_refused: Mapping[str, int],
 ) -> Counter[str]:
-    """How often each setting cut or refused somebody; 0 for those that did not."""
-    hits = Counter({f"limits.{limit}": connections_refused.get(limit, 0) for limit in REFUSALS})
-    hits.update({f"usage.{limit}": uses_refused.get(limit, 0) for limit in USES})
+    """Return how often each setting rejected a call or connection, or ended it.
+
+    The keys are the names of the settings. A setting that was never exceeded counts 0.
+    """
+    hits = Counter(
+        {f"limits.{limit}": connections_refused.get(limit, 0) for limit in CONNECT_LIMITS}
+    )
+    hits.update({f"usage.{limit}": usage_refused.get(limit, 0) for limit in USAGE_LIMITS})
     for limits, ended in ((CONNECTION_LIMITS, connections_ended), (SESSION_LIMITS, sessions_ended)):
         for reason, limit in limits.items():
             hits[limit] += ended.get(reason, 0)
@@ -92,17 +101,17 @@ def limit_hits(
 Family = TypeVar("Family", CounterMetricFamily, GaugeMetricFamily)
 
 Samples = Mapping[Any, float]
-"""By the values of the labels, tuples of texts."""
+"""Values by tuples of label values."""
 
 
 def call_families(calls: CallCounts) -> Iterator[Metric]:
-    """Of each method that is served."""
+    """Yield the metrics of each method that is served."""
     labels = ("grpc_type", "grpc_service", "grpc_method")
     started = {each.labels: each.started for each in calls}
-    yield _counter("grpc_server_started", "Calls that have begun.", started, labels)
+    yield _counter("grpc_server_started", "Calls that were started.", started, labels)
     yield _counter(
         "grpc_server_handled",
-        "Calls that have ended, by the status that the client was sent; Canceled without one.",
+        "Calls that have ended, by the status sent to the client; Canceled if none was sent.",
         {(*each.labels, code): n for each in calls for code, n in each.handled.items()},
         (*labels, "grpc_code"),
     )
@@ -121,38 +130,38 @@ def call_families(calls: CallCounts) -> Iterator[Metric]:
     )
     yield _histogram(
         "grpc_server_handling_seconds",
-        "How long calls took, from their beginning to their end.",
+        "Duration of calls in seconds, from start to end.",
         {each.labels: each.seconds for each in calls if each.seconds.count},
         labels,
     )
 
 
 def server_families(servers: Sequence[ServerStatistics]) -> Iterator[Metric]:
-    """Of the server on all of its ports."""
+    """Yield the metrics of connections and calls, on all ports."""
     yield _gauge(
         "chatify_build_info",
-        "Always 1; the label says which version runs.",
+        "Always 1; the label is the version of the server.",
         {(__version__,): 1},
         ("version",),
     )
     yield _gauge(
         "chatify_connections",
-        "Connections that are open.",
+        "Open connections.",
         sum(each.connections for each in servers),
     )
     yield _counter(
         "chatify_connections_opened",
-        "Connections that were opened.",
+        "Connections that were accepted.",
         sum(each.connections_opened for each in servers),
     )
     yield _counter(
         "chatify_connections_refused",
-        "Connections for which there was no room.",
+        "Connections that a limit rejected when they were accepted.",
         sum(each.connections_refused for each in servers),
     )
     yield _counter(
         "chatify_connections_ended",
-        "Connections that the server ended for a limit or a fault of the client.",
+        "Connections that the server ended because of a limit or a protocol error.",
         _by_name(ended_connections(servers)),
         ("reason",),
     )
@@ -164,24 +173,24 @@ def server_families(servers: Sequence[ServerStatistics]) -> Iterator[Metric]:
     yield _counter(
         "chatify_sent_bytes", "Bytes sent to clients.", sum(each.bytes_sent for each in servers)
     )
-    yield _gauge("chatify_calls", "Calls that are open.", sum(each.calls for each in servers))
+    yield _gauge("chatify_calls", "Open calls.", sum(each.calls for each in servers))
     yield _counter(
         "chatify_calls_ended",
-        "Calls that have ended, of methods that are not served too; RESET without a status.",
+        "Calls that have ended, also of unknown methods; RESET if no status was sent.",
         _by_name(_sum(each.calls_ended for each in servers)),
         ("status",),
     )
 
 
 def room_families(direct: int, rooms: RoomStatistics) -> Iterator[Metric]:
-    """Of the direct sessions that are open, and of the rooms."""
+    """Yield the metrics of sessions and rooms. `direct` is the number of direct sessions."""
     yield _gauge(
         "chatify_sessions",
-        "Chat streams that are open: direct, or in a room.",
+        "Open Chat streams, by kind: direct or room.",
         _by_name({"direct": direct, "room": rooms.sessions}),
         ("kind",),
     )
-    yield _gauge("chatify_rooms", "Rooms that somebody on this server is in.", rooms.rooms)
+    yield _gauge("chatify_rooms", "Rooms with at least one session on this server.", rooms.rooms)
     yield _counter(
         "chatify_room_sessions_opened", "Sessions of rooms that were opened.", rooms.sessions_opened
     )
@@ -194,12 +203,12 @@ def room_families(direct: int, rooms: RoomStatistics) -> Iterator[Metric]:
     )
     yield _counter(
         "chatify_room_slow_readers",
-        "Sessions of rooms that were ended because their client read too slowly.",
+        "Sessions of rooms that were ended because the client read too slowly.",
         sum(rooms.sessions_ended.get(reason, 0) for reason in SLOW_READERS),
     )
     yield _counter(
         "chatify_room_resumes",
-        "Sessions that asked to resume: true for those that lost nothing.",
+        "Sessions that asked to resume; recovered is true if no message was lost.",
         _by_name({"true": rooms.resumes.get(True, 0), "false": rooms.resumes.get(False, 0)}),
         ("recovered",),
     )
@@ -210,35 +219,35 @@ def room_families(direct: int, rooms: RoomStatistics) -> Iterator[Metric]:
     )
     yield _counter(
         "chatify_room_deliveries",
-        "Messages times the sessions that they were given to.",
+        "Deliveries of messages to sessions: each message counts once per session.",
         rooms.deliveries,
     )
     yield _gauge(
         "chatify_room_outbox_bytes",
-        "Bytes that wait for clients of rooms to read.",
+        "Bytes in the outboxes of sessions, waiting for their clients to read.",
         rooms.outbox_bytes,
     )
 
 
-def tls_families(ends_at: float | None) -> Iterator[Metric]:
-    """Of TLS; `ends_at` is None without it."""
+def tls_families(expires_at: float | None) -> Iterator[Metric]:
+    """Yield the metric of the certificate; `expires_at` is None without TLS."""
     yield _gauge(
         "chatify_tls_certificate_expiry_timestamp_seconds",
-        "When the certificate of the server ends, in seconds since 1970; only with TLS.",
-        {} if ends_at is None else ends_at,
+        "Expiry of the server's certificate, in seconds since 1970; only with TLS.",
+        {} if expires_at is None else expires_at,
     )
 
 
 def broker_families(times: BrokerTimes, is_available: bool | None) -> Iterator[Metric]:
-    """Of the broker and its calls; it is None where there are no rooms."""
+    """Yield the metrics of the broker and its calls; `is_available` is None without rooms."""
     yield _gauge(
         "chatify_broker_available",
-        "1 while the broker can be asked, as far as is known; 0 while it is away.",
+        "1 while the broker is known to be available, else 0; only with rooms.",
         {} if is_available is None else {(): float(is_available)},
     )
     yield _histogram(
         "chatify_broker_call_seconds",
-        "How long calls of the broker took.",
+        "Duration of calls of the broker, in seconds.",
         {(call,): seconds for call, seconds in times.seconds.items()},
         ("call",),
     )
@@ -251,40 +260,40 @@ def broker_families(times: BrokerTimes, is_available: bool | None) -> Iterator[M
 
 
 def limit_families(hits: Mapping[str, int]) -> Iterator[Metric]:
-    """Of the limits, by their settings."""
+    """Yield the metric of exceeded limits; see `limit_hits`."""
     yield _counter(
         "chatify_limit_hits",
-        "How often a limit cut or refused somebody, by its setting.",
+        "Calls, connections and sessions that a limit rejected or ended, by its setting.",
         _by_name(hits),
         ("limit",),
     )
 
 
 def lag_families(lag: Histogram) -> Iterator[Metric]:
-    """Of the event loop."""
+    """Yield the metric of the lag of the event loop."""
     yield _histogram(
         "chatify_event_loop_lag_seconds",
-        "How late the event loop was, asked once a second.",
+        "Lag of the event loop in seconds, measured once a second.",
         {(): lag},
     )
 
 
 def stall_families(seconds: float) -> Iterator[Metric]:
-    """Of the event loop, also while it is blocked."""
+    """Yield the metric of a stall of the event loop, also while the loop is blocked."""
     yield _gauge(
         "chatify_event_loop_stalled_seconds",
-        "How late it is now: more than 0 only while something blocks it.",
+        "Seconds that the event loop has been blocked; 0 while it runs.",
         seconds,
     )
 
 
 def refused_connections(servers: Iterable[ServerStatistics]) -> Counter[str]:
-    """By the limit."""
+    """Return the number of rejected connections, by the limit."""
     return _sum(each.connections_refused_by for each in servers)
 
 
 def ended_connections(servers: Iterable[ServerStatistics]) -> Counter[str]:
-    """By the reason; those of limits are there from the beginning."""
+    """Return the number of connections that the server ended, by the reason."""
     ended = Counter(dict.fromkeys(CONNECTION_LIMITS, 0))
     for reason, number in _sum(each.connections_ended for each in servers).items():
         ended["too_large_headers" if reason.startswith("headers of") else reason] += number

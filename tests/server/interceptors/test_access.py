@@ -226,7 +226,7 @@ async def test_expiry_in_a_room() -> None:
             heard, end = await session.last_words()
         assert node_of(server).sessions_ended == {"expired": 1}
     assert (end.status, end.may_come_back) == (Status.UNAUTHENTICATED, "yes")
-    assert end.message.startswith("the token, or the certificate, has expired; come back")
+    assert end.message.startswith("the token or client certificate has expired; reconnect")
     assert end.position == (str(position) if heard else f"{position.epoch}/0")
 
 
@@ -241,7 +241,7 @@ async def test_expiry_of_a_direct_session() -> None:
     """A direct session ends likewise, whatever its handler waits for."""
     async with serving(ByName(lasts=0.1)) as (_, channel):
         async with ChatClient(channel, token="ada") as chat:
-            with pytest.raises(StatusError, match="UNAUTHENTICATED: the token, or") as info:
+            with pytest.raises(StatusError, match="UNAUTHENTICATED: the token or") as info:
                 await chat.receive()
     assert info.value.metadata["chat-reconnect"] == "yes"
 
@@ -268,10 +268,10 @@ class Failing:
 @pytest.mark.parametrize(
     ("outcome", "logged"),
     [
-        (ValueError("secret words"), "the authenticator failed"),
-        (None, "the authenticator returned no Identity, but a NoneType"),
-        ("ada", "the authenticator returned no Identity, but a str"),
-        (TimeoutError(), "the authenticator took longer than 15 s"),
+        (ValueError("secret words"), "authenticator failed"),
+        (None, "authenticator returned a NoneType; it must return an Identity"),
+        ("ada", "authenticator returned a str; it must return an Identity"),
+        (TimeoutError(), "authenticator timed out after 15 s"),
     ],
 )
 async def test_failing_authenticator(
@@ -281,7 +281,7 @@ async def test_failing_authenticator(
     async with serving(Failing(outcome)) as (_, channel):
         with pytest.raises(CallError) as info:
             await say(channel, token="ada")
-    assert str(info.value) == "UNAVAILABLE: who calls could not be checked; try again later"
+    assert str(info.value) == "UNAVAILABLE: the caller could not be authenticated; try again later"
     assert logged in caplog.text
 
 
