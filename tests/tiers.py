@@ -63,7 +63,8 @@ _PATHS = {
         wire/connection/test_compressed_calls.py wire/connection/test_connection.py
         wire/connection/test_protocol.py wire/connection/test_statistics.py
         wire/connection/test_stream.py
-        wire/server wire/test_bounds.py wire/test_faults.py
+        wire/server wire/test_bounds.py wire/test_faults.py wire/test_rejections.py
+        wire/test_timeouts.py
     """,
     Tier.PROCESS: """
         brokers/sqlite/test_full_disk.py brokers/sqlite/test_kill.py brokers/sqlite/test_sync.py

@@ -1,4 +1,4 @@
-"""Tests of wire/client_stream.py: what a call raises."""
+"""Tests of wire/client/stream.py: the errors of calls."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TestResets:
         ],
     )
     async def test_codes(self, code: int, kind: type[CallError], status: Status) -> None:
-        """A reset is the status that gRPC has for its code, and the text names the code."""
+        """A reset has the gRPC status of its code, and the message names the code."""
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
             h2.reset_stream(event.stream_id, code)
@@ -65,7 +65,7 @@ class TestResets:
         assert name in str(error)
 
     async def test_a_reset_after_the_answer(self) -> None:
-        """A server may reset a request it does not want to the end: its answer counts."""
+        """A server may answer and then reset the rest of the request. The answer counts."""
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
             h2.send_headers(event.stream_id, RESPONSE)
@@ -82,7 +82,7 @@ class TestResets:
                 await stream.send_message(Ask(service="too late"))
 
     async def test_many_after_the_answer(self, service: Echo, server: Server) -> None:
-        """However many calls a server ends early, its connection is kept."""
+        """Calls that the server ends early do not end the connection."""
 
         async def handler(stream: ServerStream) -> None:
             raise StatusError(Status.UNAUTHENTICATED, "no")
@@ -100,7 +100,7 @@ class TestResets:
             assert channel._pool.connections.opened == 1
 
     async def test_a_message_at_once_with_the_reset(self) -> None:
-        """A message that came in the same read as the reset is given to who waits for it."""
+        """A message in the same read as the reset is delivered to a waiting reader."""
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
             if event.stream_id == 1:
@@ -121,7 +121,7 @@ class TestResets:
         assert received == ["last words"]
 
     async def test_a_sender_learns_the_status(self) -> None:
-        """Who sends to a call that has failed gets its status, also while it waits to send."""
+        """Sending on a failed call raises its status, also while waiting to send."""
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
             headers = [*RESPONSE, ("grpc-status", "7"), ("grpc-message", "no%21")]
@@ -136,7 +136,7 @@ class TestResets:
         assert (caught.value.status, caught.value.message) == (Status.PERMISSION_DENIED, "no!")
 
     async def test_a_reset_at_the_deadline(self) -> None:
-        """A reset with CANCEL once the deadline is over is the deadline."""
+        """A reset with CANCEL after the deadline is DEADLINE_EXCEEDED."""
         async with scripted_server(lambda h2, event: None) as channel:
             error = await failure(channel, timeout=0.1)
         assert type(error) is DeadlineExceededError
@@ -156,7 +156,7 @@ class TestAnswers:
     async def test_answers_that_are_not_grpc(
         self, headers: list[tuple[str, str]], status: Status
     ) -> None:
-        """An answer of HTTP alone is the peer's mistake, with the status that gRPC has for it."""
+        """A plain HTTP response is a PeerProtocolError with the gRPC status of its code."""
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
             h2.send_headers(event.stream_id, headers, end_stream=True)
@@ -175,7 +175,7 @@ class TestAnswers:
         ],
     )
     async def test_malformed_answers(self, sections: list[list[Any]], fault: str) -> None:
-        """What HTTP/2 forbids is no answer, whatever status it has; other calls go on."""
+        """A malformed response is an error. Other calls continue."""
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
             for headers in sections if event.stream_id == 1 else [RESPONSE, [("grpc-status", "0")]]:
@@ -191,7 +191,7 @@ class TestAnswers:
                 assert await stream.recv_message() is None
 
     async def test_a_server_that_pings_with_each_call(self) -> None:
-        """A server may send a PING with every call, as grpc-go does, also without an answer."""
+        """A server may send a PING with every call, as grpc-go does."""
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
             h2.ping(bytes(8))
@@ -205,7 +205,7 @@ class TestAnswers:
             assert channel._pool.connections.opened == 1
 
     async def test_a_server_that_sends_too_much(self) -> None:
-        """It is UNAVAILABLE, for another may be better, and the error says what was too much."""
+        """A server that exceeds a limit is UNAVAILABLE, and the error names the limit."""
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
             for _ in range(20):
@@ -218,7 +218,7 @@ class TestAnswers:
         assert "sent more than is allowed (too_many_pings)" in str(error)
 
     async def test_why_the_server_ended_the_connection(self) -> None:
-        """The caller is told what the server's GOAWAY says."""
+        """The error has the text of the GOAWAY."""
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
             h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM, b"too_many_pings \xff")
@@ -229,7 +229,7 @@ class TestAnswers:
         assert str(error).endswith(r"ended the connection (ENHANCE_YOUR_CALM: too_many_pings \xff)")
 
     async def test_a_long_reason(self) -> None:
-        """Of the text of a GOAWAY the error has at most 200 bytes."""
+        """The error has at most 200 bytes of the text of a GOAWAY."""
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
             h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM, b"x" * 10_000)
@@ -240,7 +240,7 @@ class TestAnswers:
 
     @pytest.mark.parametrize("count", [0, 1, 2])
     async def test_no_status(self, count: int) -> None:
-        """An answer that ends without trailers is the peer's mistake, and nobody waits for them."""
+        """A response without trailers is a PeerProtocolError, raised immediately."""
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
             h2.send_headers(event.stream_id, RESPONSE, end_stream=not count)
@@ -257,7 +257,7 @@ class TestAnswers:
         assert received == ["Ada"] * count
 
     async def test_no_headers(self) -> None:
-        """An answer that is nothing but its end is the peer's mistake: nobody waits for more."""
+        """An empty response is a PeerProtocolError, raised immediately."""
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(frame(SETTINGS, 0, 0, b""))
@@ -279,7 +279,7 @@ class TestAnswers:
     @pytest.mark.parametrize("value", ["A", "AAA,AAAAA", "!!!!", "é"])
     @pytest.mark.parametrize("where", ["headers", "trailers", "trailers alone"])
     async def test_metadata_that_cannot_be_read(self, where: str, value: str) -> None:
-        """Binary metadata that is not base64 is the peer's mistake, which the error names."""
+        """Binary metadata that is not base64 is a PeerProtocolError that names the key."""
         wrong = ("raw-bin", value.encode("latin-1"))
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
@@ -300,7 +300,7 @@ class TestAnswers:
                         pass
 
     async def test_binary_values_in_one_field(self) -> None:
-        """Values that share a field are taken apart, padded or not."""
+        """Binary values in one field are split, padded or not."""
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
             h2.send_headers(event.stream_id, [*RESPONSE, ("raw-bin", "AA==,/w,AAA")])
@@ -316,7 +316,7 @@ class TestAnswers:
 
     @pytest.mark.parametrize("details", ["A", "é"])
     async def test_details_that_cannot_be_read(self, details: str) -> None:
-        """The status and its text still count."""
+        """Malformed status details do not affect the status and its message."""
         status = [("grpc-status", "5"), ("grpc-message", "gone")]
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
@@ -329,7 +329,7 @@ class TestAnswers:
         assert (error.status, error.message, error.details) == (Status.NOT_FOUND, "gone", None)
 
     async def test_http_1(self) -> None:
-        """A server that speaks HTTP/1.1 is told apart from one that is not there."""
+        """A server that speaks HTTP/1.1 is a PeerProtocolError."""
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(65536)
@@ -345,7 +345,7 @@ class TestAnswers:
         assert f"127.0.0.1:{port} does not speak gRPC" in str(error)
 
     async def test_a_status_before_the_requests_end(self) -> None:
-        """A server may answer OK before this side has ended: that is the end of the call."""
+        """A server may answer OK before the client has half-closed, which ends the call."""
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
             h2.send_headers(event.stream_id, [*RESPONSE, ("grpc-status", "0")], end_stream=True)
@@ -356,7 +356,7 @@ class TestAnswers:
 
     @pytest.mark.parametrize("code", [0, 5])
     async def test_a_status_alone(self, code: int) -> None:
-        """An answer that is nothing but a status is read by whoever asks for just that."""
+        """A trailers-only response is available from recv_trailing_metadata."""
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
             headers = [*RESPONSE, ("grpc-status", str(code))]
@@ -371,7 +371,7 @@ class TestAnswers:
                 await stream.recv_trailing_metadata()
 
     async def test_1xx(self) -> None:
-        """Interim responses come before the answer and mean nothing."""
+        """Interim responses (1xx) are ignored."""
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
             h2.send_headers(event.stream_id, [(":status", "103"), ("link", "x")])
@@ -382,7 +382,7 @@ class TestAnswers:
             assert await stream.recv_message() is None
 
     async def test_what_came_before_the_loss(self, server: Server, channel: Channel) -> None:
-        """Messages that had come before the connection was lost are read, then comes the error."""
+        """Messages received before a loss are delivered before the error."""
         async with call(channel) as stream:
             for name in "abc":
                 await stream.send_message(Ask(service=name))
@@ -400,7 +400,7 @@ class TestAnswers:
         assert received == ["a", "b", "c"]
 
     async def test_the_connection_is_lost(self, server: Server, channel: Channel) -> None:
-        """A call whose connection is cut is UNAVAILABLE."""
+        """A call whose connection is aborted is UNAVAILABLE."""
         with pytest.raises(UnavailableError, match="was lost"):
             async with call(channel) as stream:
                 await stream.send_request()
@@ -410,10 +410,10 @@ class TestAnswers:
 
 
 class TestTasks:
-    """A call that fails while it is awaited is no cancellation of the task that awaits it."""
+    """A failing call does not cancel the task that awaits it."""
 
     async def test_reset(self) -> None:
-        """Not when the server reset it."""
+        """A reset by the server does not leave the task cancelled."""
 
         def behave(h2: H2Connection, event: RequestReceived) -> None:
             h2.reset_stream(event.stream_id, ErrorCodes.INTERNAL_ERROR)
@@ -423,13 +423,13 @@ class TestTasks:
         assert_not_cancelled()
 
     async def test_deadline(self) -> None:
-        """Not when its deadline has passed."""
+        """A passed deadline does not leave the task cancelled."""
         async with scripted_server(lambda h2, event: None) as channel:
             assert type(await failure(channel, timeout=0.01)) is DeadlineExceededError
         assert_not_cancelled()
 
     async def test_a_timeout_around_it(self) -> None:
-        """An `asyncio.timeout` around several calls that fail still is a TimeoutError."""
+        """An `asyncio.timeout` around several failing calls still raises TimeoutError."""
         async with scripted_server(lambda h2, event: None) as channel:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.1):
@@ -445,21 +445,21 @@ def assert_not_cancelled() -> None:
 
 class TestUse:
     async def test_metadata_that_cannot_be_sent(self, channel: Channel) -> None:
-        """Metadata with a wrong key or value is the caller's mistake."""
+        """Metadata with an invalid key or value is a UsageError."""
         for metadata in ({"Upper": "a"}, {"grpc-x": "a"}, {"text": "ü"}, {"text": b"a"}):
             with pytest.raises(UsageError):
                 async with call(channel, metadata=metadata) as stream:
                     await stream.send_request()
 
     async def test_leaving_a_call_that_was_not_ended(self, channel: Channel) -> None:
-        """Leaving before the requests are ended is a mistake, and does not hang."""
+        """Leaving a call before its requests are ended is an error and does not hang."""
         with pytest.raises(UsageError, match="not ended"):
             async with call(channel) as stream:
                 await stream.send_message(Ask(service="Ada"))
                 await stream.recv_message()
 
     async def test_leaving_a_call_that_was_not_begun(self, channel: Channel) -> None:
-        """A call that was entered and left without a request is nothing."""
+        """A call that is left without a request is never sent."""
         async with call(channel, timeout=60):
             pass
 
@@ -475,7 +475,7 @@ class TestUse:
         await asyncio.wait_for(service.ended.wait(), 10)
 
     async def test_cancel(self, channel: Channel, service: Echo) -> None:
-        """`cancel` ends the call on both sides, wakes who reads, and may be called again."""
+        """`cancel` ends the call on both sides, wakes readers, and may be called again."""
         async with channel.request(
             "/test.Echo/Run", Cardinality.STREAM_STREAM, Ask, Answer
         ) as stream:
@@ -492,12 +492,12 @@ class TestUse:
         await asyncio.wait_for(service.ended.wait(), 10)
 
     async def test_a_deadline_in_the_past(self, channel: Channel) -> None:
-        """A call without any time left is not sent."""
+        """A call whose deadline has passed is not sent."""
         error = await failure(channel, timeout=0)
         assert type(error) is DeadlineExceededError
 
     async def test_unary_rules(self, channel: Channel) -> None:
-        """A unary request is one message, and wrong use of it is said."""
+        """A unary request is one message. Sending more or none is a UsageError."""
         with pytest.raises(UsageError, match="needs its message"):
             async with channel.request(
                 "/test.Echo/One", Cardinality.UNARY_UNARY, Ask, Answer
@@ -505,7 +505,7 @@ class TestUse:
                 await stream.send_request(end=True)
 
     async def test_sending_the_request_twice(self, channel: Channel) -> None:
-        """The request goes out once."""
+        """The request is sent once."""
         with pytest.raises(UsageError, match="already"):
             async with call(channel) as stream:
                 await stream.send_request()
@@ -514,7 +514,7 @@ class TestUse:
 
 @given(st.floats(0, 99_999_999))
 def test_timeouts_are_never_shortened(seconds: float) -> None:
-    """The server waits at least as long as the client, and not a part in ten thousand longer."""
+    """The timeout sent is at least the remaining time, and at most 0.01 % longer."""
     request = read_request(
         request_headers(grpc_timeout=encode_timeout(seconds)), {"/test.Echo/Echo"}, "proto", 2**20
     )

@@ -1,4 +1,4 @@
-"""Tests of wire/fair_share.py."""
+"""Tests of wire/connection/fair_share.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Connection:
 
 
 def test_turns() -> None:
-    """They are long for one that is alone, and short while there are several."""
+    """Turns are long for a single connection and short for several."""
     connections, ada, grace = Connections(), Connection(), Connection()
     fair_share = connections.fair_share
     turns = []
@@ -24,7 +24,7 @@ def test_turns() -> None:
 
 
 def test_pauses() -> None:
-    """They are for one that floods beside others, and for no more than one."""
+    """Pauses apply to a single flooding connection among others."""
     connections = Connections()
     fair_share = connections.fair_share
     connections.add(Connection())
