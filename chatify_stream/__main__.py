@@ -1,4 +1,4 @@
-"""`python -m chatify_stream` is the command `chatify-stream`."""
+"""Run the command `chatify-stream`, for `python -m chatify_stream`."""
 
 from __future__ import annotations
 

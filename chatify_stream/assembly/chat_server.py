@@ -26,10 +26,10 @@ from ..server.tls import ServerTLS, TLSOptions
 from ..server.tracing import TracingOptions
 from ..server.usage import UsageControl, UsageLimits, UsageStatistics
 from ..wire import ConnectionStatistics, Limits, Server, ServerObserver, ServerStatistics
-from .health import BrokerHealth, health_pages, health_part
 from .listener import Listener
 from .observability import Observability, ServerState
 from .parts import Part, Parts
+from .readiness import BrokerHealth, health_pages, health_part
 from .service_table import Service, ServiceTable
 
 __all__ = ["ChatServer"]

@@ -11,7 +11,7 @@ from ..server.interceptors.access_log import AccessLog
 from ..server.interceptors.chain import Interceptor
 from ..server.load_monitor import LoadMonitor
 from ..server.metrics import MetricsOptions
-from ..server.reply_handler import Reply, replying
+from ..server.reply_handler import Reply, reply_handler
 from ..server.rooms import Node, RoomObserver
 from ..server.services.chat import Handler
 from ..server.services.health import HealthService, ServingStatus
@@ -62,8 +62,8 @@ class Observability:
     def reply_handler(self, reply: Reply) -> Handler:
         """Return the handler that answers each message by `reply`."""
         if self._tracing is None:
-            return replying(reply)
-        return replying(self._tracing.reply(reply), in_context=True)
+            return reply_handler(reply)
+        return reply_handler(self._tracing.reply(reply), in_context=True)
 
     def instrument(self, broker: Broker) -> Broker:
         """Return the broker to use in place of `broker`: its calls are traced and timed."""

@@ -1,9 +1,9 @@
-"""The handler of a `reply` function: each request is answered by one reply, in order.
+"""Serve direct sessions with a `reply` function: one reply to each request, in order.
 
-Rules: no reply waits for a later one to be made. Requests that come while the handler waits are
-answered within the read that brought them, as long as `reply` returns texts and the client takes
-them; the handler goes on where that stopped: at a reply that has to be awaited, one that failed,
-or a client that does not read. `reply` is called once for each request.
+`reply` is called once for each request, and a reply is sent before the next awaitable reply is
+waited for. Requests that arrive while the handler waits are answered within the same read, without
+waking the handler. It takes over where that is impossible: when a reply must be awaited, when
+`reply` fails, and when the client does not read.
 """
 
 from __future__ import annotations
@@ -16,60 +16,61 @@ from ..codec import frame_text_parts
 from ..errors import UsageError
 from .session import Session
 
-__all__ = ["Reply", "replying"]
+__all__ = ["Reply", "reply_handler"]
 
 Reply = Callable[[str], str | Awaitable[str]]
-"""Makes the reply to one message. A plain function must not block: it runs in the event loop."""
+"""Returns the reply to one message. It runs in the event loop, so it must not block."""
 
 
-def replying(reply: Reply, *, in_context: bool = False) -> Callable[[Session], Awaitable[None]]:
-    """The handler that answers each request with what `reply` makes of it, in order.
+def reply_handler(
+    reply: Reply, *, in_context: bool = False
+) -> Callable[[Session], Awaitable[None]]:
+    """Return the handler that answers each request by `reply`, in order.
 
-    `in_context`: `reply` is called in the context of the session's task, also for what comes while
-    the handler waits. That costs a little.
+    With `in_context`, `reply` always runs in the context of the session's task, also for requests
+    that arrive while the handler waits. This costs some time for each request.
     """
-
-    return lambda session: _Replier(session, reply).serve(in_context)
+    return lambda session: _ReplySession(session, reply).serve(in_context)
 
 
 _NOTHING = object()
 
 
-class _Replier:
+class _ReplySession:
     """Answers the requests of one session."""
 
-    __slots__ = ("_error", "_is_begun", "_made", "_names", "_replies", "_reply", "_session")
+    __slots__ = ("_error", "_is_started", "_made", "_names", "_replies", "_reply", "_session")
 
     def __init__(self, session: Session, reply: Reply) -> None:
         self._session = session
         self._reply = reply
         self._names: list[str] = []
-        """Those for which `reply` was not called yet, the last one first."""
+        """The requests for which `reply` was not called yet, the last first."""
         self._replies: list[bytes] = []
-        """Those that are made, and not sent: two parts of each."""
+        """The replies that are not sent yet, as two parts each."""
         self._made: object = _NOTHING
-        """What `reply` made of a name, when that is no text."""
+        """The last result of `reply`, if it is not a text."""
         self._error: BaseException | None = None
-        self._is_begun = False
-        """The names that are received next are those that are being answered."""
+        self._is_started = False
+        """Whether the names that are received next are being answered already."""
 
     async def serve(self, in_context: bool) -> None:
-        at_once = self._answer_at_once
+        answer = self._answer_now
         if in_context:
             context = copy_context()
 
-            def at_once(names: list[str]) -> bool:
-                return context.run(self._answer_at_once, names)
+            def answer(names: list[str]) -> bool:
+                return context.run(self._answer_now, names)
 
-        while names := await self._session.receive_texts(at_once):
-            if not self._is_begun:
+        while names := await self._session.receive_texts(answer):
+            if not self._is_started:
                 self._names = names[::-1]
-                names.clear()  # a large one is let go of as soon as it is answered
+                names.clear()  # so that a large name is freed as soon as it is answered
                 self._make_replies()
-            self._is_begun = False
-            await self._go_on()
+            self._is_started = False
+            await self._send_replies()
 
-    def _answer_at_once(self, names: list[str]) -> bool:
+    def _answer_now(self, names: list[str]) -> bool:
         self._names = names[::-1]
         self._make_replies()
         is_sent = (
@@ -79,11 +80,11 @@ class _Replier:
         )
         if is_sent:
             self._replies.clear()
-        self._is_begun = not is_sent
+        self._is_started = not is_sent
         return is_sent
 
     def _make_replies(self) -> None:
-        """Makes replies, up to one that has to be awaited or that fails."""
+        """Make replies until a reply must be awaited or fails."""
         names, reply, replies = self._names, self._reply, self._replies
         try:
             while names:
@@ -92,11 +93,11 @@ class _Replier:
                     self._made = text
                     return
                 replies += frame_text_parts(text)
-        except BaseException as error:  # SystemExit, too, ends this session alone
+        except BaseException as error:  # SystemExit must end only this session
             self._error = error
 
-    async def _go_on(self) -> None:
-        """Sends the replies that are made, and makes those that are not."""
+    async def _send_replies(self) -> None:
+        """Send the replies that are made, then make and send the others."""
         while True:
             if replies := self._replies:
                 frames, count = b"".join(replies), len(replies) // 2
@@ -115,5 +116,5 @@ async def _text(made: object) -> str:
     if inspect.isawaitable(made):
         made = await made
     if not isinstance(made, str):
-        raise UsageError(f"reply() has to return a str, not {type(made).__name__}")
+        raise UsageError(f"reply() must return a str, not {type(made).__name__}")
     return made

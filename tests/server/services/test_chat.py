@@ -57,7 +57,7 @@ class TestReplies:
             with pytest.raises(StatusError) as caught:
                 await answers(server, "a")
         assert caught.value.status is Status.INTERNAL
-        assert "has to return a str" in caplog.text
+        assert "must return a str" in caplog.text
 
     async def test_text_that_is_not_unicode(self, caplog: pytest.LogCaptureFixture) -> None:
         """A reply that UTF-8 cannot carry is INTERNAL, and the log says why."""

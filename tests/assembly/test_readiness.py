@@ -1,11 +1,11 @@
-"""Tests of assembly/health.py."""
+"""Tests of assembly/readiness.py."""
 
 from __future__ import annotations
 
 import pytest
 
 from chatify_stream import HealthService, RoomOptions, ServingStatus
-from chatify_stream.assembly.health import (
+from chatify_stream.assembly.readiness import (
     ROOMS_READINESS,
     BrokerHealth,
     health_pages,
