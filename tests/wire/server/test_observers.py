@@ -100,7 +100,7 @@ async def test_refused_connection() -> None:
             await first.connect()
             with pytest.raises(UnavailableError):
                 await chat(server.port)
-    assert "it: refused 127.0.0.1" in recorder.delivered
+    assert "it: refused 127.0.0.1" in recorder.told
 
 
 async def test_a_call_that_is_reset_at_once() -> None:
@@ -122,7 +122,7 @@ async def test_a_call_that_is_reset_at_once() -> None:
             assert server.open_calls == 0
             assert server.statistics().calls_opened == 50
             assert server.statistics().calls_ended == {"RESET": 50}
-    assert not any("began" in each for each in recorder.delivered)
+    assert not any("began" in each for each in recorder.told)
 
 
 async def test_status() -> None:
@@ -140,7 +140,7 @@ async def test_status() -> None:
             watching = HealthStub(channel).watch(HealthCheckRequest())
             await anext(watching)
             await watching.aclose()
-    assert [each for each in recorder.delivered if "ended" in each] == [
+    assert [each for each in recorder.told if "ended" in each] == [
         "it: ended OUT_OF_RANGE not gene",
         "it: ended None None",
     ]
@@ -160,7 +160,7 @@ async def test_failing_observers(caplog: pytest.LogCaptureFixture) -> None:
     async with ChatServer(observers=[Failing(), FailingAtTheEnd(), recorder]) as server:
         await server.start("127.0.0.1", 0)
         assert await chat(server.port) == "Hello gene"
-    assert len(recorder.delivered) == 4
+    assert len(recorder.told) == 4
     failures = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert [str(record.exc_info[1]) for record in failures if record.exc_info] == [
         "opened",
