@@ -79,7 +79,7 @@ def test_chat(guarded: ServerProcess, tmp_path: Path) -> None:
     assert said.stdout.split("\t")[2:] == ["Grace", "hi\n"]
     other = run(*room, "--user", "Ada", stdin="hi\n", env=env)
     assert other.status == 5
-    assert "chat-user is not who calls: that is 'Grace'" in other.stderr
+    assert "the requested user name is not that of the caller; request 'Grace'" in other.stderr
 
 
 async def is_let_in(server: ServerProcess, shown: str) -> bool:

@@ -300,7 +300,7 @@ class TestRefusing:
         """So is everybody by a server that has no rooms."""
         async with ChatServer(rooms=None) as server:
             await server.start("127.0.0.1", 0)
-            with pytest.raises(StatusError, match="rooms are turned off"):
+            with pytest.raises(StatusError, match="rooms are disabled"):
                 async with client(server):
                     raise AssertionError("let in")
 

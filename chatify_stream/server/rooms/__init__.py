@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..services.rooms import ROOMS_SERVICE, RoomsService
 from .api import Disconnected, Nodes, Rooms
+from .grpc_transport import GrpcTransport
 from .hooks import JoinHook, LeaveHook, MessageHook, RoomJoin, RoomLeave, RoomMessage, RoomObserver
 from .node import Node, RoomStatistics
 from .options import RoomOptions
@@ -12,6 +13,7 @@ from .session import RoomSession
 __all__ = [
     "ROOMS_SERVICE",
     "Disconnected",
+    "GrpcTransport",
     "JoinHook",
     "LeaveHook",
     "MessageHook",

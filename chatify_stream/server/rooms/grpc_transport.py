@@ -1,11 +1,25 @@
-"""Room sessions over gRPC."""
+"""Room sessions over gRPC: one Chat call is one session.
+
+The metadata of the call asks for the room, the initial metadata of the response says where the
+session begins, and the trailers say how it ended (`rooms.metadata`).
+"""
 
 from __future__ import annotations
 
-from ...codec import frame_presence, frame_publication, frame_refusal
-from ...rooms import Encoding, Publication
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import cast
 
-__all__ = ["FRAMED_REPLIES"]
+from ...codec import decode_request, frame_presence, frame_publication, frame_refusal
+from ...errors import CallError, CancelledCallError, Status, StatusError, call_error
+from ...rooms import Encoding, Ending, EndingReason, Publication, check_id
+from ...rooms.metadata import JoinRequest, JoinResponse, encode_trailers
+from ...wire import ServerStream, StreamTerminatedError
+from ..session import peer_of
+from .caller import Caller
+from .session_end import EndedError
+from .transport import Request, SessionSummary
+
+__all__ = ["FRAMED_REPLIES", "GrpcTransport"]
 
 
 class _FramedReplies:
@@ -21,3 +35,104 @@ class _FramedReplies:
 
 FRAMED_REPLIES: Encoding = _FramedReplies()
 """The encoding that all gRPC clients share."""
+
+
+class GrpcTransport:
+    """The `Transport` over the stream of a Chat call."""
+
+    __slots__ = ("_stream", "send_nowait")
+
+    encoding = FRAMED_REPLIES
+
+    def __init__(self, stream: ServerStream, max_message_size: int) -> None:
+        """`max_message_size` is in bytes. A larger message ends the session."""
+        self._stream = stream
+        self.send_nowait = stream.try_send_framed
+        stream.limit_messages(max_message_size)
+
+    @property
+    def caller(self) -> Caller:
+        return Caller(peer_of(self._stream), self._stream.identity, self._metadata)
+
+    @property
+    def is_half_closed(self) -> bool:
+        return self._stream.is_half_closed
+
+    def read_join(self) -> JoinRequest:
+        return JoinRequest.decode(self._metadata)
+
+    async def send_joined(self, joined: JoinResponse) -> None:
+        await self._stream.send_initial_metadata(metadata=joined.encode())
+
+    async def wait_writable(self, size: int) -> None:
+        try:
+            await self._stream.room_for(size)
+        except (CallError, StreamTerminatedError) as error:
+            raise _write_failure(error) from error
+
+    async def send(self, frames: bytes, count: int) -> None:
+        try:
+            await self._stream.send_framed(frames, count)
+        except (CallError, StreamTerminatedError) as error:
+            raise _write_failure(error) from error
+
+    def receive(self) -> Awaitable[Sequence[Request]]:
+        return self._stream.receive_batch(_decode_request)
+
+    def abort(self, disconnect: Ending) -> None:
+        self._stream.abort(call_error(disconnect.status, disconnect.text))
+
+    def disconnect_for(self, error: BaseException) -> Ending | None:
+        match self._stream.aborted or error:
+            case StatusError(status=Status.INVALID_ARGUMENT) as found:
+                return EndingReason.BAD_REQUEST(why=found.message)
+            case StatusError(status=Status.RESOURCE_EXHAUSTED, retry_after=None) as found:
+                return EndingReason.TOO_LARGE(why=found.message)
+            case StatusError(status=Status.RESOURCE_EXHAUSTED) as found:
+                return EndingReason.OVER_LIMIT(why=found.message)
+            case StatusError(status=Status.UNAUTHENTICATED) as found:
+                return EndingReason.EXPIRED(why=found.message)
+            case StatusError(status=Status.INTERNAL) as found:
+                return EndingReason.BAD_MESSAGE(why=found.message)
+            case CancelledCallError() | StreamTerminatedError():
+                return EndingReason.LEFT()
+            case CallError():
+                return EndingReason.FAILED()
+            case _:
+                return None
+
+    def error_for(self, disconnect: Ending, cause: BaseException) -> CallError:
+        metadata = None
+        if disconnect.reason == "over_limit" and isinstance(cause, StatusError):
+            metadata = cause.metadata  # says when to try again
+        return call_error(disconnect.status, disconnect.text, metadata=metadata)
+
+    def ended(self, summary: SessionSummary) -> None:
+        disconnect = summary.disconnect
+        self._stream.log_fields = {
+            **self._stream.log_fields,
+            "room": summary.room,
+            "user": summary.user,
+            "session": summary.session_id,
+            "ending": disconnect.reason,
+        }
+        self._stream.trailers.update(encode_trailers(disconnect.reconnect, summary.position))
+
+    @property
+    def _metadata(self) -> Mapping[str, str | bytes]:
+        return cast("Mapping[str, str | bytes]", self._stream.metadata)
+
+
+def _decode_request(data: bytes) -> Request:
+    """Raises `ValueError` for bytes that are not a ChatReq, `StatusError` for an invalid id."""
+    text, message_id = decode_request(data)
+    try:
+        return text, check_id(message_id)
+    except ValueError as error:
+        raise StatusError(Status.INVALID_ARGUMENT, str(error)) from None
+
+
+def _write_failure(error: CallError | StreamTerminatedError) -> EndedError:
+    if isinstance(error, StatusError):
+        return EndedError(EndingReason.STALLED(why=error.message))
+    return EndedError(EndingReason.LEFT())

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+from ...rooms import Ending
 
-from ...errors import (
-    BrokerError,
-    CancelledCallError,
-    RefusedError,
-    Status,
-    StatusError,
-    UncheckedError,
-)
-from ...rooms import Ending, EndingReason
-from ...wire import StreamTerminatedError
-
-__all__ = ["EndedError", "ending_of"]
+__all__ = ["EndedError"]
 
 
 class EndedError(Exception):
@@ -24,30 +13,3 @@ class EndedError(Exception):
     def __init__(self, ending: Ending) -> None:
         super().__init__(ending)
         self.ending = ending
-
-
-def ending_of(error: BaseException) -> Ending:
-    """How a session ends that nobody has ended, and that raises this."""
-    match error:
-        case EndedError():
-            return error.ending
-        case UncheckedError():
-            return EndingReason.UNCHECKED(why=error.reason)
-        case RefusedError():
-            return EndingReason.REFUSED(why=error.reason)
-        case BrokerError():
-            return EndingReason.BROKER_AWAY()
-        case StatusError(status=Status.INVALID_ARGUMENT):
-            return EndingReason.BAD_REQUEST(why=error.message)
-        case StatusError(status=Status.RESOURCE_EXHAUSTED) if error.retry_after is not None:
-            return EndingReason.OVER_LIMIT(why=error.message)
-        case StatusError(status=Status.RESOURCE_EXHAUSTED):
-            return EndingReason.TOO_LARGE(why=error.message)
-        case StatusError(status=Status.UNAUTHENTICATED):
-            return EndingReason.EXPIRED(why=error.message)
-        case StatusError(status=Status.INTERNAL):
-            return EndingReason.BAD_MESSAGE(why=error.message)
-        case CancelledCallError() | StreamTerminatedError() | asyncio.CancelledError():
-            return EndingReason.LEFT()
-        case _:
-            return EndingReason.FAILED()

@@ -8,7 +8,7 @@ from ...errors import Status, StatusError
 from ...messages.service.v1 import ChatReq, ChatRsp
 from ...rooms.metadata import wants_room
 from ...wire import Cardinality, MethodHandler, ServerStream
-from ..rooms import Node, RoomSession
+from ..rooms import GrpcTransport, Node, RoomSession
 from ..session import Session
 
 __all__ = ["CHAT_PATHS", "ChatService", "Handler"]
@@ -38,9 +38,10 @@ class ChatService:
         """What serves the stream. Not a coroutine, which would be there as long as each call."""
         if not wants_room(stream.metadata or {}):
             return self._handler(Session(stream))
-        if self._node is None:
-            raise StatusError(Status.UNIMPLEMENTED, "rooms are turned off on this server")
-        return RoomSession(self._node, stream).serve()
+        node = self._node
+        if node is None:
+            raise StatusError(Status.UNIMPLEMENTED, "rooms are disabled on this server")
+        return RoomSession(node, GrpcTransport(stream, node.options.max_message_size)).serve()
 
     def __mapping__(self) -> dict[str, MethodHandler]:
         method = MethodHandler(self._chat, Cardinality.STREAM_STREAM, ChatReq, ChatRsp)

@@ -473,7 +473,7 @@ class TestRooms:
         with ServerProcess("serve", "--no-rooms") as server:
             async with Channel("127.0.0.1", server.port) as channel:
                 chat = ChatClient(channel, metadata={"chat-room": "lobby"})
-                with pytest.raises(StatusError, match="rooms are turned off") as caught:
+                with pytest.raises(StatusError, match="rooms are disabled") as caught:
                     async with chat:
                         await chat.receive()
                 assert caught.value.status is Status.UNIMPLEMENTED

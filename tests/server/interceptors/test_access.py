@@ -145,9 +145,9 @@ async def test_user_of_a_room() -> None:
             assert session.headers["chat-user"] == "ada"
         end = await refused(channel, as_ada(), room="lobby", user="bob")
     assert (end.status, end.may_come_back) == (Status.PERMISSION_DENIED, "no")
-    assert (
-        end.message
-        == "not allowed: chat-user is not who calls: that is 'ada'; send that, or no chat-user"
+    assert end.message == (
+        "not allowed: the requested user name is not that of the caller; "
+        "request 'ada' or no user name"
     )
     assert [(join.user, join.identity.user) for join in seen] == [("ada", "ada")] * 2
 
@@ -163,10 +163,7 @@ async def test_join() -> None:
         for room in ("lobby", "other"):
             end = await refused(channel, as_ada(), room=room)
             assert end.status is Status.PERMISSION_DENIED
-            assert end.message == (
-                f"not allowed: 'ada' may not join the room '{room}': "
-                "that takes the right join there"
-            )
+            assert end.message == (f"not allowed: 'ada' needs the right join in the room '{room}'")
 
 
 async def test_reading_alone() -> None:
@@ -181,7 +178,7 @@ async def test_reading_alone() -> None:
                 pass
             assert event.text == "it rains"
         assert (await server.rooms.history("lobby")).newest.offset == 1
-    assert str(info.value) == "'ada' may not send here: that takes the right send in 'lobby'"
+    assert str(info.value) == "'ada' needs the right send in the room 'lobby'"
 
 
 async def test_sending_alone() -> None:

@@ -67,7 +67,7 @@ class TestFailing:
         metadata = {"resume": f"{epoch}/0", "events": "users"}
         end = await refused(channel, room="lobby", **metadata)
         assert_away(end, f"{epoch}/0" if method == "users" else None)
-        assert f"a session of the room 'lobby' ends: the broker {SECRET}" in caplog.text
+        assert f"a session in room 'lobby' ended: the broker {SECRET}" in caplog.text
         broker.failing.clear()
         async with joined(channel, **metadata) as ada:
             await ada.say("hi")

@@ -4,7 +4,7 @@ import pytest
 
 from chatify_stream import Grants, Identity
 from chatify_stream.rooms.metadata import JoinRequest
-from chatify_stream.server.rooms.join import Permission, permission_of
+from chatify_stream.server.rooms.caller import Permission, permission_of
 from chatify_stream.server.rooms.session_end import EndedError
 
 
@@ -39,13 +39,16 @@ def test_rights(rights: list[str], may_send: bool, may_read: bool) -> None:
         assert permission_of(ada(*rights), join(said)) == Permission("ada", may_send, may_read)
 
 
+OTHER_NAME = "the requested user name is not that of the caller; request 'ada' or no user name"
+
+
 @pytest.mark.parametrize(
     ("identity", "request_", "why"),
     [
-        (ada("send", "read"), join(), "'ada' may not join the room 'lobby'"),
-        (ada("join"), join(room="other"), "'ada' may not join the room 'other'"),
-        (ada("join"), join("bob"), "chat-user is not who calls: that is 'ada'"),
-        (ada("admin"), join("bob"), "chat-user is not who calls: that is 'ada'"),
+        (ada("send", "read"), join(), "'ada' needs the right join in the room 'lobby'"),
+        (ada("join"), join(room="other"), "'ada' needs the right join in the room 'other'"),
+        (ada("join"), join("bob"), OTHER_NAME),
+        (ada("admin"), join("bob"), OTHER_NAME),
     ],
 )
 def test_forbidden(identity: Identity, request_: JoinRequest, why: str) -> None:

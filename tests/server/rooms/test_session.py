@@ -203,7 +203,7 @@ class TestDirectSessions:
                 end = await refused(channel, room="lobby")
                 assert (end.status, end.message, end.trailers) == (
                     Status.UNIMPLEMENTED,
-                    "rooms are turned off on this server",
+                    "rooms are disabled on this server",
                     {},
                 )
                 async with entering(channel, []) as direct:

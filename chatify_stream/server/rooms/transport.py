@@ -1,0 +1,124 @@
+"""The connection between a room session and its client, whatever protocol carries it.
+
+`RoomSession` decides what its client receives, and when the session ends. A `Transport` reads what
+the client sends, writes what the session hands it and translates the errors of its protocol. The
+session knows no other part of the protocol. `GrpcTransport` is the implementation for gRPC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import NamedTuple, Protocol
+
+from ...rooms import Encoding, Ending
+from ...rooms.metadata import JoinRequest, JoinResponse
+from ...rooms.position import Position
+from .caller import Caller
+
+__all__ = ["Request", "SessionSummary", "Transport", "TrySend"]
+
+Request = tuple[str, str]
+"""A message that a client asks to publish: its text, and its id or ""."""
+
+
+class SessionSummary(NamedTuple):
+    """Describes a session that has ended."""
+
+    room: str
+    """Empty if the session ended before its room was known."""
+    user: str
+    session_id: str
+    disconnect: Ending
+    """Why the session ended, and whether reconnecting helps."""
+    position: Position | None
+    """Where the client can resume; None if the session sent no position."""
+
+
+class Transport(Protocol):
+    """Carries one session to one client.
+
+    All methods are called in the event loop, by one `RoomSession`. When the client leaves without
+    ending its requests, or the transport ends the session for a reason of its own, the transport
+    cancels the task that runs `RoomSession.serve`.
+    """
+
+    @property
+    def encoding(self) -> Encoding:
+        """The encoding of messages. Sessions with the same encoding object share their bytes."""
+
+    @property
+    def caller(self) -> Caller:
+        """The client that opened the session."""
+
+    @property
+    def is_half_closed(self) -> bool:
+        """True once the client will send no more requests and all of them were received."""
+
+    def read_join(self) -> JoinRequest:
+        """Return the request to join a room.
+
+        Raises:
+            ValueError: The request is not valid. The text is for the client.
+        """
+
+    async def send_joined(self, joined: JoinResponse) -> None:
+        """Tell the client that its session has begun. Called once, before any message is sent."""
+
+    @property
+    def send_nowait(self) -> TrySend:
+        """Send messages if the client accepts them at once.
+
+        Called as `send_nowait(frames, count)` with `count` complete messages in this transport's
+        encoding. Returns False, and sends nothing, if that would have to wait. Must not raise. This
+        is a property so that an implementation can supply the method of the object below: every
+        delivery makes this call.
+        """
+
+    def wait_writable(self, size: int) -> Awaitable[None]:
+        """Wait until `size` bytes of messages can probably be sent at once.
+
+        Cancelling the wait loses nothing.
+
+        Raises:
+            EndedError: The client has read nothing for too long, or it has left.
+        """
+
+    def send(self, frames: bytes, count: int) -> Awaitable[None]:
+        """Send `count` messages, and wait until the last byte has been written.
+
+        Cancelling it may send a part of a message. The client then sees a broken connection.
+
+        Raises:
+            EndedError: The client has read nothing for too long, or it has left.
+        """
+
+    def receive(self) -> Awaitable[Sequence[Request]]:
+        """Wait for requests, and return all that have arrived.
+
+        Returns an empty sequence once the client will send no more. Cancelling it loses nothing.
+        Raises errors of the transport, which `disconnect_for` explains.
+        """
+
+    def abort(self, disconnect: Ending) -> None:
+        """End the session for this reason: cancel the task that runs `RoomSession.serve`."""
+
+    def disconnect_for(self, error: BaseException) -> Ending | None:
+        """Return the reason for a session that ends with `error`.
+
+        Returns None unless this transport ended the session or raised the error.
+        """
+
+    def error_for(self, disconnect: Ending, cause: BaseException) -> Exception:
+        """Return the error that `RoomSession.serve` raises for a session that ended early.
+
+        `cause` is the error that ended the session.
+        """
+
+    def ended(self, summary: SessionSummary) -> None:
+        """Report the end of the session to the client and the log. Called once, last."""
+
+
+class TrySend(Protocol):
+    """The type of `Transport.send_nowait`."""
+
+    def __call__(self, frames: bytes, count: int, /) -> bool: ...
