@@ -17,7 +17,7 @@ from ...wire import ServerStream, StreamTerminatedError
 from ..session import peer_of
 from .caller import Caller
 from .session_end import EndedError
-from .transport import Request, SessionSummary
+from .transport import Request, SessionSummary, TrySend
 
 __all__ = ["FRAMED_REPLIES", "GrpcTransport"]
 
@@ -40,14 +40,13 @@ FRAMED_REPLIES: Encoding = _FramedReplies()
 class GrpcTransport:
     """The `Transport` over the stream of a Chat call."""
 
-    __slots__ = ("_stream", "send_nowait")
+    __slots__ = ("_stream",)
 
     encoding = FRAMED_REPLIES
 
     def __init__(self, stream: ServerStream, max_message_size: int) -> None:
         """`max_message_size` is in bytes. A larger message ends the session."""
         self._stream = stream
-        self.send_nowait = stream.try_send_framed
         stream.limit_messages(max_message_size)
 
     @property
@@ -57,6 +56,10 @@ class GrpcTransport:
     @property
     def is_half_closed(self) -> bool:
         return self._stream.is_half_closed
+
+    @property
+    def send_nowait(self) -> TrySend:
+        return self._stream.try_send_framed
 
     def read_join(self) -> JoinRequest:
         return JoinRequest.decode(self._metadata)

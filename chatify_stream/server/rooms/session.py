@@ -66,7 +66,6 @@ class RoomSession:
         "_node",
         "_sending",
         "_transport",
-        "encoding",
         "room",
         "send_nowait",
         "session_id",
@@ -76,7 +75,6 @@ class RoomSession:
     def __init__(self, node: Node, transport: Transport) -> None:
         self._node = node
         self._transport = transport
-        self.encoding: Encoding = transport.encoding
         self.send_nowait = transport.send_nowait
         self._loop = asyncio.get_running_loop()
         self._sending: asyncio.Task[None] | None = None
@@ -89,6 +87,10 @@ class RoomSession:
         self._may_send = self._may_read = False
 
     # Called by the hub and the node.
+
+    @property
+    def encoding(self) -> Encoding:
+        return self._transport.encoding
 
     def wake(self, member: Member) -> None:
         # A task that has just sent the last chunk looks for another before it ends.
@@ -121,7 +123,9 @@ class RoomSession:
         try:
             room, member = await self._join()
             try:
-                await self._publish_all(member, room)
+                while requests := await self._transport.receive():
+                    await self._publish_all(member, room, requests)
+                await self._finish(member, room)
             finally:
                 await self._leave_room(room)
         except BaseException as error:
@@ -246,18 +250,16 @@ class RoomSession:
             raise EndedError(EndingReason.LOG_RESET())
         return page
 
-    async def _publish_all(self, member: Member, room: Room) -> None:
-        """Publish the client's messages until it half-closes and has received all of them."""
+    async def _publish_all(self, member: Member, room: Room, requests: Sequence[Request]) -> None:
+        """Publish requests in portions, each once the client has read most of the one before."""
         quarter = self._node.options.max_outbox // 4
-        while requests := await self._transport.receive():
-            for portion in self._portions(requests, quarter // MAX_CHARACTER_SIZE):
-                await self._publish(member, room, portion)
-                if len(portion) < len(requests):
-                    room.flush()  # counts its own messages in its backlog
-                    await asyncio.sleep(0)  # lets other clients read
-                if member.backlog > quarter:
-                    await self._until(member, lambda: member.backlog <= quarter)
-        await self._finish(member, room)
+        for portion in self._portions(requests, quarter // MAX_CHARACTER_SIZE):
+            await self._publish(member, room, portion)
+            if len(portion) < len(requests):
+                room.flush()  # counts its own messages in its backlog
+                await asyncio.sleep(0)  # lets other clients read
+            if member.backlog > quarter:
+                await self._until(member, lambda: member.backlog <= quarter)
 
     async def _finish(self, member: Member, room: Room) -> None:
         """Wait until the client has received everything that it published."""
