@@ -1,4 +1,4 @@
-"""The dashboard and the alert rules use metrics that are there; the documentation has them all."""
+"""Test that the dashboard, the alert rules and the documentation match the metrics."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ ALERTS = DOCS / "operations" / "prometheus-alerts.yml"
 
 PROMETHEUS_OWN = {"up": {"job", "instance"}}
 TARGET_LABELS = {"job", "instance"}
-"""Which Prometheus adds to what it scrapes."""
+"""Labels that Prometheus adds."""
 
 VARIABLES = {"$__rate_interval": "5m", "$job": "chatify-stream", "$instance": ".+"}
 
 
 @pytest.fixture
 async def families() -> dict[str, Metric]:
-    """What a server tells that has served a call."""
+    """The metrics of a server that has served a call."""
     async with ChatServer(metrics=MetricsOptions(port=0)) as server:
         await server.start("127.0.0.1", 0)
         async with ChatClient(f"127.0.0.1:{server.port}") as chat:
@@ -41,7 +41,7 @@ async def families() -> dict[str, Metric]:
 
 @pytest.fixture
 def known(families: dict[str, Metric]) -> dict[str, set[str]]:
-    """The names of the series that can be asked for, with their labels."""
+    """Return the names of the series that exist, with their labels."""
     known = dict(PROMETHEUS_OWN)
     for family in families.values():
         labels = {label for sample in family.samples for label in sample.labels}
@@ -51,7 +51,7 @@ def known(families: dict[str, Metric]) -> dict[str, set[str]]:
 
 
 def selectors(node: Any) -> Iterator[tuple[str, set[str]]]:
-    """The series that an expression asks for, and the labels by which it chooses."""
+    """Return the series in an expression, and the labels that it selects by."""
     if isinstance(node, promql_parser.VectorSelector):
         yield node.name, {matcher.name for matcher in node.matchers.matchers}
     for name in ("vs", "vector_selector", "expr", "lhs", "rhs", "param"):
@@ -62,7 +62,7 @@ def selectors(node: Any) -> Iterator[tuple[str, set[str]]]:
 
 
 def check(expression: str, known: dict[str, set[str]]) -> set[str]:
-    """The names in an expression, which has to parse."""
+    """Parse an expression, and return the names in it."""
     for variable, value in VARIABLES.items():
         expression = expression.replace(variable, value)
     found = list(selectors(promql_parser.parse(expression)))
@@ -88,7 +88,7 @@ def dashboard_expressions() -> list[str]:
 
 
 def test_the_dashboard(known: dict[str, set[str]]) -> None:
-    """Its expressions ask for what is there; and it shows all that the server has of its own."""
+    """The dashboard uses existing series, and shows all metrics of the server."""
     names = {name for expression in dashboard_expressions() for name in check(expression, known)}
     own = {name for name in known if name.startswith(("chatify_", "grpc_"))}
     shown = {re.sub(r"_(bucket|sum|count)$", "", name) for name in names}
@@ -97,7 +97,7 @@ def test_the_dashboard(known: dict[str, set[str]]) -> None:
 
 
 def test_panels_do_not_overlap() -> None:
-    """Each panel of the dashboard has an id and a place of its own."""
+    """Each panel of the dashboard has its own id and place."""
     panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     cells = [
@@ -111,7 +111,7 @@ def test_panels_do_not_overlap() -> None:
 
 
 def test_the_alerts(known: dict[str, set[str]]) -> None:
-    """Each rule has a name of its own, an expression of what is there, and says what is wrong."""
+    """Each rule has its own name, an expression with existing series, and a description."""
     [group] = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]
     names = [rule["alert"] for rule in group["rules"]]
     assert len(set(names)) == len(names)
@@ -124,7 +124,7 @@ def test_the_alerts(known: dict[str, set[str]]) -> None:
 
 
 def test_the_table(families: dict[str, Metric]) -> None:
-    """The documentation's table has every metric of the server's own, as the server has it."""
+    """The table in the documentation has every metric, with its help text."""
     text = (DOCS / "reference" / "metrics.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) ?\| (.+) \|$", text, re.MULTILINE)
     documented = {

@@ -1,4 +1,4 @@
-"""A clean environment for the processes, and a chat server and a gateway that tests share."""
+"""A clean environment for processes, and a chat server and a gateway that tests share."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ from .gateways import gateway_process
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No command of a test is configured by the environment of whoever runs the tests."""
+    """Keep the environment of the test run away from the commands."""
     for variable in list(os.environ):
         if variable.startswith("CHATIFY_STREAM_"):
             monkeypatch.delenv(variable)
@@ -20,21 +20,21 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="package")
 def chat() -> Iterator[ServerProcess]:
-    """A chat server as it is without any option."""
+    """A chat server without options."""
     with ServerProcess("serve") as process:
         yield process
 
 
 @pytest.fixture(scope="package")
 def gateway(chat: ServerProcess) -> Iterator[ServerProcess]:
-    """A gateway to it."""
+    """A gateway to the shared chat server."""
     with gateway_process(chat.address) as process:
         yield process
 
 
 @pytest.fixture
 def refusing_port() -> Iterator[int]:
-    """A port that is taken, so that nobody else listens on it, but refuses connections."""
+    """A port that is reserved but refuses connections."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]

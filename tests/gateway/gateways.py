@@ -12,12 +12,12 @@ from chatify_stream.gateway import GatewayServer, create_app
 from ..e2e.processes import ListeningProcess, ServerProcess
 
 SECONDS = 60.0
-"""What a client waits at the most; also the gateways' timeout where it has no part in a test."""
+"""Seconds that a client waits, and the timeout of gateways in tests that do not depend on it."""
 
 
 @asynccontextmanager
 async def serving(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
-    """Serves an application; gives a client of it."""
+    """Serve an application and return a client of it."""
     gateway = GatewayServer(app)
     await gateway.start("127.0.0.1", 0)
     try:
@@ -29,7 +29,7 @@ async def serving(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
 
 @asynccontextmanager
 async def gateway_to(server: ChatServer) -> AsyncIterator[httpx.AsyncClient]:
-    """Starts a chat server and a gateway to it; gives a client of the gateway."""
+    """Start a chat server and a gateway to it, and return a client of the gateway."""
     async with server:
         await server.start("127.0.0.1", 0)
         async with serving(create_app(f"127.0.0.1:{server.port}", SECONDS)) as client:
@@ -37,7 +37,7 @@ async def gateway_to(server: ChatServer) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def http_client(address: str) -> httpx.AsyncClient:
-    """A client without the proxies of the environment, with as many connections as it needs."""
+    """Return a client that ignores proxy settings and may open any number of connections."""
     return httpx.AsyncClient(
         base_url=f"http://{address}",
         timeout=SECONDS,
@@ -47,7 +47,7 @@ def http_client(address: str) -> httpx.AsyncClient:
 
 
 def gateway_process(target: str, *args: str) -> ServerProcess:
-    """`chatify-stream gateway`, with time to spare unless `args` say otherwise."""
+    """Start `chatify-stream gateway` with a long timeout, unless `args` set another."""
     options = [] if "--timeout" in args else ["--timeout", f"{SECONDS:g}"]
     return ServerProcess("gateway", "--target", target, *options, *args)
 
@@ -55,11 +55,11 @@ def gateway_process(target: str, *args: str) -> ServerProcess:
 def request(
     gateway: ListeningProcess, path: str, method: str = "GET", **headers: str
 ) -> httpx.Response:
-    """One request on a connection of its own."""
+    """Send one request on its own connection."""
     url = f"http://{gateway.address}{path}"
     return httpx.request(method, url, headers=headers, timeout=SECONDS, trust_env=False)
 
 
 def error(code: int, reason: str, message: str, **metadata: str) -> dict[str, object]:
-    """The body of an error."""
+    """Return the body of an error."""
     return {"code": code, "reason": reason, "message": message, "metadata": metadata}

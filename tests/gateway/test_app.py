@@ -1,4 +1,4 @@
-"""The gateway's application: names in paths, and what it answers."""
+"""Tests of gateway/app.py."""
 
 import asyncio
 import socket
@@ -51,14 +51,14 @@ class TestNames:
         ],
     )
     def test_name(self, gateway: ServerProcess, path: str, name: str) -> None:
-        """The name is the last segment of the path, percent-decoded; the answer is the reply."""
+        """The name is the last, percent-decoded segment of the path; the response is the reply."""
         response = request(gateway, f"/helloworld/{path}")
         assert (response.status_code, response.headers["content-type"]) == (200, JSON)
         assert response.json() == {"message": f"Hello {name}"}
 
     @pytest.mark.parametrize("name", ["a\nb", "\n", "a\n", "\r\n", "\u2028", "a b\tc"])
     def test_any_name(self, gateway: ServerProcess, name: str) -> None:
-        """A name may have line breaks and blanks."""
+        """A name may contain line breaks and spaces."""
         response = request(gateway, f"/helloworld/{quote(name)}")
         assert response.json() == {"message": f"Hello {name}"}
 
@@ -69,7 +69,7 @@ class TestNames:
 
     @pytest.mark.parametrize("name", ["%ff", "a%C3", "%ED%A0%80"])
     def test_not_utf8(self, gateway: ServerProcess, name: str) -> None:
-        """A name that is not UTF-8 is the caller's mistake."""
+        """A name that is not UTF-8 is rejected with status 400."""
         response = request(gateway, f"/helloworld/{name}")
         assert (response.status_code, response.headers["content-type"]) == (400, JSON)
         assert response.json() == error(
@@ -77,7 +77,7 @@ class TestNames:
         )
 
     def test_not_http(self, gateway: ServerProcess) -> None:
-        """A request line with bytes that are not ASCII is not HTTP: 400, and the end."""
+        """A request line that is not ASCII gets a 400, and the connection is closed."""
         with socket.create_connection((gateway.host, gateway.port), timeout=SECONDS) as raw:
             raw.sendall("GET /helloworld/小明 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             answer = b"".join(iter(lambda: raw.recv(1024), b""))
@@ -86,19 +86,19 @@ class TestNames:
 
 class TestAnswers:
     def test_head(self, gateway: ServerProcess) -> None:
-        """HEAD is GET without the body."""
+        """HEAD returns the response to GET without its body."""
         response = request(gateway, "/helloworld/Ada", "HEAD")
         assert (response.status_code, response.content) == (200, b"")
         assert int(response.headers["content-length"]) == len('{"message":"Hello Ada"}')
 
     def test_healthz(self, gateway: ServerProcess) -> None:
-        """The gateway tells that it is alive."""
+        """The health page reports that the gateway is alive."""
         response = request(gateway, "/healthz")
         assert (response.status_code, response.headers["content-type"]) == (200, JSON)
         assert response.json() == {"status": "SERVING"}
 
     async def test_healthz_alone(self, refusing_port: int) -> None:
-        """It is alive also without a chat server."""
+        """The gateway is alive without a chat server."""
         async with serving(create_app(f"127.0.0.1:{refusing_port}")) as client:
             assert (await client.get("/helloworld/Ada")).status_code == 503
             assert (await client.get("/healthz")).json() == {"status": "SERVING"}
@@ -111,14 +111,14 @@ class TestAnswers:
         ],
     )
     def test_not_found(self, gateway: ServerProcess, path: str) -> None:
-        """Any other path is not found, and the answer says what there is."""
+        """Other paths are not found, and the error names the path to use."""
         response = request(gateway, path)
         assert (response.status_code, response.headers["content-type"]) == (404, JSON)
         assert response.json() == not_found(path)
 
     @pytest.mark.parametrize("host", ["[", "", "a b", "a/b?c"])
     def test_any_host(self, gateway: ServerProcess, host: str) -> None:
-        """The header Host, which may be anything, has no part in the answer."""
+        """An invalid Host header does not change the response."""
         response = request(gateway, "/nope%3Fa", host=host)
         assert response.status_code == 404
         assert response.json() == not_found("/nope?a")
@@ -126,7 +126,7 @@ class TestAnswers:
     @pytest.mark.parametrize("path", ["/helloworld/Ada", "/helloworld/a/b", "/healthz"])
     @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CHAT"])
     def test_method(self, gateway: ServerProcess, method: str, path: str) -> None:
-        """Any other method is refused, and the answer says which there are."""
+        """Other methods are rejected, and the error names the method to use."""
         response = request(gateway, path, method)
         assert (response.status_code, response.headers["content-type"]) == (405, JSON)
         assert {each.strip() for each in response.headers["allow"].split(",")} == {"GET", "HEAD"}
@@ -137,13 +137,13 @@ class TestAnswers:
 
 class TestChatServer:
     async def test_reply_is_not_escaped(self) -> None:
-        """The reply stands in the answer as UTF-8, for people to read."""
+        """The reply is not escaped in the JSON, but sent as UTF-8."""
         async with gateway_to(ChatServer(reply=lambda name: "你好")) as client:
             response = await client.get("/helloworld/x")
         assert response.content == '{"message":"你好"}'.encode()
 
     async def test_no_reply(self) -> None:
-        """A call that ends OK without a reply is an error of the chat server."""
+        """A call that ends OK without a reply is an internal error."""
 
         async def handler(session: Session) -> None:
             assert await session.receive() is not None
@@ -156,7 +156,7 @@ class TestChatServer:
         )
 
     async def test_several_replies(self) -> None:
-        """Of several replies the last one is the answer."""
+        """The last of several replies is returned."""
 
         async def handler(session: Session) -> None:
             async for message in session:
@@ -168,7 +168,7 @@ class TestChatServer:
         assert response.json() == {"message": "Ada 2"}
 
     async def test_one_connection(self) -> None:
-        """Requests at once share one connection to the chat server; each gets its own reply."""
+        """Concurrent requests share one connection to the chat server; each gets its reply."""
         peers = set()
         everyone_is_in = asyncio.Barrier(50)
 
@@ -187,7 +187,7 @@ class TestChatServer:
         assert len(peers) == 1
 
     async def test_several(self) -> None:
-        """Of several chat servers the first has all requests, or each in turn."""
+        """The first of several chat servers gets all requests, or they take turns."""
         async with (
             ChatServer(reply=lambda name: "first") as first,
             ChatServer(reply=lambda name: "second") as second,
@@ -208,7 +208,7 @@ class TestChatServer:
                         pass
 
     async def test_one_is_dead(self, refusing_port: int) -> None:
-        """A chat server that is dead is no matter while another is there."""
+        """While one of two chat servers is down, the other serves all requests."""
         async with ChatServer() as server:
             await server.start("127.0.0.1", 0)
             target = f"127.0.0.1:{refusing_port},127.0.0.1:{server.port}"
@@ -218,7 +218,7 @@ class TestChatServer:
                     assert response.json() == {"message": "Hello Ada"}
 
     async def test_deadline(self) -> None:
-        """The chat server is told how long the caller waits."""
+        """The timeout is sent to the chat server as a deadline."""
         deadlines = []
 
         async def handler(session: Session) -> None:
@@ -236,12 +236,12 @@ class TestChatServer:
 class TestApplication:
     @pytest.mark.parametrize("target", ["", "http://localhost", "localhost:0", "localhost,a:0"])
     def test_bad_target(self, target: str) -> None:
-        """A target that is no address is refused when the application is made."""
+        """A wrong target is rejected when the application is made."""
         with pytest.raises(ValueError, match="is not an address"):
             create_app(target)
 
     async def test_mounted(self, chat: ServerProcess) -> None:
-        """The application works under a path of another one, whose lifespan runs its own."""
+        """The application works mounted in another one, whose lifespan runs its lifespan."""
         inner = create_app(chat.address, SECONDS)
         outer = Starlette(
             routes=[Mount("/chat", inner)],
@@ -256,7 +256,7 @@ class TestApplication:
     async def test_own_fault(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A fault of the gateway itself is answered without its text, which is in the log."""
+        """An unexpected exception becomes status 500 without its text, and is logged."""
 
         def broken(*args: object, **kwargs: object) -> None:
             raise RuntimeError("secret")
@@ -271,7 +271,7 @@ class TestApplication:
         assert "secret" in caplog.text
 
     async def test_no_raw_path(self, chat: ServerProcess) -> None:
-        """An ASGI server that does not give the raw path will do."""
+        """The application works with an ASGI server that does not provide the raw path."""
         app = create_app(chat.address, SECONDS)
 
         async def without_raw_path(scope: Any, receive: Any, send: Any) -> None:

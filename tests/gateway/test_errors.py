@@ -1,4 +1,4 @@
-"""Errors over HTTP: every gRPC status, and what the chat server sends with it."""
+"""Tests of gateway/errors.py."""
 
 import asyncio
 
@@ -31,14 +31,14 @@ CODES = {
 
 
 def test_every_status() -> None:
-    """Every status but OK has its HTTP code."""
+    """Every status except OK has an HTTP status."""
     assert {status.name: code for status, code in HTTP_STATUS.items()} == CODES
     assert set(HTTP_STATUS) == set(Status) - {Status.OK}
 
 
 @pytest.mark.parametrize("name", CODES)
 async def test_status(name: str) -> None:
-    """What the chat server answers becomes code, reason, message and metadata."""
+    """The status of the chat server becomes code, reason, message and metadata."""
 
     def reply(text: str) -> str:
         metadata = {"x-reason": f"no {text}", "x-retry-after": "3", "x-blob-bin": b"\x00\xff"}
@@ -57,7 +57,7 @@ async def test_status(name: str) -> None:
 
 
 async def test_trailers() -> None:
-    """Trailers that a session sets are metadata too."""
+    """Trailers that a session sets are in the metadata."""
 
     async def handler(session: Session) -> None:
         session.trailers["x-step"] = "1"
@@ -69,7 +69,7 @@ async def test_trailers() -> None:
 
 
 async def test_failing_reply() -> None:
-    """A fault of the chat server is answered without its text."""
+    """An unexpected exception of the chat server is returned without its text."""
 
     def reply(name: str) -> str:
         raise RuntimeError("secret")
@@ -81,7 +81,7 @@ async def test_failing_reply() -> None:
 
 
 async def test_too_large() -> None:
-    """A name over the chat server's limit is told as such."""
+    """A name over the size limit of the chat server is rejected with that reason."""
     async with gateway_to(ChatServer(limits=Limits(max_message_size=10))) as client:
         response = await client.get("/helloworld/123456789")
     assert response.status_code == 429
@@ -91,7 +91,7 @@ async def test_too_large() -> None:
 
 
 async def test_late_reply() -> None:
-    """A chat server that takes too long is a timeout, and its handler is cancelled."""
+    """A slow chat server gives status 504, and its handler is cancelled."""
     cancelled = asyncio.Event()
 
     async def reply(name: str) -> str:
@@ -112,7 +112,7 @@ async def test_late_reply() -> None:
 
 
 async def test_not_grpc() -> None:
-    """A server of another kind is an internal error, and named."""
+    """A server that does not speak gRPC gives an internal error that names it."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
@@ -130,7 +130,7 @@ async def test_not_grpc() -> None:
 
 
 async def test_unreachable(refusing_port: int) -> None:
-    """A chat server that is not there is unavailable, with the reason."""
+    """An unreachable chat server gives status 503 with the reason."""
     target = f"127.0.0.1:{refusing_port}"
     async with serving(create_app(target, SECONDS)) as client:
         response = await client.get("/helloworld/Ada")

@@ -1,4 +1,4 @@
-"""`chatify-stream gateway`, as a process: the chat server behind it comes and goes."""
+"""Test `chatify-stream gateway` as a process, while the chat server stops and restarts."""
 
 import asyncio
 import os
@@ -28,14 +28,14 @@ def greeting(name: str) -> tuple[int, dict[str, str]]:
 
 
 def ask(gateway: ListeningProcess, name: str = "Ada") -> tuple[int, dict[str, object]]:
-    """Code and body of the answer for a name."""
+    """Return the status and body of the response for a name."""
     response = request(gateway, f"/helloworld/{name}")
     return response.status_code, response.json()
 
 
 @contextmanager
 def kept_alive(gateway: ListeningProcess) -> Iterator[socket.socket]:
-    """A connection that had its answer and is open still."""
+    """Open a connection that had a response and is kept alive."""
     with socket.create_connection((gateway.host, gateway.port), timeout=SECONDS) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         answer = b""
@@ -48,20 +48,20 @@ def kept_alive(gateway: ListeningProcess) -> Iterator[socket.socket]:
 
 
 async def end_of(process: Process) -> int:
-    """The exit status of a process that ends by itself."""
+    """Wait for the process to end, and return its exit status."""
     return await asyncio.to_thread(process.wait)
 
 
 class TestChatServer:
     async def test_200_at_once(self, gateway: ServerProcess) -> None:
-        """200 requests at once get their own replies each."""
+        """200 concurrent requests each get their own reply."""
         names = [f"小明 {number}" for number in range(200)]
         async with http_client(gateway.address) as client:
             responses = await asyncio.gather(*(client.get(f"/helloworld/{name}") for name in names))
         assert [(each.status_code, each.json()) for each in responses] == list(map(greeting, names))
 
     def test_restarted(self) -> None:
-        """A chat server that died is 503, and is found again once it is back."""
+        """While the chat server is down the status is 503; after its restart requests succeed."""
         with ServerProcess("serve") as chat, gateway_process(chat.address) as gateway:
             assert ask(gateway) == greeting("Ada")
             chat.kill()
@@ -77,7 +77,7 @@ class TestChatServer:
         assert "Traceback" not in gateway.stderr()
 
     def test_not_there_at_start(self) -> None:
-        """The gateway starts without the chat server, and finds it once it is there."""
+        """The gateway starts before the chat server and finds it later."""
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             port = taken.getsockname()[1]
@@ -97,7 +97,7 @@ class TestChatServer:
                 gateway.stop()
 
     def test_suspended(self) -> None:
-        """A chat server that hangs is 504, and answers again once it goes on."""
+        """While the chat server is suspended the status is 504; afterwards requests succeed."""
         with (
             ServerProcess("serve") as chat,
             gateway_process(chat.address, "--timeout", "2") as gateway,
@@ -113,7 +113,7 @@ class TestChatServer:
                 assert ask(patient) == greeting("Ada")
 
     def test_suspended_before_the_first_request(self) -> None:
-        """A chat server that takes the connection alone is 504 too."""
+        """A server that only accepts connections gives status 504."""
         with (
             socket.create_server(("127.0.0.1", 0)) as silent,
             gateway_process(f"127.0.0.1:{silent.getsockname()[1]}", "--timeout", "0.5") as gateway,
@@ -121,7 +121,7 @@ class TestChatServer:
             assert ask(gateway) == (504, DEADLINE_PASSED)
 
     def test_silent_then_there(self) -> None:
-        """A chat server that was silent is 504 once, then 503 at once, until it is there."""
+        """A silent server gives 504 once, then 503 immediately, until a chat server is there."""
         with socket.create_server(("127.0.0.1", 0)) as silent:
             port = silent.getsockname()[1]
             gateway = gateway_process(f"127.0.0.1:{port}", "--timeout", "1")
@@ -138,7 +138,7 @@ class TestChatServer:
                     assert answer == greeting("Ada")
 
     def test_several(self) -> None:
-        """Two chat servers have the requests in turn; when one dies the other has them all."""
+        """Two chat servers take turns; when one is killed, the other serves all requests."""
         with (
             ServerProcess("serve", "--reply", "first") as first,
             ServerProcess("serve", "--reply", "second") as second,
@@ -154,14 +154,14 @@ class TestChatServer:
                 pass  # it may be noticed late
 
     def test_unknown_host(self) -> None:
-        """A target whose name is not known is 503, with the reason."""
+        """An unknown host name gives status 503 with the reason."""
         with gateway_process("host.invalid:1") as gateway:
             code, body = ask(gateway)
         assert (code, body["reason"]) == (503, "UNAVAILABLE")
         assert str(body["message"]).startswith("cannot connect to host.invalid:1: unknown host (")
 
     def test_stopped_in_order(self) -> None:
-        """A chat server that was stopped, and restarted, is no different."""
+        """After a stop and restart of the chat server, requests succeed."""
         with ServerProcess("serve") as chat, gateway_process(chat.address) as gateway:
             assert ask(gateway) == greeting("Ada")
             assert chat.stop() == 0
@@ -173,7 +173,7 @@ class TestChatServer:
 class TestListening:
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
     def test_host(self, chat: ServerProcess, host: str) -> None:
-        """It tells the address that it was given and the port that it took, once."""
+        """The gateway prints its address and port once."""
         with gateway_process(chat.address, "--host", host) as gateway:
             assert (gateway.host, gateway.port > 0) == (host, True)
             assert ask(gateway) == greeting("Ada")
@@ -182,7 +182,7 @@ class TestListening:
 
     @pytest.mark.parametrize("source", ["flag", "variable", "file"])
     def test_sources(self, chat: ServerProcess, tmp_path: Path, source: str) -> None:
-        """Flags, variables and the file configure the gateway alike."""
+        """Flags, environment variables and the file configure the gateway alike."""
         file = tmp_path / "chat.toml"
         target = chat.address if source == "file" else "127.0.0.1:1"
         file.write_text(f'[gateway]\nhost = "127.0.0.1"\nport = 0\ntarget = "{target}"\n')
@@ -199,7 +199,7 @@ class TestListening:
 class TestStopping:
     @STOP_SIGNALS
     def test_no_client(self, chat: ServerProcess, number: signal.Signals) -> None:
-        """A signal stops it with status 0, and the log has nothing but that to tell."""
+        """A signal stops the gateway with exit status 0, and only that is logged."""
         with gateway_process(chat.address) as gateway:
             os.kill(gateway.pid, number)
             assert gateway.wait() == 0
@@ -209,7 +209,7 @@ class TestStopping:
 
     @STOP_SIGNALS
     def test_kept_alive(self, chat: ServerProcess, number: signal.Signals) -> None:
-        """A connection that is kept alive does not hold it up, and is closed."""
+        """A kept-alive connection does not delay the stop, and is closed."""
         with (
             gateway_process(chat.address, "--grace", "600") as gateway,
             kept_alive(gateway) as idle,
@@ -222,12 +222,12 @@ class TestStopping:
 
     @pytest.fixture
     async def asked(self) -> asyncio.Event:
-        """A request has reached the chat server."""
+        """Wait until a request has reached the chat server."""
         return asyncio.Event()
 
     @pytest.fixture
     async def released(self) -> asyncio.Event:
-        """The chat server may answer it."""
+        """Let the chat server answer."""
         return asyncio.Event()
 
     @pytest.fixture
@@ -249,7 +249,7 @@ class TestStopping:
     async def stopping(
         self, hanging: ChatServer, asked: asyncio.Event, *args: str
     ) -> AsyncIterator[tuple[ServerProcess, asyncio.Task[tuple[int, dict[str, object]]]]]:
-        """A gateway that had its first signal while a request is open, and that request."""
+        """A gateway that got its first signal during a request, and that request."""
         target = f"127.0.0.1:{hanging.port}"
         with gateway_process(target, *args) as gateway, kept_alive(gateway) as idle:
             answer = asyncio.create_task(asyncio.to_thread(ask, gateway))
@@ -264,14 +264,14 @@ class TestStopping:
     async def test_answers_during_grace(
         self, hanging: ChatServer, asked: asyncio.Event, released: asyncio.Event
     ) -> None:
-        """After the first signal an open request gets its answer, then it ends."""
+        """After the first signal an open request gets its response, then the gateway ends."""
         async with self.stopping(hanging, asked, "--grace", "600") as (gateway, answer):
             assert gateway.exit_code is None
             released.set()
             assert await answer == greeting("Ada")
 
     async def test_end_of_grace(self, hanging: ChatServer, asked: asyncio.Event) -> None:
-        """A request that is open when the grace is over is told that the gateway stops."""
+        """A request that is open at the end of the grace period gets a 503."""
         async with self.stopping(hanging, asked, "--grace", "0.5") as (_, answer):
             assert await answer == (503, SHUTTING_DOWN)
 
@@ -279,7 +279,7 @@ class TestStopping:
     async def test_second_signal(
         self, hanging: ChatServer, asked: asyncio.Event, number: signal.Signals
     ) -> None:
-        """A second signal ends it at once, however long the grace."""
+        """A second signal stops the gateway immediately."""
         async with self.stopping(hanging, asked, "--grace", "600") as (gateway, answer):
             assert gateway.exit_code is None
             os.kill(gateway.pid, number)
@@ -321,7 +321,7 @@ class TestWrongUse:
         assert re.fullmatch(f"Error: {line}\n", done.stderr), done.stderr
 
     def test_port_in_use(self, gateway: ServerProcess) -> None:
-        """A port that another program has is told."""
+        """A port in use is reported."""
         done = run("gateway", "--host", gateway.host, "--port", str(gateway.port))
         assert (done.status, done.stdout) == (2, "")
         assert done.stderr == (
@@ -331,7 +331,7 @@ class TestWrongUse:
 
     @pytest.mark.parametrize("package", ["starlette", "uvicorn"])
     def test_without_extra(self, package: str) -> None:
-        """Without a package of the extra it says what to install."""
+        """Without a package of the extra, the error says what to install."""
         done = run_without(package, "gateway", "--host", "127.0.0.1", "--port", "0")
         assert (done.status, done.stdout) == (2, "")
         assert done.stderr == (

@@ -1,4 +1,4 @@
-"""Running the gateway: its start, its port, and its end."""
+"""Tests of gateway/server.py."""
 
 import asyncio
 import logging
@@ -52,7 +52,7 @@ async def client(gateway: GatewayServer) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def until_stopping(client: httpx.AsyncClient) -> None:
-    """Waits until the gateway takes no connection any more."""
+    """Wait until the gateway accepts no connections."""
     while True:
         try:
             await client.get("/healthz", headers={"connection": "close"})
@@ -62,12 +62,12 @@ async def until_stopping(client: httpx.AsyncClient) -> None:
 
 class TestStart:
     async def test_port(self, client: httpx.AsyncClient, gateway: GatewayServer) -> None:
-        """It takes a free port, and answers on it once it has started."""
+        """The gateway picks a free port, and serves on it once started."""
         assert gateway.port > 0
         assert (await client.get("/healthz")).status_code == 200
 
     async def test_localhost(self) -> None:
-        """It listens on every address of its host, on one port."""
+        """The gateway listens on every address of its host, on one port."""
         gateway = GatewayServer(create_app())
         await gateway.start("localhost", 0)
         try:
@@ -81,7 +81,7 @@ class TestStart:
             await gateway.close()
 
     async def test_port_in_use(self, gateway: GatewayServer) -> None:
-        """A port that is taken is told."""
+        """A port in use raises ListenError."""
         with pytest.raises(ListenError) as caught:
             await GatewayServer(create_app()).start("127.0.0.1", gateway.port)
         assert str(caught.value) == (
@@ -97,27 +97,27 @@ class TestStart:
         ],
     )
     async def test_bad_address(self, host: str, port: int, reason: str) -> None:
-        """An address that cannot be listened on is told with the reason."""
+        """An address that cannot be listened on raises ListenError with the reason."""
         with pytest.raises(ListenError) as caught:
             await GatewayServer(create_app()).start(host, port)
         assert caught.value.reason == reason
 
     async def test_close_before_start(self) -> None:
-        """What was not started can be closed."""
+        """A gateway that was not started can be closed."""
         await GatewayServer(create_app()).close()
         await GatewayServer(create_app()).drain()
 
 
 class TestStopping:
     async def test_idle_connection(self, client: httpx.AsyncClient, gateway: GatewayServer) -> None:
-        """A connection that is kept alive does not hold up the end, however long the grace."""
+        """A kept-alive connection does not delay the drain."""
         assert (await client.get("/healthz")).status_code == 200
         await gateway.drain(600)
 
     async def test_silent_connection(
         self, client: httpx.AsyncClient, gateway: GatewayServer
     ) -> None:
-        """Nor does a connection without a request, or with half of one."""
+        """A connection without a complete request does not delay the drain."""
         reader, silent = await asyncio.open_connection("127.0.0.1", gateway.port)
         _, half = await asyncio.open_connection("127.0.0.1", gateway.port)
         half.write(b"GET /healthz HTTP/1.1\r\n")
@@ -131,7 +131,7 @@ class TestStopping:
     async def test_open_request(
         self, client: httpx.AsyncClient, gateway: GatewayServer, hanging: Hanging
     ) -> None:
-        """An open request gets its answer within the grace; new ones are not taken."""
+        """During a drain an open request gets its response, and new ones are not accepted."""
         request = asyncio.create_task(client.get("/helloworld/Ada"))
         await hanging.asked.wait()
         draining = asyncio.create_task(gateway.drain(600))
@@ -150,7 +150,7 @@ class TestStopping:
         caplog: pytest.LogCaptureFixture,
         grace: float,
     ) -> None:
-        """A request that is open when the grace is over is answered 503, without a traceback."""
+        """A request that is open at the end of the grace period gets a 503, without a traceback."""
         caplog.set_level(logging.INFO)
         request = asyncio.create_task(client.get("/helloworld/Ada"))
         await hanging.asked.wait()
@@ -162,7 +162,7 @@ class TestStopping:
     async def test_close_while_draining(
         self, client: httpx.AsyncClient, gateway: GatewayServer, hanging: Hanging
     ) -> None:
-        """While it drains, close ends the wait; it may be closed again."""
+        """During a drain, close ends the wait, and may be called again."""
         request = asyncio.create_task(client.get("/helloworld/Ada"))
         await hanging.asked.wait()
         draining = asyncio.create_task(gateway.drain(600))
@@ -174,7 +174,7 @@ class TestStopping:
         await gateway.close()
 
     async def test_port_is_free(self, gateway: GatewayServer) -> None:
-        """After the end the port can be listened on again."""
+        """After close the port can be listened on again."""
         await gateway.close()
         again = GatewayServer(create_app())
         await again.start("127.0.0.1", gateway.port)

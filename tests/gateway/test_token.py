@@ -1,4 +1,4 @@
-"""The gateway shows a token to a chat server that asks who calls."""
+"""Test a gateway that authenticates to the chat server with a token."""
 
 import httpx
 import pytest
@@ -19,7 +19,7 @@ class ByToken:
 
 @pytest.mark.parametrize("has_token", [True, False])
 async def test_token(has_token: bool) -> None:
-    """Each request shows the token that is the right one by then; without one it is refused."""
+    """Each request sends the current token; without a token it is rejected."""
     tokens = iter(TOKENS)
     async with ChatServer(auth=ByToken()) as server:
         await server.start("127.0.0.1", 0)

@@ -1,4 +1,4 @@
-"""The handler of a reply function: what is answered at once, and what is not, look the same."""
+"""Tests of server/reply_handler.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .talking import client, serving
 
 
 class Replies:
-    """A reply function that answers as each text says, and keeps what it was asked."""
+    """A reply function that answers as each text says, and records the texts."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -37,7 +37,7 @@ class Replies:
 
 
 async def talk(chat: ChatClient, bursts: list[list[str]]) -> list[str]:
-    """Sends bursts of texts, each when the one before is answered as far as it will be."""
+    """Send bursts of texts, each after the replies to the previous burst."""
     answers: list[str] = []
     for burst in bursts:
         async with asyncio.TaskGroup() as group:
@@ -55,7 +55,7 @@ async def talk(chat: ChatClient, bursts: list[list[str]]) -> list[str]:
 
 @pytest.mark.parametrize("seed", range(30))
 async def test_any_mixture(seed: int) -> None:
-    """Texts, and replies that are awaited, come in order, each request asked about once."""
+    """Immediate and awaited replies come in order, and `reply` is called once per request."""
     chance = Random(seed)
     bursts = [
         [
@@ -75,7 +75,7 @@ async def test_any_mixture(seed: int) -> None:
 @pytest.mark.parametrize("wrong", ["!", "#"])
 @pytest.mark.parametrize("before", [[], ["=1"], ["=1", "~2", "=3"]])
 async def test_a_reply_that_fails(wrong: str, before: list[str]) -> None:
-    """What was answered before it arrives; the call ends INTERNAL, and no later one is asked."""
+    """After an error `reply` is not called again; earlier replies arrive, then INTERNAL."""
     replies = Replies()
     async with serving(reply=replies) as server:
         chat = client(server)
@@ -94,7 +94,7 @@ async def test_a_reply_that_fails(wrong: str, before: list[str]) -> None:
 
 
 async def test_a_message_that_is_none() -> None:
-    """Requests before bytes that are no message are answered; then the call ends INTERNAL."""
+    """Requests before a malformed message are answered, then the call ends INTERNAL."""
     replies = Replies()
     async with serving(reply=replies) as server:
         chat = client(server)
@@ -113,7 +113,7 @@ async def test_a_message_that_is_none() -> None:
 
 
 async def test_a_message_that_is_too_large() -> None:
-    """A refusal that comes while the handler waits ends the call with that status."""
+    """A StatusError raised while the handler waits ends the call with its status."""
     async with serving(limits=Limits(max_message_size=100)) as server:
         for _ in range(20):
             chat = client(server)
@@ -126,7 +126,7 @@ async def test_a_message_that_is_too_large() -> None:
 
 
 async def test_no_task_is_woken() -> None:
-    """A request that comes while the handler waits is answered within the read that brought it."""
+    """A request that arrives while the handler waits is answered within the same read."""
     in_task: list[bool] = []
 
     def reply(name: str) -> str:
@@ -140,7 +140,7 @@ async def test_no_task_is_woken() -> None:
 
 
 async def test_a_client_that_does_not_read() -> None:
-    """Its requests are answered as it reads, all of them and in order."""
+    """All requests of a slow reader are answered in order."""
     count, text = 3000, "x" * 3000
     async with serving() as server, client(server) as chat:
         assert await talk_once(chat, "first") == "Hello first"
@@ -160,7 +160,7 @@ async def test_a_client_that_does_not_read() -> None:
 
 @pytest.mark.parametrize("size", [0, 15, 1000, 20_000])
 async def test_a_flood(size: int) -> None:
-    """Of requests that come faster than they are answered, each is answered once, in order."""
+    """Requests that arrive faster than they are answered are answered once each, in order."""
     count, text = 200_000 // (size + 50), "x" * size
     async with serving() as server, client(server) as chat:
 

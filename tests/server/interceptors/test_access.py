@@ -1,4 +1,4 @@
-"""Who may call what, and what the sessions of a room may do."""
+"""Tests of server/interceptors/access.py, and of rights in rooms."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EVERYTHING = {"*": ["join", "send", "read"]}
 
 
 class ByName:
-    """Believes the name in the metadata, and gives it the rights that it was made with."""
+    """Trusts the user name in the metadata, and returns an identity with fixed rights."""
 
     def __init__(self, rooms: Mapping[str, list[str]] = EVERYTHING, lasts: float | None = None):
         self.rooms = rooms
@@ -56,7 +56,7 @@ class ByName:
 
 @asynccontextmanager
 async def serving(auth: Any, **options: Any) -> AsyncIterator[tuple[ChatServer, Channel]]:
-    """A server that asks who calls; nothing may be left in it once all have gone."""
+    """Serve with authentication; afterwards nothing may be left of the sessions."""
     async with ChatServer(auth=auth, **options) as server:
         await server.start("127.0.0.1", 0)
         async with channel_to(server) as channel:
@@ -89,7 +89,7 @@ async def say(channel: Channel, **options: Any) -> str:
 
 
 async def test_credentials() -> None:
-    """An authenticator is given what a call brings with it."""
+    """The authenticator receives the credentials of the call."""
     auth = ByName()
     async with serving(auth) as (_, channel):
         assert await say(channel, token="ada") == "Hello hi"
@@ -103,7 +103,7 @@ async def test_credentials() -> None:
 
 
 async def test_direct_session() -> None:
-    """A handler knows who calls; who is not known does not reach it."""
+    """The handler sees the identity; unauthenticated calls do not reach it."""
     seen = []
 
     async def handler(session: Session) -> None:
@@ -118,7 +118,7 @@ async def test_direct_session() -> None:
 
 
 async def test_nobody_is_asked() -> None:
-    """Without authentication there is no identity, and a name is believed."""
+    """Without authentication there is no identity, and the given user name is used."""
     seen: list[RoomJoin] = []
 
     async def on_join(join: RoomJoin) -> None:
@@ -132,7 +132,7 @@ async def test_nobody_is_asked() -> None:
 
 
 async def test_user_of_a_room() -> None:
-    """The user of a session is who calls, and hooks are told who that is."""
+    """The user of a session is the authenticated caller, and hooks receive the identity."""
     seen: list[RoomJoin] = []
 
     async def on_join(join: RoomJoin) -> None:
@@ -153,7 +153,7 @@ async def test_user_of_a_room() -> None:
 
 
 async def test_join() -> None:
-    """Who may not join is not let in, and the hooks are not asked."""
+    """A caller without the right to join is rejected before the hooks run."""
 
     async def on_join(join: RoomJoin) -> None:
         raise AssertionError("asked")
@@ -167,7 +167,7 @@ async def test_join() -> None:
 
 
 async def test_reading_alone() -> None:
-    """Who may not send gets what is said, and each message of theirs is refused; they stay."""
+    """A user without the right to send receives messages; each message they send is refused."""
     auth = ByName({"lobby": ["join", "read"]})
     async with serving(auth) as (server, channel):
         async with RoomClient(channel, room="lobby", token="ada") as chat:
@@ -182,7 +182,7 @@ async def test_reading_alone() -> None:
 
 
 async def test_sending_alone() -> None:
-    """Who may not read gets the acknowledgements of their own messages, and nothing else."""
+    """A user without the right to read receives only the copies of their own messages."""
     auth = ByName({"lobby": ["join", "send"]})
     async with serving(auth) as (server, channel):
         await server.rooms.publish("lobby", "weather", "it rains")
@@ -199,7 +199,7 @@ async def test_sending_alone() -> None:
 
 
 async def test_resuming_without_reading() -> None:
-    """Who may not read cannot resume, and gets nothing old; a client sends on all the same."""
+    """A user without the right to read cannot resume or read history, and can still send."""
     auth = ByName({"lobby": ["join", "send"]})
     async with serving(auth) as (server, channel):
         position = await server.rooms.publish("lobby", "weather", "it rains")
@@ -216,7 +216,7 @@ async def test_resuming_without_reading() -> None:
 
 
 async def test_expiry_in_a_room() -> None:
-    """A session ends when who calls is not known any more, with where to go on."""
+    """A session ends when the credentials expire, with a position to resume from."""
     async with serving(ByName(lasts=0.3)) as (server, channel):
         async with ada(channel) as session:
             position = await server.rooms.publish("lobby", "weather", "it rains")
@@ -228,14 +228,14 @@ async def test_expiry_in_a_room() -> None:
 
 
 async def test_expired_already() -> None:
-    """Who is known no more when the call begins is not let in."""
+    """Credentials that have expired when the call begins are rejected."""
     async with serving(ByName(lasts=-5.0)) as (_, channel):
         end = await refused(channel, as_ada(), room="lobby")
     assert (end.status, end.may_come_back) == (Status.UNAUTHENTICATED, "yes")
 
 
 async def test_expiry_of_a_direct_session() -> None:
-    """A direct session ends likewise, whatever its handler waits for."""
+    """A direct session ends too, whatever its handler waits for."""
     async with serving(ByName(lasts=0.1)) as (_, channel):
         async with ChatClient(channel, token="ada") as chat:
             with pytest.raises(StatusError, match="UNAUTHENTICATED: the token or") as info:
@@ -244,7 +244,7 @@ async def test_expiry_of_a_direct_session() -> None:
 
 
 async def test_calls_leave_no_timers() -> None:
-    """A call that ends before its time takes its timer with it."""
+    """A call that ends before its credentials expire cancels its timer."""
     loop = asyncio.get_running_loop()
     async with serving(ByName(lasts=3600)) as (_, channel):
         assert await say(channel, token="ada") == "Hello hi"
@@ -274,7 +274,7 @@ class Failing:
 async def test_failing_authenticator(
     outcome: Any, logged: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where it cannot be found out who calls, nobody is let in, or told why."""
+    """If the authenticator fails, calls are rejected, and the reason is only logged."""
     async with serving(Failing(outcome)) as (_, channel):
         with pytest.raises(CallError) as info:
             await say(channel, token="ada")
@@ -283,7 +283,7 @@ async def test_failing_authenticator(
 
 
 async def test_another_authenticator() -> None:
-    """Another one may take its place, for calls from then on; it cannot be turned on or off."""
+    """A new authenticator applies to later calls; authentication cannot be turned on or off."""
     async with serving(Failing(unauthenticated("no"))) as (server, channel):
         with pytest.raises(StatusError, match="UNAUTHENTICATED: no"):
             await say(channel)

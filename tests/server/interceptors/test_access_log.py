@@ -1,4 +1,4 @@
-"""The access log: one line when something opens, and one when it closes."""
+"""Tests of server/interceptors/access_log.py."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def level(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def entries(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:
-    """The fields of the lines about one kind of event."""
+    """Return the fields of the records of one event."""
     return [r.fields for r in caplog.records if getattr(r, "event", "") == event]
 
 
@@ -48,7 +48,7 @@ async def say(server: ChatServer, *texts: str, **options: Any) -> None:
 
 
 async def test_a_direct_session(caplog: pytest.LogCaptureFixture) -> None:
-    """Its lines, and those of its connection, say who, what, for how long and how much."""
+    """The lines of a session and its connection have the client, duration and counts."""
     async with ChatServer(access_log=True) as server:
         await server.start("127.0.0.1", 0)
         await say(server, SECRET, "b", metadata={"authorization": f"Bearer {SECRET}"})
@@ -71,7 +71,7 @@ async def test_a_direct_session(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_a_room(caplog: pytest.LogCaptureFixture) -> None:
-    """A session of a room has the room, the user, its id and why it ended."""
+    """The lines of a room session have the room, the user, the session id and the reason."""
     async with ChatServer(access_log=True) as server:
         await server.start("127.0.0.1", 0)
         async with RoomClient(f"127.0.0.1:{server.port}", room="大厅", user="小明") as chat:
@@ -86,7 +86,7 @@ async def test_a_room(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_a_room_without_a_name_of_the_user(caplog: pytest.LogCaptureFixture) -> None:
-    """The end says which name the server gave."""
+    """The last line has the user name that the server chose."""
     async with ChatServer(access_log=True) as server:
         await server.start("127.0.0.1", 0)
         await say(server, metadata={"chat-room": "lobby"})
@@ -95,7 +95,7 @@ async def test_a_room_without_a_name_of_the_user(caplog: pytest.LogCaptureFixtur
 
 
 async def test_a_room_that_is_refused(caplog: pytest.LogCaptureFixture) -> None:
-    """A wrong name of a room is not written; the reason is that of the table of endings."""
+    """A wrong room name is not logged; the reason is the disconnect reason."""
     async with ChatServer(access_log=True) as server:
         await server.start("127.0.0.1", 0)
         with pytest.raises(StatusError):
@@ -106,7 +106,7 @@ async def test_a_room_that_is_refused(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_names_stay_within_their_line(caplog: pytest.LogCaptureFixture) -> None:
-    """What moves a cursor, turns text or ends a line is written as an escape, if at all."""
+    """Control characters and line breaks are logged as escapes."""
     name = "a\u202eb c='d'"
     async with ChatServer(access_log=True, rooms=RoomOptions()) as server:
         await server.start("127.0.0.1", 0)
@@ -121,7 +121,7 @@ async def test_names_stay_within_their_line(caplog: pytest.LogCaptureFixture) ->
 
 
 async def test_a_unary_call(caplog: pytest.LogCaptureFixture) -> None:
-    """It has one line, when it ends, with its status and the text of that."""
+    """A unary call has one line, when it ends, with its status and message."""
     async with ChatServer(access_log=True) as server:
         await server.start("127.0.0.1", 0)
         async with Channel("127.0.0.1", server.port) as channel:
@@ -137,7 +137,7 @@ async def test_a_unary_call(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_a_session_that_is_refused(caplog: pytest.LogCaptureFixture) -> None:
-    """What an interceptor refuses has not opened: it has its last line alone."""
+    """A call that an interceptor rejects only has a line at its end."""
 
     def refuse(path: str, handler: CallHandler) -> CallHandler:
         async def refusing(stream: ServerStream) -> None:
@@ -178,7 +178,7 @@ async def test_a_reset(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_it_costs_nothing_when_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
-    """With the logger at a higher level there is no line, and the calls go on."""
+    """With the logger at a higher level nothing is logged, and calls are served."""
     caplog.set_level(logging.WARNING, ACCESS_LOGGER)
     async with ChatServer(access_log=True) as server:
         await server.start("127.0.0.1", 0)

@@ -1,4 +1,4 @@
-"""Interceptors stand around the handlers of all calls."""
+"""Tests of server/interceptors/chain.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHAT = "/service.v1.Service/Chat"
 
 
 class Recording:
-    """An interceptor that notes what it sees."""
+    """An interceptor that records the calls."""
 
     def __init__(self, name: str, seen: list[str]) -> None:
         self._name = name
@@ -51,7 +51,7 @@ async def port(seen: list[str]) -> AsyncIterator[int]:
 
 
 async def test_order(port: int, seen: list[str]) -> None:
-    """The first is outermost, and those that were given stand around other services, too."""
+    """The first interceptor is outermost, and interceptors run around all services."""
     async with Channel("127.0.0.1", port) as channel:
         await HealthStub(channel).check(HealthCheckRequest())
     path = "/grpc.health.v1.Health/Check"
@@ -64,7 +64,7 @@ async def test_order(port: int, seen: list[str]) -> None:
 
 
 async def test_refusal(port: int) -> None:
-    """An interceptor that raises refuses the call, by the metadata that came with it."""
+    """An interceptor can reject a call because of its metadata."""
     with pytest.raises(StatusError, match="ada may not chat") as caught:
         async with ChatClient(f"127.0.0.1:{port}", metadata={"x-name": "ada"}) as chat:
             await chat.send("gene")

@@ -1,4 +1,4 @@
-"""Tests of server/client_address.py: whom a header is believed to name."""
+"""Tests of server/interceptors/forwarded_for.py."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ FORWARDED = AddressHeader("forwarded", TRUSTED)
     ],
 )
 def test_a_list(values: list[str], address: str) -> None:
-    """The last one that is no proxy; nothing is believed that has garbage up to there."""
+    """The last address that is not a proxy counts; garbage up to there makes the header ignored."""
     assert LIST.client(PROXY, values) == address
 
 
@@ -79,25 +79,25 @@ def test_a_list(values: list[str], address: str) -> None:
     ],
 )
 def test_forwarded(values: list[str], address: str) -> None:
-    """The header of RFC 7239 is read strictly, and to the same end."""
+    """The header of RFC 7239 is parsed strictly."""
     assert FORWARDED.client(PROXY, values) == address
 
 
 @pytest.mark.parametrize("peer", ["192.0.2.9", "2001:db8::9", "", "11.0.0.1"])
 @pytest.mark.parametrize("header", [LIST, FORWARDED])
 def test_who_is_no_proxy(header: AddressHeader, peer: str) -> None:
-    """Nobody else is believed."""
+    """The header of an untrusted peer is ignored."""
     assert header.client(peer, ["192.0.2.1", "for=192.0.2.1"]) == peer
 
 
 def test_a_proxy_of_both_families() -> None:
-    """A socket that takes both has IPv4 addresses as mapped ones."""
+    """IPv4 addresses that are mapped to IPv6 are recognized."""
     assert LIST.client("::ffff:10.0.0.1", ["192.0.2.1"]) == "192.0.2.1"
 
 
 @given(st.lists(st.text(st.sampled_from('0123456789.:,;=" []for-%\x7fé')), max_size=4))
 def test_anything(values: list[str]) -> None:
-    """Whatever the header has, there is an address: one that it has, or the peer's."""
+    """Any header gives an address, of the header or of the peer."""
     for header in (LIST, FORWARDED):
         assert header.client(PROXY, values)
 
@@ -113,13 +113,13 @@ def test_anything(values: list[str]) -> None:
     ],
 )
 def test_wrong_use(name: str, trusted: list[str], text: str) -> None:
-    """What is no header or no network is refused."""
+    """A wrong header name or network is rejected."""
     with pytest.raises(UsageError, match=text):
         AddressHeader(name, trusted)
 
 
 async def test_who_calls() -> None:
-    """Handlers, interceptors and the like are told the address that the header names."""
+    """Handlers and interceptors see the address from the header."""
     seen = []
 
     def note(path: str, handler: CallHandler) -> CallHandler:

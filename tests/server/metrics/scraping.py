@@ -1,4 +1,4 @@
-"""Asks a server for its metrics, as Prometheus does, and reads the answer with its own parser."""
+"""Scrape a server as Prometheus does, with prometheus_client's parser."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECONDS = 20
 
 
 class Scrape:
-    """What a server has answered."""
+    """The metrics in one response."""
 
     def __init__(self, text: str) -> None:
         self.families: dict[str, Metric] = {
@@ -29,7 +29,7 @@ class Scrape:
         return {(each.name, tuple(sorted(each.labels.items()))) for each in self._samples}
 
     def value(self, name: str, **labels: str) -> float:
-        """Of the one sample that has these labels; fails when there is none."""
+        """Return the value of the only sample with these labels."""
         [value] = self.values(name, **labels)
         return value
 
@@ -44,7 +44,7 @@ class Scrape:
 async def get(
     port: int, path: str = "/metrics", headers: Mapping[str, str] | None = None
 ) -> tuple[HTTPResponse, str]:
-    """Asks from a thread, as the event loop has to answer meanwhile."""
+    """Send a GET from a thread, because the event loop collects the metrics meanwhile."""
 
     def ask() -> tuple[HTTPResponse, str]:
         connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS)
@@ -65,7 +65,7 @@ async def scrape(server: ChatServer) -> Scrape:
 
 
 async def scrape_until(server: ChatServer, condition: Callable[[Scrape], bool]) -> Scrape:
-    """Again and again, until what it says makes the condition true."""
+    """Scrape until the condition is true."""
     async with asyncio.timeout(SECONDS):
         while not condition(found := await scrape(server)):
             pass
@@ -73,5 +73,5 @@ async def scrape_until(server: ChatServer, condition: Callable[[Scrape], bool]) 
 
 
 def scraped(registry: CollectorRegistry) -> Scrape:
-    """What a registry has, asked in the event loop."""
+    """Return the metrics of a registry, collected in the event loop."""
     return Scrape(generate_latest(registry).decode())

@@ -1,4 +1,4 @@
-"""The metrics of a server that works, as Prometheus sees them."""
+"""Tests of server/metrics/metrics.py, on a server, as Prometheus scrapes it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def at(server: ChatServer) -> str:
 
 
 async def test_calls(server: ChatServer) -> None:
-    """A call is counted when it begins, with its messages while it is open, and when it ends."""
+    """A call is counted when it starts and ends, and its messages while it is open."""
     async with ChatClient(at(server)) as chat:
         for _ in range(3):
             await chat.send("gene")
@@ -86,7 +86,7 @@ async def test_calls(server: ChatServer) -> None:
 
 
 async def test_types(server: ChatServer) -> None:
-    """Each kind of method has its type; a call that the client leaves is Canceled."""
+    """Each kind of method has its type; a call that the client abandons is Canceled."""
     health = {"grpc_service": "grpc.health.v1.Health"}
     async with Channel("127.0.0.1", server.port) as channel:
         stub = HealthStub(channel)
@@ -121,7 +121,7 @@ async def test_codes() -> None:
 
 
 async def test_grpcio(server: ChatServer) -> None:
-    """A client of another library counts alike."""
+    """Calls of another library's client are counted alike."""
     async with grpc.aio.insecure_channel(at(server)) as channel:
         call = channel.stream_stream("/service.v1.Service/Chat")
         replies = [reply async for reply in call(iter([b"\n\x01a", b"\n\x01b"]))]
@@ -133,7 +133,7 @@ async def test_grpcio(server: ChatServer) -> None:
 
 
 async def test_connections() -> None:
-    """Those that are open, were refused, and were ended for a limit, which is counted, too."""
+    """Open, rejected and ended connections are counted, and the limits behind them."""
     async with make_server(limits=Limits(max_connections=1, handshake_timeout=0.1)) as server:
         await server.start("127.0.0.1", 0)
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -155,7 +155,7 @@ async def test_connections() -> None:
 
 
 async def test_rooms(server: ChatServer) -> None:
-    """Sessions, rooms, what is published and delivered, and how sessions ended."""
+    """Sessions, rooms, publications, deliveries and the ends of sessions are counted."""
     async with RoomClient(at(server), room="lobby", user="ada") as ada:
         async with RoomClient(at(server), room="lobby", user="gene") as gene:
             await gene.send("hi")
@@ -177,7 +177,7 @@ async def test_rooms(server: ChatServer) -> None:
 
 
 async def test_slow_readers() -> None:
-    """What waits for one who does not read, and its end by a limit when that is too much."""
+    """The outbox of a slow reader is measured, and its end by the limit counted."""
     async with make_server(rooms=RoomOptions(max_outbox=OUTBOX)) as server:
         await server.start("127.0.0.1", 0)
         async with raw_member(server) as member:
@@ -199,7 +199,7 @@ async def test_slow_readers() -> None:
 
 
 async def test_a_broker_that_fails() -> None:
-    """Its errors are counted, by the call."""
+    """Errors of the broker are counted by the call."""
     broker = MoodyBroker()
     broker.failing.add("publish")
     async with make_server(rooms=RoomOptions(broker=broker)) as server:
@@ -212,7 +212,7 @@ async def test_a_broker_that_fails() -> None:
 
 
 async def test_a_broker_that_is_away() -> None:
-    """It is said whether the broker is there, where there is one."""
+    """The availability of the broker is exported if there are rooms."""
     broker = MoodyBroker()
     async with make_server(rooms=RoomOptions(broker=broker)) as server:
         await server.start("127.0.0.1", 0)
@@ -225,7 +225,7 @@ async def test_a_broker_that_is_away() -> None:
 
 
 async def test_the_port_of_the_rooms_service() -> None:
-    """What comes to it counts as well."""
+    """Calls on the port of the Rooms service are counted."""
     rooms = RoomOptions(service=True, service_port=0)
     async with make_server(rooms=rooms) as server:
         await server.start("127.0.0.1", 0)
@@ -238,7 +238,7 @@ async def test_the_port_of_the_rooms_service() -> None:
 
 
 async def test_without_rooms() -> None:
-    """All metrics are there all the same."""
+    """Without rooms all metrics are exported."""
     async with make_server(rooms=None) as server:
         await server.start("127.0.0.1", 0)
         found = await scrape(server)
@@ -247,7 +247,7 @@ async def test_without_rooms() -> None:
 
 
 async def test_bounded_labels(server: ChatServer) -> None:
-    """Neither rooms and users nor methods that are not served make a time series more."""
+    """Rooms, users and unknown methods do not add time series."""
     await server.rooms.publish("room", "user", "hi")
     before = (await scrape(server)).series
     for number in range(MANY):
@@ -263,7 +263,7 @@ async def test_bounded_labels(server: ChatServer) -> None:
 
 
 async def test_health() -> None:
-    """It is that of the server, from its beginning to its end."""
+    """The health page shows the status of the server."""
     async with make_server() as server:
         await server.start("127.0.0.1", 0)
         response, text = await get(server.metrics_port, "/healthz")
@@ -274,7 +274,7 @@ async def test_health() -> None:
 
 
 async def test_a_blocked_loop(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The port answers also while something blocks the event loop, and says so."""
+    """The port answers while the event loop is blocked, and reports it."""
     monkeypatch.setattr(collector, "LOOP_TIMEOUT", 0.05)
     answers: list[tuple[int, str]] = []
 
@@ -293,7 +293,7 @@ async def test_a_blocked_loop(server: ChatServer, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_a_registry() -> None:
-    """An embedder has them in his own while the server runs, beside his; asked in the loop, too."""
+    """A registry has the metrics while the server runs; it can be collected in the loop."""
     registry = CollectorRegistry()
     Gauge("ours", "of the embedder", registry=registry).set(7)
     async with ChatServer(metrics=MetricsOptions(registry=registry)) as server:
@@ -310,7 +310,7 @@ async def test_a_registry() -> None:
 
 
 async def test_a_registry_with_a_port() -> None:
-    """The port shows all of the registry."""
+    """The port serves the whole registry."""
     registry = CollectorRegistry()
     Gauge("ours", "of the embedder", registry=registry).set(7)
     async with ChatServer(metrics=MetricsOptions(port=0, registry=registry)) as server:
@@ -321,7 +321,7 @@ async def test_a_registry_with_a_port() -> None:
 
 
 async def test_two_servers_in_one_registry() -> None:
-    """The second is refused, and the first goes on."""
+    """A second server in one registry is rejected, and the first goes on."""
     registry = CollectorRegistry()
     options = MetricsOptions(registry=registry)
     async with ChatServer(metrics=options) as first, ChatServer(metrics=options) as second:
@@ -332,7 +332,7 @@ async def test_two_servers_in_one_registry() -> None:
 
 
 async def test_two_servers() -> None:
-    """With ports of their own they do not meet."""
+    """Servers with separate ports have separate metrics."""
     async with make_server() as first, make_server() as second:
         await first.start("127.0.0.1", 0)
         await second.start("127.0.0.1", 0)
@@ -344,14 +344,14 @@ async def test_two_servers() -> None:
 
 
 async def test_the_process(server: ChatServer) -> None:
-    """Python's own metrics are there, too, and the version."""
+    """The metrics of Python and the version are exported."""
     found = await scrape(server)
     assert found.value("python_info") == 1
     assert found.value("chatify_build_info", version=__version__) == 1
 
 
 async def test_a_port_that_is_taken() -> None:
-    """The server does not start, and leaves nothing behind."""
+    """With the metrics port in use the server does not start."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         server = ChatServer(metrics=MetricsOptions(port=sock.getsockname()[1]))
         with pytest.raises(ListenError, match="in use"):
@@ -360,7 +360,7 @@ async def test_a_port_that_is_taken() -> None:
 
 
 async def test_no_metrics() -> None:
-    """A server that has none says so."""
+    """A server without metrics has no metrics port."""
     async with ChatServer() as server:
         await server.start("127.0.0.1", 0)
         with pytest.raises(UsageError, match="without metrics="):
@@ -368,7 +368,7 @@ async def test_no_metrics() -> None:
 
 
 async def test_after_the_end() -> None:
-    """A closed server has no port for metrics any more, also after a drain."""
+    """After close or drain the metrics port is closed."""
     for end in (ChatServer.close, ChatServer.drain):
         server = make_server()
         await server.start("127.0.0.1", 0)

@@ -1,4 +1,4 @@
-"""Spans of messages: which have one, and what one says of a failure."""
+"""Tests of server/tracing/messages.py."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def exporter() -> InMemorySpanExporter:
 
 
 def make(exporter: InMemorySpanExporter, *draws: float) -> MessageSpans:
-    """A half has spans, by these draws."""
+    """Return spans with a ratio of one half and these random numbers."""
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     drawn = iter(draws)
@@ -28,14 +28,14 @@ def make(exporter: InMemorySpanExporter, *draws: float) -> MessageSpans:
 
 
 def test_sampling(exporter: InMemorySpanExporter) -> None:
-    """A message has a span by chance."""
+    """A message gets a span if its random number is below the ratio."""
     reply = make(exporter, 0.4, 0.6, 0.5).reply(str.upper)
     assert [reply(name) for name in "abc"] == ["A", "B", "C"]
     assert len(exporter.get_finished_spans()) == 1
 
 
 async def test_an_awaited_reply(exporter: InMemorySpanExporter) -> None:
-    """Its span ends when it is there."""
+    """The span of a reply that is awaited ends with the reply."""
     gate = asyncio.Event()
 
     async def later(name: str) -> str:
@@ -53,7 +53,7 @@ async def test_an_awaited_reply(exporter: InMemorySpanExporter) -> None:
 
 
 def test_a_failure(exporter: InMemorySpanExporter) -> None:
-    """It is an error, by its class; what it says may be what the message says, and is left out."""
+    """A failure is recorded by its class, without its text, which may contain the message."""
 
     def fail(name: str) -> str:
         raise ValueError(name)
@@ -68,6 +68,6 @@ def test_a_failure(exporter: InMemorySpanExporter) -> None:
 
 @pytest.mark.parametrize("ratio", [-0.1, 1.1, "1", float("nan")])
 def test_wrong_options(ratio: float) -> None:
-    """A part of the messages is a number from 0 to 1."""
+    """A ratio outside 0 to 1 is rejected."""
     with pytest.raises(UsageError, match="from 0 to 1"):
         TracingOptions(message_sampling=ratio)

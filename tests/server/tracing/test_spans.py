@@ -1,4 +1,4 @@
-"""Spans of calls, as OpenTelemetry's own SDK records them."""
+"""Tests of server/tracing/spans.py, with the SDK of OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SECONDS = 20
 
 
 class Recorded:
-    """The spans that have ended."""
+    """Collects the spans that have ended."""
 
     def __init__(self) -> None:
         self.provider = TracerProvider()
@@ -44,7 +44,7 @@ class Recorded:
         return {span.name: span for span in self._exporter.get_finished_spans()}
 
     async def span(self, name: str) -> ReadableSpan:
-        """It, once it has ended."""
+        """Wait until a span has ended, and return it."""
         async with asyncio.timeout(SECONDS):
             while name not in self.spans:
                 await asyncio.sleep(0.001)
@@ -82,7 +82,7 @@ def events_of(span: ReadableSpan) -> dict[str, dict[str, Any]]:
 
 
 async def test_a_call(recorded: Recorded) -> None:
-    """It is a span of a server, with what OpenTelemetry's conventions say of calls."""
+    """A call has a server span with the attributes of OpenTelemetry's conventions."""
     async with recorded.server() as server:
         await chat(server, "gene", "ada")
         span = await recorded.span(CHAT)
@@ -105,7 +105,7 @@ async def test_a_call(recorded: Recorded) -> None:
 
 
 async def test_the_trace_of_the_client(recorded: Recorded) -> None:
-    """It belongs to the trace that its client names."""
+    """The span belongs to the trace of the client."""
     metadata = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "vendor=1"}
     async with recorded.server() as server:
         await chat(server, "gene", metadata=metadata)
@@ -119,7 +119,7 @@ async def test_the_trace_of_the_client(recorded: Recorded) -> None:
 
 @pytest.mark.parametrize("traceparent", ["-", "nonsense", "00-0-0-00", "ff" * 500])
 async def test_a_wrong_trace(recorded: Recorded, traceparent: str) -> None:
-    """What is no trace begins a new one, and the call goes on."""
+    """A malformed trace header starts a new trace, and the call is served."""
     async with recorded.server() as server:
         await chat(server, "gene", metadata={"traceparent": traceparent})
         span = await recorded.span(CHAT)
@@ -130,7 +130,7 @@ async def test_a_wrong_trace(recorded: Recorded, traceparent: str) -> None:
     ("status", "is_error"), [(Status.INVALID_ARGUMENT, False), (Status.INTERNAL, True)]
 )
 async def test_statuses(recorded: Recorded, status: Status, is_error: bool) -> None:
-    """A status that is the server's fault is an error, another one is not."""
+    """A status that the server is to blame for is an error, others are not."""
 
     def refuse(name: str) -> str:
         raise StatusError(status, "no")
@@ -144,7 +144,7 @@ async def test_statuses(recorded: Recorded, status: Status, is_error: bool) -> N
 
 
 async def test_a_room(recorded: Recorded) -> None:
-    """The span of a session says when it joined, whether it resumed, and how it ended."""
+    """The span of a room session has events for joining, resuming and the end."""
     async with recorded.server() as server, channel_to(server) as channel:
         async with joined(channel, user="ada") as member:
             await member.say("hi")
@@ -168,7 +168,7 @@ async def test_a_room(recorded: Recorded) -> None:
 
 @pytest.mark.parametrize("recovered", [True, False])
 async def test_resuming(recorded: Recorded, recovered: bool) -> None:
-    """A session that asked to resume says whether it lost nothing."""
+    """The span of a session that resumes has whether it recovered."""
     async with recorded.server() as server, channel_to(server) as channel:
         position = await server.rooms.publish("lobby", "ada", "hi")
         resume = str(position) if recovered else "other/1"
@@ -179,7 +179,7 @@ async def test_resuming(recorded: Recorded, recovered: bool) -> None:
 
 
 async def test_what_is_current(recorded: Recorded) -> None:
-    """The span of the call is current in replies, answered at once or awaited, and in hooks."""
+    """The span of the call is current in replies and in hooks."""
     seen: list[int] = []
 
     def see() -> None:
@@ -211,7 +211,7 @@ async def test_what_is_current(recorded: Recorded) -> None:
 
 @pytest.mark.parametrize("sampling", [0.0, 1.0])
 async def test_messages(recorded: Recorded, sampling: float) -> None:
-    """So many messages as are asked for have spans within that of their call."""
+    """Sampled messages have spans within the span of their call."""
     async with recorded.server(sampling) as server:
         await chat(server, "gene")
         call = await recorded.span(CHAT)
@@ -229,7 +229,7 @@ async def test_messages(recorded: Recorded, sampling: float) -> None:
 
 
 async def test_off() -> None:
-    """A server without tracing leaves the context alone."""
+    """A server without tracing does not change the context."""
     seen = []
 
     def reply(name: str) -> str:
@@ -243,7 +243,7 @@ async def test_off() -> None:
 
 
 async def test_no_provider() -> None:
-    """With no SDK there is nothing to record, and the trace of the client is current."""
+    """Without an SDK nothing is recorded, and the trace of the client is current."""
     seen = []
 
     def reply(name: str) -> str:
@@ -257,7 +257,7 @@ async def test_no_provider() -> None:
 
 
 async def test_a_tracer_that_fails(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged, and the call goes on."""
+    """An error of the tracer is logged, and the call is served."""
 
     class Failing(TracerProvider):
         def get_tracer(self, *args: Any, **kwargs: Any) -> Any:
@@ -274,7 +274,7 @@ async def test_a_tracer_that_fails(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_our_channel(recorded: Recorded) -> None:
-    """A channel that traces names the span that is current when a call is made."""
+    """A channel with tracing sends the current span with each call."""
     tracer = recorded.provider.get_tracer("client")
     async with (
         recorded.server() as server,
