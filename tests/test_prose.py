@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-ALLOWED = 320
+ALLOWED = 260
 """Hits that are left. Lower it to the number that the test reports; never raise it."""
 
 PATTERNS = {
