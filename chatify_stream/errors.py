@@ -25,12 +25,13 @@ from __future__ import annotations
 import errno
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
+from multidict import MultiDict
 
 from .address import Address
 
@@ -57,6 +58,10 @@ __all__ = [
 
 
 _MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
+
+
+Metadata = Mapping[str, str | bytes] | Collection[tuple[str, str | bytes]]
+"""Metadata as it is passed: a mapping, a multidict, or pairs of key and value."""
 
 
 class ChatifyError(Exception):
@@ -220,10 +225,10 @@ class CallError(ChatifyError, GRPCError):
         message: str | None = None,
         details: Any = None,
         *,
-        metadata: Mapping[str, str | bytes] | None = None,
+        metadata: Metadata | None = None,
     ) -> None:
         GRPCError.__init__(self, status, message, details)
-        self.metadata: Mapping[str, str | bytes] = {} if metadata is None else metadata
+        self.metadata: MultiDict[str | bytes] = MultiDict(metadata or ())
 
     @property
     def retry_after(self) -> float | None:
@@ -270,7 +275,7 @@ def call_error(
     message: str | None = None,
     details: Any = None,
     *,
-    metadata: Mapping[str, str | bytes] | None = None,
+    metadata: Metadata | None = None,
 ) -> CallError:
     """Return an error of the class for `status`."""
     return _BY_STATUS.get(status, StatusError)(status, message, details, metadata=metadata)

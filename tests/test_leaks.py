@@ -82,12 +82,12 @@ async def test_streams_at_random(seed: int) -> None:
         connections = server._listeners[0].server._connections
         async with asyncio.timeout(30):
             # A stream that waits for the next turn of its connection is not an open call yet.
-            while server.open_calls or any(each.processor.streams for each in connections):
+            while server.open_calls or any(each.connection.streams for each in connections):
                 await asyncio.sleep(0)
         for connection in connections:
-            assert connection.processor.streams == {}
-            connection.connection._connection.open_outbound_streams  # noqa: B018 - which prunes
-            assert connection.connection._connection.streams == {}
+            assert connection.connection.streams == {}
+            connection.connection.h2.open_outbound_streams  # noqa: B018 - which prunes
+            assert connection.connection.h2.streams == {}
         async with ChatClient(channels[0]) as chat:  # the connections still work
             await chat.send("Ada")
             assert (await chat.receive()).message == "Hello Ada"

@@ -39,7 +39,7 @@ class Channel(wire.Channel):
         super().__init__(host, port, **options)
         self._trace_context = load_trace_context() if tracing else None
 
-    def request(
+    def request(  # type: ignore[override]
         self, *args: Any, metadata: MetadataLike | None = None, **options: Any
     ) -> ClientStream:
         if self._trace_context is not None:

@@ -1,9 +1,9 @@
-"""Serve direct sessions with a `reply` function: one reply to each request, in order.
+"""Serve a direct session with a `reply` function: one reply for each request, in order.
 
-`reply` is called once for each request, and a reply is sent before the next awaitable reply is
-waited for. Requests that arrive while the handler waits are answered within the same read, without
-waking the handler. It takes over where that is impossible: when a reply must be awaited, when
-`reply` fails, and when the client does not read.
+Rules: no reply waits for a later one. Requests that arrive while the handler waits are answered
+within the read that brought them, as long as `reply` returns a str and the client reads the
+replies. The handler's task continues where that stopped: at a reply that has to be awaited, at an
+error, or at a client that does not read. `reply` is called once for each request.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import inspect
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 
-from ..codec import frame_text_parts
-from ..errors import UsageError
+from ..codec import decode_name, frame_text_parts
+from ..errors import StatusError, UsageError
+from ..wire import ServerStream
 from .session import Session
 
 __all__ = ["Reply", "reply_handler"]
@@ -25,84 +26,78 @@ Reply = Callable[[str], str | Awaitable[str]]
 def reply_handler(
     reply: Reply, *, in_context: bool = False
 ) -> Callable[[Session], Awaitable[None]]:
-    """Return the handler that answers each request by `reply`, in order.
+    """Return a handler that answers each request with the result of `reply`, in order.
 
-    With `in_context`, `reply` always runs in the context of the session's task, also for requests
-    that arrive while the handler waits. This costs some time for each request.
+    `in_context`: always call `reply` in the context of the session's task, which takes time.
     """
-    return lambda session: _ReplySession(session, reply).serve(in_context)
+    kind = _ContextReplySession if in_context else _ReplySession
+    return lambda session: kind(session.stream, reply).serve()
 
 
 _NOTHING = object()
 
 
 class _ReplySession:
-    """Answers the requests of one session."""
+    """Answers the requests of one session. A `BatchConsumer`."""
 
-    __slots__ = ("_error", "_is_started", "_made", "_names", "_replies", "_reply", "_session")
+    __slots__ = ("_error", "_made", "_replies", "_reply", "_stream", "_texts", "_try_send")
 
-    def __init__(self, session: Session, reply: Reply) -> None:
-        self._session = session
+    def __init__(self, stream: ServerStream, reply: Reply) -> None:
+        self._stream = stream
+        self._try_send = stream.sender()
         self._reply = reply
-        self._names: list[str] = []
-        """The requests for which `reply` was not called yet, the last first."""
+        self._texts: list[str] = []
+        """Requests for which `reply` was not called yet, the last one first."""
         self._replies: list[bytes] = []
-        """The replies that are not sent yet, as two parts each."""
+        """Replies that were not sent yet, two parts each."""
         self._made: object = _NOTHING
-        """The last result of `reply`, if it is not a text."""
+        """A result of `reply` that is not a str."""
         self._error: BaseException | None = None
-        self._is_started = False
-        """Whether the names that are received next are being answered already."""
 
-    async def serve(self, in_context: bool) -> None:
-        answer = self._answer_now
-        if in_context:
-            context = copy_context()
-
-            def answer(names: list[str]) -> bool:
-                return context.run(self._answer_now, names)
-
-        while names := await self._session.receive_texts(answer):
-            if not self._is_started:
-                self._names = names[::-1]
-                names.clear()  # so that a large name is freed as soon as it is answered
-                self._make_replies()
-            self._is_started = False
+    async def serve(self) -> None:
+        while await self._stream.feed(self):
             await self._send_replies()
 
-    def _answer_now(self, names: list[str]) -> bool:
-        self._names = names[::-1]
+    def consume(self, messages: list[bytes]) -> bool:
+        """Answer a batch of encoded requests. Return False if the task has to continue."""
+        try:
+            texts = [decode_name(data) for data in messages]
+        except (StatusError, ValueError):
+            texts = self._stream.decode_until_error(messages, decode_name)
+        messages.clear()  # frees a large request as soon as it is answered
+        count = len(texts)
+        texts.reverse()
+        self._texts = texts
         self._make_replies()
         is_sent = (
             self._error is None
             and self._made is _NOTHING
-            and self._session.try_send_framed(b"".join(self._replies), len(names))
+            and self._try_send(b"".join(self._replies), count)
         )
         if is_sent:
             self._replies.clear()
-        self._is_started = not is_sent
         return is_sent
 
     def _make_replies(self) -> None:
-        """Make replies until a reply must be awaited or fails."""
-        names, reply, replies = self._names, self._reply, self._replies
+        """Call `reply` until a result has to be awaited or an exception is raised."""
+        texts, reply, replies = self._texts, self._reply, self._replies
         try:
-            while names:
-                text = reply(names.pop())
+            while texts:
+                text = reply(texts.pop())
                 if not isinstance(text, str):
                     self._made = text
                     return
                 replies += frame_text_parts(text)
-        except BaseException as error:  # SystemExit must end only this session
+        except BaseException as error:  # SystemExit, too, ends this session alone
             self._error = error
 
     async def _send_replies(self) -> None:
-        """Send the replies that are made, then make and send the others."""
+        """Send the finished replies, and make the others."""
         while True:
             if replies := self._replies:
                 frames, count = b"".join(replies), len(replies) // 2
                 replies.clear()
-                await self._session.send_framed(frames, count)
+                await self._stream.send_framed(frames, count)
             if self._error is not None:
                 raise self._error
             if self._made is _NOTHING:
@@ -110,6 +105,19 @@ class _ReplySession:
             made, self._made = self._made, _NOTHING
             self._replies += frame_text_parts(await _text(made))
             self._make_replies()
+
+
+class _ContextReplySession(_ReplySession):
+    """Calls `reply` in the context of the task that created the handler."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, stream: ServerStream, reply: Reply) -> None:
+        super().__init__(stream, reply)
+        self._context = copy_context()
+
+    def consume(self, messages: list[bytes]) -> bool:
+        return self._context.run(super().consume, messages)
 
 
 async def _text(made: object) -> str:

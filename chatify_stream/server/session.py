@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
+
+from multidict import MultiDict
 
 from ..codec import decode_name
 from ..errors import UsageError
@@ -61,9 +63,17 @@ class Session:
         return self._stream.deadline
 
     @property
-    def trailers(self) -> dict[str, str | bytes]:
-        """Metadata to send with the status that ends the call; set it before the handler ends."""
+    def trailers(self) -> MultiDict[str | bytes]:
+        """Metadata to send with the status that ends the call, to be set before the handler ends.
+
+        A multidict: `add` adds a further value for a key, where item assignment replaces the value.
+        """
         return self._stream.trailers
+
+    @property
+    def stream(self) -> ServerStream:
+        """The gRPC stream of the session."""
+        return self._stream
 
     @property
     def identity(self) -> Any:
@@ -98,16 +108,12 @@ class Session:
             raise StopAsyncIteration
         return request
 
-    def receive_texts(
-        self, at_once: Callable[[list[str]], bool] | None = None
-    ) -> Awaitable[list[str]]:
-        """The `name` of the next requests, as many as have come; none once there are no more.
+    def receive_texts(self) -> Awaitable[list[str]]:
+        """Wait for requests. Return the `name` of each that has arrived, up to a limit.
 
-        Those that come while it waits are given to `at_once`, if it is there, within the read that
-        brought them. It must not wait or raise, and returns whether it has dealt with them; if
-        not, they are returned here.
+        Return none after the last request. Cancelling loses nothing.
         """
-        return self._stream.receive_batch(decode_name, at_once)
+        return self._stream.receive_batch(decode_name)
 
     async def send(self, reply: str | ChatRsp) -> None:
         """Sends one reply; a text is sent as the `message` of a `ChatRsp`.

@@ -151,7 +151,7 @@ class ClientSide:
     def _check_waiting(self, end: End, calls: list[Call]) -> None:
         """A call has ended, unless its server still has something to say, or to let it say."""
         waiting = sum(not call.task.done() for call in calls)
-        connection, processor = end.protocol.connection, end.protocol.processor
+        connection = end.protocol.connection
         if connection.is_closing():
             may_wait = 0
         elif not end.protocol.greeting.done() or not end.protocol.free_streams:
@@ -159,10 +159,10 @@ class ClientSide:
         else:
             may_wait = sum(
                 not stream.remote_ended or connection.is_blocked(stream_id)
-                for stream_id, stream in processor.streams.items()
+                for stream_id, stream in connection.streams.items()
             )
-            if len(processor.streams) > waiting:
-                raise FaultError(f"streams are left: {processor.streams}")
+            if len(connection.streams) > waiting:
+                raise FaultError(f"streams are left: {connection.streams}")
         if waiting > may_wait:
             raise FaultError(f"{waiting} calls wait, and {may_wait} of them have cause to")
 
@@ -196,8 +196,8 @@ class ClientSide:
         if not cancelled and any(not call.task.done() for call in calls):
             raise FaultError("a call waits on a connection that is gone")
         await asyncio.wait([call.task for call in calls], timeout=LONG)
-        if end.protocol.processor.streams:
-            raise FaultError(f"streams are left: {end.protocol.processor.streams}")
+        if end.protocol.connection.streams:
+            raise FaultError(f"streams are left: {end.protocol.connection.streams}")
 
     async def _nothing_is_left(self, end: End) -> None:
         await asyncio.sleep(LAST_TIMERS)

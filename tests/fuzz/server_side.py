@@ -143,12 +143,12 @@ class ServerSide:
 
     def _check_ended_calls(self, end: End) -> None:
         """A call whose requests have ended has ended, unless it waits for a larger window."""
-        connection, processor = end.protocol.connection, end.protocol.processor
+        connection = end.protocol.connection
         if connection.is_closing():
             return
         waiting = [
             stream_id
-            for stream_id, stream in processor.streams.items()
+            for stream_id, stream in connection.streams.items()
             if stream.remote_ended and not connection.is_blocked(stream_id)
         ]
         if len(waiting) > self._watching:
@@ -175,14 +175,14 @@ class ServerSide:
             return
         more = (2**20).to_bytes(4, "big")
         frames = [Frame(WINDOW_UPDATE, 0, 0, more)]
-        for stream_id, stream in protocol.processor.streams.items():
+        for stream_id, stream in protocol.connection.streams.items():
             frames.append(Frame(WINDOW_UPDATE, 0, stream_id, more))
             if not stream.remote_ended:
                 frames.append(Frame(DATA, END_STREAM, stream_id))
         end.feed(b"".join(map(bytes, frames)))
         await self._come_to_rest(port)
-        if len(protocol.processor.streams) > self._watching:
-            raise FaultError(f"calls hang after their half-close: {protocol.processor.streams}")
+        if len(protocol.connection.streams) > self._watching:
+            raise FaultError(f"calls hang after their half-close: {protocol.connection.streams}")
         self.outcomes["half-closed to the end"] += 1
 
     async def _leave(self, end: End, port: int, chance: Random) -> None:
@@ -213,8 +213,8 @@ class ServerSide:
             raise FaultError(f"a timer is left, for in {timer} seconds")
         if not end.is_lost:
             raise FaultError("the connection is not closed")
-        if end.protocol.processor.streams:
-            raise FaultError(f"streams are left: {end.protocol.processor.streams}")
+        if end.protocol.connection.streams:
+            raise FaultError(f"streams are left: {end.protocol.connection.streams}")
         if self._servers[port].open_calls:
             raise FaultError("calls are left")
         if self._servers[port]._listeners[0].server.connections:

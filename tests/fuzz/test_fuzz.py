@@ -15,7 +15,7 @@ from chatify_stream.wire.connection.write_buffer import WriteBuffer
 from chatify_stream.wire.http2.frame_reader import FrameReader
 from chatify_stream.wire.protobuf.codec import ProtoCodec
 from chatify_stream.wire.server.calls import Calls
-from chatify_stream.wire.server.refusal_pacing import Refusals
+from chatify_stream.wire.server.refusal_pacing import RefusalPacing
 
 from .run import TARGETS, input_of, run
 
@@ -64,9 +64,9 @@ def leave_a_task(self: CallStream) -> None:
         (ProtoCodec, "malformed", raise_key_error, r"not \(\[\], 13\)|KeyError"),
         (FrameReader, "_ping", raise_key_error, "in the loop"),
         (Inbox, "eof", do_nothing, "hang"),
-        (Refusals, "delay", very_late, "hang"),
+        (RefusalPacing, "delay", very_late, "hang"),
         (Calls, "cancel", do_nothing, "hang|the handler failed|are left"),
-        (CallStream, "__ended__", leave_a_task, "left"),
+        (CallStream, "end_received", leave_a_task, "left"),
         (WriteBuffer, "unblock", spin, "does not come to rest"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from chatify_stream.wire.connection.fair_share import FairShare
 from chatify_stream.wire.connection.memory_budget import MemoryBudget
 
 __all__ = ["FakeSource"]
@@ -14,9 +15,12 @@ class FakeSource:
 
     def __init__(self, memory_budget: MemoryBudget | None = None) -> None:
         self.memory_budget = memory_budget or MemoryBudget()
+        self.fair_share = FairShare()
+        self.write_buffer = self
+        self.messages_received = 0
         self.arrivals: list[Callable[[], bool]] = []
         self.given_back = 0
 
-    def ack(self, stream_id: int, size: int) -> None:
+    def return_window(self, stream_id: int, size: int) -> None:
         assert size > 0
         self.given_back += size

@@ -183,7 +183,7 @@ async def test_messages_that_do_not_end() -> None:
             }
             assert {3, 5, 7, 9} >= set(ended) >= {7, 9}
             assert ended[9]["grpc-status"] == "8"
-            assert "messages that are not whole" in ended[9]["grpc-message"]
+            assert "messages that are incomplete" in ended[9]["grpc-message"]
 
 
 @pytest.mark.parametrize("parts", [1, 4])

@@ -107,6 +107,10 @@ class Library:
     most_streams: int
     unsent: Callable[[Any], int]
     """Bytes that a connection of the server keeps for a peer that does not read."""
+    streams: Callable[[Any], int]
+    """Number of streams that a protocol of the server keeps."""
+    transport: Callable[[Any], Any]
+    """The transport of a connection of the server."""
 
 
 OURS = Library(
@@ -114,9 +118,16 @@ OURS = Library(
     partial(Channel, backoff=Backoff(initial=3600.0, maximum=3600.0)),
     LIMITS.max_concurrent_streams,
     lambda it: it.write_buffer.buffered_bytes,
+    lambda it: len(it.connection.streams),
+    lambda it: it.write_buffer,
 )
 GRPCLIB = Library(
-    GrpclibServer, grpclib.client.Channel, 100, lambda it: it._transport.get_write_buffer_size()
+    GrpclibServer,
+    grpclib.client.Channel,
+    100,
+    lambda it: it._transport.get_write_buffer_size(),
+    lambda it: len(it.processor.streams),
+    lambda it: it._transport,
 )
 
 
@@ -194,7 +205,7 @@ async def a_reset_with_the_headers(here: Scene) -> object:
         client.h2.ping(b"all read")
         client.flush()
         await client.wait_for(PingAckReceived)
-        return len(here.server.newest.processor.streams)
+        return here.library.streams(here.server.newest)
 
 
 async def one_stream_too_many(here: Scene) -> object:
@@ -208,7 +219,7 @@ async def one_stream_too_many(here: Scene) -> object:
             client.h2.send_headers(stream_id, request_headers())
         client.flush()
         reset = await client.wait_for(StreamReset, last)
-        assert len(here.server.newest.processor.streams) == most
+        assert here.library.streams(here.server.newest) == most
         client.h2.send_data(1, ADA, end_stream=True)
         client.flush()
         return reset.error_code, await answers(client, 1)
@@ -301,7 +312,7 @@ async def acks_that_are_not_read(here: Scene, asking: bytes) -> object:
         await client.wait_for(SETTINGS)
         client.writer.transport.pause_reading()
         connection = here.server.newest.connection
-        sock = connection._transport.get_extra_info("socket")
+        sock = here.library.transport(connection).get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # or the system keeps megabytes
         while here.library.unsent(connection) < 4 * LIMITS.max_control_backlog:
             client.send(asking * 1000)

@@ -1,10 +1,7 @@
-"""The gRPC client's side: grpclib's channel, with errors that say what happened.
+"""The gRPC channel: grpclib's, with several servers and errors that explain.
 
-Calls that wait for a connection share one attempt to make it; in grpclib each made its own, one
-after the other. A GOAWAY means a new connection for new calls, while those that are open go on;
-in grpclib it ended them. A closed channel stays closed; in grpclib one that was closed while it
-connected left the connection behind. And a channel may have several servers, which grpclib's
-could not.
+grpclib 0.4.9 had these faults: each waiting call made its own connection, one after the other. A
+GOAWAY ended the open calls. A channel that was closed while it connected left the connection open.
 """
 
 from __future__ import annotations
@@ -14,8 +11,9 @@ import ssl as ssl_module
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import grpclib.client
 from grpclib.const import Cardinality
@@ -29,7 +27,6 @@ from ..connection.connection import CHANNEL_CONFIG
 from ..grpclib_internals import (
     CodecBase,
     Configuration,
-    Metadata,
     MetadataLike,
     StatusDetailsCodecBase,
 )
@@ -48,30 +45,29 @@ from .stream import ClientStream
 __all__ = ["CONNECT_TIMEOUT", "Channel"]
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds that reaching a server may take."""
+"""Seconds for an attempt to connect."""
 
 
 class Channel(grpclib.client.Channel):
-    """Connections to one or more servers, made when a call needs them, and made anew after a loss.
+    """Connections to one or more servers, made when a call needs them and again after a loss.
 
-    grpclib's API, and beside it:
+    It has the API of `grpclib.client.Channel`, and in addition:
 
-    - `target`: several servers, or a name for them, in place of `host` and `port`;
-    - `balancing`: `"pick_first"` gives all calls to the first address that works, `"round_robin"`
-      to each address in turn;
-    - `state` and `wait_for_state_change`: whether there is a connection;
-    - `connect`: has it made before the first call.
+    - `target`: several servers, or a DNS name for them, in place of `host` and `port`
+    - `balancing`: `"pick_first"` sends all calls to the first address that works,
+      `"round_robin"` to each address in turn
+    - `state` and `wait_for_state_change`: whether there is a connection
+    - `connect`: connect before the first call
 
-    A host's name stands for all addresses that the DNS has for it; it is looked up anew whenever
-    a connection is to be made. While there is no connection, a call waits for the attempt to make
-    one, and fails when no address could be reached. Those that failed are left alone for the time
-    that `backoff` says, and calls fail at once; an address that refused the connection is tried
-    again by the next call, because nobody is there to be burdened. When the attempt before took
-    long to fail, a new one is made without the call, which fails at once with the old reason.
-    Calls that wait for ready do not fail, but wait, until there is a connection or their deadline
-    has passed.
+    A host name stands for all of its addresses in the DNS, and is resolved again for each new
+    connection. Without a connection, a call waits for the attempt to make one, and fails when no
+    address could be reached. After a failure the addresses are not tried again for the time of
+    `backoff`, and calls fail at once. An address that refused the connection is tried again by the
+    next call, because that burdens no server. If an attempt took long to fail, the next call
+    starts a new attempt and fails at once with the old reason. Calls that wait for ready do not
+    fail: they wait for a connection until their deadline.
 
-    Calls that are more than the server takes at once wait for the end of others.
+    Calls above the server's limit of concurrent calls wait until others end.
     """
 
     def __init__(
@@ -91,19 +87,19 @@ class Channel(grpclib.client.Channel):
         ssl: bool | ClientTLS | ssl_module.SSLContext | ssl_module.DefaultVerifyPaths | None = None,
         config: Configuration | None = None,
     ) -> None:
-        """`target`: `HOST:PORT`, `dns:///HOST:PORT`, or several of these.
+        """`target`: `HOST:PORT`, `dns:///HOST:PORT`, a list of these, or a text with commas.
 
-        Several stand in a list, or in one text with commas between them; the port of a HOST alone
-        is 9000. `connect_timeout`: seconds that an attempt to reach an address may take, until
-        the server has greeted. Raises `UsageError` for what is no address, or contradicts itself.
+        The default port of a target is 9000. `connect_timeout`: seconds for an attempt to connect
+        to one address, until the server's SETTINGS arrive.
 
-        `ssl`: what `client_tls` makes; True believes the authorities of the system.
+        `ssl`: the result of `client_tls`, or True to trust the CAs of the system.
 
-        `limits`: what a server may cost, such as the size of its messages.
+        `limits`: the bounds for a server, such as the maximum size of its messages.
 
-        `compression`: how requests are compressed, "gzip", "deflate" or, for not at all,
-        "identity". A server that does not read it answers UNIMPLEMENTED. Replies are read in each
-        of them.
+        `compression`: the compression of requests, "gzip", "deflate" or "identity" for none. A
+        server that does not support it answers UNIMPLEMENTED. Replies in each of them are accepted.
+
+        Raise `UsageError` for an invalid address and for arguments that exclude each other.
         """
         ways = (target is not None, path is not None, host is not None or port is not None)
         if sum(ways) > 1:
@@ -112,15 +108,24 @@ class Channel(grpclib.client.Channel):
             known = " or ".join(map(repr, BALANCERS))
             raise UsageError(f"balancing is {known}, not {balancing!r}")
         addresses = _addresses(host, port, target) if path is None else ()
+        codec, config = codec or ProtoCodec(), config or CHANNEL_CONFIG
         super().__init__(
             addresses[0].host if addresses else None,
             addresses[0].port if addresses else None,
             path=path,
-            codec=codec or ProtoCodec(),
-            status_details_codec=status_details_codec or StatusDetailsCodec(),
+            codec=codec,
             ssl=ssl.context if isinstance(ssl, ClientTLS) else ssl,
-            config=config or CHANNEL_CONFIG,
+            config=config,
         )
+        config = config.__for_client__()
+        if config._keepalive_time is not None:
+            limits = replace(
+                limits,
+                keepalive_time=config._keepalive_time,
+                keepalive_timeout=config._keepalive_timeout,
+            )
+        self._message_codec = codec
+        self._details_codec = status_details_codec or StatusDetailsCodec()
         self._compression = check_encoding(compression)
 
         def new_attempts() -> Attempts:
@@ -132,7 +137,7 @@ class Channel(grpclib.client.Channel):
             names = [ResolvedTarget.of_socket(path, self._authority, new_attempts())]
         self._target = ",".join(map(str, names))
         dialer = Dialer(
-            self._config,
+            config,
             timeout=connect_timeout,
             limits=limits,
             ssl_context=self._ssl,
@@ -145,7 +150,7 @@ class Channel(grpclib.client.Channel):
 
     @property
     def target(self) -> str:
-        """Where the servers are, for people."""
+        """The addresses of the servers, as text."""
         return self._target
 
     @property
@@ -154,28 +159,50 @@ class Channel(grpclib.client.Channel):
         return self._pool.state
 
     async def wait_for_state_change(self, last: ChannelState) -> ChannelState:
-        """Waits until the state is another than `last`; returns the new one.
+        """Wait until the state differs from `last`, and return the new state.
 
-        A state that does not last may be missed; SHUTDOWN is the last. Attempts to connect are
-        made for calls and for `connect` alone, so without these an idle channel stays as it is.
+        A short state may be missed. SHUTDOWN is the last state. Only calls and `connect` start
+        attempts to connect, so an idle channel stays idle.
         """
         if last is ChannelState.SHUTDOWN:
-            raise ClosedError("a channel that is closed stays so")
+            raise ClosedError("the channel is closed and cannot change its state; open a new one")
         return await self._pool.state_changed(last)
+
+    @property
+    def scheme(self) -> str:
+        """The `:scheme` of its calls."""
+        return self._scheme
+
+    def avoid_connection(self, connection: ClientProtocol) -> None:
+        """Send later calls over another connection."""
+        self._pool.avoid(connection)
+
+    def call_started(self) -> None:
+        """Count a call, as grpclib does."""
+        self._calls_started += 1
+        self._last_call_started = time.monotonic()
+
+    def call_ended(self, *, succeeded: bool) -> None:
+        if succeeded:
+            self._calls_succeeded += 1
+        else:
+            self._calls_failed += 1
 
     @property
     def is_closed(self) -> bool:
         return self._pool.is_closed
 
     async def connect(self, *, wait_for_ready: bool = False) -> None:
-        """Waits for a connection, as a call does; it returns at once while there is one.
+        """Wait for a connection as a call does. Return at once if there is one.
 
-        Raises the `CallError` that a call would get; `UnavailableError` when no address can be
-        reached, unless it is to `wait_for_ready`.
+        Raise the `CallError` of such a call: `UnavailableError` when no address can be reached,
+        except with `wait_for_ready`.
         """
         await self._pool.ready(wait_for_ready=wait_for_ready)
 
-    async def __connect__(self, *, wait_for_ready: bool = False) -> ClientProtocol:
+    async def __connect__(  # type: ignore[override]
+        self, *, wait_for_ready: bool = False
+    ) -> ClientProtocol:
         return await self._pool.connection(wait_for_ready=wait_for_ready)
 
     @property
@@ -184,15 +211,15 @@ class Channel(grpclib.client.Channel):
 
     @property
     def failure_message(self) -> str | None:
-        """Why no server could be reached, until one can be; None when nothing has failed."""
+        """Why no server could be reached; None with a connection and before a failure."""
         return self._pool.failure_message
 
     def close(self) -> None:
-        """Closes the connections, and gives up attempts; calls end with `ClosedError`."""
+        """Close the connections and stop attempts. Open calls raise `ClosedError`."""
         self._pool.close()
 
     async def wait_closed(self) -> None:
-        """Waits until nothing is left of the connections, a second at the most."""
+        """Wait until the connections are closed, at most a second."""
         await self._pool.wait_closed()
 
     def __del__(self) -> None:
@@ -214,7 +241,7 @@ class Channel(grpclib.client.Channel):
         self.close()
         await self.wait_closed()
 
-    def request(
+    def request(  # type: ignore[override]
         self,
         name: str,
         cardinality: Cardinality,
@@ -227,11 +254,10 @@ class Channel(grpclib.client.Channel):
         compression: str | None = None,
         wait_for_ready: bool = False,
     ) -> ClientStream:
-        """A call that is sent when it is entered and its first method awaited.
+        """Return a call to enter with `async with`. Its first method sends the request.
 
-        `timeout`: seconds until it has to have ended, connecting included. `compression`: as for
-        the channel, whose own counts for a call that has none. `wait_for_ready`: while no server
-        can be reached it waits, where it would fail.
+        `timeout`: seconds for the whole call, connecting included. `compression`: in place of the
+        channel's. `wait_for_ready`: wait while no server can be reached, instead of failing.
         """
         if timeout is not None:
             limit = Deadline.from_timeout(timeout)
@@ -239,12 +265,12 @@ class Channel(grpclib.client.Channel):
         call = ClientStream(
             self,
             name,
-            cast(Metadata, MultiDict(metadata or ())),
+            MultiDict(metadata or ()),
             cardinality,
             request_type,
             reply_type,
-            codec=self._codec,
-            status_details_codec=self._status_details_codec,
+            codec=self._message_codec,
+            status_details_codec=self._details_codec,
             dispatch=self.__dispatch__,
             deadline=deadline,
             compression=self._compression if compression is None else check_encoding(compression),

@@ -7,10 +7,10 @@ import os
 import ssl
 from collections.abc import Callable
 
-from ..connection.connection import h2_config
 from ..connection.protocol import READ_SIZE
 from ..connection.registry import Connections
-from ..grpclib_internals import ClientHandler, Configuration
+from ..grpclib_internals import Configuration
+from ..http2.h2_connection import h2_config
 from ..limits import Limits
 from ..tls.errors import tls_reason
 from .protocol import ClientProtocol
@@ -68,15 +68,13 @@ class Dialer:
 
         def factory() -> ClientProtocol:
             return ClientProtocol(
-                ClientHandler(),
                 self._config,
                 self._h2_config,
                 self._limits,
                 read_buffer=self._read_buffer,
                 fair_share=connections.fair_share,
                 endpoint=endpoint,
-                on_open=connections.add,
-                on_close=connections.discard,
+                owner=connections,
                 on_capacity=on_capacity,
                 on_lost=on_lost,
             )

@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import TypeVar
 
 from ...errors import CallError, ClosedError
-from ..connection.registry import LAST_WORDS, Connections
+from ..connection.registry import LINGER_TIMEOUT, Connections
 from .backoff import Attempts
 from .balancer import Balancer
 from .dialer import Dialer
@@ -272,12 +272,12 @@ class Pool:
         for task in self._tasks:
             task.cancel()
         for connection in self.connections:
-            connection.processor.close("the channel was closed")
+            connection.events.close("the channel was closed")
         self.subchannel_changed()
 
     async def wait_closed(self) -> None:
         """Wait until all tasks and connections have ended, for at most a second."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=LAST_WORDS)
-        await self.connections.all_closed(LAST_WORDS)
+            await asyncio.wait(self._tasks, timeout=LINGER_TIMEOUT)
+        await self.connections.all_closed(LINGER_TIMEOUT)
         self.connections.abort()

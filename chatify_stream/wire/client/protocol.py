@@ -1,4 +1,4 @@
-"""A connection of a channel: ready once the server has greeted, and with room for so many calls."""
+"""A connection of a channel: ready after the server's greeting, with a limited number of calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .resolver import Endpoint
 __all__ = ["ClientProtocol"]
 
 LAST_STREAM = 2**31 - 1
-"""The number of the last stream that a connection can have (RFC 9113, 5.1.1)."""
+"""The id of the last stream that a connection can have (RFC 9113, 5.1.1)."""
 
 
 class ClientProtocol(WireProtocol):
@@ -27,42 +27,44 @@ class ClientProtocol(WireProtocol):
         on_lost: Callable[[ClientProtocol], None],
         **options: Any,
     ) -> None:
-        """`on_capacity`: called when a call may have ended, or the limit on them been raised.
+        """`on_capacity`: called when a call may have ended, or the server may allow more of them.
 
-        `on_lost`: called when the connection is lost, and when one side wants to end it.
+        `on_lost`: called when the connection is lost, and when one side begins to end it.
         """
-        super().__init__(*args, on_last_call=lambda: on_lost(self), **options)
+        super().__init__(None, *args, **options)
         self.endpoint = endpoint
         self._on_capacity = on_capacity
         self._on_lost = on_lost
         self.greeting: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        """Done when the server's settings have come: True; False when the connection was lost."""
+        """Done with True when the server's settings arrive, with False when the connection is lost
+        before that."""
         self.lost_by: BaseException | None = None
-        """What the transport says of why, when that was not in order."""
+        """The transport's error, if the connection was not closed in order."""
 
     @property
     def is_usable(self) -> bool:
-        """It takes new calls, as far as anybody knows."""
+        """Whether the connection takes new calls, as far as is known."""
+        connection = self.connection
         return not (
-            self.is_going_away
-            or self.connection.is_closing()
-            or self.connection._connection.highest_outbound_stream_id >= LAST_STREAM
+            connection.is_going_away
+            or connection.is_closing()
+            or connection.h2.highest_outbound_stream_id >= LAST_STREAM
         )
 
     @property
     def is_unused(self) -> bool:
-        """No call was ever opened on it."""
-        return self.connection._connection.highest_outbound_stream_id == 0
+        """Whether no call was ever opened on the connection."""
+        return self.connection.h2.highest_outbound_stream_id == 0
 
     @property
     def free_streams(self) -> int:
-        """How many more calls the server would take now (RFC 9113, 5.1.2)."""
-        h2_connection = self.connection._connection
-        limit = h2_connection.remote_settings.max_concurrent_streams
-        # Whoever has not left its call yet is counted here, though the call may have ended.
-        open_calls = len(self.processor.streams)
+        """The number of further calls that the server would take now (RFC 9113, 5.1.2)."""
+        h2 = self.connection.h2
+        limit = h2.remote_settings.max_concurrent_streams
+        # A call that has ended counts here until the caller leaves it.
+        open_calls = len(self.connection.streams)
         if open_calls >= limit:
-            open_calls = h2_connection.open_outbound_streams
+            open_calls = h2.open_outbound_streams
         return max(0, limit - open_calls)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -72,15 +74,18 @@ class ClientProtocol(WireProtocol):
             self.greeting.set_result(False)
         self._on_lost(self)
 
-    def _to_h2(self, data: bytes) -> bool:
-        goes_on = super()._to_h2(data)
+    def feed_h2(self, data: bytes) -> bool:
+        goes_on = super().feed_h2(data)
         if data[FRAME_KIND] == SETTINGS and not self.greeting.done():
             self.greeting.set_result(True)
-        # A call may have ended, or the limit been raised: more may be opened.
-        self.connection.stream_close_waiter.set()
+        # A call may have ended, or the limit may have been raised.
+        self.connection.stream_closed.set()
         self._on_capacity()
         return goes_on
 
-    def _released(self) -> None:
-        super()._released()
+    def stream_released(self) -> None:
+        super().stream_released()
         self._on_capacity()
+
+    def _refuse_calls(self) -> None:
+        self._on_lost(self)

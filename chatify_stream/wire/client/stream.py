@@ -1,27 +1,26 @@
-"""One call, as its caller sees it: grpclib's stream, with errors that say what happened.
+"""The caller's view of one call: `grpclib.client.Stream`'s API, with errors that explain.
 
-What grpclib 0.4.9 does wrong, and this subclass does right: a status that arrived before this
-side had ended its requests could not be read; leaving a call before its request was sent left its
-deadline's timer running; the server was told of a deadline up to a second too early; a call that
-is given up was reset with NO_ERROR instead of CANCEL.
+grpclib 0.4.9 had these faults: a status that arrived before this side had ended its requests could
+not be read. Leaving a call before its request was sent left the timer of its deadline running. The
+server was sent a deadline up to a second too early. A call that was given up was reset with
+NO_ERROR instead of CANCEL.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
-import grpclib.client
-from grpclib.const import Status
-from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from grpclib.const import Cardinality, Status
+from grpclib.exceptions import ProtocolError, StreamTerminatedError
+from grpclib.metadata import Deadline
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError as H2ProtocolError
+from multidict import MultiDict
 
 from ...errors import (
     CallError,
@@ -36,10 +35,10 @@ from ...errors import (
 )
 from ..connection.cancel_scope import CallScope
 from ..connection.compression import ENCODINGS, IDENTITY, frame
-from ..connection.connection import WireConnection
+from ..connection.connection import Peer, WireConnection
 from ..connection.stream import (
     CallStream,
-    GivenUpError,
+    CutMessageError,
     GoingAwayError,
     MalformedError,
     StreamResetError,
@@ -50,13 +49,14 @@ from ..grpclib_internals import (
     CodecBase,
     Headers,
     Metadata,
+    StatusDetailsCodecBase,
+    decode_metadata,
     encode_metadata,
 )
 from .protocol import ClientProtocol
+from .response import CallStatus, check_response, has_status, read_status
 
-__all__ = ["ClientStream", "encode_timeout"]
-
-log = logging.getLogger(__name__)
+__all__ = ["CallChannel", "ClientStream", "encode_timeout"]
 
 # https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors
 _STATUS_OF_RESET: dict[int, Status] = {
@@ -67,47 +67,104 @@ _STATUS_OF_RESET: dict[int, Status] = {
 }
 
 
-class ClientStream(grpclib.client.Stream[Any, Any]):
-    """One call: grpclib's API.
+class CallChannel(Protocol):
+    """The channel of a call."""
 
-    A call that does not end OK raises a `CallError` wherever it is noticed; one that this side
-    has closed raises `ClosedError`, and wrong use `UsageError`.
+    @property
+    def scheme(self) -> str: ...
+
+    @property
+    def is_closed(self) -> bool: ...
+
+    @property
+    def failure_message(self) -> str | None:
+        """The reason why no server can be reached."""
+
+    async def __connect__(self, *, wait_for_ready: bool = False) -> ClientProtocol: ...
+
+    def avoid_connection(self, connection: ClientProtocol) -> None:
+        """Send later calls to another connection."""
+
+    def call_started(self) -> None: ...
+
+    def call_ended(self, *, succeeded: bool) -> None: ...
+
+
+class ClientStream:
+    """One call, for its caller. Iterating gives the messages of the response.
+
+    A call that does not end with OK raises a `CallError` from the method that notices it. A call
+    that this side has ended raises `ClosedError`, and wrong use `UsageError`.
     """
 
-    _channel: Any  # a wire.channel.Channel, whose module imports this one
+    wait_for_ready = False
+    """Wait while no server can be reached, instead of raising `UnavailableError`."""
+
+    initial_metadata: Metadata | None = None
+    """The metadata of the response headers, once received: a multidict."""
+
+    trailing_metadata: Metadata | None = None
+    """The metadata of the trailers, once received: a multidict."""
+
+    peer: Peer | None = None
+    """The server, once the request was sent."""
+
     _stream: CallStream
     _protocol: ClientProtocol | None = None
     _connection: WireConnection | None = None
-
     _server = "the server"
-    wait_for_ready = False
-    """Wait, while no server can be reached."""
 
-    def __init__(self, *args: Any, compression: str = IDENTITY, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        channel: CallChannel,
+        method_name: str,
+        metadata: Metadata,
+        cardinality: Cardinality,
+        send_type: Any,
+        recv_type: Any,
+        *,
+        codec: CodecBase,
+        status_details_codec: StatusDetailsCodecBase | None,
+        dispatch: Any,
+        deadline: Deadline | None = None,
+        compression: str = IDENTITY,
+    ) -> None:
+        """`dispatch`: grpclib's dispatcher of events."""
+        self._channel = channel
+        self._method_name = method_name
+        self._metadata = metadata
+        self._cardinality = cardinality
+        self._send_type = send_type
+        self._recv_type = recv_type
+        self._codec = codec
+        self._status_details_codec = status_details_codec
+        self._dispatch = dispatch
+        self._deadline = deadline
         self._compression = compression
+        self._scope = CallScope()
+        self._has_sent_request = False
+        self._has_ended = False
+        """The requests have ended."""
+        self._has_headers = False
+        self._has_trailers = False
+        self._has_status_in_headers = False
+        self._is_cancelled = False
 
     @property
     def tls_version(self) -> str | None:
-        """Such as "TLSv1.3"; None in the clear, and before the call has been sent."""
-        connection = None if self.peer is None else self.peer._transport
-        ssl_object = None if connection is None else connection.get_extra_info("ssl_object")
-        return None if ssl_object is None else str(ssl_object.version())
+        """The TLS version, such as "TLSv1.3". None without TLS, and before the call was sent."""
+        return None if self.peer is None else self.peer.tls_version()
 
     @property
     def is_ended_by_peer(self) -> bool:
-        """The server has sent its status: there is nothing to send any more."""
-        return self._send_request_done and self._stream.remote_ended
+        """The server has sent its status, so nothing can be sent any more."""
+        return self._has_sent_request and self._stream.remote_ended
 
     async def __aenter__(self) -> ClientStream:
-        """grpclib's, with a wrapper of our own."""
-        self._wrapper = wrapper = CallScope()
         if self._deadline is not None:
             with self._errors():
-                self._wrapper_ctx = wrapper.start(self._deadline)
-                self._wrapper_ctx.__enter__()
-        self._channel._calls_started += 1
-        self._channel._last_call_started = time.monotonic()
+                self._scope.start(self._deadline)
+        self._channel.call_started()
         return self
 
     async def __aexit__(
@@ -116,53 +173,57 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        """Waits for the status of a call that is left without an exception; resets others."""
+        """Wait for the status of the call. Reset the call if an exception has been raised."""
         succeeded = False
         try:
-            if exc_val is None and self._send_request_done and not self._cancel_done:
+            if exc_val is None and self._has_sent_request and not self._is_cancelled:
                 await self._finish()
                 succeeded = True
         finally:
-            if self._send_request_done:
+            if self._has_sent_request:
                 if self._stream.closable:
-                    self._stream.reset_nowait(ErrorCodes.CANCEL)
-                self._release_stream()
-            if self._wrapper_ctx is not None:
-                self._wrapper_ctx.__exit__(None, None, None)
-            if succeeded:
-                self._channel._calls_succeeded += 1
-            else:
-                self._channel._calls_failed += 1
+                    self._stream.reset(ErrorCodes.CANCEL)
+                self._stream.release()
+            self._scope.stop()
+            self._channel.call_ended(succeeded=succeeded)
 
     async def _finish(self) -> None:
-        if not self._recv_initial_metadata_done:
+        if not self._has_headers:
             await self.recv_initial_metadata()
-        if not self._recv_trailing_metadata_done:
-            requests_ended = self._end_done or (
-                not self._cardinality.client_streaming and self._send_message_done
-            )
-            if not requests_ended and not self.is_ended_by_peer:
-                raise UsageError("the requests were not ended: end() or cancel() the call first")
+        if not self._has_trailers:
+            if not self._are_requests_complete and not self.is_ended_by_peer:
+                raise UsageError("the requests were not ended; end() or cancel() the call first")
             await self.recv_trailing_metadata()
 
+    @property
+    def _are_requests_complete(self) -> bool:
+        is_single = not self._cardinality.client_streaming
+        return self._has_ended or (is_single and self._has_sent_message)
+
+    @property
+    def _has_sent_message(self) -> bool:
+        return self._has_sent_request and self._stream.messages_sent > 0
+
     async def send_request(self, *, end: bool = False) -> None:
+        """Send the request headers; else the first message does. `end`: end the requests, too.
+
+        Wait for a connection, and while the server takes no further calls.
+        """
         with self._errors():
-            if self._send_request_done:
+            if self._has_sent_request:
                 raise UsageError("the request was sent already")
             if end and not self._cardinality.client_streaming:
                 raise UsageError("a unary request needs its message before its end")
-            with self._wrapper:
-                await self._send_request(end)
+            with self._scope:
+                await self._open(end)
 
-    async def _send_request(self, end: bool) -> None:
-        """grpclib's, with compression, and a grpc-timeout that is not rounded down by a second."""
+    async def _open(self, end: bool) -> None:
         content_type = content_type_of(self._codec)
         metadata: Metadata | None = None
         while True:
             protocol = await self._channel.__connect__(wait_for_ready=self.wait_for_ready)
             self._server = protocol.endpoint.name
             self._protocol, self._connection = protocol, protocol.connection
-            stream = protocol.connection.create_stream(wrapper=self._wrapper)
             if metadata is None:
                 (metadata,) = await self._dispatch.send_request(
                     self._metadata,
@@ -171,23 +232,24 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
                     content_type=content_type,
                 )
             headers = self._request_headers(protocol.endpoint.authority, content_type, metadata)
+            stream = CallStream(protocol.connection, scope=self._scope)
+            stream.encoding = self._compression
             try:
-                self._release_stream = await stream.send_request(
-                    headers, end_stream=end, _processor=protocol.processor
-                )
+                await stream.open(headers, end_stream=end)
                 break
             except GoingAwayError:  # while it waited for its turn
                 continue
-        stream.encoding = self._compression
         self._stream = stream
-        self.peer = stream.connection.get_peer()
-        self._send_request_done = True
-        self._end_done = end
+        self.peer = protocol.connection.peer
+        self._has_sent_request = True
+        self._has_ended = end
 
-    def _request_headers(self, authority: str, content_type: str, metadata: Metadata) -> Headers:
+    def _request_headers(
+        self, authority: str, content_type: str, metadata: Metadata | None
+    ) -> Headers:
         headers = [
             (":method", "POST"),
-            (":scheme", self._channel._scheme),
+            (":scheme", self._channel.scheme),
             (":path", self._method_name),
             (":authority", authority),
             ("te", "trailers"),
@@ -200,54 +262,102 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
         if self._deadline is not None:
             headers.append(("grpc-timeout", encode_timeout(self._deadline.time_remaining())))
         try:
-            headers.extend(encode_metadata(metadata))
+            headers.extend(encode_metadata(metadata or ()))
         except (TypeError, ValueError) as error:
             raise UsageError(str(error)) from error
         return headers
 
     async def send_message(self, message: Any, *, end: bool = False) -> None:
-        if self._recv_trailing_metadata_done:
-            raise _ended()
-        if not end and self._is_sending_plainly():
-            await self._send_framed(frame(self._codec.encode(message, self._send_type)))
-        else:
-            with self._errors():
-                await super().send_message(message, end=end)
+        """Send one message, after the request headers. `end`: end the requests with it.
 
-    def _is_sending_plainly(self) -> bool:
-        """A message goes out as it is: the call is open, and nobody listens to its events."""
+        Wait while the server reads too slowly. Cancelling in the middle of a message resets the
+        call.
+        """
+        if self._has_trailers:
+            raise _ended()
+        if self._is_plain(end=end):
+            data = frame(self._codec.encode(message, self._send_type))
+            if not self._scope.cancelled and self._stream.try_send(data, 1):
+                return
+            with self._errors(), self._scope:
+                await self._stream.send_data(data, count=1)
+            return
+        if not self._has_sent_request:
+            await self.send_request()
+        is_single = not self._cardinality.client_streaming
+        with self._errors():
+            if is_single and self._has_sent_message:
+                raise UsageError("the message was sent already")
+            if self._has_ended:
+                raise UsageError("the requests were ended already")
+            with self._scope:
+                (message,) = await self._dispatch.send_message(message)
+                data = frame(self._codec.encode(message, self._send_type))
+                await self._stream.send_data(data, count=1, end_stream=end or is_single)
+                self._has_ended = end
+
+    def _is_plain(self, *, end: bool) -> bool:
+        """Whether a message is sent as it is: the call is open, and there are no listeners."""
         return (
-            self._send_request_done
-            and not self._end_done
+            not end
+            and self._has_sent_request
+            and not self._has_ended
             and self._cardinality.client_streaming
             and not self._dispatch._listeners
         )
 
-    async def _send_framed(self, data: bytes) -> None:
-        if self._wrapper.cancelled or not self._stream.send_data_in_turn(data):
-            with self._errors(), self._wrapper:
-                await self._stream.send_data(data)
-        self._send_message_done = True
-        self._messages_sent += 1
-        self._stream.connection.messages_sent += 1
-
     async def end(self) -> None:
+        """End the requests, after the messages that wait to be sent."""
         with self._errors():
-            await super().end()
+            if not self._has_sent_request:
+                raise UsageError("the request was not sent yet")
+            if self._has_ended:
+                raise UsageError("the requests were ended already")
+            if self._cardinality.client_streaming:
+                await self._stream.end()
+            elif not self._has_sent_message:
+                raise UsageError("a unary request needs its message before its end")
+            self._has_ended = True
 
     async def recv_initial_metadata(self) -> None:
+        """Wait for the response headers and set `initial_metadata`; the first read does, too.
+
+        Raise the call's error when the server has sent its status instead.
+        """
         with self._errors():
-            await super().recv_initial_metadata()
-            headers = dict(self._stream.headers or ())
-            self._stream.inbox.encoding = headers.get("grpc-encoding", IDENTITY)
+            if not self._has_sent_request:
+                raise UsageError("the request was not sent yet")
+            if self._has_headers:
+                raise UsageError("the initial metadata was received already")
+            with self._scope:
+                headers = await self._stream.recv_headers()
+                self._has_headers = True
+                check_response(headers, self._codec)
+                self._stream.inbox.encoding = dict(headers).get("grpc-encoding", IDENTITY)
+                self._has_status_in_headers = has_status(headers)
+                initial = MultiDict() if self._has_status_in_headers else decode_metadata(headers)
+                (self.initial_metadata,) = await self._dispatch.recv_initial_metadata(initial)
+                if self._has_status_in_headers:
+                    await self._receive_status(headers)
+
+    async def _receive_status(self, headers: Headers) -> None:
+        status, message, details = read_status(headers, self._status_details_codec)
+        (self.trailing_metadata,) = await self._dispatch.recv_trailing_metadata(
+            decode_metadata(headers),
+            status=status,
+            status_message=message,
+            status_details=details,
+        )
+        if status is not Status.OK:
+            raise self._call_error(CallStatus(status, message, details))
 
     async def recv_message(self) -> Any:
-        """The next message, or None after the last one. Cancelled, it loses nothing."""
-        if not self._recv_initial_metadata_done:
+        """Wait for the next message. Return None after the last one. Cancelling loses nothing."""
+        if not self._has_headers:
             await self.recv_initial_metadata()
         if self._stream.inbox.has_compressed:
             await asyncio.sleep(0)  # inflating takes time
-        data = self._frame_that_came() if self._stream.may_take() else None
+        data = self._received() if self._stream.may_take() else None
         if data is None:
             with self._errors():
                 data = await self._recv_frame()
@@ -256,159 +366,150 @@ class ClientStream(grpclib.client.Stream[Any, Any]):
         message = self._codec.decode(data, self._recv_type)
         if self._dispatch._listeners:
             (message,) = await self._dispatch.recv_message(message)
-        self._messages_received += 1
-        self._stream.connection.messages_received += 1
+        return message
+
+    def __aiter__(self) -> ClientStream:
+        return self
+
+    async def __anext__(self) -> Any:
+        message = await self.recv_message()
+        if message is None:
+            raise StopAsyncIteration
         return message
 
     async def _recv_frame(self) -> bytes | None:
-        """Waits for a message; one that came at once with the end of the stream counts."""
+        """Wait for a message. Return one that arrived together with the end of the stream."""
         try:
-            with self._wrapper:
+            with self._scope:
                 return await self._stream.recv_frame()
         except StreamTerminatedError:
-            data = self._frame_that_came()
+            data = self._received()
             if data is None:
                 raise
             return data
 
-    def _frame_that_came(self) -> bytes | None:
-        """What has come is read, also when the stream was reset, or the connection lost, since."""
-        return None if self._cancel_done else self._stream.inbox.next_nowait()
+    def _received(self) -> bytes | None:
+        """Return a message that has arrived, even if the stream was reset after it."""
+        return None if self._is_cancelled else self._stream.inbox.next_nowait()
 
     async def recv_trailing_metadata(self) -> None:
-        """Waits for the status, also before this side has ended its requests."""
-        if self._send_request_done and not self._recv_initial_metadata_done:
+        """Wait for the status and set `trailing_metadata`; leaving the call does, too.
+
+        It may arrive before this side has ended its requests. Raise the call's error unless the
+        status is OK.
+        """
+        if self._has_sent_request and not self._has_headers:
             await self.recv_initial_metadata()
         with self._errors():
-            if self._send_request_done:
-                if not self._trailers_only:
-                    with self._wrapper:
-                        await self._stream.recv_trailers()
-                self._end_done = True
-            await super().recv_trailing_metadata()
+            if not self._has_sent_request:
+                raise UsageError("the request was not sent yet")
+            if self._has_trailers:
+                raise UsageError("the trailing metadata was received already")
+            if not self._has_status_in_headers:
+                with self._scope:
+                    trailers = await self._stream.recv_trailers()
+                    self._has_ended = self._has_trailers = True
+                    await self._receive_status(trailers)
+            self._has_ended = self._has_trailers = True
 
     def abort(self, error: Exception) -> None:
-        """Ends the call on this side: whoever waits for it, or uses it later, gets `error`."""
-        self._wrapper.cancel(error)
+        """End the call on this side: each task that waits for it, or uses it later, raises."""
+        self._scope.cancel(error)
 
     async def cancel(self) -> None:
-        """Gives the call up: the server learns of it, and who waits here gets an error.
+        """Reset the call, and raise `CancelledCallError` in the tasks that wait for it.
 
         May be called again.
         """
-        if self._send_request_done and not self._cancel_done:
-            self._cancel_done = True
+        if self._has_sent_request and not self._is_cancelled:
+            self._is_cancelled = True
             if self._stream.closable:
-                self._stream.reset_nowait(ErrorCodes.CANCEL)
+                self._stream.reset(ErrorCodes.CANCEL)
             self.abort(_cancelled_here())
 
     def leave_connection(self) -> None:
-        """Has the channel's next calls go on another connection, to another server if it has one.
+        """Send the channel's later calls to another connection, and to another server if possible.
 
-        For a server that has refused the call, but might not everywhere: whoever balances by
-        connection gives out another server then. The calls that are open on it go on.
+        For a server that has refused the call although another server might accept it. Open calls
+        continue.
         """
         if self._protocol is not None:
-            self._channel._pool.avoid(self._protocol)
-
-    def _raise_for_status(self, headers_map: dict[str, str]) -> None:
-        with _not_grpc():
-            super()._raise_for_status(headers_map)
-
-    def _raise_for_content_type(self, headers_map: dict[str, str]) -> None:
-        with _not_grpc():
-            super()._raise_for_content_type(headers_map)
-
-    def _process_grpc_status(self, headers_map: dict[str, str]) -> tuple[Status, str | None, Any]:
-        with _not_grpc():
-            try:
-                return super()._process_grpc_status(headers_map)
-            except ValueError as error:
-                # Details that are not base64: the status and its text still count.
-                log.warning("the details of a status cannot be read: %s", error)
-                del headers_map["grpc-status-details-bin"]
-                return super()._process_grpc_status(headers_map)
+            self._channel.avoid_connection(self._protocol)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Turns what grpclib, h2 and asyncio raise into the errors of this library."""
+        """Translate the exceptions of grpclib, h2 and asyncio."""
         try:
             yield
         except ChatifyError:
             raise
-        except GRPCError as error:
-            raise self._call_error(error.status, error.message, error.details) from error
         except TimeoutError as error:
-            failure = self._channel.failure_message if self._connection is None else None
-            raise _deadline_over(failure) from error
+            trouble = self._channel.failure_message if self._connection is None else None
+            raise _deadline_exceeded(trouble) from error
         except StreamTerminatedError as error:
             raise self._terminated(error) from error
         except H2ProtocolError as error:
             raise self._stream_closed() from error
-        except ProtocolError as error:
+        except ProtocolError as error:  # of a listener to events
             raise UsageError(str(error)) from error
 
-    def _call_error(self, status: Status, message: str | None, details: Any) -> CallError:
-        metadata = self.trailing_metadata
-        return call_error(
-            status, message, details, metadata={} if metadata is None else dict(metadata)
-        )
+    def _call_error(self, outcome: CallStatus) -> CallError:
+        return call_error(*outcome, metadata=self.trailing_metadata)
 
     def _terminated(self, error: StreamTerminatedError) -> ChatifyError:
         if self._channel.is_closed:
             return ClosedError("the channel was closed")
-        if isinstance(error, GivenUpError):
+        if isinstance(error, CutMessageError):
             return CancelledCallError(Status.CANCELLED, str(error))
         if isinstance(error, StreamResetError):
             code = error.error_code
             if code == ErrorCodes.CANCEL and self._is_deadline_over():
-                return _deadline_over()
+                return _deadline_exceeded()
             return call_error(_STATUS_OF_RESET.get(code, Status.INTERNAL), str(error))
+        server, connection = self._server, self._connection
         if isinstance(error, MalformedError):
-            return PeerProtocolError(
-                Status.INTERNAL, f"the answer of {self._server} is wrong: {error}"
-            )
-        if self._connection is not None and self._connection.peer_excess is not None:
-            reason = f"{self._server} sent more than is allowed ({self._connection.peer_excess})"
+            return PeerProtocolError(Status.INTERNAL, f"the answer of {server} is wrong: {error}")
+        if connection is not None and connection.peer_excess is not None:
+            reason = f"{server} sent more than is allowed ({connection.peer_excess})"
             return UnavailableError(Status.UNAVAILABLE, reason)
-        if self._connection is not None and self._connection.peer_error is not None:
+        if connection is not None and connection.peer_error is not None:
             return PeerProtocolError(
-                Status.INTERNAL,
-                f"{self._server} does not speak gRPC ({self._connection.peer_error})",
+                Status.INTERNAL, f"{server} does not speak gRPC ({connection.peer_error})"
             )
-        if self._connection is not None and self._connection.goaway is not None:
-            reason = f"{self._server} ended the connection ({self._connection.goaway})"
+        if connection is not None and connection.goaway is not None:
+            reason = f"{server} ended the connection ({connection.goaway})"
             return UnavailableError(Status.UNAVAILABLE, reason)
-        return UnavailableError(Status.UNAVAILABLE, f"the connection to {self._server} was lost")
+        return UnavailableError(Status.UNAVAILABLE, f"the connection to {server} was lost")
 
     def _is_deadline_over(self) -> bool:
         return self._deadline is not None and self._deadline.time_remaining() <= 0
 
     def _stream_closed(self) -> ChatifyError:
-        """h2 will not send on this stream: the call has ended before."""
-        if not self._send_request_done:
+        """Return the error for a stream on which h2 sends nothing more: the call has ended."""
+        if not self._has_sent_request:
             return UnavailableError(
                 Status.UNAVAILABLE, f"the connection to {self._server} is closing"
             )
-        try:
-            headers = self._stream.trailers or self._stream.headers
-            if headers is not None and self._stream.remote_ended:
-                self._raise_for_grpc_status(*self._process_grpc_status(dict(headers)))
-        except GRPCError as status:
-            return self._call_error(status.status, status.message, status.details)
-        if not self._stream.remote_ended:
-            return _cancelled_here()
-        return _ended()
+        stream = self._stream
+        headers = stream.trailers or stream.headers
+        if headers is not None and stream.remote_ended:
+            try:
+                outcome = read_status(headers, self._status_details_codec)
+            except PeerProtocolError as error:
+                return error
+            if outcome.status is not Status.OK:
+                return self._call_error(outcome)
+        return _ended() if stream.remote_ended else _cancelled_here()
 
 
 def content_type_of(codec: CodecBase) -> str:
-    """The content-type of a call; without the subtype that is gRPC's default, as is usual."""
+    """Return the content-type of a call, without gRPC's default subtype."""
     subtype = codec.__content_subtype__
     return GRPC_CONTENT_TYPE if subtype == "proto" else f"{GRPC_CONTENT_TYPE}+{subtype}"
 
 
 def encode_timeout(seconds: float) -> str:
-    """The grpc-timeout header: at least this time, in the finest unit that has 8 digits for it."""
+    """Return the grpc-timeout header: rounded up, in the finest unit that needs 8 digits."""
     for unit, per_second in (("u", 1_000_000), ("m", 1_000), ("S", 1)):
         number = math.ceil(seconds * per_second)
         if number < 10**8:
@@ -416,7 +517,7 @@ def encode_timeout(seconds: float) -> str:
     return "99999999S"
 
 
-def _deadline_over(trouble: str | None = None) -> DeadlineExceededError:
+def _deadline_exceeded(trouble: str | None = None) -> DeadlineExceededError:
     text = "the deadline of the call has passed"
     return DeadlineExceededError(
         Status.DEADLINE_EXCEEDED, text if trouble is None else f"{text}: {trouble}"
@@ -429,11 +530,3 @@ def _ended() -> ClosedError:
 
 def _cancelled_here() -> CancelledCallError:
     return CancelledCallError(Status.CANCELLED, "the call was cancelled on this side")
-
-
-@contextmanager
-def _not_grpc() -> Iterator[None]:
-    try:
-        yield
-    except GRPCError as error:
-        raise PeerProtocolError(error.status, f"the answer is not gRPC: {error.message}") from error

@@ -1,11 +1,11 @@
-"""What a call's tasks wait in, so that the error that ends the call ends their waiting.
+"""Deliver the error that ends a call to the tasks that wait inside the call.
 
-grpclib 0.4.9 cancels them and turns the cancellation into the error, but leaves it counted: an
-`asyncio.timeout` or a TaskGroup around a call that had failed let a CancelledError out. And a
-handler was cancelled twice, so that one in its TaskGroup or `asyncio.timeout` was lost.
+grpclib 0.4.9 cancelled the tasks and turned the cancellation into the error, but left it counted:
+an `asyncio.timeout` or a TaskGroup around a failed call let a CancelledError out. It also cancelled
+a handler twice, and a handler inside its own TaskGroup or `asyncio.timeout` lost one of them.
 
-Rules: a task is cancelled once, and that is taken back when it leaves the wrapper; a task that
-someone else has cancelled too stays cancelled.
+Rules: a task is cancelled at most once, and the cancellation is taken back when the task leaves the
+scope. A task that something else has cancelled too stays cancelled.
 """
 
 from __future__ import annotations
@@ -17,26 +17,33 @@ from types import TracebackType
 
 from grpclib.metadata import Deadline
 
-from ..grpclib_internals import DeadlineWrapper
-
 __all__ = ["CallScope", "clear_traceback"]
 
 
-class CallScope(DeadlineWrapper):
-    """grpclib's, with or without a deadline: that has effect once `start` is entered."""
+class CallScope:
+    """A context manager for the tasks of one call.
 
-    def __init__(self) -> None:  # without that of grpclib: nothing of it is used
+    Several tasks may be inside at once. `cancel` makes each of them, and each later one, raise the
+    error that ended the call.
+    """
+
+    __slots__ = ("_cancelled_tasks", "_error", "_timer", "_waiting")
+
+    def __init__(self) -> None:
+        self._error: Exception | None = None
         self._waiting: dict[asyncio.Task[object], int] = {}
-        """The tasks that are in it, and how often each had been cancelled before it came."""
-        self._cancelled: list[asyncio.Task[object]] | None = None  # most calls are never
+        """The tasks inside, each with its number of cancellations before it entered."""
+        self._cancelled_tasks: list[asyncio.Task[object]] | None = None  # most calls need none
+        self._timer: asyncio.TimerHandle | None = None
 
-    def release(self) -> None:
-        """The call is over."""
-        clear_traceback(self._error)
+    @property
+    def cancelled(self) -> bool:
+        """Whether an error has ended the call."""
+        return self._error is not None
 
     @property
     def is_entered(self) -> bool:
-        """Somebody waits in it."""
+        """Whether a task is inside."""
         return bool(self._waiting)
 
     def __enter__(self) -> None:
@@ -53,33 +60,55 @@ class CallScope(DeadlineWrapper):
     ) -> None:
         task = _this_task()
         earlier = self._waiting.pop(task)
-        if self._cancelled and task in self._cancelled:
-            self._cancelled.remove(task)
+        if self._cancelled_tasks and task in self._cancelled_tasks:
+            self._cancelled_tasks.remove(task)
             if task.uncancel() > earlier and exc_type is asyncio.CancelledError:
                 return
         if self._error is not None:
             raise self._error
 
     def cancel(self, error: Exception) -> None:
-        """From now on, whoever waits in it, or enters it, gets `error`."""
+        """End the call: raise `error` in every task that is inside or enters later."""
         self._error = error
-        self.cancelled = True
-        cancelled = self._cancelled = self._cancelled or []
+        cancelled = self._cancelled_tasks = self._cancelled_tasks or []
         for task in self._waiting.keys() - {asyncio.current_task(), *cancelled}:
             cancelled.append(task)
             task.cancel()
 
+    def start(self, deadline: Deadline) -> None:
+        """Cancel the scope with `TimeoutError` at the deadline. Raise it if that has passed."""
+        timeout = deadline.time_remaining()
+        if not timeout:
+            raise TimeoutError
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(timeout, self.cancel, TimeoutError())
+
+    def stop(self) -> None:
+        """Cancel the deadline's timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     @contextmanager
     def until(self, deadline: Deadline) -> Iterator[None]:
-        """Enters it, with a deadline. Raises `TimeoutError` for one that has passed."""
-        with self.start(deadline), self:
-            yield
+        """Enter the scope with a deadline. Raise `TimeoutError` if the deadline has passed."""
+        self.start(deadline)
+        try:
+            with self:
+                yield
+        finally:
+            self.stop()
+
+    def release(self) -> None:
+        """Drop references that would keep the frames of the call's tasks alive."""
+        clear_traceback(self._error)
 
 
 def clear_traceback(error: BaseException | None) -> None:
-    """Has an error that is kept forget where it was raised: the frames there have who keeps it.
+    """Clear the traceback and context of a stored error.
 
-    Otherwise both, and what they have, wait for the garbage collector.
+    The traceback refers to frames, and the frames to the owner of the error: only the garbage
+    collector could free that cycle.
     """
     if error is not None:
         error.__traceback__ = error.__context__ = None

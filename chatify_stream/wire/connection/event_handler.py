@@ -1,4 +1,4 @@
-"""What h2 makes of the frames that `frames` leaves to it, brought to the streams."""
+"""Apply h2's events, and the frames that `FrameReader` handles itself, to the streams."""
 
 from __future__ import annotations
 
@@ -6,194 +6,254 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, ClassVar, Protocol
 
+from grpclib.exceptions import StreamTerminatedError
 from h2.errors import ErrorCodes
 from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
     Event,
     PingAckReceived,
+    RemoteSettingsChanged,
     RequestReceived,
     ResponseReceived,
     StreamEnded,
     StreamReset,
     TrailersReceived,
+    WindowUpdated,
 )
 from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes
 
-from ..grpclib_internals import AbstractHandler, EventsProcessor, H2Stream, Headers
+from ..grpclib_internals import Headers
 from ..http2.flood import FrameBudget
 from ..http2.header_rules import request_fault, response_fault, trailers_fault
 from ..http2.hpack import CachedHeaders
 from .connection import WireConnection
-from .lean import LazyMethodTable
 from .stream import CallStream, MalformedError, StreamResetError
 
-__all__ = ["WireEvents"]
+__all__ = ["ConnectionEvents", "EventHandler", "StreamHandler"]
 
 log = logging.getLogger(__name__)
 
 
 MAX_ENDED_AT_ONCE = 4
-"""Streams of a connection that is over which end before others have their turn."""
+"""Streams of a lost connection that end before other tasks run."""
 
 
-class WireEvents(EventsProcessor):
-    """grpclib's, mended: unknown events do no harm, and a stream is released once."""
+class StreamHandler(Protocol):
+    """The server's side of calls, for one connection."""
 
-    connection: WireConnection
+    def accept(self, stream: CallStream, headers: Headers) -> None:
+        """Serve a new call. Raise h2's `ProtocolError` to end the connection."""
+
+    def cancel(self, stream: CallStream) -> None:
+        """The peer has reset the stream."""
+
+    def close(self) -> None:
+        """The connection is closed."""
+
+    def refuse_new_calls(self) -> None:
+        """The connection is about to close: refuse later calls."""
+
+    def end_calls(self) -> None:
+        """End the open calls of the connection, and refuse later ones."""
+
+
+class ConnectionEvents(Protocol):
+    """Notified of events that concern the connection as a whole."""
+
+    def call_received(self) -> None:
+        """The peer has opened a call."""
+
+    def ping_acknowledged(self, data: bytes) -> None:
+        """The peer has answered a PING."""
+
+
+class EventHandler:
+    """Brings events to the streams of one connection. Ignores events that need no action."""
 
     def __init__(
         self,
-        handler: AbstractHandler,
+        handler: StreamHandler | None,
         connection: WireConnection,
         budget: FrameBudget,
-        *,
-        on_call: Callable[[], None],
-        on_release: Callable[[], None],
-        on_ping_ack: Callable[[bytes], None],
+        events: ConnectionEvents,
     ) -> None:
-        super().__init__(handler, connection)
-        self.processors = cast(Any, LazyMethodTable(self, cast(Any, self.processors)))
+        """`handler`: serves calls; None on a client."""
+        self._handler = handler
+        self._connection = connection
         self._budget = budget
-        self._on_call = on_call
-        self._on_release = on_release
-        self._on_ping_ack = on_ping_ack
-        self._sound_headers: Headers | None = None
-        self._is_full = False
-
-    def register(self, stream: H2Stream) -> Callable[[], None]:
-        """grpclib's, but the function that it returns may be called more than once."""
-        self.streams[cast(int, stream.id)] = stream
-        return _Release(self, cast(CallStream, stream))
-
-    def release(self, stream: CallStream) -> None:
-        """The call of a stream is over."""
-        if self.streams.pop(stream.id, None) is not None:
-            self.connection.stream_close_waiter.set()
-            if not self.connection.is_closing():
-                self.connection.ack(stream.id, stream.inbox.unacked_size())
-            self._is_full = False
-            self._on_release()
+        self._events = events
+        self._valid_headers: Headers | None = None
+        self._is_closed = False
 
     def close(self, reason: str = "the connection was closed") -> None:
-        """grpclib's, but a thousand streams do not end all at once."""
-        self.connection.close()
-        self.handler.close()
-        self._terminate(list(self.streams.values()), reason)
-        self.__dict__.pop("processors", None)
+        """Close the connection and terminate its streams, a few at a time."""
+        self._is_closed = True
+        self._connection.close()
+        if self._handler is not None:
+            self._handler.close()
+        self._terminate(list(self._connection.streams.values()), reason)
 
-    def _terminate(self, streams: Sequence[H2Stream], reason: str) -> None:
+    def _terminate(self, streams: Sequence[CallStream], reason: str) -> None:
         for stream in streams[:MAX_ENDED_AT_ONCE]:
-            stream.__terminated__(reason)
+            stream.terminate(StreamTerminatedError(reason))
         if rest := streams[MAX_ENDED_AT_ONCE:]:
             asyncio.get_running_loop().call_soon(self._terminate, rest, reason)
 
     def process(self, event: Event) -> None:
-        # What is left out: frames of unknown types, and events that need no answer of ours.
-        if type(event) in getattr(self, "processors", ()):
-            super().process(event)
+        """Handle one of h2's events."""
+        handle = self._HANDLERS.get(type(event))
+        if handle is not None and not self._is_closed:
+            handle(self, event)
 
-    def process_request_received(self, event: RequestReceived) -> None:
-        self.request(event.stream_id, cast(Headers, event.headers))
-
-    def request(self, stream_id: int, headers: Headers) -> None:
-        """A call is opened. A list of headers that comes again is not checked again."""
-        if headers is not self._sound_headers:
+    def request_received(self, stream_id: int, headers: Headers) -> None:
+        """Handle a new call. A header list that arrives again is not validated again."""
+        connection = self._connection
+        if headers is not self._valid_headers:
             fault = request_fault(headers)
             if fault is not None:
                 log.debug("a request is malformed: %s", fault)
                 self._reset(stream_id, ErrorCodes.PROTOCOL_ERROR)
                 return
             if isinstance(headers, CachedHeaders):
-                self._sound_headers = headers
-        limit = self.connection.limits.max_concurrent_streams
-        if len(self.streams) >= limit and not self._has_room(limit):
+                self._valid_headers = headers
+        limit = connection.limits.max_concurrent_streams
+        if len(connection.streams) >= limit and not self._has_room(limit):
             self._reset(stream_id, ErrorCodes.REFUSED_STREAM)
             return
-        self._on_call()
-        stream = self.connection.create_stream(stream_id=stream_id)
-        self.handler.accept(stream, headers, self.register(stream))
+        self._events.call_received()
+        stream = CallStream(connection, stream_id)
+        if self._handler is not None:
+            self._handler.accept(stream, headers)
 
     def _has_room(self, limit: int) -> bool:
-        """Handlers that are still on their way out do not count, within reason.
+        """Return whether a stream may be opened, not counting handlers that are finishing.
 
-        They are counted once a read, which may have a thousand calls, unless one of them ends.
+        There may be as many of these. They are counted once a read, which may open a thousand
+        streams, and again when one of them ends.
         """
-        if self._is_full:
+        connection = self._connection
+        if connection.is_full:
             return False
-        is_open = sum(stream.closable for stream in self.streams.values())
-        self._is_full = is_open >= limit or len(self.streams) >= 2 * limit
-        if self._is_full:
-            self.connection.openings.append(self._look_again)
-        return not self._is_full
+        is_open = sum(stream.closable for stream in connection.streams.values())
+        connection.is_full = is_open >= limit or len(connection.streams) >= 2 * limit
+        if connection.is_full:
+            connection.openings.append(self._look_again)
+        return not connection.is_full
 
     def _look_again(self) -> bool:
-        self._is_full = False
+        self._connection.is_full = False
         return True
 
-    def process_response_received(self, event: ResponseReceived) -> None:
-        if not self._is_malformed(event.stream_id, response_fault(cast(Headers, event.headers))):
-            super().process_response_received(event)
-
-    def process_trailers_received(self, event: TrailersReceived) -> None:
-        if not self._is_malformed(event.stream_id, trailers_fault(cast(Headers, event.headers))):
-            super().process_trailers_received(event)
-
-    def process_stream_ended(self, event: StreamEnded) -> None:
-        self.end(event.stream_id)
-
-    def end(self, stream_id: int) -> None:
-        """The peer has ended a stream."""
-        self._is_full = False
-        self.connection.streams_succeeded += 1
-        stream = self.streams.get(stream_id)
+    def stream_ended(self, stream_id: int) -> None:
+        """Handle the END_STREAM flag of the peer."""
+        self._connection.is_full = False
+        stream = self._connection.streams.get(stream_id)
         if stream is not None:
-            stream.__ended__()
+            stream.end_received()
 
-    def process_ping_ack_received(self, event: PingAckReceived) -> None:
-        super().process_ping_ack_received(event)
-        self._on_ping_ack(event.ping_data)
+    def _request_received(self, event: RequestReceived) -> None:
+        self.request_received(_id(event), _headers(event))
 
-    def process_stream_reset(self, event: StreamReset) -> None:
-        self._is_full = False
-        self.connection.streams_failed += 1
-        if not event.remote_reset:  # h2 had to, for what the peer sent
+    def _response_received(self, event: ResponseReceived) -> None:
+        headers = _headers(event)
+        stream = self._connection.streams.get(_id(event))
+        if not self._is_malformed(_id(event), response_fault(headers)) and stream is not None:
+            stream.headers = headers
+            stream.headers_received.set()
+
+    def _trailers_received(self, event: TrailersReceived) -> None:
+        headers = _headers(event)
+        stream = self._connection.streams.get(_id(event))
+        if not self._is_malformed(_id(event), trailers_fault(headers)) and stream is not None:
+            stream.trailers = headers
+            stream.trailers_received.set()
+
+    def _settings_changed(self, event: RemoteSettingsChanged) -> None:
+        if SettingCodes.INITIAL_WINDOW_SIZE in event.changed_settings:
+            for stream in self._connection.streams.values():
+                stream.window_updated.set()
+
+    def _data_received(self, event: DataReceived) -> None:
+        stream = self._connection.streams.get(_id(event))
+        size = event.flow_controlled_length or 0
+        if stream is not None:
+            stream.inbox.add(event.data, size)
+        else:
+            self._connection.write_buffer.return_window(_id(event), size)
+
+    def _window_updated(self, event: WindowUpdated) -> None:
+        streams = self._connection.streams
+        woken = [streams.get(event.stream_id)] if event.stream_id else streams.values()
+        for stream in woken:
+            if stream is not None:
+                stream.window_updated.set()
+
+    def _stream_ended(self, event: StreamEnded) -> None:
+        self.stream_ended(_id(event))
+
+    def _ping_acknowledged(self, event: PingAckReceived) -> None:
+        self._events.ping_acknowledged(event.ping_data or b"")
+
+    def _connection_terminated(self, event: ConnectionTerminated) -> None:
+        self.close("the peer ended the connection")
+
+    def _stream_reset(self, event: StreamReset) -> None:
+        self._connection.is_full = False
+        if not event.remote_reset:  # h2 has reset it for a violation by the peer
             self._budget.spend("resets")
-        stream = cast("CallStream | None", self.streams.get(event.stream_id))
-        if stream is not None:
-            code = event.error_code if event.remote_reset else ErrorCodes.PROTOCOL_ERROR
-            stream.terminate(StreamResetError(int(code or 0)))
-            self.handler.cancel(stream)
+        code = event.error_code if event.remote_reset else ErrorCodes.PROTOCOL_ERROR
+        self._cancel(_id(event), StreamResetError(int(code or 0)))
+
+    _HANDLERS: ClassVar[dict[type[Event], Callable[[EventHandler, Any], None]]] = {
+        RequestReceived: _request_received,
+        ResponseReceived: _response_received,
+        TrailersReceived: _trailers_received,
+        RemoteSettingsChanged: _settings_changed,
+        DataReceived: _data_received,
+        WindowUpdated: _window_updated,
+        StreamEnded: _stream_ended,
+        StreamReset: _stream_reset,
+        PingAckReceived: _ping_acknowledged,
+        ConnectionTerminated: _connection_terminated,
+    }
 
     def _is_malformed(self, stream_id: int, fault: str | None) -> bool:
-        """Ends the stream of what is malformed, which is all that its peer may lose by it."""
+        """Reset a stream with malformed headers: the rest of the connection goes on."""
         if fault is None:
             return False
-        self._is_full = False
+        self._connection.is_full = False
         self._reset(stream_id, ErrorCodes.PROTOCOL_ERROR)
-        stream = cast("CallStream | None", self.streams.get(stream_id))
+        stream = self._connection.streams.get(stream_id)
         if stream is not None:
-            stream.remote_ended = False  # what has come of it does not count
-            stream.terminate(MalformedError(fault))
-            self.handler.cancel(stream)
+            stream.remote_ended = False  # a malformed response does not count
+        self._cancel(stream_id, MalformedError(fault))
         return True
 
+    def _cancel(self, stream_id: int, error: StreamTerminatedError) -> None:
+        stream = self._connection.streams.get(stream_id)
+        if stream is not None:
+            stream.terminate(error)
+            if self._handler is not None:
+                self._handler.cancel(stream)
+
     def _reset(self, stream_id: int, error_code: ErrorCodes) -> None:
-        """Resets a stream for what the peer did."""
+        """Reset a stream because of the peer."""
         self._budget.spend("resets")
-        with suppress(ProtocolError):  # when the peer has reset it meanwhile
-            self.connection._connection.reset_stream(stream_id, error_code)
-            self.connection.flush()  # which nobody may do when h2 did not read the headers
+        with suppress(ProtocolError):  # the peer may have reset it in the meantime
+            self._connection.reset(stream_id, error_code)
 
 
-class _Release:
-    """Releases a stream; closures would take ten times as much of each call."""
+def _id(event: Any) -> int:
+    """Return the id of an event's stream, which is there."""
+    stream_id: int = event.stream_id
+    return stream_id
 
-    __slots__ = ("_events", "_stream")
 
-    def __init__(self, events: WireEvents, stream: CallStream) -> None:
-        self._events = events
-        self._stream = stream
-
-    def __call__(self) -> None:
-        self._events.release(self._stream)
+def _headers(event: Any) -> Headers:
+    """Return the headers of an event, as text because of `h2_config`."""
+    headers: Headers = event.headers
+    return headers

@@ -1,10 +1,11 @@
-"""How much is done for one connection before others have their turn.
+"""Limit the work for one connection before other connections are served.
 
-An event loop serves one connection after the other, so whoever waits behind one that floods waits
-for as long as that has its turn. What a turn brings is answered in the next iteration of the loop,
-and sent in the one after it; if each had a turn of the flood as well, whoever comes would wait for
-three of them, so there are pauses between. Short turns cost a tenth of what a flood can do, and a
-connection that is alone has long ones; pauses as much, and there are none where several flood.
+An event loop serves one connection after the other, so every peer waits while one connection is
+busy. Data that was read in one iteration of the loop is answered in the next iteration and sent in
+the one after it. If a flooding connection took its share in each of these, other peers would wait
+for three shares, so there are pauses between two shares. Short quanta cost a flooding peer a tenth
+of its throughput. A connection that is alone therefore gets long ones. Pauses cost as much again,
+and there are none while several connections flood.
 """
 
 from __future__ import annotations
@@ -15,40 +16,40 @@ __all__ = ["LONG_QUANTUM", "SHORT_QUANTUM", "FairShare", "Quantum"]
 
 
 class Quantum(NamedTuple):
-    """What is done for one connection."""
+    """The work for one connection before others are served."""
 
     frames: int
-    """That are read, with the messages in them."""
+    """Frames to read, with the messages in them."""
     messages: int
-    """That a call is given before it lets others run: asyncio does not while there is more."""
+    """Messages to give to one call before its task yields. asyncio does not yield by itself while
+    there are more."""
     calls: int
-    """That begin."""
+    """Calls to start."""
     pauses: int
-    """Iterations of the event loop between two turns, of the only one that waits for its next."""
+    """Iterations of the event loop between two quanta of the only connection that has more."""
 
 
 SHORT_QUANTUM = Quantum(frames=64, messages=64, calls=2, pauses=2)
-"""Some 0.15 ms."""
+"""About 0.15 ms."""
 
 LONG_QUANTUM = Quantum(frames=2048, messages=128, calls=16, pauses=0)
 
 
 class FairShare:
-    """The connections of one server, or channel."""
+    """The quantum for each connection of one server or channel."""
 
     __slots__ = ("quantum", "waiting")
 
     def __init__(self) -> None:
         self.quantum = LONG_QUANTUM
-        """That each of them has."""
         self.waiting = 0
-        """How many have more to read, and wait for their next turn."""
+        """Number of connections that have more data to read and wait for their next quantum."""
 
     @property
     def pauses(self) -> int:
-        """Iterations of the event loop until the next turn."""
+        """Iterations of the event loop until the next quantum."""
         return self.quantum.pauses if self.waiting == 1 else 0
 
     def counts(self, connections: int) -> None:
-        """So many are open."""
+        """Set the number of open connections."""
         self.quantum = SHORT_QUANTUM if connections > 1 else LONG_QUANTUM

@@ -16,7 +16,6 @@ import binascii
 import re
 from collections.abc import Container
 from dataclasses import dataclass
-from typing import cast
 
 from grpclib.const import Status
 from grpclib.metadata import Deadline
@@ -143,7 +142,7 @@ def _read_deadline(timeout: str | None) -> Deadline | None:
 
 
 def _read_metadata(headers: Headers) -> Metadata:
-    metadata = cast(Metadata, MultiDict())
+    metadata: Metadata = MultiDict()
     for key, value in headers:
         if key.startswith((":", "grpc-")) or key in SPECIAL_HEADERS:
             continue

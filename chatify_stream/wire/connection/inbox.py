@@ -28,42 +28,69 @@ from grpclib.const import Status
 from ...errors import StatusError
 from .cancel_scope import clear_traceback
 from .compression import IDENTITY, PREFIX, inflate
+from .fair_share import FairShare
 from .memory_budget import MemoryBudget
 
-__all__ = ["Inbox", "Source"]
+__all__ = ["BatchConsumer", "Inbox", "Meter", "Source"]
 
 MAX_AT_ONCE = 32 * 1024
-"""Bytes of messages that are dealt with at once: the answers to more would not leave at once."""
+"""Bytes of messages that are handled at once. The replies to more could not be sent at once."""
+
+Meter = Callable[[list[bytes]], StatusError | None]
+"""Called with each batch of encoded messages before it is delivered.
+
+It removes the messages from the list that exceed its limit, and returns the error that ends the
+call after the remaining ones.
+"""
 
 _ALL = repeat(None)
 """Steps without end."""
 
-_NONE: deque[bytes] = deque()
-"""No messages: an empty deque of its own would take 760 bytes of each stream."""
+_EMPTY: deque[bytes] = deque()
+"""The messages of an idle stream: a deque of its own would take 760 bytes."""
 
 
 class _Compressed(bytes):
     """A message that has to be inflated."""
 
 
+class BatchConsumer(Protocol):
+    """Handles messages within the read that brought them, without waking a task."""
+
+    def consume(self, messages: list[bytes]) -> bool:
+        """Handle encoded messages; the list is the consumer's own.
+
+        Must neither wait nor raise. Return False if the reader of the inbox has to go on with
+        them, which wakes its task.
+        """
+
+
+class WindowCredit(Protocol):
+    """Returns receive window to the peer."""
+
+    def return_window(self, stream_id: int, size: int) -> None: ...
+
+
 class Source(Protocol):
-    """The connection that a stream is on."""
+    """The connection of a stream."""
 
     memory_budget: MemoryBudget
+    fair_share: FairShare
+
+    messages_received: int
 
     arrivals: list[Callable[[], bool]]
-    """What is called at the end of a turn; each says whether nobody had to be woken."""
+    """Functions to call at the end of a read. Each returns False if it has woken a task."""
 
-    def ack(self, stream_id: int, size: int) -> None:
-        """Gives the peer a part of its window back, in bytes."""
+    @property
+    def write_buffer(self) -> WindowCredit: ...
 
 
 class Inbox:
-    """Stands in the place of grpclib's `Buffer`; `add`, `eof` and `unacked_size` are its API."""
+    """The received messages of one stream."""
 
     __slots__ = (
         "_error",
-        "_is_asked_for",
         "_is_deferred",
         "_is_ended",
         "_is_uncut",
@@ -77,41 +104,47 @@ class Inbox:
         "_uncredited_bytes",
         "_waiter",
         "_waiting",
-        "at_once",
+        "consumer",
         "encoding",
         "has_compressed",
         "in_a_row",
+        "messages_received",
+        "meter",
+        "needs_reader",
     )
 
     def __init__(self, source: Source, stream_id: int, max_size: int) -> None:
-        """`max_size`: bytes that a message may have."""
+        """`max_size`: maximum bytes of a message."""
         self._source = source
         self._stream_id = stream_id
         self._memory_budget = source.memory_budget
-        self.at_once: Callable[[], bool] | None = None
-        """Takes messages and deals with them; False when its reader has to be woken."""
+        self.consumer: BatchConsumer | None = None
+        """Handles messages that arrive while a reader waits."""
+        self.needs_reader = False
+        """The consumer has returned False. The reader resets this."""
         self._is_deferred = False
-        self._is_asked_for = False
-        """`at_once` has taken messages, and asks for its reader."""
         self._max_size = max_size
+        self.meter: Meter | None = None
+        self.messages_received = 0
+        """Number of messages that were taken."""
         self.encoding = IDENTITY
-        """The peer's `grpc-encoding`; to be set before messages are taken, not before they come."""
+        """The peer's `grpc-encoding`. Set it before messages are taken, not before they arrive."""
         self.has_compressed = False
-        """A compressed message has come: taking messages takes time, which others may need."""
+        """A compressed message has arrived: taking messages may keep other tasks waiting."""
         self.in_a_row = 0
-        """Messages that were given out since its reader last let others run."""
-        self._messages = _NONE
-        self._waiting = 0  # the bytes of those messages, prefixes included
+        """Number of messages taken since the reader last yielded to other tasks."""
+        self._messages = _EMPTY
+        self._waiting = 0  # bytes of those messages with their prefixes
         self._partial: bytearray | None = None  # the beginning of a message
-        self._taken = 0  # what the window lacks, padding included
-        self._uncredited_bytes = 0  # the bytes that are here although the window does not lack them
+        self._taken = 0  # bytes missing from the window, with padding
+        self._uncredited_bytes = 0  # bytes that are held but not missing from the window
         self._error: StatusError | None = None
         self._is_ended = False
         self._is_uncut = False
         self._waiter: asyncio.Future[None] | None = None
 
     def limit(self, max_size: int) -> None:
-        """Takes no larger messages from now on, and none of those that wait here already."""
+        """Reject messages larger than `max_size` from now on, and those that wait already."""
         max_size = self._max_size = min(max_size, self._max_size)
         large = next((i for i, each in enumerate(self._messages) if len(each) > max_size), None)
         if large is not None:
@@ -120,20 +153,20 @@ class Inbox:
                 self._waiting -= PREFIX.size + len(self._messages.pop())
             self._fail(refusal)
         elif (partial := self._partial) is not None and self._is_whole(partial):
-            self._cut_partial(partial, _ALL)  # or what is here of it says that it will be too large
+            self._cut_partial(partial, _ALL)  # its prefix may announce a message that is too large
         self._settle()
 
-    def add(self, data: bytes, window: int, most: int | None = None) -> int:
-        """Adds the data of a frame that took `window` bytes of the window.
+    def add(self, data: bytes, window: int, max_messages: int | None = None) -> int:
+        """Add the data of a frame that took `window` bytes of the receive window.
 
-        Returns how many messages were cut from it. When there are more than `most`, `is_uncut` is
-        true, and `add` with no data goes on.
+        Return the number of messages that were cut from it. If it holds more than `max_messages`,
+        `is_uncut` is True, and calling `add` with no data continues.
         """
         before = len(self._messages)
         self._taken += window
         self._is_uncut = False
         if self._error is None:
-            steps = _ALL if most is None else repeat(None, most)
+            steps = _ALL if max_messages is None else repeat(None, max_messages)
             partial = self._partial
             if partial is not None:
                 partial += data
@@ -141,7 +174,7 @@ class Inbox:
                     self._cut_partial(partial, steps)
             else:
                 self._cut(data, steps)
-            if self._partial is not None and self._is_too_much_here():
+            if self._partial is not None and self._exceeds_budget():
                 self._fail(self._memory_budget.refusal())
             if self._messages or self._error is not None:
                 self._wake()
@@ -150,36 +183,41 @@ class Inbox:
 
     @property
     def is_uncut(self) -> bool:
-        """There may be messages in what has come that were not cut yet."""
+        """The received data may hold messages that were not cut yet."""
         return self._is_uncut and self._partial is not None
 
     def eof(self) -> None:
-        """The peer has ended the stream."""
+        """Note that the peer has ended the stream."""
         self._is_ended = True
         if self._partial is not None and self._error is None:
             self._fail(StatusError(Status.INTERNAL, "the stream ended in the middle of a message"))
         self._wake()
 
-    def drop(self) -> None:
-        """Nobody is to read what has come, or what still comes: it holds no window."""
-        self._messages = _NONE
-        self._waiting = 0
-        self._fail(StatusError(Status.CANCELLED, "the call is over"))
+    def reject(self, error: StatusError, count: int = 0) -> None:
+        """Deliver `error` instead of the last `count` messages taken and of all later ones."""
+        self.messages_received -= count
+        self._source.messages_received -= count
+        self._drop_messages()
+        self._fail(error)
         self._settle()
 
+    def drop(self) -> None:
+        """Discard received and future data: it holds no window."""
+        self.reject(StatusError(Status.CANCELLED, "the call is over"))
+
     def discard(self) -> None:
-        """The call is over: nobody reads any more."""
+        """Free the messages after the end of the call."""
         clear_traceback(self._error)
-        self._messages = _NONE
-        self._waiting = 0
+        self.consumer = None
+        self._drop_messages()
 
     @property
     def bytes_waiting(self) -> int:
-        """Of messages that have come whole, prefixes included."""
+        """Bytes of complete messages, prefixes included."""
         return self._waiting
 
     def unacked_size(self) -> int:
-        """What the window lacks, for a stream that is given up; nothing from then on."""
+        """Return the bytes missing from the window of an abandoned stream, and forget them."""
         taken, self._taken = self._taken, 0
         self._partial = None
         self._memory_budget.unstall(self._settle)
@@ -188,82 +226,115 @@ class Inbox:
         return taken
 
     async def next(self) -> bytes | None:
-        """The next message; None after the last one. Raises `StatusError`."""
-        while not self._messages or self._memory_budget.is_full:
-            if self._messages:
-                await self._memory_budget.room()
-            elif (arrival := self._arrival()) is None:
-                return None
-            else:
-                await arrival
-        return self.next_nowait()
+        """Wait for the next message. Return None after the last one. Raise `StatusError`."""
+        while True:
+            while not self._messages or self._memory_budget.is_full:
+                if self._messages:
+                    await self._memory_budget.room()
+                elif (arrival := self._arrival()) is None:
+                    return None
+                else:
+                    await arrival
+            message = self.next_nowait()
+            if message is not None:
+                return message
 
     def next_nowait(self) -> bytes | None:
-        """The next message, if it has come; None if not, or if there is none.
+        """Return the next message, or None if none has arrived.
 
-        Raises `StatusError` for one that cannot be inflated.
+        Raise `StatusError` for a message that cannot be inflated.
         """
         if not self._messages:
             return None
         if self.has_compressed:
-            return self._inflate_next()
-        message = self._messages.popleft()
-        self._waiting -= PREFIX.size + len(message)
-        self._settle()
-        return message
+            message = self._inflate_next()
+        else:
+            message = self._messages.popleft()
+            self._waiting -= PREFIX.size + len(message)
+            self._settle()
+        return message if self._deliver([message]) else None
 
-    async def batch(self, most: int) -> list[bytes]:
-        """The messages that have arrived, at least one and at most so many; none at the end.
+    async def batch(self, limit: int) -> list[bytes]:
+        """Wait for messages. Return 1 to `limit` of them, or none after the last one.
 
-        None, too, when `at_once` has taken them and asked for its reader.
+        Return none, too, when the consumer needs the reader (`needs_reader`).
         """
-        self._is_asked_for = False
-        while not self._messages or self._memory_budget.is_full:
-            if self._messages:
-                await self._memory_budget.room()
-                continue
-            if (arrival := self._arrival()) is None:
-                return []
-            await arrival
-            if self._is_asked_for:  # also when more has come since: what was taken comes first
-                return []
-        if self.has_compressed:
-            return self._inflate_batch(most)
-        return self.batch_nowait(most)
+        while True:
+            while not self._messages or self._memory_budget.is_full:
+                if self._messages:
+                    await self._memory_budget.room()
+                    continue
+                if (arrival := self._arrival()) is None:
+                    return []
+                await arrival
+                if self.needs_reader:  # even if more has arrived: the consumer's messages are first
+                    return []
+            if self.has_compressed:
+                messages = self._inflate_batch(limit)
+            else:
+                messages = self._take_batch(limit)
+            if messages:
+                return messages
 
-    def batch_nowait(self, most: int) -> list[bytes]:
-        """The messages that have arrived, at most so many, when none of them is compressed."""
-        if len(self._messages) <= most:
+    def dispatch(self) -> bool:
+        """Give the messages of a read to the consumer. Return False if the reader was woken."""
+        self._is_deferred = False
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return False
+        consumer = self.consumer
+        is_allowed = self._waiting <= MAX_AT_ONCE and not self._memory_budget.is_full
+        if consumer is not None and is_allowed:
+            messages = self._take_batch(self._source.fair_share.quantum.messages)
+            if messages and not consumer.consume(messages):
+                self.needs_reader = True
+            elif not self._messages and self._error is None:
+                return True
+        waiter.set_result(None)
+        return False
+
+    def _take_batch(self, limit: int) -> list[bytes]:
+        """Return up to `limit` messages, none of which is compressed."""
+        if len(self._messages) <= limit:
             messages = list(self._messages)
-            self._messages = _NONE
+            self._messages = _EMPTY
             self._waiting = 0
         else:
-            messages = [self._messages.popleft() for _ in range(most)]
-            self._waiting -= PREFIX.size * most + sum(map(len, messages))
+            messages = [self._messages.popleft() for _ in range(limit)]
+            self._waiting -= PREFIX.size * limit + sum(map(len, messages))
         self.in_a_row = len(messages)
         self._settle()
+        return self._deliver(messages)
+
+    def _deliver(self, messages: list[bytes]) -> list[bytes]:
+        """Count the messages, after the meter has removed those over its limit."""
+        if self.meter is not None and (refusal := self.meter(messages)) is not None:
+            self.reject(refusal)
+        count = len(messages)
+        self.messages_received += count
+        self._source.messages_received += count
         return messages
 
-    def _inflate_batch(self, most: int) -> list[bytes]:
-        """As `batch`, but it stops once it has so many bytes that their answers would wait."""
+    def _inflate_batch(self, limit: int) -> list[bytes]:
+        """Take messages until there are enough bytes that their replies would have to wait."""
         messages: list[bytes] = []
         size = 0
-        while self._messages and len(messages) < most:
+        while self._messages and len(messages) < limit:
             try:
                 message = self._inflate_next()
             except StatusError:
                 if not messages:
                     raise
-                break  # the next reader gets the error
+                break  # the error is delivered next
             messages.append(message)
             size += len(message)
             if size >= MAX_AT_ONCE:
                 break
         self.in_a_row = len(messages)
-        return messages
+        return self._deliver(messages)
 
     def _inflate_next(self) -> bytes:
-        """The next message, compressed or not."""
+        """Take the next message, compressed or not."""
         message = self._messages.popleft()
         self._waiting -= PREFIX.size + len(message)
         try:
@@ -271,15 +342,14 @@ class Inbox:
                 return inflate(message, self.encoding, self._max_size)
             return message
         except StatusError as error:
-            self._messages = _NONE
-            self._waiting = 0
+            self._drop_messages()
             self._fail(error)
             raise
         finally:
             self._settle()
 
     def _arrival(self) -> asyncio.Future[None] | None:
-        """To be awaited for more; None when no more can come."""
+        """Return a future to await for more messages, or None if there will be none."""
         if self._error is not None:
             raise self._error
         if self._is_ended:
@@ -288,9 +358,10 @@ class Inbox:
         return self._waiter
 
     def _wake(self) -> None:
+        """Wake the reader, or let the consumer handle the messages at the end of the read."""
         if self._waiter is not None and not self._waiter.done():
             if (
-                self.at_once is None
+                self.consumer is None
                 or self._is_ended
                 or self._error is not None
                 or self.has_compressed
@@ -298,26 +369,10 @@ class Inbox:
                 self._waiter.set_result(None)
             elif not self._is_deferred:
                 self._is_deferred = True
-                self._source.arrivals.append(self._deal)
-
-    def _deal(self) -> bool:
-        self._is_deferred = False
-        if self._waiter is None or self._waiter.done():
-            return False
-        if (
-            self.at_once is not None
-            and self._waiting <= MAX_AT_ONCE
-            and not self._memory_budget.is_full
-        ):
-            is_dealt_with = self.at_once()
-            if is_dealt_with and not self._messages:
-                return True
-            self._is_asked_for = not is_dealt_with
-        self._waiter.set_result(None)
-        return False
+                self._source.arrivals.append(self.dispatch)
 
     def _settle(self) -> None:
-        """Gives back the window that no message holds: none that waits, or may not come yet."""
+        """Return the window that no waiting message and no held-back beginning occupies."""
         excess = self._taken - self._waiting
         if excess > 0 and self._partial is not None:
             if self._is_uncut:
@@ -327,7 +382,7 @@ class Inbox:
                 self._memory_budget.stall(self._settle)
         if excess > 0:
             self._taken -= excess
-            self._source.ack(self._stream_id, excess)
+            self._source.write_buffer.return_window(self._stream_id, excess)
         uncredited_bytes = self._waiting - self._taken
         if self._partial is not None:
             uncredited_bytes += len(self._partial)
@@ -335,19 +390,19 @@ class Inbox:
             self._memory_budget.uncredited_bytes += uncredited_bytes - self._uncredited_bytes
             self._uncredited_bytes = uncredited_bytes
 
-    def _is_too_much_here(self) -> bool:
+    def _exceeds_budget(self) -> bool:
         self._settle()
         return self._memory_budget.uncredited_bytes > self._memory_budget.max_uncredited_bytes
 
     def _is_whole(self, partial: bytearray) -> bool:
-        """Whether there is something to cut, or to refuse, in the part that is here."""
+        """Return whether the partial data begins with a whole message or a wrong prefix."""
         if len(partial) < PREFIX.size:
             return False
         flag, size = PREFIX.unpack_from(partial)
         return bool(flag > 1 or size > self._max_size or len(partial) >= PREFIX.size + size)
 
     def _cut_partial(self, partial: bytearray, steps: Iterator[None]) -> None:
-        """Cuts the part that is here, which begins with a message or with a wrong prefix.
+        """Cut partial data that begins with a whole message or a wrong prefix.
 
         As `_cut`, but a large message is copied once.
         """
@@ -364,7 +419,7 @@ class Inbox:
         self._cut(rest, steps)
 
     def _cut(self, data: bytes, steps: Iterator[None]) -> None:
-        """Cuts data that begins with a message into messages, one a step, and keeps the rest."""
+        """Cut data into messages, one a step, and keep the rest. It begins with a prefix."""
         messages = self._own_messages() if len(data) >= PREFIX.size else self._messages
         prefix_size, max_size = PREFIX.size, self._max_size
         position, end = 0, len(data)
@@ -391,12 +446,12 @@ class Inbox:
         self._partial = None if self._error or position == end else bytearray(data[position:])
 
     def _own_messages(self) -> deque[bytes]:
-        if self._messages is _NONE:
+        if self._messages is _EMPTY:
             self._messages = deque()
         return self._messages
 
     def _refusal(self, flag: int, size: int) -> StatusError:
-        """The error for a message with a wrong prefix."""
+        """Return the error for a message with a wrong prefix."""
         if flag > 1:
             return StatusError(
                 Status.INTERNAL,
@@ -406,6 +461,10 @@ class Inbox:
             Status.RESOURCE_EXHAUSTED,
             f"the message has {size} bytes; at most {self._max_size} are allowed",
         )
+
+    def _drop_messages(self) -> None:
+        self._messages = _EMPTY
+        self._waiting = 0
 
     def _fail(self, error: StatusError) -> None:
         self._error = error

@@ -1,43 +1,17 @@
-"""An event that takes no memory while nobody waits for it.
-
-`asyncio.Event` keeps a queue of 700 bytes from its beginning, and a stream has several of them.
-"""
+"""An event that needs little memory while no task waits for it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any
 
-__all__ = ["LazyMethodTable", "LeanEvent"]
-
-
-class LazyMethodTable:
-    """Stands in the place of a dict whose values are methods of `owner`."""
-
-    __slots__ = ("_names", "_owner")
-
-    _known: dict[type, dict[Any, str]] = {}  # noqa: RUF012 - the names by the class of the owner
-
-    def __init__(self, owner: object, table: Mapping[Any, Callable[..., Any]]) -> None:
-        """`table` is the same for all owners of one class."""
-        names = self._known.get(type(owner))
-        if names is None:
-            names = {key: method.__name__ for key, method in table.items()}
-            self._known[type(owner)] = names
-        self._owner = owner
-        self._names = names
-
-    def __getitem__(self, key: Any) -> Callable[..., Any]:
-        method: Callable[..., Any] = getattr(self._owner, self._names[key])
-        return method
-
-    def __contains__(self, key: Any) -> bool:
-        return key in self._names
+__all__ = ["LeanEvent"]
 
 
 class LeanEvent:
-    """`asyncio.Event`, with the same methods."""
+    """`asyncio.Event` with the same methods.
+
+    `asyncio.Event` allocates a queue of 700 bytes, and each stream has several events.
+    """
 
     __slots__ = ("_is_set", "_waiters")
 
@@ -49,7 +23,7 @@ class LeanEvent:
         return self._is_set
 
     def set(self) -> None:
-        """Wakes all who wait."""
+        """Wake all waiting tasks."""
         self._is_set = True
         waiters, self._waiters = self._waiters, None
         for waiter in waiters or ():
@@ -60,7 +34,7 @@ class LeanEvent:
         self._is_set = False
 
     async def wait(self) -> bool:
-        """Returns True once the flag is set, or at once if it is."""
+        """Wait until the event is set. Return True."""
         if self._is_set:
             return True
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()

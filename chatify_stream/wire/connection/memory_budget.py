@@ -1,13 +1,13 @@
-"""What the calls of one connection hold that no flow-control window bounds.
+"""Bound the memory of one connection's calls that no flow-control window bounds.
 
-A message may be larger than its window, so the window is given back while it comes; and a reply
-that may not leave is there although the window of its request was given back. A thousand calls
-might have gigabytes of either, so both are bounded, for all calls of the connection together.
+A message may be larger than its window, so the window is returned while the message arrives. A
+reply that cannot be sent yet occupies memory although the window of its request was returned. A
+thousand calls could hold gigabytes of either, so both have a limit for each connection.
 
-Rules: a call whose message makes too much of the former ends RESOURCE_EXHAUSTED. While there is too
-much of the latter, no call is given another message, and what comes of one that is not whole holds
-its window. Then they go on one by one, so that the next sees what the one before it has come to
-hold.
+Rules: a call whose incomplete message exceeds the first limit ends with RESOURCE_EXHAUSTED. While
+unsent replies exceed the second limit, no call receives another message, and an incomplete message
+keeps its window. The calls continue one by one, so that each sees the memory that the one before it
+has taken.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ __all__ = ["MemoryBudget"]
 
 
 class MemoryBudget:
-    """Of one connection; unless it is told how much, without bounds."""
+    """The budget of one connection; unlimited by default."""
 
     __slots__ = (
         "_max_unsent",
         "_stalled",
         "_unsent",
         "_waiters",
+        "is_full",
         "max_uncredited_bytes",
         "uncredited_bytes",
     )
@@ -39,40 +40,39 @@ class MemoryBudget:
     def __init__(
         self, max_uncredited_bytes: float = math.inf, max_unsent: float = math.inf
     ) -> None:
-        """Bytes that have come and whose window was given back, and bytes that wait to be sent.
+        """`max_uncredited_bytes`: received bytes whose window was returned.
 
-        One call may add its own to those that may wait at the most.
+        `max_unsent`: bytes that wait to be sent. One call may exceed it with one message.
         """
         self.max_uncredited_bytes = max_uncredited_bytes
         self.uncredited_bytes = 0
         self._max_unsent = max_unsent
         self._unsent = 0
+        self.is_full = False
+        """Too many bytes wait to be sent: no message may be taken now."""
         self._waiters: deque[asyncio.Future[None]] | None = None  # most connections need none
         self._stalled: set[Callable[[], None]] | None = None
 
-    @property
-    def is_full(self) -> bool:
-        """Too much waits to be sent: no message is to be taken now."""
-        return self._unsent > self._max_unsent
-
     def refusal(self) -> StatusError:
-        """What a call ends with that makes it too much."""
+        """Return the error for a call that exceeds `max_uncredited_bytes`."""
         return StatusError(
             Status.RESOURCE_EXHAUSTED,
-            f"the calls of this connection have sent more than {self.max_uncredited_bytes} bytes "
-            "of messages that are not whole, or not taken: send fewer of them at a time",
+            f"the calls of this connection hold more than {self.max_uncredited_bytes} bytes of "
+            "messages that are incomplete or not read; send fewer of them at a time",
         )
 
-    def waits_to_send(self, size: int) -> None:
-        """So many bytes more; `does_not_wait` is to be told the same when they are gone."""
+    def add_unsent(self, size: int) -> None:
+        """Count `size` bytes that wait to be sent, until `remove_unsent` is called."""
         self._unsent += size
+        self.is_full = self._unsent > self._max_unsent
 
-    def does_not_wait(self, size: int) -> None:
+    def remove_unsent(self, size: int) -> None:
         self._unsent -= size
+        self.is_full = self._unsent > self._max_unsent
         self._wake()
 
     async def room(self) -> None:
-        """Waits until a message may be taken, which is to be done before anything else runs."""
+        """Wait until a message may be taken. Take it before the next await."""
         while self.is_full:
             waiter = asyncio.get_running_loop().create_future()
             if self._waiters is None:
@@ -83,17 +83,17 @@ class MemoryBudget:
             finally:
                 if waiter in self._waiters:
                     self._waiters.remove(waiter)
-                # Others may go on, once this one has come to hold something, or was cancelled.
+                # Another call may continue once this one has queued its reply or was cancelled.
                 asyncio.get_running_loop().call_soon(self._wake)
 
     def stall(self, settle: Callable[[], None]) -> None:
-        """Calls it when it is no longer full, to give back a window that is kept until then."""
+        """Call `settle` when the budget is no longer full, to return a window that is held."""
         if self._stalled is None:
             self._stalled = set()
         self._stalled.add(settle)
 
     def unstall(self, settle: Callable[[], None]) -> None:
-        """Does not call it."""
+        """Take `stall` back."""
         if self._stalled is not None:
             self._stalled.discard(settle)
 

@@ -15,9 +15,9 @@ from ..limits import Rate
 from ..token_bucket import TokenBuckets
 from .fair_share import FairShare
 from .protocol import WireProtocol
-from .write_buffer import LAST_WORDS
+from .write_buffer import LINGER_TIMEOUT
 
-__all__ = ["LAST_WORDS", "Connection", "Connections"]
+__all__ = ["LINGER_TIMEOUT", "Connection", "Connections"]
 
 log = logging.getLogger(__name__)
 

@@ -1,13 +1,13 @@
-"""What leaves a connection: gathered during a turn of the event loop, sent in one write.
+"""Gather the output of one connection during an iteration of the event loop and send it in one
+write.
 
-Everything that is written passes here in order: h2's frames as bytes, and messages, which share
-DATA frames while they follow each other on one stream. It stands in the place of the transport
-for grpclib's classes.
+All output passes here in order: frames that are complete, and messages. Messages that follow each
+other on one stream share DATA frames.
 
-Rules: bytes leave in the order in which they were given; a DATA frame is open only at the end of
-what is gathered; nothing is kept back longer than until the loop's next turn. Messages wait for a
-peer that does not read; the answers to its PINGs and SETTINGS do not, so those are bounded: the
-peer is not read from while too many of them wait.
+Rules: bytes leave in the order in which they were given. Only the last DATA frame of the buffer
+can still grow. Nothing stays longer than until the next iteration of the loop. Messages wait for a
+peer that does not read. Answers to its PING and SETTINGS frames do not wait, so they are bounded:
+nothing is read from the peer while too many of them are buffered.
 """
 
 from __future__ import annotations
@@ -16,48 +16,72 @@ import asyncio
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
+
+from h2.connection import ConnectionState
+from h2.stream import StreamState
 
 try:
     import fcntl
     import termios
 except ImportError:  # on Windows
-    CAN_ASK_THE_SYSTEM = False
+    HAS_SYSTEM_QUEUE_SIZE = False
 else:
-    CAN_ASK_THE_SYSTEM = True
+    HAS_SYSTEM_QUEUE_SIZE = True
 
-from ..http2.frame_types import DATA, frame_header
+from ..http2.frame_types import DATA, pack_frame_header, window_update
+from ..http2.h2_connection import WireH2
 
-__all__ = ["LAST_WORDS", "WriteBuffer"]
+__all__ = ["LINGER_TIMEOUT", "SENDING", "MessageSender", "WriteBuffer"]
 
-LAST_WORDS = 0.5
-"""Seconds that what is left to send may take when a connection is closed."""
+LINGER_TIMEOUT = 0.5
+"""Seconds to send the remaining data when a connection is closed."""
 
 MAX_GATHERED = 64 * 1024
-"""Bytes that are sent at once, so that the transport can tell when its peer does not read."""
+"""Bytes that are written at once, so that the transport notices when its peer does not read."""
+
+MAX_AT_ONCE = 64 * 1024
+"""Bytes of messages that are sent without a look at the size of the transport's buffer."""
+
+SENDING = (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
+
+
+class MessageSender(Protocol):
+    """The stream of a call, as the write buffer uses it."""
+
+    id: int
+
+    is_direct: bool
+    """Whether messages may be written now: the headers were sent, compression is off, and no task
+    waits to send."""
+
+    messages_sent: int
 
 
 class WriteBuffer:
-    """Gathers what is written to one connection."""
+    """The output of one connection."""
 
     def __init__(
         self,
         transport: asyncio.Transport,
+        h2: WireH2,
         max_control_backlog: int,
         write_timeout: float | None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        """`extra`: for `get_extra_info`, in place of what the transport says.
+        """`h2` keeps the windows.
 
-        `max_control_backlog`: bytes that are not messages and wait for the peer to read.
+        `max_control_backlog`: bytes of frames other than DATA that may wait for the peer to read.
+        Above a quarter of it nothing is read from the peer; above it the connection is aborted.
 
-        From a quarter of it on the peer is not read from; past it the connection is cut off.
-        `write_timeout`: seconds that a peer may read nothing when the connection is closed.
+        `write_timeout`: seconds without any read by the peer after which a closed connection is
+        aborted. `extra` takes precedence over the transport in `get_extra_info`.
         """
+        self._h2 = h2
         self._write_timeout = write_timeout
         self._extra = extra or {}
         self.is_backlog_full = False
-        """The connection was cut off because too many answers waited."""
+        """The connection was aborted because of `max_control_backlog`."""
         self._transport = transport
         self._max_control_backlog = max_control_backlog
         self._control_backlog = 0
@@ -65,7 +89,8 @@ class WriteBuffer:
         self._pauses: frozenset[str] = frozenset()
         self._loop = asyncio.get_running_loop()
         self.data_frames = 0
-        """How many DATA frames were written."""
+        """Number of DATA frames written."""
+        self.messages_sent = 0
         self.bytes_sent = 0
         self._parts: list[bytes | memoryview] = []
         self._size = 0
@@ -75,15 +100,15 @@ class WriteBuffer:
         self._is_lingering = False
         self._is_lost = False
         self.is_over = False
-        """It is being closed: what is written from now on is lost."""
+        """The connection is closing: later writes are lost."""
         self._abortion: asyncio.TimerHandle | None = None
-        # The DATA frame that is open: its stream, the place of its header, and its length.
+        # The DATA frame that may grow: its stream, the index of its header, and its length.
         self._data_stream = 0
         self._data_header = 0
         self._data_length = 0
 
     def write(self, data: bytes) -> None:
-        """Adds whole frames."""
+        """Add complete frames."""
         if data:
             if self._data_stream:
                 self._close_data()
@@ -92,7 +117,7 @@ class WriteBuffer:
                 self._count_control(len(data))
 
     def write_data(self, stream_id: int, data: bytes | memoryview, max_frame_size: int) -> None:
-        """Adds a part of a stream, which is no longer than a frame may be."""
+        """Add data of a stream, at most `max_frame_size` bytes."""
         length = len(data)
         if self._data_stream == stream_id and self._data_length + length <= max_frame_size:
             self._data_length += length
@@ -105,10 +130,66 @@ class WriteBuffer:
             self._parts.append(b"")
         self._add(data)
 
-    def __enter__(self) -> None:
-        """Entered while data is received: what that makes tasks write leaves when they have run.
+    def try_send(self, stream: MessageSender, frames: bytes, count: int) -> bool:
+        """Add `count` framed messages of a stream if that needs no waiting.
 
-        They run in the loop's next turn, and the flush that is scheduled on leaving after them.
+        Return False, and add nothing, when another task waits to send, when the windows or the
+        transport have no room, for more than 64 KiB, and when h2 has to judge.
+        """
+        if not stream.is_direct:
+            return False
+        if frames and not self.try_send_data(stream.id, frames):
+            return False
+        stream.messages_sent += count
+        self.messages_sent += count
+        return True
+
+    def try_send_data(self, stream_id: int, data: bytes) -> bool:
+        """Add data as h2 would if state and windows of the stream allow it at once."""
+        h2 = self._h2
+        stream = h2.streams.get(stream_id)
+        size = len(data)
+        if (
+            stream is None
+            or stream.state_machine.state not in SENDING
+            or size > stream.outbound_flow_control_window
+            or size > h2.outbound_flow_control_window
+            or size > MAX_AT_ONCE
+            or self._is_blocked
+            or self.is_over
+            or h2.state_machine.state is ConnectionState.CLOSED
+        ):
+            return False
+        stream.outbound_flow_control_window -= size
+        h2.outbound_flow_control_window -= size
+        max_size = h2.max_outbound_frame_size
+        if size <= max_size:
+            self.write_data(stream_id, data, max_size)
+        else:
+            view = memoryview(data)  # which is copied once, when the buffer is sent
+            for start in range(0, size, max_size):
+                self.write_data(stream_id, view[start : start + max_size], max_size)
+        return True
+
+    def return_window(self, stream_id: int, size: int) -> None:
+        """Return `size` bytes of a stream's receive window to the peer."""
+        h2 = self._h2
+        if not size or h2.state_machine.state is ConnectionState.CLOSED or self.is_closing():
+            return
+        # What h2's `acknowledge_received_data` does, without its frame objects.
+        increment = h2._inbound_flow_control_window_manager.process_bytes(size)
+        if increment:
+            self.write(window_update(0, increment))
+        stream = h2.streams.get(stream_id)
+        if stream is not None and not stream.closed:
+            increment = stream._inbound_window_manager.process_bytes(size)
+            if increment:
+                self.write(window_update(stream_id, increment))
+
+    def __enter__(self) -> None:
+        """Gather output until the tasks that a read wakes have run.
+
+        They run in the loop's next iteration, before the flush that is scheduled on exit.
         """
         self._was_scheduled, self._is_scheduled = self._is_scheduled, True
 
@@ -117,16 +198,16 @@ class WriteBuffer:
             if self._is_read_flushed and not self._parts:
                 self._is_scheduled = False
             else:
-                self._loop.call_soon(self._flush_turn)
+                self._loop.call_soon(self._flush_scheduled)
         self._is_read_flushed = False
 
     def flush_read(self) -> None:
-        """Sends at once what was written while data is received: no task has more to write."""
+        """Send the output of a read at once, because no task will add to it."""
         self._is_read_flushed = True
         self.flush()
 
     def flush(self) -> None:
-        """Sends what was gathered."""
+        """Send the gathered output."""
         if self._parts:
             if self._data_stream:
                 self._close_data()
@@ -134,12 +215,15 @@ class WriteBuffer:
             self._parts.clear()
             self._size = 0
             if self._is_lost or self.is_closing():
-                return  # uvloop raises, where asyncio forgets it
+                return  # uvloop would raise
             self.bytes_sent += len(data)
             self._transport.write(data)
 
     def close(self) -> None:
-        """Closes when what was gathered has left; a peer that reads nothing of it is cut off."""
+        """Close the connection when the output has been sent.
+
+        Abort it if the peer reads nothing for `write_timeout`.
+        """
         if self._is_lingering or self._is_lost:
             return
         self.flush()
@@ -149,47 +233,47 @@ class WriteBuffer:
             self._abort_later(self._write_timeout)
 
     def close_and_linger(self) -> None:
-        """As `close`, for a peer that goes on sending.
+        """Close the sending side, and keep receiving for a moment.
 
-        The system resets a connection that is closed with bytes that nobody has read, and the
-        peer may never see why. So they are read, and thrown away by whoever asks `is_closing`.
+        The system resets a connection that is closed with unread data, and the peer may never see
+        the reason. The owner reads and drops the data while `is_closing`.
         """
         self.flush()
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._is_lingering = self.is_over = True
-            self._abort_later(LAST_WORDS, whatever=True)
-            with suppress(OSError):  # the peer has gone already
+            self._abort_later(LINGER_TIMEOUT, unconditionally=True)
+            with suppress(OSError):  # the peer has closed the connection
                 self._transport.write_eof()
         else:
             self.close()
 
     def abort(self) -> None:
-        """Closes now; what was gathered is lost."""
+        """Close the connection now and discard the output."""
         self._parts.clear()
         self._size = 0
         self._data_stream = 0
         self.is_over = True
         self._transport.abort()
 
-    def lost(self) -> None:
-        """The connection is gone; asyncio's transport for TLS cannot be asked any more."""
+    def connection_lost(self) -> None:
+        """Stop using the transport: asyncio's TLS transport cannot be asked after that."""
         self._is_lost = self.is_over = True
         if self._abortion is not None:
             self._abortion.cancel()
 
     def block(self) -> None:
-        """The transport has more than it likes; the peer does not read as fast."""
+        """Note that the transport's buffer is full, because the peer reads too slowly."""
         self._is_blocked = True
 
     def unblock(self) -> None:
-        """The peer has read."""
+        """Note that the peer has read."""
         self._is_blocked = False
         if self._control_backlog:
             self._control_backlog = 0
             self.resume_reading("backlog")
 
     def pause_reading(self, reason: str) -> None:
-        """Nothing is received until all that paused it have resumed."""
+        """Stop receiving until each `reason` that was given has been resumed."""
         if not self._pauses and not self._is_lost:
             self._transport.pause_reading()
         self._pauses |= {reason}
@@ -202,23 +286,23 @@ class WriteBuffer:
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes that wait for the peer to read."""
+        """Bytes in this buffer and in the transport's buffer."""
         if self._is_lost:
             return 0
         return self._size + self._transport.get_write_buffer_size()
 
     @property
     def unacked_bytes(self) -> int:
-        """As `buffered_bytes`, with what the system holds for the peer.
+        """`buffered_bytes`, and the bytes in the system's send queue.
 
         The system takes data in large steps, so `buffered_bytes` alone says little about a peer
         that reads slowly.
         """
-        return self.buffered_bytes + self._in_the_system()
+        return self.buffered_bytes + self._system_queue_size()
 
-    def _in_the_system(self) -> int:
+    def _system_queue_size(self) -> int:
         sock = self._transport.get_extra_info("socket")
-        if not CAN_ASK_THE_SYSTEM or sock is None or self._is_lost:
+        if not HAS_SYSTEM_QUEUE_SIZE or sock is None or self._is_lost:
             return 0
         try:
             answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
@@ -241,23 +325,24 @@ class WriteBuffer:
             self.flush()
         elif not self._is_scheduled:
             self._is_scheduled = True
-            self._loop.call_soon(self._flush_turn)
+            self._loop.call_soon(self._flush_scheduled)
 
-    def _flush_turn(self) -> None:
+    def _flush_scheduled(self) -> None:
         self._is_scheduled = False
         self.flush()
 
     def _close_data(self) -> None:
-        header = frame_header(self._data_length, DATA, 0, self._data_stream)
+        length = self._data_length
+        header = pack_frame_header(length >> 8, length & 0xFF, DATA, 0, self._data_stream)
         self._parts[self._data_header] = header
         self._data_stream = 0
         self.data_frames += 1
 
-    def _abort_later(self, timeout: float, *, whatever: bool = False) -> None:
-        """Cuts the peer off in so many seconds, unless it has read something until then."""
+    def _abort_later(self, timeout: float, *, unconditionally: bool = False) -> None:
+        """Abort the connection after `timeout` seconds unless the peer reads something."""
 
-        def abort(unread: int) -> None:
-            if not whatever and self.unacked_bytes < unread:
+        def abort(unacked_bytes: int) -> None:
+            if not unconditionally and self.unacked_bytes < unacked_bytes:
                 self._abort_later(timeout)
             else:
                 self._transport.abort()

@@ -1,21 +1,21 @@
-"""The frames that come by the thousand, without h2's help.
+"""Handle the frequent frames of a connection without h2.
 
-`FrameReader` walks what was received. Calls that are opened, and DATA and WINDOW_UPDATE of a
-stream that h2 has open, are dealt with on the spot, and h2's own counters and states are kept as
-h2 would have them. So is PING, of which grpc-go sends one with nearly every message, to measure
-the connection. Everything else, and whatever is not entirely plain (padding, a header block in
-parts, a violated window, a stream that never was), goes to h2, whole and in order, as it came;
-so h2 decides every doubtful case.
+`FrameReader` walks the received data. It handles new calls, and DATA and WINDOW_UPDATE of streams
+that h2 has open, and keeps h2's own counters and states as h2 would. It also handles PING, because
+grpc-go sends a PING with nearly every message to measure the connection. All other frames go to h2,
+whole and in order, and so does every frame that is not plain: with padding, with a header block in
+parts, with a window that is exceeded, for a stream that never existed. h2 judges every doubtful
+case.
 
-What a peer sent on a stream before it knew that this side has ended it comes in any number, and
-means nothing (RFC 9113, 5.1). It is dropped here, where it costs as little as on an open stream;
-h2 would answer each piece of data with a RST_STREAM.
+A peer may send any number of frames on a stream before it learns that this side has ended it. They
+have no effect (RFC 9113, 5.1). They are dropped here at the cost of a frame of an open stream; h2
+would answer each DATA frame with a RST_STREAM.
 
-GOAWAY is here for another reason: h2 refuses to work after it, though the streams that are open
-go on (RFC 9113, 6.8).
+GOAWAY is handled here because h2 refuses to work after it, although open streams continue (RFC
+9113, 6.8).
 
-tests/wire/http2/test_frame_reader.py feeds the same frames, cut at random places, to this and to
-h2 alone.
+tests/wire/http2/test_frame_reader.py feeds the same frames, cut at random places, to this class and
+to h2 alone, and compares.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from h2.connection import ConnectionState, H2Connection
+from h2.connection import ConnectionState
 from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.stream import StreamClosedBy, StreamState
 
@@ -53,106 +53,107 @@ from .frame_types import (
     WINDOW_UPDATE,
     read_frame_header,
 )
-from .hpack import CachingDecoder
+from .h2_connection import WireH2
 from .stream_states import end_received, stream_opened
 
-__all__ = ["FrameReader"]
+__all__ = ["FrameHandler", "FrameReader"]
 
 MAX_WINDOW = 2**31 - 1
 OURS = (DATA, HEADERS, WINDOW_UPDATE, PING, RST_STREAM, SETTINGS, GOAWAY)
-"""But the answers to PINGs are h2's, which gets those of a flood together, if at all."""
+"""Except answers to PINGs, which h2 gets."""
 STREAMS_TO_FORGET = 16
 
 RAPID = 1.0
-"""Seconds: a call that is reset earlier counts, for it may have cost its peer nothing."""
+"""Seconds. A reset within them counts, because such a call may cost its peer nothing."""
 
 CALL_WORK, H2_WORK = 32, 8
-"""For how many frames a call that is opened, and a frame that h2 gets, count."""
+"""Number of frames that a new call, and a frame for h2, count as."""
 
 HEADER_SHIFT = 4
-"""Every 16 bytes of headers count for one, since it takes time to decode them."""
+"""Every 16 bytes of headers count as one frame, since decoding them takes time."""
 
 SMALL = 512
-"""Bytes of a DATA frame whose messages, a hundred at the most, are not worth counting first."""
+"""Bytes of a DATA frame that is handled whole: it holds at most a hundred messages."""
 
 HEADER_BLOCK = (HEADERS, PUSH_PROMISE, CONTINUATION)
 RECEIVING = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
 USABLE = (*RECEIVING, StreamState.HALF_CLOSED_REMOTE)
 
 
+class FrameHandler(Protocol):
+    """What a connection does about its frames. Each method may raise h2's `ProtocolError`."""
+
+    def feed_h2(self, data: bytes) -> bool:
+        """Give complete frames to h2. Return False when the connection is closing."""
+
+    def greeting_received(self) -> None:
+        """Handle the peer's preface and first frame."""
+
+    def request_received(self, stream_id: int, headers: Headers) -> None:
+        """Handle the headers of a new call."""
+
+    def stream_ended(self, stream_id: int) -> None:
+        """Handle the end of the peer's data on a stream."""
+
+    def window_updated(self, stream_id: int) -> None:
+        """Handle a larger window of a stream, or (0) of the connection."""
+
+    def late_data_received(self, stream_id: int, size: int) -> None:
+        """Return to the connection's window what data of a closed stream took of it."""
+
+    def ping_received(self, data: bytes) -> None:
+        """Answer a PING."""
+
+    def goaway_received(self, last_stream_id: int, error_code: int, reason: bytes) -> bool:
+        """Handle a GOAWAY. Return False to give it to h2, which refuses to work after it."""
+
+
 class FrameReader:
-    """Reads one connection's frames, from any pieces."""
+    """Reads the frames of one connection from pieces of any size."""
 
     def __init__(
         self,
-        h2: H2Connection,
+        h2: WireH2,
         streams: Mapping[int, Any],
         budget: FrameBudget,
+        handler: FrameHandler,
         *,
-        decoder: CachingDecoder,
         max_header_block_size: int,
         max_streams: int,
-        to_h2: Callable[[bytes], bool],
-        on_greeting: Callable[[], None],
-        on_request: Callable[[int, Headers], None],
-        on_end: Callable[[int], None],
-        on_window: Callable[[int], None],
-        on_late_data: Callable[[int, int], None],
-        on_ping: Callable[[bytes], None],
         clock: Callable[[], float] = time.monotonic,
-        on_goaway: Callable[[int, int, bytes], bool],
     ) -> None:
-        """`streams`: by id, those whose `buffer` (an `Inbox`) takes data.
-
-        `to_h2` hands bytes to h2 and says whether the connection goes on. `on_greeting` learns of
-        the peer's first frame. `on_request` gets the stream and the headers of a call that is
-        opened, and `on_end` the stream that its peer has ended. `on_window` learns of a larger
-        window, of a stream or (0) of the connection; `on_late_data` gives the connection back what
-        data of a stream that is over took of its window; `on_ping` gets the data of a PING, to
-        answer it; `on_goaway` gets the last stream, error code and text of a GOAWAY, and says
-        whether it is dealt with: h2 would refuse to go on after it. All may raise h2's
-        `ProtocolError`.
-        """
+        """`streams`: the open streams by id. The `inbox` of each takes its data."""
         self._h2 = h2
         self._streams = streams
         self._budget = budget
-        self._decoder = decoder
+        self._handler = handler
         self._max_header_block_size = max_header_block_size
         self._max_streams = max_streams
-        self._to_h2 = to_h2
-        self._on_greeting = on_greeting
-        self._on_request = on_request
-        self._on_end = on_end
-        self._on_window = on_window
-        self._on_late_data = on_late_data
-        self._on_ping = on_ping
-        self._on_goaway = on_goaway
         self._clock = clock
         self._rest = b""
         self._begin = 0
-        """Where it begins: it is not copied for each turn."""
+        """Offset of the unread data in `_rest`, which is not copied for each call."""
         self._preface_left = 0 if h2.config.client_side else PREFACE_SIZE
         self._is_greeted = False
         self._is_acknowledged = False
-        """The peer has taken the SETTINGS of this side, of which there is one frame."""
+        """The peer has acknowledged the SETTINGS of this side, which sends one frame."""
         self._header_block: int | None = None
-        """The bytes of a header block that has not ended yet."""
+        """Bytes of a header block that has not ended yet."""
         self._work = 0
-        """What was done in this turn, and what the turn before had too much of."""
-        self._most_work = sys.maxsize
+        """Work done in this call of `feed`, and the excess of earlier calls."""
+        self._max_work = sys.maxsize
         self._uncut: tuple[int, bool] | None = None
-        """The stream whose last frame has more messages, and whether it ends with them."""
+        """The stream whose last frame holds more messages, and whether it ends with them."""
         self.data_frames = 0
-        """How many have come, empty ones not counted."""
+        """Number of DATA frames received that were not empty."""
 
-    def feed(self, data: bytes, most_work: int = sys.maxsize) -> bool:
-        """Reads the frames that are whole; keeps the rest for the next call.
+    def feed(self, data: bytes, max_work: int = sys.maxsize) -> bool:
+        """Handle the complete frames, and keep the rest for the next call.
 
-        Returns False when that was not all: after `most_work` frames and messages others are to
-        have their turn, and then it goes on with `feed(b"")`. What the last frame had beyond that
-        counts then.
+        Return False after `max_work` frames and messages if there are more: let other connections
+        be served, and go on with `feed(b"")`. Work beyond `max_work` counts in the next call.
 
-        Raises `ProtocolError`, and `FloodError` for a peer that sends too much of something.
+        Raise `ProtocolError`, and `FloodError` for a peer that exceeds a limit.
         """
         position = 0
         if self._rest:
@@ -162,22 +163,22 @@ class FrameReader:
                 data, position = self._rest, self._begin
             self._rest = b""
         if self._work:
-            self._work -= most_work
-        self._most_work = most_work
+            self._work -= max_work
+        self._max_work = max_work
         if self._uncut is not None:
             self._cut(*self._uncut)
         end = len(data)
-        for_h2 = position  # from here to there, what h2 is to get
+        for_h2 = position  # the frames between for_h2 and position are for h2
         if not self._is_greeted:
             of_preface = min(self._preface_left, end)
             self._preface_left -= of_preface
             position += of_preface
             self._check_greeting(data, position)
-        while end - position >= HEADER_SIZE and self._work < most_work:
+        while end - position >= HEADER_SIZE and self._work < max_work:
             high, low, kind, flags, stream_id = read_frame_header(data, position)
             length = high << 8 | low
             if length > self._h2.max_inbound_frame_size:
-                if for_h2 < position and not self._to_h2(data[for_h2:position]):
+                if for_h2 < position and not self._handler.feed_h2(data[for_h2:position]):
                     return True
                 raise FrameTooLargeError(f"a frame of {length} bytes")
             stop = position + HEADER_SIZE + length
@@ -188,7 +189,7 @@ class FrameReader:
             body = data[position + HEADER_SIZE : stop]
             if kind in OURS and self._header_block is None and not (kind == PING and flags & ACK):
                 if for_h2 < position:
-                    if not self._to_h2(data[for_h2:position]):
+                    if not self._handler.feed_h2(data[for_h2:position]):
                         return True
                     for_h2 = position
                 if self._handle_frame(kind, flags, stream_id, body):
@@ -202,20 +203,20 @@ class FrameReader:
             else:
                 self._work += H2_WORK
             position = stop
-        if for_h2 < position and not self._to_h2(data[for_h2:position]):
+        if for_h2 < position and not self._handler.feed_h2(data[for_h2:position]):
             return True
         if position < end:
             self._rest, self._begin = data, position
-        if self._work < most_work:
+        if self._work < max_work:
             self._work = 0
             return True
         return False
 
     def _check_greeting(self, data: bytes, position: int) -> None:
-        """The first frame is SETTINGS (RFC 9113, 3.4).
+        """Require SETTINGS as the first frame (RFC 9113, 3.4), with an error that helps people.
 
-        h2 checks a client's preface, without a word of what came instead, but takes what an HTTP/1
-        or TLS server says for the header of a huge frame, and waits for its end.
+        h2 takes the first bytes of an HTTP/1 or TLS server for the header of a huge frame, and
+        waits for its end.
         """
         started_at = PREFACE_SIZE - self._preface_left - position
         if data[:position] != PREFACE[started_at : started_at + position]:
@@ -223,14 +224,14 @@ class FrameReader:
         if self._preface_left or len(data) <= position + FRAME_KIND:
             return
         if data[position + FRAME_KIND] != SETTINGS:
-            if not self._h2.config.client_side:  # it may be any part of what a client meant
+            if not self._h2.config.client_side:  # they may be any part of a frame
                 raise ProtocolError("its first frame is not SETTINGS")
             raise ProtocolError(f"it began with {data[position : position + 24]!r}")
         self._is_greeted = True
-        self._on_greeting()
+        self._handler.greeting_received()
 
     def _count(self, kind: int, flags: int, stream_id: int, body: bytes) -> None:
-        """A frame for h2: what comes too often, or is too large, ends the connection here."""
+        """Count a frame for h2. Raise `FloodError` if it is too frequent or too large."""
         if kind in HEADER_BLOCK:
             size = (self._header_block or 0) + len(body)
             if size > self._max_header_block_size:
@@ -238,8 +239,8 @@ class FrameReader:
             self._header_block = None if flags & END_HEADERS else size
         stream = self._streams.get(stream_id)
         if kind == RST_STREAM and stream is not None:
-            # Who has tried a call for a while may give it up; a server may end any (8.1).
-            if not self._h2.config.client_side and self._clock() < stream.created + RAPID:
+            # A client may give up a call after a while; a server may reset any (RFC 9113, 8.1).
+            if not self._h2.config.client_side and self._clock() < stream.opened_at + RAPID:
                 self._budget.spend("resets")
             return
         is_open = stream is not None or stream_id > self._h2.highest_inbound_stream_id
@@ -249,7 +250,7 @@ class FrameReader:
         return self._h2.state_machine.state is ConnectionState.CLOSED
 
     def _handle_frame(self, kind: int, flags: int, stream_id: int, body: bytes) -> bool:
-        """False for a frame of our kinds that h2 has to decide."""
+        """Handle a frame of the kinds in `OURS`. Return False if h2 has to judge it."""
         if self._is_closed():
             return False
         if kind == DATA:
@@ -275,14 +276,14 @@ class FrameReader:
                     self._budget.spend("glitches")
                     return True
                 self._is_acknowledged = True
-            self._forget_closed()  # h2 would have it bear on their windows, too
+            self._forget_closed()  # else h2 applies the new window to them
             return False
         if kind == PING:
             return flags == 0 and len(body) == 8 and self._ping(body)
         return len(body) >= 8 and self._goaway(body)
 
     def _headers(self, stream_id: int, block: bytes, ends: bool) -> bool:
-        """What h2 does with the headers of a new stream; False when h2 has to decide."""
+        """Handle the headers of a new stream. Return False if h2 has to judge them."""
         h2 = self._h2
         if (
             h2.state_machine.state is not ConnectionState.SERVER_OPEN
@@ -292,20 +293,20 @@ class FrameReader:
             or not 0 < len(block) <= self._max_header_block_size
         ):
             return False
-        headers = self._decoder.decode_text(block)
+        headers = h2.decoder.decode_text(block)
         self._work += CALL_WORK + (len(block) >> HEADER_SHIFT)
         stream_opened(h2, stream_id, headers, ends=ends)
-        self._on_request(stream_id, headers)
+        self._handler.request_received(stream_id, headers)
         if ends:
-            self._on_end(stream_id)
+            self._handler.stream_ended(stream_id)
         return True
 
     def _forget_closed(self) -> None:
-        """h2 would at each new stream, which takes it longer the more there are."""
+        """Have h2 forget closed streams. It does so for each new stream, in time for all."""
         self._h2.open_outbound_streams  # noqa: B018
 
     def _data(self, stream_id: int, body: bytes, ends: bool) -> bool:
-        """What h2 does with plain DATA of an open stream; False when h2 has to decide."""
+        """Handle plain DATA of an open stream. Return False if h2 has to judge it."""
         h2 = self._h2
         stream = h2.streams.get(stream_id)
         call = self._streams.get(stream_id)
@@ -328,31 +329,31 @@ class FrameReader:
             if size > SMALL:
                 self._cut(stream_id, ends, body)
                 return True
-            self._work += call.buffer.add(body, size)
+            self._work += call.inbox.add(body, size)
         elif not ends:
             self._budget.spend("glitches")
         if ends:
             end_received(stream)
-            self._on_end(stream_id)
+            self._handler.stream_ended(stream_id)
         return True
 
     def _cut(self, stream_id: int, ends: bool, body: bytes = b"") -> None:
-        """Takes as many messages of a large frame as the turn has, or goes on with it."""
+        """Cut messages from a large frame, or go on with it, within the limit of work."""
         call = self._streams.get(stream_id)
         if call is not None:
-            left = max(1, self._most_work - self._work)
-            self._work += call.buffer.add(body, len(body), left)
-            if call.buffer.is_uncut:
+            left = max(1, self._max_work - self._work)
+            self._work += call.inbox.add(body, len(body), left)
+            if call.inbox.is_uncut:
                 self._uncut = stream_id, ends
                 return
         self._uncut = None
         stream = self._h2.streams.get(stream_id)
         if ends and stream is not None and stream.state_machine.state in RECEIVING:
             end_received(stream)
-            self._on_end(stream_id)
+            self._handler.stream_ended(stream_id)
 
     def _late_data(self, stream_id: int, body: bytes) -> bool:
-        """Drops data of a stream that this side has reset; False when it is another's."""
+        """Drop data of a stream that this side has reset. Return False for other streams."""
         h2 = self._h2
         window = h2._inbound_flow_control_window_manager
         size = len(body)
@@ -362,11 +363,11 @@ class FrameReader:
         ):
             return False
         window.current_window_size -= size
-        self._on_late_data(stream_id, size)
+        self._handler.late_data_received(stream_id, size)
         return True
 
     def _is_over(self, stream_id: int) -> bool:
-        """The stream was open once: h2 ignores what would change it."""
+        """Return whether the stream was open before: h2 ignores frames that would change it."""
         h2 = self._h2
         stream = h2.streams.get(stream_id)
         if stream is not None:
@@ -376,16 +377,16 @@ class FrameReader:
         return 0 < stream_id <= last
 
     def _ping(self, body: bytes) -> bool:
-        self._on_ping(body)
+        self._handler.ping_received(body)
         return True
 
     def _goaway(self, body: bytes) -> bool:
         last_stream_id, error_code = GOAWAY_BODY.unpack_from(body)
         reason = body[GOAWAY_BODY.size :]
-        return self._on_goaway(last_stream_id & STREAM_BITS, error_code, reason)
+        return self._handler.goaway_received(last_stream_id & STREAM_BITS, error_code, reason)
 
     def _window_update(self, stream_id: int, body: bytes) -> bool:
-        """What h2 does with a larger window; False when h2 has to decide."""
+        """Enlarge a window. Return False if h2 has to judge the frame."""
         h2 = self._h2
         increment = int.from_bytes(body, "big")
         if not 0 < increment <= MAX_WINDOW:
@@ -401,5 +402,5 @@ class FrameReader:
             if h2.outbound_flow_control_window + increment > MAX_WINDOW:
                 return False
             h2.outbound_flow_control_window += increment
-        self._on_window(stream_id)
+        self._handler.window_updated(stream_id)
         return True

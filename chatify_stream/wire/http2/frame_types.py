@@ -26,6 +26,7 @@ __all__ = [
     "WINDOW_UPDATE",
     "frame_header",
     "goaway",
+    "pack_frame_header",
     "ping",
     "read_frame_header",
     "window_update",
@@ -51,6 +52,9 @@ _WINDOW_UPDATE_BODY = struct.Struct(">L")
 
 read_frame_header = _HEADER.unpack_from
 """Unpack a frame header from a buffer and offset: high and low length, type, flags, stream id."""
+
+pack_frame_header = _HEADER.pack
+"""Takes the two parts of the length, type, flags and stream; returns the header of a frame."""
 
 
 def frame_header(length: int, kind: int, flags: int, stream_id: int) -> bytes:

@@ -51,18 +51,18 @@ class Liveness:
         "_is_handshake_done",
         "_limits",
         "_opened_at",
-        "_pinged_at",
-        "_received_at",
         "_unacked_bytes",
+        "pinged_at",
+        "received_at",
     )
 
     def __init__(self, limits: Limits, now: float, jitter: float = 1.0) -> None:
         """`jitter` is a factor for the maximum age of the connection."""
         self._limits = limits
-        self._opened_at = self._received_at = now
+        self._opened_at = self.received_at = now
         self._is_handshake_done = False
         self._has_call = False
-        self._pinged_at: float | None = None
+        self.pinged_at: float | None = None
         self._blocked_since: float | None = None
         self._unacked_bytes = 0
         age = limits.max_connection_age
@@ -79,10 +79,10 @@ class Liveness:
 
     def data_received(self, now: float) -> bool:
         """Report received data. Return True if a PING was waiting for it."""
-        self._received_at = now
-        if self._pinged_at is None:
+        self.received_at = now
+        if self.pinged_at is None:
             return False
-        self._pinged_at = None
+        self.pinged_at = None
         return True
 
     def write_blocked(self, now: float, unacked_bytes: int) -> None:
@@ -107,13 +107,13 @@ class Liveness:
         if now > at + OVERLOAD_DELAY:
             # The loop may not have read yet what the peer sent in time: start the timeout again.
             if verdict is Verdict.KEEPALIVE_TIMEOUT:
-                self._pinged_at = now
+                self.pinged_at = now
                 return Verdict.KEEP
             if verdict is Verdict.HANDSHAKE_TIMEOUT:
                 self._opened_at = now
                 return Verdict.KEEP
         if verdict is Verdict.PING:
-            self._pinged_at = now
+            self.pinged_at = now
         elif verdict is Verdict.DRAIN_IDLE:
             self._has_call = True
         elif verdict is Verdict.DRAIN_OLD:
@@ -131,10 +131,10 @@ class Liveness:
         limits = self._limits
         if not self._is_handshake_done:
             yield _after(self._opened_at, limits.handshake_timeout), Verdict.HANDSHAKE_TIMEOUT
-        elif self._pinged_at is not None:
-            yield self._pinged_at + limits.keepalive_timeout, Verdict.KEEPALIVE_TIMEOUT
+        elif self.pinged_at is not None:
+            yield self.pinged_at + limits.keepalive_timeout, Verdict.KEEPALIVE_TIMEOUT
         else:
-            yield _after(self._received_at, limits.keepalive_time), Verdict.PING
+            yield _after(self.received_at, limits.keepalive_time), Verdict.PING
         if not self._has_call:
             yield _after(self._opened_at, limits.first_call_timeout), Verdict.DRAIN_IDLE
         if self._blocked_since is not None:

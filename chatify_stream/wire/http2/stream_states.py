@@ -1,29 +1,27 @@
-"""The states of h2's streams, moved as h2 would move them, without its events and frames.
+"""Change the states of h2's streams as h2 would, without its events and frame objects.
 
 tests/wire/http2/test_frame_reader.py compares with h2 alone.
 """
 
 from __future__ import annotations
 
-from typing import cast
-
-from h2.connection import ConnectionState, H2Connection
+from h2.connection import ConnectionState
 from h2.stream import H2Stream, StreamClosedBy, StreamState
 from hpack import HeaderTuple
 
 from ..grpclib_internals import AllowedStreamIDs, Headers
 from .frame_types import END_HEADERS, END_STREAM, HEADERS, frame_header
-from .hpack import CachingEncoder
+from .h2_connection import WireH2
 
 __all__ = ["end_received", "send_headers", "stream_opened"]
 
 SENDING = (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
 DOUBTFUL = ("content-length", ":status")
-"""Fields of a request that h2 has to look at."""
+"""Fields of a request that h2 has to judge."""
 
 
-def stream_opened(h2: H2Connection, stream_id: int, headers: Headers, *, ends: bool) -> None:
-    """A server receives the headers of a new stream. Raises h2's `ProtocolError`."""
+def stream_opened(h2: WireH2, stream_id: int, headers: Headers, *, ends: bool) -> None:
+    """Open a stream whose headers a server has received. Raise h2's `ProtocolError`."""
     stream = h2._begin_new_stream(stream_id, AllowedStreamIDs.ODD)
     for name, _ in headers:
         if name in DOUBTFUL:
@@ -37,7 +35,7 @@ def stream_opened(h2: H2Connection, stream_id: int, headers: Headers, *, ends: b
 
 
 def end_received(stream: H2Stream) -> None:
-    """A stream that may receive it gets DATA with END_STREAM."""
+    """Note that END_STREAM was received on a stream whose state allows it."""
     machine = stream.state_machine
     if machine.state is StreamState.OPEN:
         machine.state = StreamState.HALF_CLOSED_REMOTE
@@ -46,10 +44,10 @@ def end_received(stream: H2Stream) -> None:
         machine.stream_closed_by = StreamClosedBy.RECV_END_STREAM
 
 
-def send_headers(h2: H2Connection, stream: H2Stream, headers: Headers, *, ends: bool) -> bytes:
-    """The frames of a server's response headers, or of its trailers.
+def send_headers(h2: WireH2, stream: H2Stream, headers: Headers, *, ends: bool) -> bytes:
+    """Return the frames of a server's response headers or trailers.
 
-    Raises h2's `ProtocolError` when they may not be sent.
+    Raise h2's `ProtocolError` when they may not be sent.
     """
     machine = stream.state_machine
     if (
@@ -58,7 +56,7 @@ def send_headers(h2: H2Connection, stream: H2Stream, headers: Headers, *, ends: 
         and (ends and not machine.trailers_sent if machine.headers_sent else _is_final(headers))
         and h2.state_machine.state is ConnectionState.SERVER_OPEN
     ):
-        block = cast(CachingEncoder, h2.encoder).encode_text(headers)
+        block = h2.encoder.encode_text(headers)
         if len(block) <= h2.max_outbound_frame_size:
             if machine.headers_sent:
                 machine.trailers_sent = True
@@ -82,6 +80,6 @@ def _end_sent(stream: H2Stream) -> None:
 
 
 def _is_final(headers: Headers) -> bool:
-    """A response, and not one of those that only inform, which come before it."""
+    """Return whether this is the response, not an interim response (1xx) before it."""
     name, status = headers[0]
     return name == ":status" and not status.startswith("1")

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from ..connection.protocol import WireProtocol, ip_address_of
-from ..connection.registry import LAST_WORDS, Connections
+from ..connection.registry import LINGER_TIMEOUT, Connections
 from ..http2.first_bytes import HTTP_1_REPLY, TLS_HANDSHAKE, describe_first_bytes, plaintext_reply
 from ..http2.keepalive import Verdict
 from ..limits import Limits
@@ -223,7 +223,7 @@ class ConnectionHandshake(asyncio.BufferedProtocol):
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self._stop_timer()
-        self._timer = asyncio.get_running_loop().call_later(LAST_WORDS, self.abort)
+        self._timer = asyncio.get_running_loop().call_later(LINGER_TIMEOUT, self.abort)
 
     def _begin_http2(self, transport: asyncio.Transport) -> None:
         """Replace this protocol with HTTP/2, on the connection itself or on TLS."""

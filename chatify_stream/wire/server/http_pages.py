@@ -1,7 +1,4 @@
-"""Plain HTTP beside gRPC: pages that load balancers and people ask for with GET.
-
-No I/O. A page is made when it is asked for.
-"""
+"""Plain HTTP pages on the gRPC port, for the GET requests of load balancers and people. No I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ __all__ = ["Page", "Pages", "find_page"]
 
 @dataclass(frozen=True)
 class Page:
-    """What a GET is answered with."""
+    """The response to a GET request."""
 
     text: str
     status: int = 200
@@ -34,11 +31,14 @@ class Page:
 
 
 Pages = Mapping[str, Callable[[], Page]]
-"""By path."""
+"""By path, functions that make a page when it is requested."""
 
 
 def find_page(headers: Headers, pages: Pages) -> tuple[Page, bool] | None:
-    """The page that is asked for, and whether with its body; None for anything else."""
+    """Return the requested page, and whether to send its body (GET, not HEAD).
+
+    Return None for any other request.
+    """
     fields = dict(headers)
     method = fields.get(":method")
     if method not in ("GET", "HEAD"):

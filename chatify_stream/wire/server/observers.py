@@ -1,6 +1,7 @@
-"""Who is told of a server's connections and calls: metrics, traces, the access log.
+"""Observers of a server's connections and calls: metrics, traces, the access log.
 
-Rules: an observer returns quickly, and never waits. One that raises is logged, and harms nobody.
+Rules: an observer returns quickly and never waits. An observer that raises is logged and has no
+effect on the call.
 """
 
 from __future__ import annotations
@@ -17,34 +18,34 @@ __all__ = ["CallEnd", "Observers", "ServerObserver"]
 log = logging.getLogger(__name__)
 
 CallEnd = Callable[[Status | None, str | None], None]
-"""Called when a call has ended: with the status that the client was sent and its text.
+"""Called at the end of a call with the status sent to the client and its message.
 
-Without a status the call was reset.
+The status is None when the call was reset.
 """
 
 
 class ServerObserver:
-    """Does nothing; a subclass overrides what it wants to be told of."""
+    """Base class with methods that do nothing."""
 
     def connection_opened(self, address: str | None) -> None:
-        """A connection was accepted, from an IP address."""
+        """A connection from an IP address was accepted."""
 
     def connection_refused(self, address: str | None) -> None:
-        """There was no room for a connection."""
+        """A connection exceeded a limit."""
 
     def connection_closed(self, statistics: ConnectionStatistics, reason: str | None) -> None:
-        """A connection is gone; `reason` is why the server ended it, None when it did not."""
+        """A connection was closed. `reason`: why the server ended it, or None if it did not."""
 
     def call_started(self, stream: ServerStream) -> CallEnd | None:
-        """A call of a method that is served begins: within its task, before its handler.
+        """A call of a known method begins. Called in the call's task, before its handler.
 
-        What is returned is called when it has ended, in the same task.
+        The returned function is called at the end of the call, in the same task.
         """
         return None
 
 
 class Observers:
-    """Several, as one."""
+    """Notifies several observers."""
 
     def __init__(self, observers: Sequence[ServerObserver] = ()) -> None:
         self._observers = tuple(observers)
@@ -54,28 +55,28 @@ class Observers:
 
     def connection_opened(self, address: str | None) -> None:
         for observer in self._observers:
-            _tell(observer.connection_opened, address)
+            _notify(observer.connection_opened, address)
 
     def connection_refused(self, address: str | None) -> None:
         for observer in self._observers:
-            _tell(observer.connection_refused, address)
+            _notify(observer.connection_refused, address)
 
     def connection_closed(self, statistics: ConnectionStatistics, reason: str | None) -> None:
         for observer in self._observers:
-            _tell(observer.connection_closed, statistics, reason)
+            _notify(observer.connection_closed, statistics, reason)
 
     def call_started(self, stream: ServerStream) -> list[CallEnd]:
-        """The ends to be called, the last observer's first."""
-        ends = (_tell(observer.call_started, stream) for observer in self._observers)
+        """Return the functions to call at the end of the call, the last observer's first."""
+        ends = (_notify(observer.call_started, stream) for observer in self._observers)
         return [end for end in ends if end is not None][::-1]
 
     @staticmethod
     def call_ended(ends: Sequence[CallEnd], status: Status | None, message: str | None) -> None:
         for end in ends:
-            _tell(end, status, message)
+            _notify(end, status, message)
 
 
-def _tell(function: Callable[..., CallEnd | None], *arguments: object) -> CallEnd | None:
+def _notify(function: Callable[..., CallEnd | None], *arguments: object) -> CallEnd | None:
     try:
         return function(*arguments)
     except BaseException:  # SystemExit would stop the event loop

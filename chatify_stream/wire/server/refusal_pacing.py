@@ -1,14 +1,14 @@
-"""Slows a peer whose calls are refused, one after the other. No I/O, no clock.
+"""Slow a peer whose calls are refused one after the other. No I/O, no clock.
 
-A refusal costs little, but the peer may make the next call at once, for ever. So past a rate its
-refusals are told later, as many a second as the rate says. The connection is not ended instead, nor
-is it read more slowly: it may be that of a gateway or a proxy, and carry a thousand others, who are
-not to lose their sessions, or to wait, by what one of them does. What waits is the refused call
-alone. It is an open call as long, so a client that keeps to `max_concurrent_streams` opens no more.
+A refusal costs little, but the peer may repeat its call at once, without end. Above a rate the
+statuses of its refused calls are therefore sent later, at that rate. The connection is neither
+closed nor read more slowly: it may belong to a gateway or proxy with a thousand other users. Only
+the refused call waits. It stays open meanwhile, so a client that respects `max_concurrent_streams`
+cannot open more calls.
 
-Rules: each refused call is paid for, also one that its peer gives up meanwhile. Who waits for its
-answers never owes more than the calls that may be open; who owes more does not wait, and is cut
-off.
+Rules: each refused call counts, also one that the peer resets. A peer that waits for its answers
+never has more refusals pending than it may have open calls. A peer with more pending refusals does
+not wait, and is disconnected.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from grpclib.const import Status
 from ..limits import Limits
 from ..token_bucket import TokenBucket
 
-__all__ = ["REFUSED", "Refusals"]
+__all__ = ["PACED_STATUSES", "RefusalPacing"]
 
-REFUSED = frozenset(
+PACED_STATUSES = frozenset(
     {
         Status.PERMISSION_DENIED,
         Status.RESOURCE_EXHAUSTED,
@@ -28,28 +28,28 @@ REFUSED = frozenset(
         Status.UNIMPLEMENTED,
     }
 )
-"""How a call ends that is refused, whoever refuses it.
+"""The statuses of a refused call.
 
-INVALID_ARGUMENT, NOT_FOUND and the like are answers; UNAVAILABLE is no fault of the client.
+INVALID_ARGUMENT, NOT_FOUND and the like are answers; UNAVAILABLE is not the client's fault.
 """
 
 
-class Refusals:
-    """Those of one connection."""
+class RefusalPacing:
+    """The refused calls of one connection."""
 
-    __slots__ = ("_bucket", "_most_owed", "_per_second")
+    __slots__ = ("_bucket", "_max_pending", "_per_second")
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._bucket = TokenBucket(limits.refusals, now)
         self._per_second = limits.refusals.per_second
-        self._most_owed = limits.max_concurrent_streams
+        self._max_pending = limits.max_concurrent_streams
 
     def delay(self, now: float) -> float:
-        """A call is refused: the seconds until its peer is to be told."""
+        """Count a refused call. Return the seconds until its status may be sent."""
         self._bucket.available(now)
         self._bucket.spend(1)
         return self._bucket.wait(now, 0)
 
-    def is_too_much(self, now: float) -> bool:
-        """More is owed than a peer that waits for its answers can owe."""
-        return self._bucket.wait(now, 0) * self._per_second > self._most_owed
+    def is_exceeded(self, now: float) -> bool:
+        """Return whether more refusals are pending than a peer that waits can have."""
+        return self._bucket.wait(now, 0) * self._per_second > self._max_pending

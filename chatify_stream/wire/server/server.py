@@ -1,4 +1,4 @@
-"""The gRPC server: grpclib's, with a shutdown that is orderly and always ends."""
+"""The gRPC server: grpclib's, with an orderly shutdown that always ends."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any, cast
 
 import grpclib.server
 
 from ...errors import ListenError, UsageError
-from ..connection.connection import SERVER_CONFIG, h2_config
+from ..connection.connection import SERVER_CONFIG
 from ..connection.protocol import WireProtocol
-from ..connection.registry import LAST_WORDS, Connections
+from ..connection.registry import LINGER_TIMEOUT, Connections
 from ..connection.statistics import ConnectionStatistics, ServerStatistics, Totals
-from ..grpclib_internals import CodecBase, Configuration, StatusDetailsCodecBase
+from ..grpclib_internals import CodecBase, Configuration, MethodHandler, StatusDetailsCodecBase
+from ..http2.h2_connection import h2_config
 from ..limits import Limits
 from ..protobuf.codec import ProtoCodec, StatusDetailsCodec
-from .calls import CLOSING, SHUTTING_DOWN, TOO_OLD, Calls, Services
+from .calls import Calls, Services
 from .handshake import ConnectionHandshake, ListenerConfig, Network
 from .http_pages import Pages
 from .observers import Observers, ServerObserver
@@ -34,20 +34,20 @@ __all__ = ["Server"]
 log = logging.getLogger(__name__)
 
 READ_SIZE = 64 * 1024
-"""Bytes of one connection that are dealt with before the others have their turn.
+"""Bytes of one connection that are handled before other connections are served.
 
 They may be five thousand messages, which take ten milliseconds.
 """
 
 SAME_PORT_TRIES = 10
-"""Port 0 on several addresses: how often to look for one port that is free on all of them."""
+"""Attempts to find a port that is free on all of several addresses, for port 0."""
 
 
 class Server(grpclib.server.Server):
-    """Serves any grpclib or betterproto2 services; the API is that of `grpclib.server.Server`.
+    """Serves any grpclib or betterproto2 services, with the API of `grpclib.server.Server`.
 
-    Besides: `addresses`, `port`, `drain`, and a `close` and `wait_closed` that end also while
-    clients are connected, which grpclib's do not on Python 3.12 and later.
+    It adds `addresses`, `port`, `drain` and statistics. `close` and `wait_closed` also end while
+    clients are connected; grpclib's do not on Python 3.12 and later.
     """
 
     def __init__(
@@ -61,27 +61,28 @@ class Server(grpclib.server.Server):
         pages: Pages | None = None,
         observers: Sequence[ServerObserver] = (),
     ) -> None:
-        """`limits`: what one peer may cost; None for the defaults.
+        """`limits`: the bounds for one peer; None for the defaults.
 
-        `pages`: by path, what a plain GET over HTTP/2 is answered with.
+        `pages`: by path, the responses to plain GET requests over HTTP/2.
 
-        `observers`: are told of connections and calls.
+        `observers`: notified of connections and calls.
         """
-        super().__init__(
-            handlers,
-            codec=codec or ProtoCodec(),
-            status_details_codec=status_details_codec or StatusDetailsCodec(),
-            config=config or SERVER_CONFIG,
-        )
-        self._h2_config = h2_config(client_side=False)
+        codec, config = codec or ProtoCodec(), config or SERVER_CONFIG
+        super().__init__(handlers, codec=codec, config=config)
+        self._configuration = config.__for_server__()
+        self._wire_h2_config = h2_config(client_side=False)
         self._limits = limits or Limits()
+        methods: dict[str, MethodHandler] = {}
+        for handler in handlers:
+            methods.update(handler.__mapping__())
         self._services = Services(
-            self._mapping,
-            self._codec,
-            self._status_details_codec,
+            methods,
+            codec,
+            status_details_codec or StatusDetailsCodec(),
             self.__dispatch__,
             pages or {},
             self._limits.max_header_list_size,
+            lambda: self._accepting,
             Observers(observers),
         )
         self._connections = Connections(
@@ -98,7 +99,7 @@ class Server(grpclib.server.Server):
 
     @property
     def limits(self) -> Limits:
-        """What one peer may cost; set, it counts for connections that are made from then on."""
+        """The bounds for one peer. Setting them affects later connections."""
         return self._limits
 
     @limits.setter
@@ -113,25 +114,25 @@ class Server(grpclib.server.Server):
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """Host and port of every TCP socket that the server listens on."""
+        """The host and port of each TCP socket that the server listens on."""
         sockets = getattr(self._server, "sockets", None) or ()  # uvloop has a server of its own
         names = (sock.getsockname() for sock in sockets)
         return [(name[0], name[1]) for name in names if isinstance(name, tuple)]
 
     @property
     def port(self) -> int:
-        """The TCP port that the server listens on. Raises `UsageError` when there is none."""
+        """The TCP port that the server listens on. Raise `UsageError` if there is none."""
         for _, port in self.addresses:
             return port
-        raise UsageError("the server does not listen on a TCP port: start() it first")
+        raise UsageError("the server does not listen on a TCP port; call start() first")
 
     @property
     def connections(self) -> int:
-        """How many connections are open."""
+        """The number of open connections."""
         return len(self._connections)
 
     def statistics(self) -> ServerStatistics:
-        """What the server has done so far, on all connections, those that are closed included."""
+        """Return the counters of all connections so far, closed ones included."""
         connections, services = self._connections, self._services
         totals = replace(self._closed)
         for connection in connections:
@@ -152,12 +153,12 @@ class Server(grpclib.server.Server):
         )
 
     def connection_statistics(self) -> list[ConnectionStatistics]:
-        """What each connection that is open has done so far, in the order in which they came."""
+        """Return the counters of each open connection, oldest first."""
         return [connection.statistics() for connection in self._connections]
 
     @property
     def open_calls(self) -> int:
-        """How many calls are open, on all connections."""
+        """The number of open calls on all connections."""
         return len(self._services.calls)
 
     async def start(
@@ -175,15 +176,16 @@ class Server(grpclib.server.Server):
         reuse_address: bool | None = None,
         reuse_port: bool | None = None,
     ) -> None:
-        """As grpclib's; and port 0 is one port also when `host` has several addresses.
+        """Listen on `host` and `port`, on a Unix socket at `path`, or on `sock`.
 
-        It listens on `host` and `port`, on a Unix socket at `path`, or on `sock`, a stream socket
-        that is bound already. Raises `UsageError` unless it is exactly one of them, and
-        `ListenError`, which says why, when it cannot listen.
+        Port 0 selects one free port for all addresses of `host`. `sock` is a bound stream socket.
 
-        `ssl` may be a function that gives the context of each handshake, in which the client has
-        to agree on h2 by ALPN. `proxies` are the networks from which each connection begins with a
-        header of the PROXY protocol.
+        `ssl` may be a function that returns the context for each handshake. The client then has to
+        select h2 by ALPN. `proxies`: networks whose connections begin with a header of the PROXY
+        protocol.
+
+        Raise `UsageError` unless exactly one of the three is given, and `ListenError` with the
+        reason when the server cannot listen.
         """
         if (host is not None or port is not None) + (path is not None) + (sock is not None) != 1:
             raise UsageError("a server listens on a host and port, on a path, or on a socket")
@@ -229,42 +231,41 @@ class Server(grpclib.server.Server):
             raise ListenError.on_address(host or "*", port or 0, error) from error
 
     def close(self) -> None:
-        """Stops listening and ends every open call with UNAVAILABLE; `wait_closed` waits for it.
+        """Stop listening and end each open call with UNAVAILABLE. `wait_closed` waits for that.
 
-        May be called again. Raises `RuntimeError` when the server was not started.
+        May be called again. Raise `RuntimeError` if the server was not started.
         """
         self._stop_accepting()
         for connection in self._connections:
-            cast(Calls, connection.handler).end()
-            connection.close_when_idle()
+            connection.end_calls()
         self._abort_handshakes()
         self._closing.set()
         self._connections.wake()
 
     async def wait_closed(self) -> None:
-        """Waits for `close`, then for connections and handlers, a second and a half at the most."""
+        """Wait for `close`, then for connections and handlers, at most 1.5 seconds."""
         await self._closing.wait()
-        await self._connections.all_closed(LAST_WORDS)
+        await self._connections.all_closed(LINGER_TIMEOUT)
         self._connections.abort()
-        await self._connections.all_closed(LAST_WORDS)
+        await self._connections.all_closed(LINGER_TIMEOUT)
         if calls := set(self._services.calls):
-            _, stuck = await asyncio.wait(calls, timeout=LAST_WORDS)
+            _, stuck = await asyncio.wait(calls, timeout=LINGER_TIMEOUT)
             if stuck:
                 log.warning("%d handlers go on although they were cancelled", len(stuck))
 
     async def drain(self, grace: float) -> None:
-        """Closes the server within `grace` seconds, and lets the open calls end by themselves.
+        """Close the server within `grace` seconds, and let open calls finish until then.
 
-        It stops listening at once and asks each peer, with a GOAWAY, to open new calls elsewhere.
-        Those that were on their way are still served; each connection is closed after its last
-        call, and before the time is over what is left ends as `close` ends it. `close`, called
-        meanwhile, ends the wait.
+        Stop listening at once, and ask each peer with a GOAWAY to open new calls elsewhere. Calls
+        that were sent before the peer has read it are served. Each connection is closed after its
+        last call. At the end of the time `close` ends the remaining calls. Calling `close` earlier
+        ends the wait.
         """
         self._stop_accepting()
         for connection in self._connections:
             connection.drain()
         self._abort_handshakes()
-        await self._connections.all_closed(grace - LAST_WORDS, unless=self._closing)
+        await self._connections.all_closed(grace - LINGER_TIMEOUT, unless=self._closing)
         self.close()
         await self.wait_closed()
 
@@ -290,39 +291,35 @@ class Server(grpclib.server.Server):
         )
 
     def _protocol(
-        self, instead: ConnectionHandshake | None = None, extra: Mapping[str, Any] | None = None
+        self, handshake: ConnectionHandshake | None = None, extra: Mapping[str, Any] | None = None
     ) -> WireProtocol:
-        calls = Calls(self._services)
         return WireProtocol(
-            calls,
-            self._config,
-            self._h2_config,
+            Calls(self._services),
+            self._configuration,
+            self._wire_h2_config,
             self._limits,
+            owner=_ConnectionOwner(self, handshake),
             read_buffer=self._read_buffer,
             fair_share=self._connections.fair_share,
-            on_open=partial(self._connection_opened, instead),
-            on_close=self._connection_closed,
-            on_last_call=lambda: calls.refuse(CLOSING if self._accepting else SHUTTING_DOWN),
-            on_too_old=lambda: calls.end(TOO_OLD),
             extra=extra,
         )
 
-    def _connection_opened(
-        self, instead: ConnectionHandshake | None, connection: WireProtocol, address: str | None
-    ) -> bool:
-        if instead is not None:
-            self._connections.replace(instead, connection)
-        elif not self._admit(connection, address):
-            return False
-        self._services.observers.connection_opened(address)
-        return True
-
     def _admit(self, connection: ConnectionHandshake | WireProtocol, address: str | None) -> bool:
-        # It may have been in the backlog when the server stopped listening.
+        # The connection may have been in the backlog when the server stopped listening.
         if self._accepting and self._connections.add(connection, address):
             return True
         self._services.observers.connection_refused(address)
         return False
+
+    def _connection_opened(
+        self, handshake: ConnectionHandshake | None, connection: WireProtocol, address: str | None
+    ) -> bool:
+        if handshake is not None:
+            self._connections.replace(handshake, connection)
+        elif not self._admit(connection, address):
+            return False
+        self._services.observers.connection_opened(address)
+        return True
 
     def _connection_closed(self, connection: WireProtocol) -> None:
         self._connections.discard(connection)
@@ -333,8 +330,27 @@ class Server(grpclib.server.Server):
         self._services.observers.connection_closed(statistics, connection.ended_by)
 
 
+class _ConnectionOwner:
+    """Puts one connection into the server's, in the place of its handshake if it had one."""
+
+    __slots__ = ("_handshake", "_server")
+
+    def __init__(self, server: Server, handshake: ConnectionHandshake | None) -> None:
+        self._server = server
+        self._handshake = handshake
+
+    def add(self, connection: WireProtocol, address: str | None) -> bool:
+        handshake, self._handshake = self._handshake, None
+        return self._server._connection_opened(handshake, connection, address)
+
+    def discard(self, connection: WireProtocol) -> None:
+        self._server._connection_closed(connection)
+
+
 class _Handshakes:
     """Gives `ConnectionHandshake` access to the connections of a server."""
+
+    __slots__ = ("_server",)
 
     def __init__(self, server: Server) -> None:
         self._server = server

@@ -1,213 +1,243 @@
-"""The handler's view of one call: grpclib's stream, with batches, compression and trailers."""
+"""The handler's view of one call: `grpclib.server.Stream`'s API, with batches and compression."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from functools import partial
+from types import TracebackType
+from typing import Any, TypeVar
 
 from grpclib.const import Cardinality, Status
-from grpclib.exceptions import ProtocolError
-from grpclib.server import Stream
+from grpclib.exceptions import GRPCError, ProtocolError
+from grpclib.metadata import Deadline
+from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError as H2ProtocolError
 from multidict import MultiDict
 
 from ...errors import CallError, CancelledCallError, StatusError, UsageError
-from ..connection.cancel_scope import CallScope, clear_traceback
 from ..connection.compression import ENCODINGS, IDENTITY, check_encoding, frame, is_accepted
+from ..connection.connection import Peer
+from ..connection.grpc_headers import Request
+from ..connection.inbox import BatchConsumer, Meter
 from ..connection.statistics import StreamStatistics
 from ..connection.stream import CallStream
-from ..grpclib_internals import Metadata, MetadataLike, encode_metadata
+from ..grpclib_internals import (
+    GRPC_CONTENT_TYPE,
+    CodecBase,
+    Headers,
+    Metadata,
+    MetadataLike,
+    MethodHandler,
+    StatusDetailsCodecBase,
+    encode_grpc_message,
+    encode_metadata,
+)
 from ..protobuf.codec import ProtoCodec
 
 __all__ = ["Meter", "ServerStream"]
 
+
 T = TypeVar("T")
 
-Meter = Callable[[list[bytes]], StatusError | None]
-"""Told the messages that have come, before they are decoded.
 
-It leaves those in the list that may be given out, and returns what stands behind them: the error
-that ends the call in place of those that it has taken away.
-"""
-
-
-class ServerStream(Stream[Any, Any]):
-    """grpclib's stream of a handler, with compression and trailers that may be set ahead."""
-
-    _stream: CallStream
+class ServerStream:
+    """One call, for its handler. Iterating gives the messages until the client half-closes."""
 
     identity: Any = None
-    """Who calls, as an interceptor has found; of no concern here."""
+    """The caller's identity, which an interceptor may set."""
 
     aborted: CallError | None = None
-    """What `abort` has ended the call with."""
+    """The error with which `abort` ended the call."""
 
     client_address: str | None = None
-    """From where, as an interceptor has found in a header of a trusted proxy."""
-
-    meter: Meter | None = None
-    """Counts the messages that come, if an interceptor wants to know."""
+    """The client's address from a trusted proxy's header, which an interceptor may set."""
 
     log_fields: Mapping[str, str] = {}
-    """What its handler tells those who observe the call; of no concern here."""
+    """Fields that the handler adds for observers of the call, such as the access log."""
 
     def __init__(
-        self, *args: Any, encoding: str = IDENTITY, accept_encoding: str = "", **kwargs: Any
+        self,
+        stream: CallStream,
+        method: MethodHandler,
+        request: Request,
+        *,
+        codec: CodecBase,
+        status_details_codec: StatusDetailsCodecBase | None,
+        dispatch: Any,
     ) -> None:
-        """`encoding` is that of the requests; `accept_encoding` says what the client reads."""
-        super().__init__(*args, **kwargs)
-        self._stream.inbox.encoding = self._request_encoding = encoding
-        self._accept_encoding = accept_encoding
-        self.compression = encoding
-        self.trailers: dict[str, str | bytes] = {}
-        """Trailing metadata, sent with the status that ends the call."""
+        """`dispatch`: grpclib's dispatcher of events."""
+        self._stream = stream
+        self._cardinality = method.cardinality
+        self._recv_type = method.request_type
+        self._send_type = method.reply_type
+        self._codec = codec
+        self._status_details_codec = status_details_codec
+        self._dispatch = dispatch
+        self.method = request.method
+        """The path of the method, `/package.Service/Method`."""
+        self.metadata: Metadata | None = request.metadata
+        """The metadata of the request: a multidict, as a key may have several values."""
+        self.deadline: Deadline | None = request.deadline
+        self.user_agent = request.user_agent
+        self.peer: Peer = stream.connection.peer
+        stream.inbox.encoding = self._request_encoding = request.encoding
+        self._accept_encoding = request.accept_encoding
+        self.compression = request.encoding
+        self.trailers: MultiDict[str | bytes] = MultiDict()
+        """Trailing metadata to send with the status that ends the call."""
         self.sent_status: Status | None = None
-        """The status that the client was sent."""
+        """The status that was sent to the client."""
         self.sent_status_message: str | None = None
-        self._unreadable: StatusError | None = None
-        self._left: list[Any] | None = None
-        """Messages that were not dealt with at once."""
-        # While its reader waits: what messages are made with, and given to at once.
-        self._decode: Callable[[bytes], Any] = bytes
-        self._at_once: Callable[[list[Any]], bool] | None = None
+        self._has_sent_trailers = False
+        self._is_cancelled = False
+
+    @property
+    def meter(self) -> Meter | None:
+        """Counts and limits the received messages; an interceptor may set it."""
+        return self._stream.inbox.meter
+
+    @meter.setter
+    def meter(self, meter: Meter | None) -> None:
+        self._stream.inbox.meter = meter
+
+    @property
+    def _has_sent_headers(self) -> bool:
+        return self._stream.has_sent_headers
 
     @property
     def compression(self) -> str:
-        """How replies are compressed: "gzip", "deflate", or "identity" for not at all.
+        """The compression of replies: "gzip", "deflate", or "identity" for none.
 
-        As the requests are, unless it is set before the response headers are sent. Where the
-        client does not accept what is asked for, replies are not compressed. Raises `UsageError`
-        for another name, and when it is too late.
+        By default it is the compression of the requests. Set it before the response headers are
+        sent. Replies are not compressed if the client does not accept the encoding. Raise
+        `UsageError` for another name, and when the headers were sent.
         """
         return self._compression
 
     @compression.setter
     def compression(self, name: str) -> None:
         check_encoding(name)
-        if self._send_initial_metadata_done:
+        if self._has_sent_headers:
             raise UsageError("compression has to be set before the first reply is sent")
         self._compression = name if is_accepted(name, self._accept_encoding) else IDENTITY
 
-    async def recv_message(self) -> Any:
-        """The next message, or None after the last one. Cancelled, it loses nothing.
+    @property
+    def _content_type(self) -> str:
+        return f"{GRPC_CONTENT_TYPE}+{self._codec.__content_subtype__}"
 
-        Raises `StatusError` for a message that cannot be read, and where there is none although
+    async def recv_message(self) -> Any:
+        """Wait for the next message. Return None after the last one. Cancelling loses nothing.
+
+        Raise `StatusError` for a message that cannot be read, and if there is no message although
         the method takes one.
         """
         data = await self._stream.recv_frame()
         if data is None:
             self._check_number()
             return None
-        if self.meter is not None and (refusal := self.meter([data])) is not None:
-            raise refusal
         message = self._codec.decode(data, self._recv_type)
         (message,) = await self._dispatch.recv_message(message)
-        self._messages_received += 1
-        self._stream.connection.messages_received += 1
+        return message
+
+    def __aiter__(self) -> ServerStream:
+        return self
+
+    async def __anext__(self) -> Any:
+        message = await self.recv_message()
+        if message is None:
+            raise StopAsyncIteration
         return message
 
     async def recv_messages(self) -> list[Any]:
-        """The next messages, as many as have come, within reason; none after the last one.
+        """Wait for messages. Return those that have arrived, up to a limit; none after the last.
 
-        Cancelled, it loses nothing. Raises `StatusError` for a message that cannot be read, once
-        those before it have been given out. grpclib's event RecvMessage is not dispatched.
+        Cancelling loses nothing. Raise `StatusError` for a message that cannot be read, after
+        those before it have been returned. grpclib's event RecvMessage is not dispatched.
         """
         decode, kind = self._codec.decode, self._recv_type
         return await self.receive_batch(lambda data: decode(data, kind))
 
-    async def receive_batch(
-        self,
-        decode: Callable[[bytes], T],
-        at_once: Callable[[list[T]], bool] | None = None,
-    ) -> list[T]:
-        """As `recv_messages`, with what `decode` makes of the bytes of each message.
+    async def receive_batch(self, decode: Callable[[bytes], T]) -> list[T]:
+        """Do as `recv_messages`, with `decode` in place of the codec.
 
-        `decode` raises `StatusError` or `ValueError` for bytes that are no message.
-
-        Messages that come while it waits are given to `at_once` within the read that brought them,
-        if it is there and they are not compressed. It neither waits nor raises, and returns
-        whether it has dealt with them all; if not, they are returned here.
+        `decode` raises `StatusError` or `ValueError` for bytes that are not a message.
         """
-        if self._unreadable is not None and not self._left:
-            raise self._unreadable
-        inbox = self._stream.inbox
-        self._decode, self._at_once = decode, at_once
-        inbox.at_once = None if at_once is None else self._deal
-        encoded = None
-        try:
-            if not self._left:  # by a reader that was cancelled
-                encoded = await self._stream.recv_frames()
-        finally:
-            inbox.at_once = None
-        if self._left:
-            left, self._left = self._left, None
-            return left
-        if self._unreadable is not None:
-            raise self._unreadable
-        messages = self._decoded(encoded or [], decode)
-        if not messages:
-            self._check_number()
-        return messages
-
-    def release(self) -> None:
-        """The call is over: its errors do not keep it."""
-        clear_traceback(self._unreadable)
-        self._at_once = None
-        self._stream.inbox.discard()
-        if self._stream.wrapper is not None:
-            cast(CallScope, self._stream.wrapper).release()
-
-    def _deal(self) -> bool:
-        try:
-            messages = self._decoded(self._stream.recv_frames_nowait(), self._decode)
-        except StatusError as error:
-            self._unreadable = error
-            return False
-        if self._at_once is not None and self._at_once(messages):
-            return self._unreadable is None
-        self._left = messages
-        return False
-
-    def _decoded(self, encoded: list[bytes], decode: Callable[[bytes], T]) -> list[T]:
-        refusal = None
-        if self.meter is not None and encoded:
-            refusal = self.meter(encoded)
-        try:
-            messages = [decode(data) for data in encoded]
-        except (StatusError, ValueError):
-            messages = self._decode_until_an_error(encoded, decode)
-        self._messages_received += len(messages)
-        self._stream.connection.messages_received += len(messages)
-        if refusal is not None:
-            self._unreadable = self._unreadable or refusal
-            if not messages:
-                raise self._unreadable
-        return messages
-
-    def _decode_until_an_error(self, encoded: list[bytes], decode: Callable[[bytes], T]) -> list[T]:
-        messages: list[T] = []
-        for data in encoded:
+        while messages := await self._stream.recv_frames():
             try:
-                messages.append(decode(data))
+                return [decode(data) for data in messages]
+            except (StatusError, ValueError):
+                if decoded := self.decode_until_error(messages, decode):
+                    return decoded
+        self._check_number()
+        return []
+
+    async def feed(self, consumer: BatchConsumer) -> bool:
+        """Give messages to `consumer` until it needs the calling task.
+
+        Messages that arrive while this waits are consumed within the read that brought them, so
+        that no task has to be woken, unless they are compressed.
+
+        Return True after `consumer` has returned False, and False after the last message. Raise
+        `StatusError` as `recv_messages` does. Cancelling loses nothing.
+        """
+        inbox = self._stream.inbox
+        while not inbox.needs_reader:
+            inbox.consumer = consumer
+            try:
+                messages = await self._stream.recv_frames()
+            finally:
+                inbox.consumer = None
+            if messages:
+                if not consumer.consume(messages):
+                    return True
+            elif not inbox.needs_reader:
+                self._check_number()
+                return False
+        inbox.needs_reader = False
+        return True
+
+    def decode_until_error(self, messages: list[bytes], decode: Callable[[bytes], T]) -> list[T]:
+        """Return the messages before the first that cannot be decoded.
+
+        Later messages are discarded. The next call that receives raises the error.
+        """
+        decoded: list[T] = []
+        for data in messages:
+            try:
+                decoded.append(decode(data))
             except (StatusError, ValueError) as error:
                 if isinstance(error, ValueError):
                     error = ProtoCodec.malformed(self._recv_type, error)
-                if not messages:
-                    raise error from None
-                self._unreadable = error
+                self._stream.inbox.reject(error, len(messages) - len(decoded))
                 break
-        return messages
+        return decoded
 
     def _check_number(self) -> None:
-        """At the end of the requests: a unary one has to have come."""
-        if not self._cardinality.client_streaming and not self._messages_received:
+        """Raise at the end of the requests if a required message is missing."""
+        if not self._cardinality.client_streaming and not self._stream.inbox.messages_received:
             raise StatusError(
                 Status.UNIMPLEMENTED, "the method takes one message, and the call has none"
             )
 
+    async def send_message(self, message: Any) -> None:
+        """Send one message, after the response headers. Wait while the client reads too slowly.
+
+        Raise `CancelledCallError` when the client has left, and grpclib's `ProtocolError` for a
+        second message of a unary response. Cancelling in the middle of a message resets the call.
+        """
+        with _noticing_departure():
+            if not self._has_sent_headers:
+                await self.send_initial_metadata()
+            if not self._cardinality.server_streaming and self._stream.messages_sent:
+                raise ProtocolError("the message was sent already")
+            (message,) = await self._dispatch.send_message(message)
+            data = frame(self._codec.encode(message, self._send_type))
+            await self._stream.send_data(data, count=1)
+
     async def send_messages(self, messages: Iterable[Any]) -> None:
-        """Sends messages that follow each other, as `send_message` would one after the other.
+        """Send messages in order, as `send_message` would one after the other.
 
         grpclib's event SendMessage is not dispatched.
         """
@@ -216,51 +246,48 @@ class ServerStream(Stream[Any, Any]):
         await self.send_framed(b"".join(frames), len(frames))
 
     async def send_framed(self, frames: bytes, count: int = 1) -> None:
-        """Sends `count` messages that are encoded, each with the prefix that `frame` gives it.
+        """Send `count` encoded messages, each with the prefix that `frame` adds.
 
-        What goes to many clients is encoded once so. Raises `UsageError` for what is not bytes.
+        A message for many clients has to be encoded only once. Raise `UsageError` if `frames` is
+        not bytes. As `send_message` otherwise.
         """
         _check_frames(frames)
-        if not self._send_initial_metadata_done:
+        if not self._has_sent_headers:
             await self.send_initial_metadata()
         if frames:
             with _noticing_departure():
-                await self._stream.send_data(frames)
-            self._messages_went(count)
+                await self._stream.send_data(frames, count=count)
 
     def try_send_framed(self, frames: bytes, count: int = 1) -> bool:
-        """As `send_framed`, if the client takes it at once; False when nothing has been sent.
+        """Send as `send_framed` does, if that needs no waiting. Return False if nothing was sent.
 
-        So it is before the response headers were sent, while somebody else waits to send, when
-        the client reads too slowly, for more than 64 KiB at once, and always when replies are
-        compressed; `send_framed` waits.
+        Nothing is sent before the response headers were sent, while another task waits to send,
+        when the client reads too slowly, for more than 64 KiB, and when replies are compressed.
         """
         if type(frames) is not bytes:
             _check_frames(frames)
         stream = self._stream
-        if not self._send_initial_metadata_done or not stream.send_data_nowait(frames):
-            return False
-        self._send_message_done = True  # as `_messages_went`, in the path of each delivery
-        self._messages_sent += count
-        stream.connection.messages_sent += count
-        return True
+        return stream.connection.write_buffer.try_send(stream, frames, count)
+
+    def sender(self) -> Callable[[bytes, int], bool]:
+        """Return `try_send_framed` as a function that does not pass through this object.
+
+        For code in the path of each message. It does not check its arguments.
+        """
+        return partial(self._stream.connection.write_buffer.try_send, self._stream)
 
     async def room_for(self, size: int) -> None:
-        """Waits until framed messages of `size` bytes are likely to leave whole, and at once.
+        """Wait until framed messages of `size` bytes can probably be sent whole and at once.
 
-        Cancelled here, the call can still end with a status; in the middle of a message it cannot.
+        A call that is cancelled here can still end with a status. In the middle of a message it
+        cannot.
         """
         with _noticing_departure():
             await self._stream.room_for(size)
 
     def limit_messages(self, max_size: int) -> None:
-        """Takes no message of more bytes on this call; the call ends RESOURCE_EXHAUSTED by one."""
+        """Reject messages larger than `max_size` bytes with RESOURCE_EXHAUSTED."""
         self._stream.inbox.limit(max_size)
-
-    @property
-    def method(self) -> str:
-        """The path of the method, `/package.Service/Method`."""
-        return self._method_name
 
     @property
     def is_unary(self) -> bool:
@@ -269,39 +296,46 @@ class ServerStream(Stream[Any, Any]):
 
     @property
     def is_half_closed(self) -> bool:
-        """The client sends nothing more, and all that it has sent was taken."""
+        """The client sends no more messages, and all of them were taken."""
         return self._stream.remote_ended and not self._stream.inbox.bytes_waiting
 
-    def abort(self, error: CallError) -> None:
-        """Ends the call: whatever its handler waits for raises `error`, which ends it so."""
-        self.aborted = error
-        if self._stream.wrapper is not None:
-            self._stream.wrapper.cancel(error)
+    @property
+    def is_ended(self) -> bool:
+        """Nothing more can be sent: the trailers were sent, or the stream is closed."""
+        return self._has_sent_trailers or not self._stream.closable
 
-    def _messages_went(self, count: int) -> None:
-        self._send_message_done = True
-        self._messages_sent += count
-        self._stream.connection.messages_sent += count
+    def abort(self, error: CallError) -> None:
+        """End the call with `error`: each task that waits inside the call raises it."""
+        self.aborted = error
+        if self._stream.scope is not None:
+            self._stream.scope.cancel(error)
+
+    async def cancel(self) -> None:
+        """Reset the stream, so that the client expects nothing more from the call.
+
+        Raise grpclib's `ProtocolError` the second time.
+        """
+        if self._is_cancelled:
+            raise ProtocolError("the call was cancelled already")
+        self._stream.reset(ErrorCodes.NO_ERROR)
+        self._is_cancelled = True
 
     @property
     def messages(self) -> tuple[int, int]:
-        """How many messages have come, and how many have gone: quicker than `statistics`."""
-        return self._messages_received, self._messages_sent
+        """The numbers of messages received and sent: faster than `statistics`."""
+        return self._stream.inbox.messages_received, self._stream.messages_sent
 
     def statistics(self) -> StreamStatistics:
-        """What has come and gone on this stream so far."""
-        return StreamStatistics(
-            self._messages_received, self._messages_sent, self._stream.inbox.bytes_waiting
-        )
-
-    async def send_message(self, message: Any) -> None:
-        """grpclib's; raises `CancelledCallError` when the client has left."""
-        with _noticing_departure():
-            await super().send_message(message)
+        """Return the counters of this stream so far."""
+        return StreamStatistics(*self.messages, self._stream.inbox.bytes_waiting)
 
     async def send_initial_metadata(self, *, metadata: MetadataLike | None = None) -> None:
-        """grpclib's, with the headers of compression on calls that have to do with it."""
-        if self._send_initial_metadata_done:
+        """Send the response headers with `metadata`; else the first message does.
+
+        Raise grpclib's `ProtocolError` when they were sent, and `TypeError` or `ValueError` for
+        metadata that cannot be sent.
+        """
+        if self._has_sent_headers:
             raise ProtocolError("the response headers were sent already")
         encoding = self._compression
         headers = [(":status", "200"), ("content-type", self._content_type)]
@@ -309,23 +343,96 @@ class ServerStream(Stream[Any, Any]):
             headers.append(("grpc-encoding", encoding))
         if self._request_encoding != IDENTITY:
             headers.append(("grpc-accept-encoding", ENCODINGS))
-        sent = cast(Metadata, MultiDict(metadata or ()))
-        (sent,) = await self._dispatch.send_initial_metadata(sent)
+        (sent,) = await self._dispatch.send_initial_metadata(MultiDict(metadata or ()))
         headers.extend(encode_metadata(sent))
-        await self._stream.send_headers(headers)
         self._stream.encoding = encoding
-        self._send_initial_metadata_done = True
+        await self._stream.send_headers(headers)
 
-    async def send_trailing_metadata(self, *, metadata: Any = None, **kwargs: Any) -> None:
-        metadata = dict(metadata or {})
-        await super().send_trailing_metadata(metadata=self.trailers | metadata, **kwargs)
-        self.sent_status = kwargs.get("status", Status.OK)
-        self.sent_status_message = kwargs.get("status_message")
+    async def send_trailing_metadata(
+        self,
+        *,
+        status: Status = Status.OK,
+        status_message: str | None = None,
+        status_details: Any = None,
+        metadata: MetadataLike | None = None,
+    ) -> None:
+        """Send the status that ends the call, with `trailers` and `metadata`.
 
-    @property
-    def is_ended(self) -> bool:
-        """Nothing more can be sent: the trailers are, or the stream is gone."""
-        return self._send_trailing_metadata_done or not self._stream.closable
+        The values in `metadata` replace those that `trailers` has for the same key. The server
+        calls this when the handler has not.
+
+        Raise grpclib's `ProtocolError` when the trailers were sent, and for status OK without a
+        message of a unary response; `TypeError` or `ValueError` for metadata that cannot be sent.
+        """
+        if self._has_sent_trailers:
+            raise ProtocolError("the trailers were sent already")
+        if (
+            not self._cardinality.server_streaming
+            and not self._stream.messages_sent
+            and status is Status.OK
+        ):
+            raise ProtocolError("a unary response with status OK needs a message")
+        headers: Headers = []
+        if not self._has_sent_headers:
+            headers = [(":status", "200"), ("content-type", self._content_type)]
+        headers.append(("grpc-status", str(status.value)))
+        if status_message is not None:
+            headers.append(("grpc-message", encode_grpc_message(status_message)))
+        if status_details is not None and self._status_details_codec is not None:
+            details = self._status_details_codec.encode(status, status_message, status_details)
+            headers.append(("grpc-status-details-bin", _encode_bin(details)))
+        sent = MultiDict(self.trailers)
+        sent.update(MultiDict(metadata or ()))
+        (sent,) = await self._dispatch.send_trailing_metadata(
+            sent,
+            status=status,
+            status_message=status_message,
+            status_details=status_details,
+        )
+        headers.extend(encode_metadata(sent))
+        await self._stream.send_headers(headers, end_stream=True)
+        self._has_sent_trailers = True
+        self.sent_status = status
+        self.sent_status_message = status_message
+        if status is not Status.OK and self._stream.closable:
+            self._stream.reset(ErrorCodes.NO_ERROR)
+
+    async def __aenter__(self) -> ServerStream:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> bool | None:
+        """End the call with OK, or with the status of the exception, as grpclib does."""
+        if self._is_cancelled or self.is_ended:
+            return True
+        if exc_val is not None and not isinstance(exc_val, Exception):
+            return None
+        if isinstance(exc_val, GRPCError):
+            outcome = (exc_val.status, exc_val.message, exc_val.details)
+        elif exc_val is not None:
+            outcome = (Status.UNKNOWN, "Internal Server Error", None)
+        else:
+            outcome = (Status.OK, None, None)
+        status, message, details = outcome
+        with _noticing_departure():
+            await self.send_trailing_metadata(
+                status=status, status_message=message, status_details=details
+            )
+        return True
+
+    def release(self) -> None:
+        """Drop references at the end of the call, so that no garbage collector is needed."""
+        self._stream.inbox.discard()
+        if self._stream.scope is not None:
+            self._stream.scope.release()
+
+
+def _encode_bin(value: bytes) -> str:
+    return base64.b64encode(value).rstrip(b"=").decode()
 
 
 def _check_frames(frames: bytes) -> None:

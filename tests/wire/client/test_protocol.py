@@ -211,7 +211,7 @@ async def test_no_number_is_left(server: Server) -> None:
     """A connection that has used up its stream ids is replaced."""
     async with Channel("127.0.0.1", server.port) as channel:
         connection = await connection_of(channel)
-        connection.connection._connection.highest_outbound_stream_id = LAST_STREAM - 2
+        connection.connection.h2.highest_outbound_stream_id = LAST_STREAM - 2
         async with call(channel) as last:
             await last.send_message(Ask(service="Ada"))
             assert last._stream.id == LAST_STREAM

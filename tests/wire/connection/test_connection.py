@@ -12,14 +12,11 @@ from h2.connection import H2Connection
 from h2.settings import SettingCodes
 from hpack import Encoder
 
-from chatify_stream.wire.connection.connection import (
-    MAX_HEADER_TABLE,
-    WireConnection,
-    h2_config,
-    h2_connection,
-)
+from chatify_stream.wire.connection.connection import WireConnection
 from chatify_stream.wire.connection.fair_share import FairShare
+from chatify_stream.wire.connection.stream import CallStream
 from chatify_stream.wire.connection.write_buffer import WriteBuffer
+from chatify_stream.wire.http2.h2_connection import MAX_HEADER_TABLE, h2_config, h2_connection
 from chatify_stream.wire.limits import Limits, Rate
 from chatify_stream.wire.server.server import Server
 
@@ -36,6 +33,11 @@ from ..raw import GREETING, frame, frame_client, request_headers
 from ..services import Echo
 
 MOST_GONE = 4096
+
+
+class Owner:
+    def stream_released(self) -> None:
+        pass
 
 
 def server_h2() -> H2Connection:
@@ -136,7 +138,7 @@ async def test_streams_that_are_gone(service: Echo, cut: int | None) -> None:
             client.send(frame(PING, 0, 0, b"all read"))
             await client.wait_for(PING)
             [connection] = server._connections
-            h2 = connection.connection._connection
+            h2 = connection.connection.h2
             assert len(h2._closed_streams) <= MOST_GONE
             assert len(h2.streams) < 100
     finally:
@@ -147,9 +149,8 @@ async def test_streams_that_are_gone(service: Echo, cut: int | None) -> None:
 async def test_who_is_woken_by_a_window() -> None:
     """The window of all wakes one of those that wait for it; a call's own wakes that call."""
     write_buffer = create_autospec(WriteBuffer, instance=True)
-    config = Configuration().__for_test__()
-    connection = WireConnection(server_h2(), write_buffer, config, Limits(), FairShare())
-    streams = [connection.create_stream(stream_id=number) for number in (1, 3, 5, 7)]
+    connection = WireConnection(server_h2(), write_buffer, Limits(), FairShare(), Owner())
+    streams = [CallStream(connection, number) for number in (1, 3, 5, 7)]
     for stream in streams:
         connection.wait_for_window(stream, 1, is_own=stream.id > 3)
 
@@ -165,10 +166,9 @@ async def test_who_is_woken_by_a_window() -> None:
 async def test_who_needs_how_much() -> None:
     """Of those that wait for the window of all, the first is woken that has enough in it."""
     write_buffer = create_autospec(WriteBuffer, instance=True)
-    config = Configuration().__for_test__()
     h2 = server_h2()
-    connection = WireConnection(h2, write_buffer, config, Limits(), FairShare())
-    streams = [connection.create_stream(stream_id=number) for number in (1, 3, 5)]
+    connection = WireConnection(h2, write_buffer, Limits(), FairShare(), Owner())
+    streams = [CallStream(connection, number) for number in (1, 3, 5)]
     for stream, least in zip(streams, (100, 50, 10), strict=True):
         connection.wait_for_window(stream, least, is_own=False)
 
@@ -183,7 +183,7 @@ async def test_who_needs_how_much() -> None:
     assert woken(10) == woken(49) == [5]
     assert woken(50) == [3]
     assert woken(1000) == [1]
-    connection.waited_for_window(streams[0])
+    connection.stop_waiting_for_window(streams[0])
     await asyncio.sleep(0)  # in which the next one is woken
     assert streams[1].window_updated.is_set()
     assert not connection.is_blocked(1)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from chatify_stream.errors import StatusError
 from chatify_stream.wire import Status
+from chatify_stream.wire.connection.fair_share import LONG_QUANTUM
 from chatify_stream.wire.connection.inbox import Inbox
 
 from ..raw import framed
@@ -201,108 +202,154 @@ async def test_a_wrong_one_behind_some_messages() -> None:
     assert source.given_back == len(data)
 
 
-class TestAtOnce:
-    def waiting(self, deal: Callable[[Inbox], bool]) -> tuple[Inbox, list[Callable[[], bool]]]:
-        """An inbox with a reader that leaves word, and what is to be done at the end of a read."""
+class Consumer:
+    """Keeps the batches that it gets, and answers each with `result`."""
+
+    def __init__(self, result: bool = True) -> None:
+        self.result = result
+        self.batches: list[list[bytes]] = []
+
+    def consume(self, messages: list[bytes]) -> bool:
+        self.batches.append(messages)
+        return self.result
+
+
+class TestConsumer:
+    async def waiting(
+        self, consumer: Consumer, limit: int = 10
+    ) -> tuple[Inbox, list[Callable[[], bool]], asyncio.Task[list[bytes]]]:
+        """An inbox with a consumer, the functions for the end of a read, and a waiting reader."""
         inbox, source = make()
-        inbox.at_once = lambda: deal(inbox)
-        return inbox, source.arrivals
-
-    async def test_what_is_dealt_with(self) -> None:
-        """Messages of one read are dealt with together, and the reader goes on waiting."""
-        taken: list[list[bytes]] = []
-
-        def deal(inbox: Inbox) -> bool:
-            taken.append(inbox.batch_nowait(10))
-            return True
-
-        inbox, arrivals = self.waiting(deal)
+        source.fair_share.quantum = LONG_QUANTUM._replace(messages=limit)
+        inbox.consumer = consumer
         reader = asyncio.create_task(inbox.batch(10))
         await asyncio.sleep(0)
+        return inbox, source.arrivals, reader
+
+    async def test_consumed_messages(self) -> None:
+        """The messages of one read are one batch, and the reader goes on waiting."""
+        consumer = Consumer()
+        inbox, arrivals, reader = await self.waiting(consumer)
         for text in (b"one", b"two"):
             inbox.add(framed(text), len(framed(text)))
         assert len(arrivals) == 1
         assert arrivals.pop()()
-        assert taken == [[b"one", b"two"]]
+        assert consumer.batches == [[b"one", b"two"]]
         inbox.add(framed(b"three"), 10)
         assert arrivals.pop()()
-        assert taken[1:] == [[b"three"]]
+        assert consumer.batches[1:] == [[b"three"]]
+        assert inbox.messages_received == 3
         assert not reader.done()
         inbox.eof()
         assert await reader == []
+        assert not inbox.needs_reader
 
-    async def test_what_is_not(self) -> None:
-        """The reader is woken to look at what was taken; what was not taken comes behind it."""
-        for at_most, rest in ((10, []), (1, [b"two"])):
-            inbox, arrivals = self.waiting(lambda box, most=at_most: not box.batch_nowait(most))
-            reader = asyncio.create_task(inbox.batch(10))
-            await asyncio.sleep(0)
+    async def test_a_consumer_that_needs_the_reader(self) -> None:
+        """The reader is woken with no messages. Messages that were not consumed come later."""
+        for limit, rest in ((10, []), (1, [b"two"])):
+            inbox, arrivals, reader = await self.waiting(Consumer(False), limit)
             data = framed(b"one") + framed(b"two")
             inbox.add(data, len(data))
             assert not arrivals.pop()()
             assert await reader == []
+            assert inbox.needs_reader
+            inbox.needs_reader = False
             inbox.eof()
             assert await inbox.batch(10) == rest
 
-    async def test_more_than_was_dealt_with(self) -> None:
-        """When what was taken is dealt with, the reader gets what was not taken."""
-        inbox, arrivals = self.waiting(lambda box: bool(box.batch_nowait(1)))
-        reader = asyncio.create_task(inbox.batch(10))
-        await asyncio.sleep(0)
+    async def test_more_than_one_batch(self) -> None:
+        """The reader gets the messages beyond the limit of a batch."""
+        inbox, arrivals, reader = await self.waiting(Consumer(), limit=1)
         data = framed(b"one") + framed(b"two")
         inbox.add(data, len(data))
         assert not arrivals.pop()()
         assert await reader == [b"two"]
 
     async def test_an_end_in_the_same_read(self) -> None:
-        """A reader is woken for the end of the stream, and takes what came before it."""
-        inbox, arrivals = self.waiting(lambda box: pytest.fail("the reader was there for it"))
-        reader = asyncio.create_task(inbox.batch(10))
-        await asyncio.sleep(0)
+        """The end of the stream wakes the reader, which gets the messages before it."""
+        consumer = Consumer()
+        inbox, arrivals, reader = await self.waiting(consumer)
         inbox.add(framed(b"one"), 8)
         inbox.eof()
         assert not arrivals.pop()()
         assert await reader == [b"one"]
+        assert consumer.batches == []
 
-    async def test_more_behind_what_was_left(self) -> None:
-        """What comes before the reader has run waits behind what was left to it."""
-        inbox, arrivals = self.waiting(lambda box: not box.batch_nowait(10))
-        reader = asyncio.create_task(inbox.batch(10))
-        await asyncio.sleep(0)
+    async def test_later_messages(self) -> None:
+        """Messages that arrive before the reader has run come after those of the consumer."""
+        inbox, arrivals, reader = await self.waiting(Consumer(False))
         inbox.add(framed(b"one"), 8)
         assert not arrivals.pop()()
         inbox.add(framed(b"two"), 8)
-        assert await reader == []  # it looks at what was left to it
+        assert await reader == []
+        inbox.needs_reader = False
         assert await inbox.batch(10) == [b"two"]
 
-    async def test_a_message_that_is_refused(self) -> None:
-        """A reader that has left word is told of a refusal, and not of an end."""
-        inbox, arrivals = self.waiting(lambda box: pytest.fail("there is nothing to deal with"))
-        reader = asyncio.create_task(inbox.batch(10))
-        await asyncio.sleep(0)
+    async def test_a_message_that_is_too_large(self) -> None:
+        """The reader gets the error, and the consumer gets nothing."""
+        consumer = Consumer()
+        inbox, arrivals, reader = await self.waiting(consumer)
         inbox.add(framed(b"x" * (LIMIT + 1)), LIMIT + 6)
         assert arrivals == []
         with pytest.raises(StatusError):
             await reader
+        assert consumer.batches == []
 
-    async def test_a_refusal_behind_what_was_left(self) -> None:
-        """What was not dealt with comes first, and then the refusal."""
-        inbox, arrivals = self.waiting(lambda box: not box.batch_nowait(10))
-        reader = asyncio.create_task(inbox.batch(10))
-        await asyncio.sleep(0)
+    async def test_an_error_after_messages_for_the_reader(self) -> None:
+        """The reader is first woken for the consumer, and gets the error after that."""
+        inbox, arrivals, reader = await self.waiting(Consumer(False))
         inbox.add(framed(b"one"), 8)
         assert not arrivals.pop()()
         inbox.add(framed(b"x" * (LIMIT + 1)), LIMIT + 6)
-        assert await reader == []  # it looks at what was left to it
+        assert await reader == []
+        inbox.needs_reader = False
         with pytest.raises(StatusError):
             await inbox.batch(10)
 
-    async def test_nobody_waits(self) -> None:
-        """Messages that nobody waits for are kept for who comes."""
-        inbox, arrivals = self.waiting(lambda box: pytest.fail("nobody has waited"))
+    async def test_no_waiting_reader(self) -> None:
+        """Messages that arrive while no reader waits are kept for the next one."""
+        consumer = Consumer()
+        inbox, source = make()
+        inbox.consumer = consumer
         inbox.add(framed(b"one"), 8)
-        assert arrivals == []
+        assert source.arrivals == []
         assert await inbox.batch(10) == [b"one"]
+        assert consumer.batches == []
+
+    async def test_an_error_of_the_consumer(self) -> None:
+        """A consumer rejects a message with an error, which the reader gets."""
+        inbox, arrivals, reader = await self.waiting(Consumer())
+
+        def consume(messages: list[bytes]) -> bool:
+            inbox.reject(StatusError(Status.INTERNAL, "wrong"), len(messages))
+            return True
+
+        inbox.consumer.consume = consume  # type: ignore[union-attr, method-assign]
+        inbox.add(framed(b"one"), 8)
+        assert not arrivals.pop()()
+        with pytest.raises(StatusError, match="wrong"):
+            await reader
+        assert inbox.messages_received == 0
+
+    async def test_a_meter(self) -> None:
+        """A meter removes messages from a batch, and its error follows the others."""
+
+        def meter(messages: list[bytes]) -> StatusError | None:
+            if b"two" not in messages:
+                return None
+            del messages[messages.index(b"two") :]
+            return StatusError(Status.RESOURCE_EXHAUSTED, "too many")
+
+        consumer = Consumer()
+        inbox, arrivals, reader = await self.waiting(consumer)
+        inbox.meter = meter
+        data = framed(b"one") + framed(b"two") + framed(b"three")
+        inbox.add(data, len(data))
+        assert not arrivals.pop()()
+        assert consumer.batches == [[b"one"]]
+        with pytest.raises(StatusError, match="too many"):
+            await reader
+        assert inbox.messages_received == 1
 
 
 class TestLimit:

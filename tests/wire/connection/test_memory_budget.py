@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import create_autospec
 
 import pytest
 
 from chatify_stream import Status, StatusError
-from chatify_stream.wire.connection.inbox import Inbox
+from chatify_stream.wire.connection.inbox import BatchConsumer, Inbox
 from chatify_stream.wire.connection.memory_budget import MemoryBudget
 
 from ..raw import framed
@@ -68,12 +69,12 @@ class TestUnsent:
         """No message is given out then; each goes on once there is room, the next after it."""
         memory_budget = MemoryBudget(max_unsent=10)
         calls = [inbox(memory_budget) for _ in range(3)]
-        memory_budget.waits_to_send(11)
+        memory_budget.add_unsent(11)
         taken: list[bytes | None] = []
 
         async def take(call: Inbox) -> None:
             taken.append(await call.next())
-            memory_budget.waits_to_send(11)
+            memory_budget.add_unsent(11)
 
         tasks = [asyncio.create_task(take(call)) for call in calls]
         for number, call in enumerate(calls):
@@ -82,7 +83,7 @@ class TestUnsent:
             for _ in range(10):
                 await asyncio.sleep(0)
             assert len(taken) == number
-            memory_budget.does_not_wait(11)
+            memory_budget.remove_unsent(11)
         await asyncio.gather(*tasks)
         assert taken == [b"\0", b"\1", b"\2"]
 
@@ -90,12 +91,12 @@ class TestUnsent:
         """The next goes on in its place, and its message stays."""
         memory_budget = MemoryBudget(max_unsent=10)
         one, other = inbox(memory_budget), inbox(memory_budget)
-        memory_budget.waits_to_send(11)
+        memory_budget.add_unsent(11)
         for call in (one, other):
             call.add(framed(b"x"), 6)
         first, second = (asyncio.create_task(call.batch(5)) for call in (one, other))
         await asyncio.sleep(0)
-        memory_budget.does_not_wait(11)
+        memory_budget.remove_unsent(11)
         first.cancel()
         assert await second == [b"x"]
         assert one.bytes_waiting == 6
@@ -105,14 +106,15 @@ class TestUnsent:
         memory_budget = MemoryBudget(max_unsent=10)
         source = FakeSource(memory_budget)
         call = Inbox(source, 1, LIMIT)
-        call.at_once = lambda: pytest.fail("it was dealt with")
+        call.consumer = create_autospec(BatchConsumer, instance=True)
         reading = asyncio.create_task(call.batch(5))
         await asyncio.sleep(0)
-        memory_budget.waits_to_send(11)
+        memory_budget.add_unsent(11)
         call.add(framed(b"x"), 6)
         assert [deal() for deal in source.arrivals] == [False]
-        memory_budget.does_not_wait(11)
+        memory_budget.remove_unsent(11)
         assert await reading == [b"x"]
+        call.consumer.consume.assert_not_called()
 
     async def test_a_message_does_not_come_then(self) -> None:
         """What has come of it holds its window, until there is room."""
@@ -122,11 +124,11 @@ class TestUnsent:
         message = framed(bytes(90))
         call.add(message[:20], 20)
         assert source.given_back == 20
-        memory_budget.waits_to_send(11)
+        memory_budget.add_unsent(11)
         call.add(message[20:30], 10)
         call.add(message[30:40], 15)  # with padding
         assert (source.given_back, memory_budget.uncredited_bytes) == (20, 15)
-        memory_budget.does_not_wait(1)
+        memory_budget.remove_unsent(1)
         assert (source.given_back, memory_budget.uncredited_bytes) == (45, 40)
         call.add(message[40:], 55)
         assert source.given_back == 45
@@ -138,9 +140,9 @@ class TestUnsent:
         memory_budget = MemoryBudget(max_unsent=10)
         source = FakeSource(memory_budget)
         call = Inbox(source, 1, LIMIT)
-        memory_budget.waits_to_send(11)
+        memory_budget.add_unsent(11)
         call.add(framed(bytes(90))[:20], 20)
         assert call.unacked_size() == 20
         assert not memory_budget._stalled
-        memory_budget.does_not_wait(11)
+        memory_budget.remove_unsent(11)
         assert (source.given_back, memory_budget.uncredited_bytes) == (0, 0)

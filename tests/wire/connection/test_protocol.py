@@ -176,7 +176,7 @@ class TestStreams:
         client.flush()
         assert await answers(client, 1001) == (["Ada"], "0")
         (connection,) = server._connections
-        assert connection.processor.streams == {}
+        assert connection.connection.streams == {}
         assert server.open_calls == 0
 
 

@@ -162,7 +162,7 @@ async def test_of_age() -> None:
             client.send(frame(HEADERS, END_HEADERS, 1, fields))
             trailers = dict(Decoder().decode(await client.wait_for(HEADERS, 1)))
             assert trailers["grpc-status"] == str(Status.UNAVAILABLE.value)
-            assert "has reached its age" in trailers["grpc-message"]
+            assert "has reached its maximum age" in trailers["grpc-message"]
             await client.wait_closed()
         await gone(server)
         assert server.statistics().connections_ended == {"max_age": 1}

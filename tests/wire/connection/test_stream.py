@@ -184,7 +184,7 @@ class TestSending:
             (stream,) = (
                 stream
                 for connection in server._connections
-                for stream in connection.processor.streams.values()
+                for stream in connection.connection.streams.values()
             )
             while not stream.remote_ended:
                 await asyncio.sleep(0)

@@ -16,6 +16,7 @@ from chatify_stream.wire.connection.write_buffer import MAX_GATHERED, WriteBuffe
 
 from ...support.frames import ACK, PING
 from ..raw import frame
+from .test_connection import server_h2
 
 MOST = 100
 MAX_BACKLOG = 400
@@ -64,7 +65,7 @@ class Transport:
 
 def make() -> tuple[WriteBuffer, Transport]:
     transport = Transport()
-    return WriteBuffer(transport, MAX_BACKLOG, 30.0), transport
+    return WriteBuffer(transport, server_h2(), MAX_BACKLOG, 30.0), transport
 
 
 def frames_of(data: bytes) -> list[tuple[int, bytes]]:

@@ -83,8 +83,8 @@ class Buffer:
 
 @dataclass
 class Call:
-    buffer: Buffer
-    created: float = 0.0
+    inbox: Buffer
+    opened_at: float = 0.0
 
 
 def server_h2() -> H2Connection:
@@ -183,22 +183,32 @@ class Fast(Plain):
             self.h2,
             self.calls,
             FrameBudget(Limits(), lambda: 0.0),
-            decoder=self.h2.decoder,
+            self,
             max_header_block_size=2**24,
             max_streams=100,
-            to_h2=self._count,
-            on_greeting=lambda: None,
-            on_request=lambda stream_id, headers: self.opened(stream_id),
-            on_end=self.ended.append,
-            on_window=lambda stream_id: None,
-            on_late_data=self._give_back,
-            on_ping=lambda data: self.h2._data_to_send.extend(ping(data, ACK)),
-            on_goaway=lambda last_stream_id, error_code, reason: False,
         )
 
-    def _count(self, data: bytes) -> bool:
+    def feed_h2(self, data: bytes) -> bool:
         self.by_h2 += len(data)
         return self._to_h2(data)
+
+    def greeting_received(self) -> None:
+        pass
+
+    def request_received(self, stream_id: int, headers: object) -> None:
+        self.opened(stream_id)
+
+    def stream_ended(self, stream_id: int) -> None:
+        self.ended.append(stream_id)
+
+    def window_updated(self, stream_id: int) -> None:
+        pass
+
+    def ping_received(self, data: bytes) -> None:
+        self.h2._data_to_send.extend(ping(data, ACK))
+
+    def goaway_received(self, last_stream_id: int, error_code: int, reason: bytes) -> bool:
+        return False
 
     def send_headers(self, stream_id: int, headers: list[tuple[str, str]], ends: bool) -> None:
         stream = self.h2.streams[stream_id]
@@ -208,16 +218,16 @@ class Fast(Plain):
         finally:
             self.h2._data_to_send[:0] = sent
 
-    def _give_back(self, stream_id: int, size: int) -> None:
+    def late_data_received(self, stream_id: int, size: int) -> None:
         if increment := self.h2._inbound_flow_control_window_manager.process_bytes(size):
             self.h2._data_to_send.extend(window_update(0, increment))
 
     def opened(self, stream_id: int) -> None:
         self.calls[stream_id] = Call(Buffer(self.delivered[stream_id]))
 
-    def feed(self, data: bytes, most_work: int = sys.maxsize) -> None:
+    def feed(self, data: bytes, max_work: int = sys.maxsize) -> None:
         try:
-            while not self.reader.feed(data, most_work):
+            while not self.reader.feed(data, max_work):
                 data = b""
         except ProtocolError as error:
             self.error = type(error)
@@ -316,10 +326,10 @@ def test_it_does_what_h2_does(run: list[tuple[Any, ...]], data: st.DataObject) -
                 plain.feed(each)
         received = b"".join(frames)
         cuts = data.draw(st.lists(st.integers(0, len(received)), max_size=4).map(sorted))
-        most_work = data.draw(st.sampled_from([sys.maxsize, 1, 5, 100]))
+        max_work = data.draw(st.sampled_from([sys.maxsize, 1, 5, 100]))
         for start, end in zip([0, *cuts], [*cuts, len(received)], strict=True):
             if fast.error is None:
-                fast.feed(received[start:end], most_work)
+                fast.feed(received[start:end], max_work)
         if fast.error is not None and plain.error is not None:
             # Of a frame with two faults, its size is noticed first: before its body has come.
             assert fast.error in (plain.error, FrameTooLargeError)
@@ -354,13 +364,13 @@ def test_turns() -> None:
     few, many = frame(DATA, 0, 1, b"a"), frame(DATA, 0, 1, bytes(35))
     turns = []
     data = 8 * few + many + few
-    while not fast.reader.feed(data, most_work=10):
+    while not fast.reader.feed(data, max_work=10):
         turns.append(len(fast.delivered[1]))
         data = b""
     # A frame counts, and each message in it.
     assert turns == [5, 11, 21, 31, 41]
     assert len(fast.delivered[1]) == 44
-    assert fast.reader.feed(few, most_work=10)
+    assert fast.reader.feed(few, max_work=10)
 
 
 def test_the_end_comes_behind_all_messages() -> None:
@@ -368,10 +378,10 @@ def test_the_end_comes_behind_all_messages() -> None:
     fast = Fast()
     fast.feed(PREFACE + frame(SETTINGS, 0, 0, b""))
     fast.feed(frame(HEADERS, END_HEADERS, 1, Encoder().encode(request_headers())))
-    assert not fast.reader.feed(frame(DATA, END_STREAM, 1, bytes(25)), most_work=10)
-    assert not fast.reader.feed(b"", most_work=10)
+    assert not fast.reader.feed(frame(DATA, END_STREAM, 1, bytes(25)), max_work=10)
+    assert not fast.reader.feed(b"", max_work=10)
     assert (len(fast.delivered[1]), fast.ended) == (19, [])
-    assert fast.reader.feed(b"", most_work=10)
+    assert fast.reader.feed(b"", max_work=10)
     assert (len(fast.delivered[1]), fast.ended) == (25, [1])
     assert fast.error is None
 
@@ -385,7 +395,7 @@ def test_a_stream_is_over_before_all_its_messages(act: str) -> None:
     for number in (1, 3):
         fast.feed(frame(HEADERS, END_HEADERS, number, encoder.encode(request_headers())))
     data = frame(DATA, END_STREAM, 1, bytes(25)) + frame(DATA, END_STREAM, 3, b"x")
-    assert not fast.reader.feed(data, most_work=10)
+    assert not fast.reader.feed(data, max_work=10)
     if act == "reset":
         fast.act("reset", 1)
         fast.h2.open_inbound_streams  # noqa: B018 - which forgets it
@@ -406,11 +416,11 @@ def test_turns_of_calls() -> None:
     def call(number: int) -> bytes:
         return frame(HEADERS, END_HEADERS, number, encoder.encode(request_headers()))
 
-    assert not fast.reader.feed(call(1) + call(3), most_work=CALL_WORK)
+    assert not fast.reader.feed(call(1) + call(3), max_work=CALL_WORK)
     assert list(fast.calls) == [1]
     fast.feed(b"")
     assert list(fast.calls) == [1, 3]
-    assert not fast.reader.feed(frame(PRIORITY, 0, 1, bytes(5)) * 9, most_work=H2_WORK)
+    assert not fast.reader.feed(frame(PRIORITY, 0, 1, bytes(5)) * 9, max_work=H2_WORK)
     fast.feed(b"")
     assert fast.error is None
 

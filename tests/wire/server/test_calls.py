@@ -190,7 +190,7 @@ async def test_a_handler_that_ends_early(client: RawClient, service: Echo, serve
     reset = await client.wait_for(StreamReset, 1)
     assert reset.error_code == ErrorCodes.NO_ERROR
     (connection,) = server._connections
-    assert connection.processor.streams == {}
+    assert connection.connection.streams == {}
 
 
 async def test_a_deadline(channel: Channel, service: Echo) -> None:

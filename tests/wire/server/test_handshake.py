@@ -208,7 +208,9 @@ async def test_tls_at_plaintext(tls: ClientTLS, caplog: pytest.LogCaptureFixture
                 await ask(channel)
         while server.connections:
             await asyncio.sleep(0.01)
-    assert "127.0.0.1 broke HTTP/2, its connection is closed: it began with TLS" in messages(caplog)
+    assert "closing connection from 127.0.0.1: HTTP/2 violation: it began with TLS" in messages(
+        caplog
+    )
 
 
 async def test_without_alpn(

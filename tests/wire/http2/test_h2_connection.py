@@ -1,10 +1,10 @@
-"""Tests of wire/bound_later.py."""
+"""A table of methods that are bound when they are looked up."""
 
 from __future__ import annotations
 
 import pytest
 
-from chatify_stream.wire.connection.lean import LazyMethodTable
+from chatify_stream.wire.http2.h2_connection import LazyMethodTable
 
 
 class Owner:
