@@ -15,12 +15,9 @@ import sys
 from .run import scene
 from .table import ATTACKS, Form
 
-BEFORE = 1.0
-"""Seconds in which the bystander is alone, to compare with."""
-
 TITLE = (
-    f"{'attack':50} {'conns':>5} {'time':>8} {'peak':>7} {'left':>7}     {'log':>10}"
-    f" {'p99':>6} {'during':>7} {'worst':>8}"
+    f"{'attack':50} {'conns':>5} {'time':>8} {'peak':>7} {'left':>7}     {'log':>10} {'log':>9}"
+    f" {'p99':>6} {'p50':>6} {'p99':>7} {'worst':>8}"
 )
 
 
@@ -31,7 +28,6 @@ async def attack_all(names: list[str], form: Form, most: int) -> int:
     for name in names:
         attack = ATTACKS[name]
         async with scene(attack.site, time_to_settle=1.0) as here:
-            await asyncio.sleep(BEFORE)
             for connections in sorted({1, min(attack.together, most)}):
                 outcome = await here.make([attack], form, connections)
                 print(outcome, f"  {attack.sees}", flush=True)

@@ -4,8 +4,8 @@ A direct session, and two members of a room, each on a connection of its own, sp
 Each answer has to be right, each message has to come to both, in order and once, and no session may
 end: otherwise this process ends, with what was wrong on its stderr.
 
-A line on stdin asks how it went since the last one, once everybody has been answered anew; the
-answer is a line of JSON.
+A line on stdin has a number: once each session has had that number of further answers, a line of
+JSON says how long the answers since the last such line took.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ PAUSE = 0.004
 """Seconds between two messages of one session."""
 
 PATIENCE = 60.0
-NEW_ANSWERS = 3
 
 
 class Bystander:
@@ -79,8 +78,8 @@ class Bystander:
                 self.answered(started)
                 await asyncio.sleep(PAUSE)
 
-    async def report(self) -> dict[str, Any]:
-        direct, room = self.direct + NEW_ANSWERS, self.room + NEW_ANSWERS
+    async def report(self, more: int) -> dict[str, Any]:
+        direct, room = self.direct + more, self.room + more
         while self.direct < direct or self.room < room:
             self.changed.clear()
             await self.changed.wait()
@@ -104,8 +103,8 @@ async def main(port: int, token: str, authority: str) -> None:
             group.create_task(bystander.speak_directly(port)),
             group.create_task(bystander.speak_in_a_room(port)),
         ]
-        while await lines.readline():
-            print(json.dumps(await bystander.report()), flush=True)
+        while line := await lines.readline():
+            print(json.dumps(await bystander.report(int(line))), flush=True)
         for task in speaking:
             task.cancel()
 

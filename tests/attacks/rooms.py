@@ -92,9 +92,16 @@ async def resuming_again_and_again(peer: Attacker, form: Form) -> str:
 
 @attack("OK", together=1)
 async def ids_without_end(peer: Attacker, form: Form) -> str:
-    """Each message has an id of its own, which is remembered for five minutes."""
-    await peer.send(WIDE, call(1, ("chat-room", "ids")))
-    for number in range(form.times(10_000)):
-        await peer.flood_within_windows(1, request(b"x", f"{number:0128}"), 1)
+    """Each message has its own id. There are more than a room keeps, so the first are removed."""
+    room = ("chat-room", "ids")
+    await peer.send(WIDE, call(1, room))
+    for start in range(0, 12_000, 100):
+        messages = (request(b"x", f"{number:0128}") for number in range(start, start + 100))
+        await peer.flood_within_windows(1, b"".join(messages), 1)
     await peer.send(frame(DATA, END_STREAM, 1, b""))
-    return await peer.answer(1)
+    assert await peer.answer(1) == "OK"
+    epoch = peer.headers[1][0]["chat-epoch"]
+    await peer.send(call(3, room, ("chat-resume", f"{epoch}/1000"), ends=True))
+    status = await peer.answer(3)
+    assert peer.headers[3][0]["chat-recovered"] == "false", "more than 10,000 messages are kept"
+    return status

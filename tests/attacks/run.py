@@ -1,9 +1,10 @@
 """Makes attacks on a server, with a bystander, and looks at what each of them did.
 
 One connection attacks, then many at once. Each time the attackers have to see what the table says.
-The server may grow by so much and no more, at the worst moment and when the attack is over; it has
-to close what it had opened, log no traceback and little else, and answer a new client. And the
-bystander has to have got every answer.
+The server's memory may grow only up to a limit, at the worst moment and when the attack is over. It
+has to close what it had opened, log no traceback and little else, and answer a new client. And the
+bystander has to have got every answer, in a time that bears comparison with a control: how long its
+answers took in the same run before any attack.
 """
 
 from __future__ import annotations
@@ -50,6 +51,16 @@ BYSTANDERS = 0.1
 MOST_LINES, LINES_A_SECOND = 300, 50
 """Of the log, for one attack; the setting `log.rate` has how many of one kind it takes."""
 
+MAX_LOG_BYTES, LOG_BYTES_A_SECOND = 100_000, 15_000
+"""Of the log, for one attack: a line has about 150 bytes."""
+
+MAX_SLOWDOWN, MORE_ATTACKERS = 50, 100
+"""The median of the bystander may be at most `MAX_SLOWDOWN` times the 99th percentile of the
+control, and as much again for each `MORE_ATTACKERS`: on an idle machine 50 ms for few attackers."""
+
+CONTROL = 50
+"""Answers of each of the bystander's sessions that the control has."""
+
 PATIENCE = 60.0
 
 WARMING = Form(scale=0.05, drip=0.1)
@@ -68,9 +79,12 @@ class Outcome:
     """Megabytes that it still has, when the attack is over."""
     lines: int
     """That it logged."""
-    before: float
-    """The bystander's p99 before the attack, in milliseconds."""
+    log_bytes: int
+    control: float
+    """The bystander's p99 before all attacks, in milliseconds."""
+    median: float
     during: float
+    """Its median and its p99 during the attack."""
     worst: float
     faults: list[str]
 
@@ -78,7 +92,8 @@ class Outcome:
         return (
             f"{self.attack[:50]:50} {self.connections:5} {self.seconds:6.1f} s"
             f" {self.peak:7.1f} {self.grown:7.1f} MiB {self.lines:4} lines"
-            f" {self.before:6.1f} {self.during:7.1f} {self.worst:8.1f} ms"
+            f" {self.log_bytes:7} B {self.control:6.1f} {self.median:6.1f}"
+            f" {self.during:7.1f} {self.worst:8.1f} ms"
         )
 
 
@@ -97,7 +112,7 @@ class Scene:
     async def make(self, attacks: Sequence[Attack], form: Form, connections: int) -> Outcome:
         """These attacks at once, each by so many connections."""
         server = self.server
-        before = await self.ask_bystander()
+        await self.ask_bystander()
         logged = len(server.stderr())
         server.forget_peak()
         at_first = server.seen()
@@ -128,6 +143,15 @@ class Scene:
         lines = log.count("\n")
         if lines > MOST_LINES + LINES_A_SECOND * seconds:
             faults.append(f"{lines} lines were logged, such as {log[:300]!r}")
+        log_bytes = len(log.encode())
+        if log_bytes > MAX_LOG_BYTES + LOG_BYTES_A_SECOND * seconds:
+            faults.append(f"{log_bytes} bytes were logged, such as {log[:300]!r}")
+        slowdown = MAX_SLOWDOWN * (1 + attackers / MORE_ATTACKERS)
+        if during["p50"] > slowdown * self._control["p99"]:
+            faults.append(
+                f"the bystander waited {during['p50'] * 1000:.1f} ms for half of its answers; "
+                f"without attacks {self._control['p99'] * 1000:.1f} ms for nearly all"
+            )
         return Outcome(
             ", ".join(attack.name for attack in attacks),
             connections,
@@ -135,7 +159,9 @@ class Scene:
             peak / MEGABYTE,
             grown / MEGABYTE,
             lines,
-            before["p99"] * 1000,
+            log_bytes,
+            self._control["p99"] * 1000,
+            during["p50"] * 1000,
             during["p99"] * 1000,
             during["worst"] * 1000,
             faults,
@@ -150,10 +176,10 @@ class Scene:
         ) as connected:
             return await attack.run(connected, form)
 
-    async def ask_bystander(self) -> dict[str, Any]:
-        """How it went since the last time."""
+    async def ask_bystander(self, new_answers: int = 3) -> dict[str, Any]:
+        """How it went since the last time, once each of its sessions has had these answers."""
         with suppress(BrokenPipeError):  # it has ended, as the next line finds out
-            self._bystander.write_line("how is it?")
+            self._bystander.write_line(f"{new_answers}")
         line = await asyncio.to_thread(self._bystander.read_line, PATIENCE)
         assert line is not None, f"the bystander was dropped: {self._bystander.stderr()}"
         answer: dict[str, Any] = json.loads(line)
@@ -186,6 +212,7 @@ class Scene:
             for name in ("ping flood", "a thousand idle calls", "coming and going"):
                 await self._attack(ATTACKS[name], WARMING)
         await self.ask_bystander()
+        self._control = await self.ask_bystander(CONTROL)
 
 
 def _surprises(attacks: Sequence[Attack], results: Sequence[str | BaseException]) -> list[str]:

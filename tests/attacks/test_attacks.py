@@ -1,6 +1,6 @@
 """The short form of the attacks; `tox -e attacks` is the long one.
 
-The server has its default settings, but for the times that it waits for somebody.
+The server has its default settings, but where an attack is about a time that the server waits.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ENV = {f"CHATIFY_STREAM_LIMITS_{name.upper()}": str(time) for name, time in TIME
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def here() -> AsyncIterator[Scene]:
-    async with scene(time_to_settle=0.1, env=ENV) as prepared:
+    async with scene(time_to_settle=0.1) as prepared:
         yield prepared
 
 
@@ -75,11 +75,12 @@ async def test_an_attack(here: Scene, name: str) -> None:
     assert not outcome.faults, outcome
 
 
-async def test_attacks_that_take_time(here: Scene) -> None:
-    """Who is slow, silent, or does not read is waited for so long as the limits say."""
+async def test_attacks_that_take_time() -> None:
+    """A peer that is slow, silent, or does not read is disconnected when the limits say so."""
     slow = [each for each in ATTACKS.values() if each.site is DEFAULT and each.takes_time]
-    outcome = await here.make(slow, SHORT, 3)
-    assert not outcome.faults, outcome
+    async with scene(time_to_settle=0.1, env=ENV) as here:
+        outcome = await here.make(slow, SHORT, 3)
+        assert not outcome.faults, outcome
 
 
 @pytest.mark.parametrize("site", SITES[1:], ids=lambda site: site.name)
