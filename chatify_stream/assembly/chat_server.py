@@ -161,7 +161,8 @@ class ChatServer:
         """The health service; `set_status` reports that a service does not serve."""
         self._node = None if rooms is None else self._make_node(rooms)
         if handler is None:
-            handler = self._observability.reply_handler(reply or reply_template(DEFAULT_TEMPLATE))
+            reply = reply_template(DEFAULT_TEMPLATE) if reply is None else reply
+            handler = self._observability.reply_handler(reply)
         self._table = ServiceTable(reflection, descriptor_sets)
         self._rooms_table = ServiceTable(reflection, descriptor_sets)
         """The services of the port of its own that `RoomOptions.service_port` asks for."""
