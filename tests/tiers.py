@@ -44,7 +44,7 @@ _PATHS = {
         client/test_call_metadata.py client/test_channel.py client/test_event_queue.py
         client/test_reconnect.py client/test_room_cursor.py client/test_sender.py
         client/test_tokens.py client/test_unacked.py
-        server/metrics server/rooms/test_hooks.py
+        server/metrics server/rooms/test_hook_runner.py
         server/rooms/test_options.py server/rooms/test_permission.py
         server/rooms/test_subscriptions.py server/services/test_descriptors.py
         server/test_extras.py server/test_instrumented_broker.py server/tracing/test_messages.py

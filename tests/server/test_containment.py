@@ -17,7 +17,7 @@ from chatify_stream import (
     UnavailableError,
 )
 from chatify_stream.brokers import MemoryBroker
-from chatify_stream.server.rooms.contained import contained
+from chatify_stream.server.rooms.background_tasks import contain_exit
 from chatify_stream.wire import CallEnd, ServerObserver, ServerStream
 
 SECONDS = 60.0
@@ -166,16 +166,16 @@ async def test_an_observer() -> None:
         assert await echo(server) == "Hello good"
 
 
-async def test_contained() -> None:
-    """What is returned comes through, and so does an error; SystemExit becomes one."""
+async def test_contain_exit() -> None:
+    """Results and errors pass through; SystemExit becomes a RuntimeError."""
 
     async def give(what: Any) -> Any:
         if isinstance(what, BaseException):
             raise what
         return what
 
-    assert await contained(give(1)) == 1
+    assert await contain_exit(give(1)) == 1
     with pytest.raises(KeyError):
-        await contained(give(KeyError()))
-    with pytest.raises(RuntimeError, match=r"SystemExit\(1\) was raised in a task"):
-        await contained(give(SystemExit(1)))
+        await contain_exit(give(KeyError()))
+    with pytest.raises(RuntimeError, match=r"a task raised SystemExit\(1\)"):
+        await contain_exit(give(SystemExit(1)))

@@ -152,7 +152,7 @@ class Rooms:
         """The servers that share the broker, this one among them, as they say that they are."""
         node = self._open()
         survey = await node.broker.survey(ASK_NODE)
-        found = [node.about(), *(n for n in read_answers(v1.Node, survey.answers) if n.id)]
+        found = [node.describe(), *(n for n in read_answers(v1.Node, survey.answers) if n.id)]
         found.sort(key=lambda each: (each.host, each.address, each.pid))
         return Nodes(found, survey.missing)
 

@@ -1,32 +1,31 @@
-"""The rooms of one server: its hub and its broker, joined, and the sessions that are open.
+"""The rooms of one server: the broker, the hub that it feeds, and the open sessions.
 
-Rules: what is published during one turn of the event loop is given to the members in the next one,
-together. Sessions that leave are taken out of the broker's presence by tasks that are awaited
-before the broker is closed.
+Rules: publications that arrive in one turn of the event loop are delivered together in the next.
+A session that has ended leaves the broker's presence in a background task, and the broker closes
+after these tasks.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import random
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_urlsafe
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..._version import __version__
 from ...brokers import Broker
-from ...errors import BrokerError
 from ...messages.chatify.rooms import v1
 from ...rooms import Ending, EndingReason, Hub, Publication, Room
 from ...rooms.position import Position
 from ..load_monitor import LoadMonitor
-from .contained import contained
+from .background_tasks import BackgroundTasks
+from .hook_runner import HookRunner
 from .hooks import RoomObserver, RoomObservers
 from .node_commands import answer_to
 from .options import RoomOptions
@@ -34,56 +33,55 @@ from .subscriptions import Subscriptions
 
 __all__ = ["Node", "OpenSession", "RoomStatistics"]
 
-log = logging.getLogger(__name__)
-
-PATIENCE = 1.0
-"""Seconds that closing waits for what follows the end of sessions."""
+CLEANUP_TIMEOUT = 1.0
+"""Seconds that closing waits for the background tasks of sessions."""
 
 
 class OpenSession(Protocol):
-    """A session of a room, as whoever ends it sees it."""
+    """A session, as the node sees it."""
 
     room: str
     user: str
 
     def end(self, ending: Ending) -> None:
-        """Ends it soon, unless it has ended."""
+        """End the session soon. Does nothing for a session that has ended."""
 
     @property
     def backlog(self) -> int:
-        """Bytes that wait for its client to read."""
+        """Bytes buffered for the client."""
 
 
 @dataclass(frozen=True)
 class RoomStatistics:
-    """Of the rooms of one server. Counters only grow; they begin with 0 when the server starts."""
+    """Statistics of the rooms of one server. Counters start at 0 with the server."""
 
     rooms: int
-    """Those that somebody is in."""
+    """Rooms with a session on this server."""
 
     sessions: int
-    """Those that are open."""
+    """Open sessions."""
 
     sessions_opened: int
+    """Sessions opened so far."""
 
     sessions_ended: Mapping[str, int]
-    """By the name of the reason."""
+    """Sessions ended so far, by the name of the reason."""
 
     messages_published: int
-    """By the sessions of this server, and by its program."""
+    """Messages published so far by the sessions of this server and by its program."""
 
     deliveries: int
-    """Messages times the sessions that they were given to, resumes and history not counted."""
+    """Messages sent so far, counted once for each session; without history and resumes."""
 
     resumes: Mapping[bool, int]
-    """How many sessions asked to resume: those that could, and those that could not."""
+    """Sessions that asked to resume: those that resumed (True), and those that could not."""
 
     outbox_bytes: int
-    """Those that wait for clients to read."""
+    """Bytes buffered for clients that read slowly."""
 
 
 class Node:
-    """Everything that the sessions of one server share."""
+    """The state that the sessions of one server share."""
 
     def __init__(
         self,
@@ -94,14 +92,14 @@ class Node:
         observers: Sequence[RoomObserver] = (),
         monitor: LoadMonitor | None = None,
     ) -> None:
-        """Make the node; nothing is opened.
+        """Create the node, and its broker, without opening them.
 
         `clock` returns seconds since 1970. `instrument` returns the broker to use in place of the
         one that the options name. `monitor` has the load of this process; the node does not start
         it.
         """
         self.options = options
-        self.hooks = options.hooks
+        self.hooks = HookRunner(options)
         self.observers = RoomObservers(observers)
         self._instrument = instrument
         self.broker = instrument(options.make_broker())
@@ -116,39 +114,33 @@ class Node:
         self.messages_published = 0
         self.resumes: Counter[bool] = Counter()
         self.address = ""
-        """Where the server listens."""
+        """HOST:PORT on which the server listens; empty for a Unix socket."""
         self._monitor = monitor or LoadMonitor()
         self._monitor.message_counts = lambda: (self.messages_published, self.hub.deliveries)
         self._id = token_urlsafe(9)
         self._clock = clock
         self._started_at_ms = self.now_ms()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.background = BackgroundTasks()
 
     async def open(self) -> None:
-        """Raises `BrokerError`. After `close` it opens a new broker, as its URL says."""
+        """Open the broker; after `close`, make a new one first. Raises `BrokerError`."""
         if self.is_closed:
             self.broker = self._instrument(self.options.make_broker())
             self.subscriptions = Subscriptions(self.hub, self.broker)
             self.is_draining = self.is_closed = False
         try:
-            await self.broker.open(_NodeSubscriber(self.hub, self._on_survey))
+            await self.broker.open(_NodeSubscriber(self))
         except BaseException:
             self.is_closed = True
             raise
         self.is_open = True
 
     def now_ms(self) -> int:
-        """Milliseconds since 1970, UTC."""
+        """Return the time in milliseconds since 1970, UTC."""
         return int(self._clock() * 1000)
 
-    def spawn(self, task: Coroutine[Any, Any, None]) -> None:
-        """Runs something that has to be done before the node is closed."""
-        running = asyncio.get_running_loop().create_task(contained(task))
-        self._tasks.add(running)
-        running.add_done_callback(self._done)
-
     def statistics(self) -> RoomStatistics:
-        """What the rooms have done so far."""
+        """Return the statistics of the rooms."""
         return RoomStatistics(
             rooms=len(self.hub),
             sessions=len(self.sessions),
@@ -160,8 +152,8 @@ class Node:
             outbox_bytes=sum(session.backlog for session in self.sessions),
         )
 
-    def about(self) -> v1.Node:
-        """This node, as it is now."""
+    def describe(self) -> v1.Node:
+        """Return the state of this node."""
         load = self._monitor.load
         return v1.Node(
             id=self._id,
@@ -180,7 +172,7 @@ class Node:
         )
 
     def disconnect(self, request: v1.DisconnectRequest) -> int:
-        """Ends the sessions of a user on this node; says how many."""
+        """End the sessions of a user on this node, and return their number."""
         kind = EndingReason.SENT_BACK if request.reconnect else EndingReason.SENT_AWAY
         ending = kind(why=request.reason)
         found = [
@@ -192,29 +184,25 @@ class Node:
             session.end(ending)
         return len(found)
 
-    def _on_survey(self, command: bytes) -> bytes:
-        return answer_to(command, self.about, self.disconnect)
-
     def drain(self, grace: float) -> None:
-        """Ends all sessions, and new ones at once: not all together, but within half of `grace`."""
+        """End all sessions, and reject new ones.
+
+        The sessions end at random times within half of `grace` seconds, so that their clients do
+        not all reconnect at once.
+        """
         self.is_draining = True
         loop, ending = asyncio.get_running_loop(), EndingReason.DRAINING()
         for session in self.sessions:
             loop.call_later(random.uniform(0, grace / 2), session.end, ending)  # noqa: S311
 
     async def close(self) -> None:
-        """Waits for what is under way, and closes the broker. All sessions have ended.
+        """Close the broker, after the background tasks of ended sessions.
 
-        What follows the end of a session, such as a hook, is given up after a second.
+        All sessions must have ended. Tasks that take longer than a second, such as a hook, are
+        cancelled.
         """
         self.is_draining = self.is_closed = True
-        if self._tasks:
-            _, late = await asyncio.wait(list(self._tasks), timeout=PATIENCE)
-            if late:
-                log.warning("the rooms close while %d sessions are not taken leave of", len(late))
-                for task in late:
-                    task.cancel()
-                await asyncio.wait(late, timeout=PATIENCE)
+        await self.background.finish(CLEANUP_TIMEOUT)
         await self.subscriptions.settle()
         await self.broker.close()
 
@@ -228,30 +216,21 @@ class Node:
         for room in rooms:
             room.flush()
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            if isinstance(error, BrokerError):
-                log.warning("%s", error)
-            else:
-                log.error("what follows a session failed", exc_info=error)
-
 
 class _NodeSubscriber:
-    """Pass the broker's events to the hub, and the surveys of other nodes to the node."""
+    """Passes the broker's events to the hub, and the surveys of other nodes to the node."""
 
-    def __init__(self, hub: Hub, on_survey: Callable[[bytes], bytes]) -> None:
-        self._hub = hub
-        self._on_survey = on_survey
+    def __init__(self, node: Node) -> None:
+        self._node = node
 
     def begins_at(self, room: str, position: Position) -> None:
-        self._hub.begins_at(room, position)
+        self._node.hub.begins_at(room, position)
 
     def published(self, room: str, publications: Sequence[Publication]) -> None:
-        self._hub.published(room, publications)
+        self._node.hub.published(room, publications)
 
     def presence_changed(self, room: str, user: str, joined: bool) -> None:
-        self._hub.presence_changed(room, user, joined)
+        self._node.hub.presence_changed(room, user, joined)
 
     def on_survey(self, command: bytes) -> bytes:
-        return self._on_survey(command)
+        return answer_to(command, self._node)

@@ -166,7 +166,7 @@ class RoomSession:
         try:
             room = await self._node.subscriptions.hold(join.room)
         except BaseException:
-            self._node.spawn(self._after_leaving())
+            self._node.background.spawn(self._after_leaving())
             raise
         try:
             return room, await self._become_live(room, join)
@@ -204,7 +204,7 @@ class RoomSession:
                 await asyncio.gather(self._half_sent, return_exceptions=True)
         finally:
             self._node.subscriptions.release(room)
-            self._node.spawn(self._after_leaving())
+            self._node.background.spawn(self._after_leaving())
 
     async def _send_joined(self, member: Member, room: Room, join: JoinRequest) -> None:
         """Find the position where the member begins, and tell the client."""
@@ -277,7 +277,7 @@ class RoomSession:
         """
         first = characters = 0
         for index, (text, _) in enumerate(requests):
-            if index > first and (characters >= size or self._node.hooks.check_messages):
+            if index > first and (characters >= size or self._node.hooks.checks_messages):
                 yield requests[first:index]
                 first, characters = index, 0
             characters += len(text)
@@ -290,7 +290,7 @@ class RoomSession:
             for _, message_id in requests:
                 self._refuse(member, message_id, reason)
             return
-        if self._node.hooks.check_messages:
+        if self._node.hooks.checks_messages:
             checked = [await self._checked(member, *each) for each in requests]
             requests = [each for each in checked if each is not None]
         drafts = [Draft(self.user, text, message_id, now_ms) for text, message_id in requests]

@@ -1,8 +1,8 @@
-"""Which rooms the broker tells this node of: those that somebody here holds.
+"""The broker subscriptions of one node: one for each room with a session.
 
-Rules: what is asked of the broker about one room is asked one after the other, in the order in
-which it became necessary. A room that is left and joined again at once is the same room, and stays
-subscribed to; one that the broker is asked to unsubscribe from has been forgotten before.
+Rules: subscribing to a room and unsubscribing from it run one after the other, in the order in
+which they became necessary. A room that is left and joined again at once stays subscribed. A room
+is forgotten before the broker is asked to unsubscribe from it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from ...brokers import Broker
 from ...errors import BrokerError
 from ...rooms import Hub, Room
-from .contained import contained
+from .background_tasks import contain_exit
 
 __all__ = ["Subscriptions"]
 
@@ -22,45 +22,48 @@ log = logging.getLogger(__name__)
 
 
 class Subscriptions:
-    """Holds rooms of a hub."""
+    """Keeps the rooms of a hub subscribed while sessions hold them."""
 
     def __init__(self, hub: Hub, broker: Broker) -> None:
         self._hub = hub
         self._broker = broker
         self._subscribed: set[str] = set()
         self._last: dict[str, asyncio.Task[None]] = {}
-        """The task that asks last for each room, while it runs."""
+        """The last task of each room, while it runs."""
 
     async def hold(self, name: str) -> Room:
-        """The room, once it has begun; to be given back with `release`. Raises `BrokerError`."""
+        """Return a room that is subscribed, which the caller must `release`.
+
+        Waits until the broker has reported the room's position. Raises `BrokerError`.
+        """
         room = self._hub.hold(name)
         if name not in self._subscribed:
             try:
-                await asyncio.shield(self._then(name, self._subscribe, room))
+                await asyncio.shield(self._run_after_last(name, self._subscribe, room))
             except BaseException:
                 self.release(room)
                 raise
         return room
 
     def release(self, room: Room) -> None:
-        """Gives the room back."""
+        """Release a room; after the last holder, unsubscribe from it in the background."""
         if self._hub.release(room):
-            self._then(room.name, self._unsubscribe, room)
+            self._run_after_last(room.name, self._unsubscribe, room)
 
     async def settle(self) -> None:
-        """Waits for what is under way."""
+        """Wait until no task runs."""
         while self._last:
             await asyncio.wait(list(self._last.values()))
 
-    def _then(
-        self, name: str, ask: Callable[[Room], Awaitable[None]], room: Room
+    def _run_after_last(
+        self, name: str, operation: Callable[[Room], Awaitable[None]], room: Room
     ) -> asyncio.Task[None]:
         before = self._last.get(name)
 
-        async def in_turn() -> None:
+        async def run() -> None:
             if before is not None:
                 await asyncio.wait([before])
-            await contained(ask(room))
+            await contain_exit(operation(room))
 
         def done(task: asyncio.Task[None]) -> None:
             if self._last.get(name) is task:
@@ -68,7 +71,7 @@ class Subscriptions:
             if not task.cancelled() and (error := task.exception()) is not None:
                 log.debug("room %r: %s", name, error)
 
-        task = self._last[name] = asyncio.get_running_loop().create_task(in_turn())
+        task = self._last[name] = asyncio.get_running_loop().create_task(run())
         task.add_done_callback(done)
         return task
 
@@ -84,4 +87,4 @@ class Subscriptions:
         try:
             await self._broker.unsubscribe(room.name)
         except BrokerError as error:
-            log.warning("room %r is not unsubscribed from: %s", room.name, error)
+            log.warning("could not unsubscribe from room %r: %s", room.name, error)

@@ -67,8 +67,10 @@ async def room_server(*, limits: Limits | None = None, **options: Any) -> AsyncI
         yield server
         node = node_of(server)
         await until(lambda: server.open_calls == 0, "that all calls have ended")
-        await until(lambda: not (node.sessions or node._tasks or len(node.hub)), "an empty node")
-        await until(lambda: not node.subscriptions._last, "that nothing is asked of the broker")
+        await until(
+            lambda: not (node.sessions or node.background or len(node.hub)), "an empty node"
+        )
+        await until(lambda: not node.subscriptions._last, "that the broker is idle")
         assert node.subscriptions._subscribed == set()
     await until(lambda: _other_tasks() <= tasks, "that no task is left")
 

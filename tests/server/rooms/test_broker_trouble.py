@@ -145,7 +145,7 @@ class TestFailing:
         async with joined(channel) as ada:
             await ada.half_close()
             assert (await ada.end()).status is Status.OK
-        await until(lambda: not node_of(server)._tasks)
+        await until(lambda: not node_of(server).background)
         await until(lambda: broker.count("unsubscribe"))
         await node_of(server).subscriptions.settle()
         assert [record.levelname for record in caplog.records] == ["WARNING"] * 2

@@ -85,9 +85,9 @@ async def test_close_waits(node: Node, broker: MoodyBroker) -> None:
     async def first() -> None:
         await gate.wait()
         steps.append("first")
-        node.spawn(second())
+        node.background.spawn(second())
 
-    node.spawn(first())
+    node.background.spawn(first())
     closing = asyncio.create_task(node.close())
     for _ in range(5):
         await asyncio.sleep(0)
@@ -97,7 +97,7 @@ async def test_close_waits(node: Node, broker: MoodyBroker) -> None:
     await closing
     assert steps == ["first", "second"]
     assert broker.memory._subscriber is None
-    assert node._tasks == set()
+    assert len(node.background) == 0
 
 
 async def test_what_fails_after_a_session(node: Node, caplog: pytest.LogCaptureFixture) -> None:
@@ -106,12 +106,12 @@ async def test_what_fails_after_a_session(node: Node, caplog: pytest.LogCaptureF
     async def fail(error: Exception) -> None:
         raise error
 
-    node.spawn(fail(BrokerError("memory://", "it is full")))
-    node.spawn(fail(KeyError("x")))
+    node.background.spawn(fail(BrokerError("memory://", "it is full")))
+    node.background.spawn(fail(KeyError("x")))
     await node.close()
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.WARNING, "the broker memory://: it is full"),
-        (logging.ERROR, "what follows a session failed"),
+        (logging.ERROR, "the cleanup of a session failed"),
     ]
 
 

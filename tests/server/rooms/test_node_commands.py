@@ -22,14 +22,22 @@ from .moody_broker import MoodyBroker
 REQUEST = v1.DisconnectRequest(user="小明", room="a b", reason="够了", reconnect=True)
 
 
-def answer(command: bytes, asked: list[v1.DisconnectRequest] | None = None) -> bytes:
-    asked = [] if asked is None else asked
+class Target:
+    """A node that records the requests, and has three sessions of every user."""
 
-    def disconnect(request: v1.DisconnectRequest) -> int:
-        asked.append(request)
+    def __init__(self, asked: list[v1.DisconnectRequest]) -> None:
+        self.asked = asked
+
+    def describe(self) -> v1.Node:
+        return v1.Node(id="here", pid=7)
+
+    def disconnect(self, request: v1.DisconnectRequest) -> int:
+        self.asked.append(request)
         return 3
 
-    return answer_to(command, lambda: v1.Node(id="here", pid=7), disconnect)
+
+def answer(command: bytes, asked: list[v1.DisconnectRequest] | None = None) -> bytes:
+    return answer_to(command, Target([] if asked is None else asked))
 
 
 def test_disconnect() -> None:
@@ -80,10 +88,10 @@ class TestServer:
         others = [v1.Node(id="2", host="\U0010ffff", pid=1), v1.Node(id="1", host=""), v1.Node()]
         broker.others = Answers([bytes(node) for node in others], 2)
         async with room_server(broker=broker) as server:
-            nodes, silent = await server.rooms.nodes()
-            own = node_of(server).about()
+            nodes, missing = await server.rooms.nodes()
+            own = node_of(server).describe()
         assert [node.id for node in nodes] == ["1", own.id, "2"]
-        assert silent == 2
+        assert missing == 2
         assert own.address == f"127.0.0.1:{nodes[1].address.rpartition(':')[2]}"
 
     async def test_the_broker_is_away(self) -> None:

@@ -22,8 +22,8 @@ from chatify_stream.messages.service.v1 import ChatRsp, ChatRspKind
 from .membership import Membership, channel_to, joined, node_of, refused, room_server, until
 
 SHORT = 0.05
-LATER = "it could not be checked; try again later"
-TOO_LATE = "it could not be checked in time; try again later"
+LATER = "the server could not check this; try again later"
+TOO_LATE = "the server could not check this in time; try again later"
 
 
 def refusal(message_id: str, reason: str) -> ChatRsp:
@@ -181,7 +181,7 @@ class TestMessages:
                 await ada.say("refuse", "hi", "hang", id="")
                 await ada.half_close()
                 heard, end = await ada.last_words()
-        assert sorted(message.message for message in heard) == ["hi", TOO_LATE, "not you"]
+        assert sorted(message.message for message in heard) == ["hi", "not you", TOO_LATE]
         assert end.status is Status.OK
 
     async def test_it_does_not_ask_again_about_what_was_said(self) -> None:

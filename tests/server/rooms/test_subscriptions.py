@@ -201,7 +201,7 @@ class TestTrouble:
         await rooms.subscriptions.settle()
         (record,) = caplog.records
         assert record.levelno == logging.WARNING
-        assert record.getMessage().startswith("room 'lobby' is not unsubscribed from: the broker")
+        assert record.getMessage().startswith("could not unsubscribe from room 'lobby': the broker")
         rooms.broker.failing.clear()
         again = await rooms.subscriptions.hold("lobby")
         assert again.position is not None

@@ -1,4 +1,4 @@
-"""Tests of server/rooms/hooks.py."""
+"""Tests of server/rooms/hook_runner.py."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from chatify_stream import RefusedError, Status, StatusError
-from chatify_stream.errors import UncheckedError
-from chatify_stream.server.rooms.hooks import (
-    Hooks,
+from chatify_stream import (
+    RefusedError,
     RoomJoin,
     RoomLeave,
     RoomMessage,
+    RoomOptions,
+    Status,
+    StatusError,
 )
+from chatify_stream.errors import UncheckedError
+from chatify_stream.server.rooms.hook_runner import HookRunner
 from chatify_stream.server.session import Peer
 
 JOIN = RoomJoin("lobby", "ada", "s1", Peer("127.0.0.1", 5), {"chat-room": "lobby"})
@@ -27,9 +30,8 @@ MAX_SIZE = 30
 Hook = Callable[[object], Awaitable[object]]
 
 
-def hooks(timeout: float = LONG, **named: Hook) -> Hooks:
-    on_join, on_message, on_leave = map(named.get, ("on_join", "on_message", "on_leave"))
-    return Hooks(on_join, on_message, on_leave, timeout, MAX_SIZE)
+def hooks(timeout: float = LONG, **named: Hook) -> HookRunner:
+    return HookRunner(RoomOptions(hook_timeout=timeout, max_message_size=MAX_SIZE, **named))
 
 
 def returning(value: object) -> Hook:
@@ -54,7 +56,7 @@ class TestWithout:
     async def test_none(self) -> None:
         """Without hooks everybody may come, say what they like, and go."""
         none = hooks()
-        assert not none.check_messages
+        assert not none.checks_messages
         await none.join(JOIN)
         assert await none.message(MESSAGE) == "hi"
         await none.leave(LEAVE)
@@ -73,7 +75,7 @@ class TestAsking:
         await every.message(MESSAGE)
         await every.leave(LEAVE)
         assert seen == [JOIN, MESSAGE, LEAVE]
-        assert every.check_messages
+        assert every.checks_messages
 
     @pytest.mark.parametrize(("answer", "text"), [(None, "hi"), ("", ""), ("ho 世界", "ho 世界")])
     async def test_messages(self, answer: str | None, text: str) -> None:
@@ -122,7 +124,7 @@ class TestFailing:
         failing = hooks(**{f"on_{name}": raising(error)})
         with pytest.raises(UncheckedError) as caught:
             await getattr(failing, name)(JOIN if name == "join" else MESSAGE)
-        assert caught.value.reason == "it could not be checked; try again later"
+        assert caught.value.reason == "the server could not check this; try again later"
         (record,) = caplog.records
         assert (record.levelno, record.getMessage()) == (logging.ERROR, f"on_{name} failed")
         assert record.exc_info is not None
@@ -131,23 +133,29 @@ class TestFailing:
     async def test_by_its_time(self, name: str, caplog: pytest.LogCaptureFixture) -> None:
         """One that hangs refuses once its time is over, which is logged."""
         slow = hooks(SHORT, **{f"on_{name}": hanging})
-        with pytest.raises(UncheckedError, match=r"could not be checked in time; try again later"):
+        with pytest.raises(
+            UncheckedError, match="the server could not check this in time; try again later"
+        ):
             await getattr(slow, name)(JOIN if name == "join" else MESSAGE)
         assert [record.getMessage() for record in caplog.records] == [
-            f"on_{name} took longer than 0.01 s"
+            f"on_{name} timed out after 0.01 s"
         ]
 
     @pytest.mark.parametrize("answer", [5, b"hi", ["hi"], True, "\ud800"])
     async def test_by_nonsense(self, answer: object, caplog: pytest.LogCaptureFixture) -> None:
         """What is no text is not published, and the log says what would be right."""
-        with pytest.raises(UncheckedError, match="it could not be checked; try again later"):
+        with pytest.raises(
+            UncheckedError, match="the server could not check this; try again later"
+        ):
             await hooks(on_message=returning(answer)).message(MESSAGE)
-        assert "on_message has to return a text or None, not" in caplog.text
+        assert f"on_message returned {answer!r}; return a str of valid" in caplog.text
 
     async def test_by_too_much(self, caplog: pytest.LogCaptureFixture) -> None:
         """A text that no client could have sent is not published, or many could not read on."""
         assert await hooks(on_message=returning("界" * 10)).message(MESSAGE) == "界" * 10
-        with pytest.raises(UncheckedError, match="it could not be checked; try again later"):
+        with pytest.raises(
+            UncheckedError, match="the server could not check this; try again later"
+        ):
             await hooks(on_message=returning("界" * 10 + "x")).message(MESSAGE)
         assert [record.getMessage() for record in caplog.records] == [
             "on_message returned 31 bytes; at most 30 are allowed"
