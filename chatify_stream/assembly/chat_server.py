@@ -284,7 +284,7 @@ class ChatServer:
         The server stops listening, reports NOT_SERVING, and asks clients to make new calls
         elsewhere. Sessions of rooms end within half of `grace`, and tell their clients to resume.
         Calls that are still open shortly before the end of `grace` are ended as `close` ends them.
-        Then the rest of the server is closed.
+        Then the rest of the server is closed, as `close` closes it.
 
         Returns when everything is closed. `close`, or `drain` with less grace, may be called
         meanwhile and ends the wait. Cancelling the call leaves a server that takes no new calls:
@@ -297,8 +297,11 @@ class ChatServer:
             self.health.shut_down()
             if self._node is not None:
                 self._node.drain(grace)
-            await asyncio.gather(*(listener.drain(grace) for listener in self._listeners))
+            drains = (listener.drain(grace) for listener in self._listeners)
+            results = await asyncio.gather(*drains, return_exceptions=True)
             await self._parts.close()
+            for error in filter(None, results):
+                raise error
 
     async def close(self) -> None:
         """Close the server now: calls that are open end with UNAVAILABLE.

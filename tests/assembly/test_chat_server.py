@@ -28,6 +28,7 @@ from chatify_stream import (
     UnavailableError,
     UsageError,
 )
+from chatify_stream.assembly.listener import Listener
 from chatify_stream.brokers import MemoryBroker, Subscriber
 from chatify_stream.messages.grpc.health.v1 import (
     HealthBase,
@@ -232,6 +233,23 @@ class TestFailingPart:
         assert not any(thread.name == "chatify-watchdog" for thread in threading.enumerate())
         await asyncio.wait_for(server.wait_closed(), 10)
         await server.close()
+
+    async def test_drain(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """If a port fails to drain, it is closed, and so is everything else."""
+        server, registry = self.make("")
+        await server.start("127.0.0.1", 0)
+
+        async def fail(listener: Listener, grace: float) -> None:
+            raise OSError("does not drain")
+
+        monkeypatch.setattr(Listener, "drain", fail)
+        ports = server.port, server.rooms_port, server.metrics_port
+        with pytest.raises(OSError, match="does not drain"):
+            await server.drain(60)
+        for port in ports:
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", port)
+        assert list(registry.collect()) == []
 
     async def test_start(self) -> None:
         """If the broker fails to open, everything that was started before it is closed."""
