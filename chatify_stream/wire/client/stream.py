@@ -24,10 +24,8 @@ from multidict import MultiDict
 
 from ...errors import (
     CallError,
-    CancelledCallError,
     ChatifyError,
     ClosedError,
-    DeadlineExceededError,
     PeerProtocolError,
     UnavailableError,
     UsageError,
@@ -38,10 +36,7 @@ from ..connection.compression import ENCODINGS, IDENTITY, frame
 from ..connection.connection import Peer, WireConnection
 from ..connection.stream import (
     CallStream,
-    CutMessageError,
     GoingAwayError,
-    MalformedError,
-    StreamResetError,
 )
 from ..grpclib_internals import (
     GRPC_CONTENT_TYPE,
@@ -53,18 +48,11 @@ from ..grpclib_internals import (
     decode_metadata,
     encode_metadata,
 )
+from .call_errors import cancelled_here, deadline_exceeded, ended_by_server, terminated_error
 from .protocol import ClientProtocol
 from .response import CallStatus, check_response, has_status, read_status
 
 __all__ = ["CallChannel", "ClientStream", "encode_timeout"]
-
-# https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors
-_STATUS_OF_RESET: dict[int, Status] = {
-    ErrorCodes.REFUSED_STREAM: Status.UNAVAILABLE,
-    ErrorCodes.CANCEL: Status.CANCELLED,
-    ErrorCodes.ENHANCE_YOUR_CALM: Status.RESOURCE_EXHAUSTED,
-    ErrorCodes.INADEQUATE_SECURITY: Status.PERMISSION_DENIED,
-}
 
 
 class CallChannel(Protocol):
@@ -274,7 +262,7 @@ class ClientStream:
         call.
         """
         if self._has_trailers:
-            raise _ended()
+            raise ended_by_server()
         if self._is_plain(end=end):
             data = frame(self._codec.encode(message, self._send_type))
             if not self._scope.cancelled and self._stream.try_send(data, 1):
@@ -425,7 +413,7 @@ class ClientStream:
             self._is_cancelled = True
             if self._stream.closable:
                 self._stream.reset(ErrorCodes.CANCEL)
-            self.abort(_cancelled_here())
+            self.abort(cancelled_here())
 
     def leave_connection(self) -> None:
         """Send the channel's later calls to another connection, and to another server if possible.
@@ -445,7 +433,7 @@ class ClientStream:
             raise
         except TimeoutError as error:
             trouble = self._channel.failure_message if self._connection is None else None
-            raise _deadline_exceeded(trouble) from error
+            raise deadline_exceeded(trouble) from error
         except StreamTerminatedError as error:
             raise self._terminated(error) from error
         except H2ProtocolError as error:
@@ -459,27 +447,9 @@ class ClientStream:
     def _terminated(self, error: StreamTerminatedError) -> ChatifyError:
         if self._channel.is_closed:
             return ClosedError("the channel was closed")
-        if isinstance(error, CutMessageError):
-            return CancelledCallError(Status.CANCELLED, str(error))
-        if isinstance(error, StreamResetError):
-            code = error.error_code
-            if code == ErrorCodes.CANCEL and self._is_deadline_over():
-                return _deadline_exceeded()
-            return call_error(_STATUS_OF_RESET.get(code, Status.INTERNAL), str(error))
-        server, connection = self._server, self._connection
-        if isinstance(error, MalformedError):
-            return PeerProtocolError(Status.INTERNAL, f"the answer of {server} is wrong: {error}")
-        if connection is not None and connection.peer_excess is not None:
-            reason = f"{server} sent more than is allowed ({connection.peer_excess})"
-            return UnavailableError(Status.UNAVAILABLE, reason)
-        if connection is not None and connection.peer_error is not None:
-            return PeerProtocolError(
-                Status.INTERNAL, f"{server} does not speak gRPC ({connection.peer_error})"
-            )
-        if connection is not None and connection.goaway is not None:
-            reason = f"{server} ended the connection ({connection.goaway})"
-            return UnavailableError(Status.UNAVAILABLE, reason)
-        return UnavailableError(Status.UNAVAILABLE, f"the connection to {server} was lost")
+        return terminated_error(
+            error, self._server, self._connection, is_deadline_over=self._is_deadline_over()
+        )
 
     def _is_deadline_over(self) -> bool:
         return self._deadline is not None and self._deadline.time_remaining() <= 0
@@ -499,7 +469,7 @@ class ClientStream:
                 return error
             if outcome.status is not Status.OK:
                 return self._call_error(outcome)
-        return _ended() if stream.remote_ended else _cancelled_here()
+        return ended_by_server() if stream.remote_ended else cancelled_here()
 
 
 def content_type_of(codec: CodecBase) -> str:
@@ -515,18 +485,3 @@ def encode_timeout(seconds: float) -> str:
         if number < 10**8:
             return f"{number}{unit}"
     return "99999999S"
-
-
-def _deadline_exceeded(trouble: str | None = None) -> DeadlineExceededError:
-    text = "the deadline of the call has passed"
-    return DeadlineExceededError(
-        Status.DEADLINE_EXCEEDED, text if trouble is None else f"{text}: {trouble}"
-    )
-
-
-def _ended() -> ClosedError:
-    return ClosedError("the server has ended the call: nothing more can be sent")
-
-
-def _cancelled_here() -> CancelledCallError:
-    return CancelledCallError(Status.CANCELLED, "the call was cancelled on this side")

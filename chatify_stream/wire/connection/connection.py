@@ -77,7 +77,7 @@ class StreamOwner(Protocol):
     """Notified by a connection about its streams."""
 
     def stream_released(self) -> None:
-        """A call is over and its stream is no longer counted."""
+        """A call is over and its stream was removed from `streams`."""
 
 
 class WireConnection:

@@ -87,7 +87,7 @@ class MemoryBudget:
                 asyncio.get_running_loop().call_soon(self._wake)
 
     def stall(self, settle: Callable[[], None]) -> None:
-        """Call `settle` when the budget is no longer full, to return a window that is held."""
+        """Call `settle`, which returns a held window, as soon as the budget has room."""
         if self._stalled is None:
             self._stalled = set()
         self._stalled.add(settle)

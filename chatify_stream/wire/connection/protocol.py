@@ -57,7 +57,7 @@ class ConnectionOwner(Protocol):
     """Keeps the open connections of a server or a channel."""
 
     def add(self, connection: WireProtocol, address: str | None) -> bool:
-        """Add a connection with the peer's IP address. Return False if there is no room."""
+        """Add a connection with the peer's IP address. Return False if a limit is reached."""
 
     def discard(self, connection: WireProtocol) -> None:
         """Remove a connection that is closed."""

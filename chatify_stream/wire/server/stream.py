@@ -130,8 +130,8 @@ class ServerStream:
     async def recv_message(self) -> Any:
         """Wait for the next message. Return None after the last one. Cancelling loses nothing.
 
-        Raise `StatusError` for a message that cannot be read, and if there is no message although
-        the method takes one.
+        Raise `StatusError` for a message that cannot be read, and at the end of a call without the
+        message that its method requires.
         """
         data = await self._stream.recv_frame()
         if data is None:
