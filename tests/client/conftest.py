@@ -8,7 +8,7 @@ import pytest
 from chatify_stream import ChatServer
 
 from ..footprint import descriptors
-from .scripted_room import until
+from ..support.waiting import until
 
 
 @pytest.fixture

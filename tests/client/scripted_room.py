@@ -12,21 +12,13 @@ from chatify_stream.codec import ChatCodec
 from chatify_stream.messages.service.v1 import ChatRspKind
 from chatify_stream.wire import Cardinality, MethodHandler, Server, ServerStream
 
-__all__ = ["QUICKLY", "TIMEOUT", "RoomCall", "come_back", "scripted", "stay_away", "until"]
+from ..support.waiting import until
+
+__all__ = ["QUICKLY", "TIMEOUT", "RoomCall", "come_back", "scripted", "stay_away"]
 
 TIMEOUT = 20.0
 
 QUICKLY = Backoff(initial=0.001, factor=1.6, jitter=0.5, maximum=0.01)
-
-
-async def until(condition: Callable[[], object], what: str) -> None:
-    """Lets everybody else run until the condition is true."""
-    try:
-        async with asyncio.timeout(TIMEOUT):
-            while not condition():
-                await asyncio.sleep(0)
-    except TimeoutError:
-        raise AssertionError(f"it has not come true that {what}") from None
 
 
 class RoomCall:

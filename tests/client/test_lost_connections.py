@@ -27,8 +27,9 @@ from chatify_stream import (
 from chatify_stream.client import Connected, Gap, Message, Reconnecting, RoomClient
 
 from ..ports import free_port
+from ..support.waiting import until
 from .relay import cutting, relaying
-from .scripted_room import QUICKLY, until
+from .scripted_room import QUICKLY
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 

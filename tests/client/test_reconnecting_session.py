@@ -31,17 +31,9 @@ from chatify_stream.client import (
 from chatify_stream.client.event_queue import MAX_EVENTS
 from chatify_stream.messages.service.v1 import ChatRspKind
 
+from ..support.waiting import until
 from ..wire.peers import refusing
-from .scripted_room import (
-    QUICKLY,
-    TIMEOUT,
-    RoomCall,
-    Script,
-    come_back,
-    scripted,
-    stay_away,
-    until,
-)
+from .scripted_room import QUICKLY, TIMEOUT, RoomCall, Script, come_back, scripted, stay_away
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 

@@ -36,8 +36,9 @@ from chatify_stream.client import (
 )
 from chatify_stream.client.event_queue import MAX_EVENTS
 
+from ..support.waiting import until
 from ..wire.peers import refusing
-from .scripted_room import QUICKLY, TIMEOUT, until
+from .scripted_room import QUICKLY, TIMEOUT
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 

@@ -22,7 +22,7 @@ from chatify_stream.client.sender import Sender
 from chatify_stream.client.unacked import UnackedMessages
 from chatify_stream.messages.service.v1 import ChatRspKind
 
-from .scripted_room import until
+from ..support.waiting import until
 
 
 class FakeConnection:

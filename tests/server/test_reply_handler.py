@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from random import Random
 
 import pytest
 
 from chatify_stream import CallError, ChatClient, Limits, Status
 
+from ..support.waiting import until
 from .talking import client, serving
 
 
@@ -183,12 +184,6 @@ async def talk_once(chat: ChatClient, text: str) -> str:
     reply = await chat.receive()
     assert reply is not None
     return reply.message
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def forget(task: asyncio.Future[None]) -> None:

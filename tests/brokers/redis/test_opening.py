@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import sys
-from collections.abc import Callable
 
 import pytest
 
@@ -16,7 +14,8 @@ from chatify_stream.errors import UsageError
 from chatify_stream.testing import Recorder
 
 from ...ports import free_port
-from .opened import TIMEOUT, draft, opened, why_not
+from ...support.waiting import until
+from .opened import draft, opened, why_not
 from .servers import RedisServer, redis_server
 
 
@@ -111,12 +110,6 @@ async def test_availability_of_one_that_hangs() -> None:
             await until(lambda: not broker.is_available)
             server.signal(signal.SIGCONT)
             await until(lambda: broker.is_available)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(TIMEOUT):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def test_without_redis_py(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from secrets import token_hex
@@ -20,6 +19,7 @@ from chatify_stream.brokers.redis import publisher as publishing
 from chatify_stream.testing import BrokerContract
 
 from ...ports import free_port
+from ...support.waiting import wait_until
 from .cluster import SLOTS, move_slot, redis_cluster, url_of
 from .opened import TIMEOUT, draft, opened, texts_of
 from .servers import RedisServer, Sentinel, in_thread, redis_server
@@ -78,17 +78,11 @@ class Watched:
         self.sentinel.start()
         hosts = f"127.0.0.1:{free_port()},127.0.0.1:{self.sentinel.port}"
         self.url = f"redis+sentinel://{hosts}/chat/1"
-        self.wait_until(lambda: b"master_link_status:up" in self.replica.ask("INFO"))
-        self.wait_until(lambda: b"slaves=1" in self.sentinel.ask("INFO", "sentinel"))
-
-    def wait_until(self, condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + TIMEOUT
-        while not condition():
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        wait_until(lambda: b"master_link_status:up" in self.replica.ask("INFO"))
+        wait_until(lambda: b"slaves=1" in self.sentinel.ask("INFO", "sentinel"))
 
     def catch_up(self) -> None:
-        self.wait_until(lambda: self.offset_of(self.replica) == self.offset_of(self.master))
+        wait_until(lambda: self.offset_of(self.replica) == self.offset_of(self.master))
 
     def offset_of(self, server: RedisServer) -> bytes:
         found = re.search(rb"master_repl_offset:(\d+)", server.ask("INFO", "replication"))

@@ -31,7 +31,8 @@ from chatify_stream import (
 )
 from chatify_stream.messages.service.v1 import ChatRspKind
 
-from ..rooms.membership import channel_to, entering, joined, node_of, refused, until
+from ...support.waiting import until
+from ..rooms.membership import channel_to, entering, joined, node_of, refused
 
 EVERYTHING = {"*": ["join", "send", "read"]}
 

@@ -21,6 +21,8 @@ from chatify_stream import (
 from chatify_stream.server.rooms.node import Node
 from chatify_stream.wire import Cardinality, ClientStream
 
+from ...support.waiting import until
+
 __all__ = [
     "CHAT",
     "PATIENCE",
@@ -32,21 +34,10 @@ __all__ = [
     "node_of",
     "refused",
     "room_server",
-    "until",
 ]
 
 CHAT = "/service.v1.Service/Chat"
 PATIENCE = 10.0
-
-
-async def until(condition: Any, what: str = "it") -> None:
-    """Lets everybody else run until the condition is true."""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while not condition():
-                await asyncio.sleep(0)
-    except TimeoutError:
-        raise AssertionError(f"{what} has not come true: {condition}") from None
 
 
 def _other_tasks() -> set[asyncio.Task[Any]]:

@@ -9,16 +9,8 @@ import pytest
 
 from chatify_stream import BrokerError, Channel, ChatServer, Status
 
-from .membership import (
-    End,
-    channel_to,
-    entering,
-    joined,
-    node_of,
-    refused,
-    room_server,
-    until,
-)
+from ...support.waiting import until
+from .membership import End, channel_to, entering, joined, node_of, refused, room_server
 from .moody_broker import SECRET, MoodyBroker
 
 AWAY = "the messages of the rooms cannot be reached now; come back and send again"

@@ -11,16 +11,8 @@ import pytest
 
 from chatify_stream import Channel, ChatServer, Limits, Status
 
-from .membership import (
-    Membership,
-    channel_to,
-    entering,
-    joined,
-    node_of,
-    refused,
-    room_server,
-    until,
-)
+from ...support.waiting import until
+from .membership import Membership, channel_to, entering, joined, node_of, refused, room_server
 from .moody_broker import MoodyBroker
 from .raw_member import raw_member
 

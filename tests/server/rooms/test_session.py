@@ -18,6 +18,7 @@ from chatify_stream.server import CHAT_PATHS
 from tests.wire.raw import frame, frame_client, framed, request_headers
 
 from ...support.frames import DATA, END_HEADERS, END_STREAM, HEADERS
+from ...support.waiting import until
 from .membership import (
     CHAT,
     End,
@@ -28,7 +29,6 @@ from .membership import (
     node_of,
     refused,
     room_server,
-    until,
 )
 from .moody_broker import MoodyBroker
 

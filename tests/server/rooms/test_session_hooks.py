@@ -19,7 +19,8 @@ from chatify_stream import (
 )
 from chatify_stream.messages.service.v1 import ChatRsp, ChatRspKind
 
-from .membership import Membership, channel_to, joined, node_of, refused, room_server, until
+from ...support.waiting import until
+from .membership import Membership, channel_to, joined, node_of, refused, room_server
 
 SHORT = 0.05
 LATER = "the server could not check this; try again later"

@@ -15,7 +15,8 @@ from chatify_stream import Channel, ChatServer, Limits, Status
 from chatify_stream.rooms import Outbox
 from tests.footprint import held
 
-from .membership import Membership, channel_to, joined, node_of, room_server, until
+from ...support.waiting import until
+from .membership import Membership, channel_to, joined, node_of, room_server
 from .raw_member import RawMember, raw_member
 
 KIB = 1024

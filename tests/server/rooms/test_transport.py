@@ -16,7 +16,8 @@ from chatify_stream.server.rooms.session import RoomSession
 from chatify_stream.server.rooms.transport import Request, SessionSummary
 from chatify_stream.server.session import Peer
 
-from .membership import channel_to, joined, node_of, room_server, until
+from ...support.waiting import until
+from .membership import channel_to, joined, node_of, room_server
 
 
 class Lines:
