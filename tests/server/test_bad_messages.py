@@ -36,7 +36,9 @@ async def test_publish() -> None:
         Channel("127.0.0.1", server.port) as channel,
     ):
         for missing in range(1, len(TEXT) + 2):
-            with pytest.raises(StatusError, match="not a valid PublishRequest: (truncated|varint without) ") as caught:
+            with pytest.raises(
+                StatusError, match=r"not a valid PublishRequest: (truncated|varint without) "
+            ) as caught:
                 await call(channel, "/chatify.rooms.v1.Rooms/Publish", PUBLISH[:-missing])
             assert caught.value.status is Status.INTERNAL
         await call(channel, "/chatify.rooms.v1.Rooms/Publish", PUBLISH)

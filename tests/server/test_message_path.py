@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from types import FrameType
@@ -14,15 +15,9 @@ from .talking import client, serving
 
 PACKAGE = Path(str(chatify_stream.__file__)).parent
 
-PATH = [
-    "wire/connection/protocol.py",
-    "wire/connection/write_buffer.py",
-    "wire/http2/frame_reader.py",
-    "wire/connection/inbox.py",
-    "server/reply_handler.py",
-    "codec.py",
-]
-"""In the order in which they are entered first. `write_buffer` is entered again at the end."""
+DOCUMENT = Path(__file__).parents[2] / "docs/architecture.md"
+PATH = re.findall(r"^\d\. `([\w/]+\.py)`", DOCUMENT.read_text("utf-8"), re.MULTILINE)
+"""The files in the order in which they are entered first."""
 
 
 class Trace:
@@ -40,7 +35,7 @@ class Trace:
         path = Path(frame.f_code.co_filename)
         if event == "call" and PACKAGE in path.parents:
             file = path.relative_to(PACKAGE).as_posix()
-            if name == "buffer_updated" and file == PATH[0]:
+            if name == "buffer_updated" and file.endswith("protocol.py"):
                 self.is_recording = True
             if self.is_recording and file not in self.files:
                 self.files.append(file)
@@ -69,3 +64,4 @@ async def test_path_of_an_echoed_message() -> None:
             sys.setprofile(None)
     assert trace.ended_by == "selector_events.py"
     assert trace.files == PATH
+    assert len(PATH) == 6

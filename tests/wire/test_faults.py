@@ -64,8 +64,7 @@ PROTO = "application/grpc+proto"
 NOTHING = "nothing came, although the server answers others"
 SHORT = 0.3
 """Seconds after which what is to hang is taken to hang."""
-HANGING = 120.0
-"""Seconds after which a scenario that has to end is taken to hang; plain grpclib needs many."""
+HANGING = 120.0  # seconds for a scenario to end; plain grpclib needs many
 
 WINDOW = 2**16 - 1
 CONFIG = Configuration(http2_connection_window_size=WINDOW, http2_stream_window_size=WINDOW)
@@ -100,7 +99,7 @@ class GrpclibServer(Newest, grpclib.server.Server):
 
 @dataclass(frozen=True)
 class Library:
-    """What a scenario is tried on."""
+    """What a scenario is tried on, and how to see inside its connections."""
 
     server: Callable[[Echo], Any]
     channel: Callable[..., Any]
@@ -108,9 +107,7 @@ class Library:
     unsent: Callable[[Any], int]
     """Bytes that a connection of the server keeps for a peer that does not read."""
     streams: Callable[[Any], int]
-    """Number of streams that a protocol of the server keeps."""
     transport: Callable[[Any], Any]
-    """The transport of a connection of the server."""
 
 
 OURS = Library(
