@@ -25,7 +25,7 @@ def target(server: ChatServer) -> str:
 
 @pytest.fixture
 async def leaves_nothing() -> AsyncIterator[None]:
-    """No task and no descriptor is left of what a test, and the fixtures after this, have made."""
+    """Check that the test, and later fixtures, leave no task and no descriptor."""
     files = descriptors()
     yield
     await until(lambda: asyncio.all_tasks() == {asyncio.current_task()}, "no task is left")

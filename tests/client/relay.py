@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 __all__ = ["Budget", "Relay", "cutting", "relaying"]
 
 Budget = Callable[[], int]
-"""How many bytes a new connection carries, in both directions together, before it breaks."""
+"""Returns the bytes, in both directions, after which a new connection breaks."""
 
 
 class Relay:
-    """Forwards to a port, from an address of its own: on Linux any that begins with 127."""
+    """Forwards to a port from its own address, on Linux any that begins with 127."""
 
     def __init__(self, port: int, source: str = "127.0.0.1") -> None:
         self._port = port
@@ -22,7 +22,7 @@ class Relay:
         self._chance = random.Random(0)
         self.budget: Budget | None = None
         self.cuts = 0
-        """How often it has broken connections."""
+        """Number of broken connections."""
         self._listener: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._transports: set[asyncio.WriteTransport] = set()
@@ -38,22 +38,22 @@ class Relay:
         self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
 
     def cut(self) -> None:
-        """Breaks all connections, as the death of one side does."""
+        """Break all connections, like the death of one side."""
         self.cuts += 1
         for transport in list(self._transports):
             transport.abort()
 
     def freeze(self) -> None:
-        """Lets nothing through any more on the connections that there are, and tells nobody."""
+        """Stop forwarding on the open connections, without closing them."""
         for transport in self._transports:
             transport.pause_reading()  # type: ignore[attr-defined]
 
     def pause(self) -> None:
-        """Lets new connections wait."""
+        """Hold new connections."""
         self._is_open.clear()
 
     def resume(self) -> None:
-        """Lets them through."""
+        """Forward new connections again."""
         self._is_open.set()
 
     async def close(self) -> None:
@@ -109,7 +109,7 @@ class Relay:
 
 
 async def _turns(number: int) -> None:
-    """Lets both sides do something with what they have got, or not, as real networks do."""
+    """Yield to both sides or not, like real networks."""
     for _ in range(number):
         await asyncio.sleep(0)
 
@@ -125,5 +125,5 @@ async def relaying(port: int, source: str = "127.0.0.1") -> AsyncIterator[Relay]
 
 
 def cutting(chance: random.Random, least: int, most: int) -> Budget:
-    """A budget that is another one for each connection."""
+    """Return a random budget for each connection."""
     return lambda: chance.randrange(least, most)

@@ -1,4 +1,4 @@
-"""A server whose room does what the test says, session by session."""
+"""A server whose room follows a script for each session."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUICKLY = Backoff(initial=0.001, factor=1.6, jitter=0.5, maximum=0.01)
 
 
 class RoomCall:
-    """One call of a client that is in a room, or wants to be."""
+    """One call of a room client."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -31,7 +31,7 @@ class RoomCall:
     async def greet(
         self, offset: int = 0, *, epoch: str = "e", recovered: bool = False, **more: str | bytes
     ) -> None:
-        """Lets the client in; `more` is metadata, such as `user_bin=b"..."`."""
+        """Let the client in. `more` is metadata, such as `user_bin=b"..."`."""
         await self.session.send_initial_metadata(
             {
                 "chat-session": "s",
@@ -61,20 +61,20 @@ class RoomCall:
     async def acknowledge(
         self, offset: int, request: ChatReq | None = None, *, user: str = "ada"
     ) -> ChatReq:
-        """Brings back that request, or the next one."""
+        """Acknowledge the request, or the next one."""
         if request is None:
             request = await self.hear()
         await self.publish(offset, request.name, sender=user, id=request.id)
         return request
 
     async def hear(self) -> ChatReq:
-        """The next request."""
+        """Return the next request."""
         request = await self.session.receive()
         assert request is not None, "the client has half-closed"
         return request
 
     async def half_closed(self) -> None:
-        """Waits for the half-close, with nothing before it."""
+        """Wait for the half-close, without messages before it."""
         assert await self.session.receive() is None
 
 
@@ -82,14 +82,14 @@ Script = Callable[[RoomCall], Awaitable[None]]
 
 
 def come_back(status: Status = Status.UNAVAILABLE, text: str = "", **more: str) -> StatusError:
-    """Ends a call so that its client comes back."""
+    """Return an error after which the client reconnects."""
     return StatusError(status, text, metadata=_trailers("yes", more))
 
 
 def stay_away(
     status: Status = Status.PERMISSION_DENIED, text: str = "", **more: str
 ) -> StatusError:
-    """Ends a call so that its client does not come back."""
+    """Return an error after which the client does not reconnect."""
     return StatusError(status, text, metadata=_trailers("no", more))
 
 
@@ -102,9 +102,9 @@ def _trailers(reconnect: str, more: Mapping[str, str]) -> dict[str, str]:
 
 @asynccontextmanager
 async def scripted(*scripts: Script) -> AsyncIterator[str]:
-    """A server whose first call runs the first script, and so on. All have to run to their end.
+    """Start a server whose calls run the scripts in order, and return its address.
 
-    Gives its address. A call too many is UNIMPLEMENTED.
+    All scripts must finish. A call without a script gets UNIMPLEMENTED.
     """
     waiting = list(scripts)
     failures: list[BaseException] = []

@@ -1,4 +1,4 @@
-"""The trace that a call belongs to; tests/server/tracing has it with a server that traces."""
+"""Tests of client/channel.py. tests/server/tracing tests a traced call."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from chatify_stream.client.channel import load_trace_context
 
 
 def test_no_span() -> None:
-    """Where no span is current, none is named."""
+    """Without a current span there is no trace metadata."""
     assert load_trace_context()() == {}
 
 
 async def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The channel says what to install, when it is made."""
+    """Without OpenTelemetry, creating the channel fails and names the extra."""
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(UsageError, match=r"pip install 'chatify-stream\[tracing\]'"):
         Channel("127.0.0.1", 1, tracing=True)

@@ -34,7 +34,7 @@ from ..wire.peers import refusing
 
 @asynccontextmanager
 async def handled_by(handler: Handler, **options: object) -> AsyncIterator[ChatClient]:
-    """A client of a server with this handler."""
+    """Enter a client of a server with this handler."""
     async with ChatServer(handler=handler) as server:
         await server.start("127.0.0.1", 0)
         async with ChatClient(f"127.0.0.1:{server.port}", **options) as chat:
@@ -82,14 +82,14 @@ class TestArguments:
 
 class TestTalking:
     async def test_the_original_client(self, target: str) -> None:
-        """Five messages, half-close, the last reply: what the original's example wanted."""
+        """Five messages, half-close, last reply: the example client of the original."""
         async with ChatClient(target) as chat:
             for number in range(5):
                 await chat.send(f"Message {number}")
             assert await chat.close_and_recv() == hello("Message 4")
 
     async def test_ping_pong(self, target: str) -> None:
-        """Each message is answered before the next is sent."""
+        """Each message can be answered before the next is sent."""
         async with ChatClient(target) as chat:
             for name in ("Ada", "世界", "🎉", "", "x" * 1_000_000):
                 await chat.send(name)
@@ -99,7 +99,7 @@ class TestTalking:
             assert await chat.receive() is None
 
     async def test_iterating_while_sending(self, target: str) -> None:
-        """One task sends while another reads: ten thousand messages, in order."""
+        """One task sends while another receives 10,000 replies in order."""
         count = 10_000
         async with ChatClient(target) as chat:
 
@@ -113,8 +113,8 @@ class TestTalking:
             await sending
         assert replies == [f"Hello {number}" for number in range(count)]
 
-    async def test_the_last_reply_was_read(self, target: str) -> None:
-        """close_and_recv gives the last reply of the call, also when it was read before."""
+    async def test_last_reply_received_before(self, target: str) -> None:
+        """close_and_recv returns the last reply, even if it was received before."""
         async with ChatClient(target) as chat:
             await chat.send("Ada")
             await chat.receive()
@@ -122,12 +122,12 @@ class TestTalking:
             assert await chat.close_and_recv() == hello("Ada")
 
     async def test_no_reply_at_all(self, target: str) -> None:
-        """close_and_recv of a call without replies gives None."""
+        """close_and_recv of a call without replies returns None."""
         async with ChatClient(target) as chat:
             assert await chat.close_and_recv() is None
 
     async def test_sending_from_several_tasks(self, target: str) -> None:
-        """Large messages sent at once arrive whole."""
+        """Large messages that several tasks send at once stay intact."""
         names = [letter * 300_000 for letter in "abcdef"]
         async with ChatClient(target) as chat:
             await asyncio.gather(*(chat.send(name) for name in names))
@@ -136,7 +136,7 @@ class TestTalking:
         assert sorted(replies) == [f"Hello {name}" for name in names]
 
     async def test_a_shared_channel(self, server: ChatServer) -> None:
-        """Clients of one channel share its connection, and leave it open."""
+        """Clients share a channel, and do not close it."""
         async with Channel("127.0.0.1", server.port) as channel:
             for name in ("Ada", "Grace"):
                 async with ChatClient(channel) as chat:
@@ -145,7 +145,7 @@ class TestTalking:
             assert not channel.is_closed
 
     async def test_several_servers(self, server: ChatServer) -> None:
-        """Of several targets the first that works is taken; a text may have them, too."""
+        """The first working target is used, from a list and from a text."""
         with refusing() as dead:
             live = f"127.0.0.1:{server.port}"
             for target in (
@@ -158,7 +158,7 @@ class TestTalking:
                     assert await chat.receive() == hello("Ada")
 
     async def test_waiting_for_the_server(self) -> None:
-        """A client that waits for ready begins when the server comes."""
+        """With wait_for_ready, entering waits until the server listens."""
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             port = taken.getsockname()[1]
@@ -177,7 +177,7 @@ class TestTalking:
                     await chat.__aexit__(None, None, None)
 
     async def test_metadata(self) -> None:
-        """Metadata goes with the call; the server's comes with its headers and its status."""
+        """Metadata is sent with the call, and received with the headers and the trailers."""
 
         async def handler(session: Session) -> None:
             await session.send_initial_metadata({"a": str(session.metadata["a"])})
@@ -192,8 +192,8 @@ class TestTalking:
 
 
 class TestErrors:
-    async def test_a_status_of_the_server(self) -> None:
-        """A status other than OK is raised with its text; who reads on gets it again."""
+    async def test_status_of_the_server(self) -> None:
+        """A status other than OK is raised with its text and metadata, every time."""
 
         async def handler(session: Session) -> None:
             await session.send("one")
@@ -207,8 +207,8 @@ class TestErrors:
                 assert (caught.value.status, caught.value.message) == (Status.ABORTED, "没了")
                 assert caught.value.metadata == {"retry": "no"}
 
-    async def test_a_status_nobody_read(self) -> None:
-        """A status other than OK that no method has told is raised on leaving."""
+    async def test_status_that_nobody_received(self) -> None:
+        """Leaving raises a status other than OK that no method has raised."""
 
         async def handler(session: Session) -> None:
             raise StatusError(Status.ABORTED, "gone")
@@ -218,27 +218,27 @@ class TestErrors:
                 await asyncio.sleep(0)
                 assert chat is not None
 
-    async def test_nobody_there(self) -> None:
-        """A server that is not there is UNAVAILABLE, on entering."""
+    async def test_unreachable(self) -> None:
+        """Entering raises UNAVAILABLE if the server cannot be reached."""
         with pytest.raises(UnavailableError, match=r"cannot connect to 127\.0\.0\.1:1: "):
             async with ChatClient("127.0.0.1:1"):
                 raise AssertionError("entered")
 
     @pytest.mark.parametrize("target", ["", [], ["a:1", 2], 9000, "a:1,b:0"])
-    async def test_no_target(self, target: object) -> None:
-        """What is no address, nor several, is refused when the client is made."""
+    async def test_invalid_target(self, target: object) -> None:
+        """An invalid target is rejected when the client is created."""
         with pytest.raises(UsageError):
             ChatClient(target)
 
-    async def test_waiting_in_vain(self) -> None:
-        """A client that waits for ready gets its deadline, and what it was waiting for."""
+    async def test_deadline_while_waiting(self) -> None:
+        """With wait_for_ready, the deadline ends the wait and the error has the reason."""
         with refusing() as dead:
             with pytest.raises(DeadlineExceededError, match=f"cannot connect to {dead}: "):
                 async with ChatClient(dead, wait_for_ready=True, timeout=0.05):
                     raise AssertionError("entered")
 
     async def test_the_deadline(self) -> None:
-        """A call that takes longer than its timeout ends with the deadline."""
+        """A call that exceeds its timeout raises DEADLINE_EXCEEDED."""
 
         async def handler(session: Session) -> None:
             await session.receive()
@@ -247,8 +247,8 @@ class TestErrors:
             with pytest.raises(DeadlineExceededError):
                 await chat.receive()
 
-    async def test_the_server_goes(self, server: ChatServer, target: str) -> None:
-        """A server that stops in the middle of a call is UNAVAILABLE."""
+    async def test_server_stops(self, server: ChatServer, target: str) -> None:
+        """A server that stops during a call raises UNAVAILABLE."""
         async with ChatClient(target) as chat:
             await chat.send("Ada")
             await chat.receive()
@@ -257,8 +257,8 @@ class TestErrors:
                 await chat.receive()
 
     @pytest.mark.parametrize("text", [None, 5, b"bytes"])
-    async def test_what_is_no_text(self, target: str, text: object) -> None:
-        """A message is a str, and the call goes on."""
+    async def test_message_that_is_not_a_str(self, target: str, text: object) -> None:
+        """A message that is not a str is rejected, and the call continues."""
         async with ChatClient(target) as chat:
             with pytest.raises(UsageError, match="a message must be a str"):
                 await chat.send(text)
@@ -266,7 +266,7 @@ class TestErrors:
             assert await chat.receive() == hello("Ada")
 
     async def test_text_that_is_not_unicode(self, target: str) -> None:
-        """Text that UTF-8 cannot carry is refused, and the call goes on."""
+        """A text that UTF-8 cannot encode is rejected, and the call continues."""
         async with ChatClient(target) as chat:
             with pytest.raises(UsageError, match="not valid Unicode"):
                 await chat.send("\udcff")
@@ -275,19 +275,19 @@ class TestErrors:
 
     @pytest.mark.parametrize("target", ["", "localhost:x", "http://localhost:9000", "a b:1"])
     def test_bad_targets(self, target: str) -> None:
-        """A target that is no address is refused at once, and the text says what is right."""
+        """A target that is not an address is rejected, and the error shows the format."""
         with pytest.raises(UsageError, match="HOST:PORT"):
             ChatClient(target)
 
     def test_an_unknown_compression(self) -> None:
-        """A compression that is not known is refused at once, and the text has those that are."""
+        """An unknown compression is rejected, and the error lists the known ones."""
         with pytest.raises(UsageError, match="identity, deflate, gzip"):
             ChatClient(compression="zip")
 
 
 class TestLife:
     async def test_outside_of_async_with(self) -> None:
-        """A client that was not entered says what to do."""
+        """A client that was not entered raises an error that says what to do."""
         chat = ChatClient("127.0.0.1:1")
         with pytest.raises(UsageError, match="async with"):
             await chat.send("Ada")
@@ -295,7 +295,7 @@ class TestLife:
             await chat.receive()
 
     async def test_sending_on_a_call_that_has_failed(self) -> None:
-        """A send that fails takes no reply away that came before; then comes why it failed."""
+        """After a failed send, earlier replies can be received, and then the error is raised."""
 
         async def handler(session: Session) -> None:
             for number in range(3):
@@ -315,7 +315,7 @@ class TestLife:
                     await chat.receive()
 
     async def test_after_leaving(self, target: str) -> None:
-        """A client that was left can do nothing more, and cannot be entered again."""
+        """After leaving, the client is closed and cannot be entered again."""
         async with ChatClient(target) as chat:
             pass
         with pytest.raises(ClosedError):
@@ -324,7 +324,7 @@ class TestLife:
             await chat.__aenter__()
 
     async def test_sending_after_half_close(self, target: str) -> None:
-        """After half_close nothing can be sent; half-closing again does no harm."""
+        """After half_close, send raises; half_close can be called again."""
         async with ChatClient(target) as chat:
             await chat.half_close()
             await chat.half_close()
@@ -332,7 +332,7 @@ class TestLife:
                 await chat.send("Ada")
 
     async def test_two_readers(self, target: str) -> None:
-        """Two tasks cannot wait for replies at once: the second is told."""
+        """A second task that receives at the same time raises UsageError."""
         async with ChatClient(target) as chat:
             first = asyncio.create_task(chat.receive())
             await asyncio.sleep(0)
@@ -342,7 +342,7 @@ class TestLife:
             assert await first == hello("Ada")
 
     async def test_a_cancelled_receive(self, target: str) -> None:
-        """A receive that is cancelled, again and again, loses no reply."""
+        """Cancelling receive loses no reply."""
         replies = []
         async with ChatClient(target) as chat:
             for number in range(200):
@@ -362,7 +362,7 @@ class TestLife:
         assert replies == [f"Hello {number}" for number in range(200)]
 
     async def test_leaving_early(self) -> None:
-        """Leaving half-closes and waits: everything that was sent is handled."""
+        """Leaving half-closes and waits until the server has handled everything."""
         handled = []
 
         async def handler(session: Session) -> None:
@@ -376,7 +376,7 @@ class TestLife:
         assert handled == [str(number) for number in range(100)]
 
     async def test_leaving_a_server_that_goes_on(self) -> None:
-        """A server that does not end the call is given close_timeout, then cancelled."""
+        """Leaving cancels a call that the server does not end within close_timeout."""
         cancelled = asyncio.Event()
 
         async def handler(session: Session) -> None:
@@ -391,7 +391,7 @@ class TestLife:
         await asyncio.wait_for(cancelled.wait(), 10)
 
     async def test_an_exception_cancels(self, server: ChatServer, target: str) -> None:
-        """Leaving with an exception cancels the call, and the exception goes on."""
+        """An exception in the block cancels the call and is raised."""
         with pytest.raises(KeyError):
             async with ChatClient(target) as chat:
                 await chat.send("Ada")
@@ -401,7 +401,7 @@ class TestLife:
             await asyncio.sleep(0)
 
     async def test_cancel(self, server: ChatServer, target: str) -> None:
-        """`cancel` ends the call on both sides, and wakes who waits for a reply."""
+        """`cancel` ends the call on both sides, and a waiting receive raises."""
         async with ChatClient(target) as chat:
             reading = asyncio.create_task(chat.receive())
             await asyncio.sleep(0)

@@ -13,7 +13,7 @@ from chatify_stream.client.event_queue import EventQueue
 
 
 def new_queue(**bounds: int) -> tuple[EventQueue, list[None]]:
-    """A queue, and a list that has a None for each event that was taken."""
+    """Return a queue, and a list that gets a None for each taken event."""
     taken: list[None] = []
     return EventQueue(lambda: taken.append(None), **bounds), taken
 
@@ -29,7 +29,7 @@ def message(text: str) -> Event:
 
 class TestTaking:
     async def test_in_order(self) -> None:
-        """Events are taken in the order in which they were put; each is told."""
+        """Events are taken in order, and `on_taken` is called for each."""
         queue, taken = new_queue()
         queue.put(event(1), event(2))
         queue.put(event(3))
@@ -38,7 +38,7 @@ class TestTaking:
         assert len(queue) == 0
 
     async def test_waiting(self) -> None:
-        """Whoever takes from an empty queue waits for the next event."""
+        """`take` waits for the next event."""
         queue, _ = new_queue()
         taking = asyncio.create_task(queue.take())
         await asyncio.sleep(0)
@@ -47,7 +47,7 @@ class TestTaking:
         assert await taking == event(1)
 
     async def test_cancelled(self) -> None:
-        """Whoever stops waiting takes nothing, even when an event has just come."""
+        """A cancelled `take` takes nothing, even if an event has just arrived."""
         queue, taken = new_queue()
         taking = asyncio.create_task(queue.take())
         await asyncio.sleep(0)
@@ -59,7 +59,7 @@ class TestTaking:
         assert await queue.take() == event(1)
 
     async def test_two_takers(self) -> None:
-        """A second task is told that another one waits."""
+        """A second waiting task raises UsageError."""
         queue, _ = new_queue()
         first = asyncio.create_task(queue.take())
         await asyncio.sleep(0)
@@ -71,14 +71,14 @@ class TestTaking:
 
 class TestEnd:
     async def test_in_order(self) -> None:
-        """After the end what is there is taken, and then None, again and again."""
+        """After the end, the remaining events are taken, and then always None."""
         queue, _ = new_queue()
         queue.put(event(1))
         queue.end(None)
         assert [await queue.take() for _ in range(3)] == [event(1), None, None]
 
     async def test_with_an_error(self) -> None:
-        """An error comes behind the events that are there."""
+        """An error is raised after the remaining events."""
         queue, _ = new_queue()
         queue.put(event(1))
         queue.end(KeyError("x"))
@@ -89,7 +89,7 @@ class TestEnd:
 
     @pytest.mark.parametrize("error", [None, KeyError("x")])
     async def test_of_one_who_waits(self, error: Exception | None) -> None:
-        """Whoever waits learns of the end."""
+        """The end wakes a waiting task."""
         queue, _ = new_queue()
         taking = asyncio.create_task(queue.take())
         await asyncio.sleep(0)
@@ -100,7 +100,7 @@ class TestEnd:
 
 class TestBounds:
     async def test_events(self) -> None:
-        """It is full with so many events, until half of them were taken."""
+        """The queue is full at max_events, until half of them are taken."""
         queue, _ = new_queue(max_events=4)
         queue.put(event(1), event(2), event(3))
         assert not queue.is_full
@@ -111,7 +111,7 @@ class TestBounds:
             assert queue.is_full is is_full
 
     async def test_characters(self) -> None:
-        """It is full with so many characters, until half of them were taken."""
+        """The queue is full at max_characters, until half of them are taken."""
         queue, _ = new_queue(max_characters=10)
         queue.put(message("abc"), message("abc"), message("abc"))
         assert not queue.is_full
@@ -122,7 +122,7 @@ class TestBounds:
             assert queue.is_full is is_full
 
     async def test_one_of_any_size(self) -> None:
-        """One event of any size can be put, and taken again."""
+        """An event of any size can be put and taken."""
         queue, _ = new_queue(max_events=1, max_characters=1)
         queue.put(message("x" * 100))
         assert queue.is_full
@@ -130,14 +130,14 @@ class TestBounds:
         assert not queue.is_full
 
     async def test_more_than_it_takes(self) -> None:
-        """Whoever has to may put more, and nothing is lost."""
+        """Events put into a full queue are not lost."""
         queue, _ = new_queue(max_events=1)
         queue.put(event(1))
         queue.put(event(2), event(3))
         assert [await queue.take() for _ in range(3)] == [event(1), event(2), event(3)]
 
     async def test_discarding(self) -> None:
-        """Given up, it is empty and stays so, and is never full."""
+        """After `discard` the queue stays empty and is never full."""
         queue, _ = new_queue(max_events=2)
         queue.put(event(1), event(2))
         queue.discard()

@@ -1,6 +1,6 @@
-"""Clients in a room whose connections break and whose server goes: nothing is lost.
+"""Room clients lose nothing while connections break and servers stop.
 
-Against our server, mostly behind a relay that breaks connections at any byte.
+Most tests run our server behind a relay that breaks connections at any byte.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ async def serving(port: int = 0, **options: object) -> AsyncIterator[ChatServer]
 
 @asynccontextmanager
 async def together(target: str, users: Sequence[str]) -> AsyncIterator[list[RoomClient]]:
-    """Clients that are all in the room before anybody says anything."""
+    """Enter clients, all of which are in the room before anybody sends."""
     async with asyncio.timeout(TIMEOUT), AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(client(target, user, wait_for_ready=True))
@@ -64,7 +64,7 @@ async def log_of(server: ChatServer) -> list[tuple[int, str, str]]:
 
 
 async def listen(chat: RoomClient, last: str) -> list[tuple[int, str, str]]:
-    """What the client is told until somebody says `last`."""
+    """Return the messages that the client receives until the text `last`."""
     heard: list[tuple[int, str, str]] = []
     async for event in chat:
         assert not isinstance(event, Gap)
@@ -77,7 +77,7 @@ async def listen(chat: RoomClient, last: str) -> list[tuple[int, str, str]]:
 
 
 async def speak(chat: RoomClient, count: int, chance: random.Random) -> dict[str, Position]:
-    """Says so much, partly one after the other and partly at once; where each message is."""
+    """Send messages, one by one and at once. Return the position of each text."""
     positions: dict[str, Position] = {}
 
     async def say(number: int) -> None:
@@ -93,7 +93,7 @@ async def speak(chat: RoomClient, count: int, chance: random.Random) -> dict[str
 class TestCuts:
     @pytest.mark.parametrize("seed", range(4))
     async def test_at_random(self, seed: int) -> None:
-        """However often connections break, each message is published, told and answered once."""
+        """Each message is published, received and acknowledged once while connections break."""
         chance = random.Random(seed)
         users = [f"user {number}" for number in range(4)]
         async with serving() as server, relaying(server.port) as relay:
@@ -114,7 +114,7 @@ class TestCuts:
 
     @pytest.mark.parametrize("seed", range(3))
     async def test_with_cancelled_sends_and_receives(self, seed: int) -> None:
-        """So it is when the program changes its mind at any moment, but for what it took back."""
+        """The same holds when the program cancels sends and receives at any moment."""
         chance = random.Random(seed)
         loop = asyncio.get_running_loop()
 
@@ -155,7 +155,7 @@ class TestCuts:
                 assert log[send.result().offset - 1] == text
 
     async def test_with_refusals(self) -> None:
-        """A refusal finds its message, too."""
+        """A rejection reaches the right `send` while connections break."""
         chance = random.Random(5)
 
         async def on_message(message: RoomMessage) -> None:
@@ -177,7 +177,7 @@ class TestCuts:
         assert log == {}
 
     async def test_leaving(self) -> None:
-        """Leaving goes on until everything is acknowledged, however often it is cut."""
+        """Leaving waits for all acknowledgements while connections break."""
         chance = random.Random(6)
         async with serving() as server, relaying(server.port) as relay:
             relay.budget = cutting(chance, 600, 30_000)
@@ -190,7 +190,7 @@ class TestCuts:
             assert relay.cuts > 3
 
     async def test_a_network_that_goes_silent(self) -> None:
-        """A connection that says nothing any more, and is not closed, is found to be dead."""
+        """A silent connection that is not closed is detected as dead."""
         limits = Limits(
             first_call_timeout=None, keepalive_time=0.1, keepalive_timeout=0.1, write_timeout=None
         )
@@ -211,7 +211,7 @@ class TestCuts:
 
 class TestServers:
     async def test_killed_and_restarted(self, tmp_path: Path) -> None:
-        """A server that is killed in the midst of it, and comes back with its log, is forgiven."""
+        """Nothing is lost when a server with a log is killed and restarted."""
         chance = random.Random(7)
         broker = f"sqlite:///{tmp_path / 'chat.db'}"
         port = free_port()
@@ -242,7 +242,7 @@ class TestServers:
             await stack.aclose()
 
     async def test_a_server_that_shuts_down(self, tmp_path: Path) -> None:
-        """A server that drains sends its clients away in order; they come to the next one."""
+        """Clients of a draining server reconnect to the next server."""
         broker = f"sqlite:///{tmp_path / 'chat.db'}"
         port = free_port()
         async with AsyncExitStack() as stack:
@@ -253,14 +253,14 @@ class TestServers:
             sending = asyncio.create_task(chat.send("two"))
             server = await stack.enter_async_context(serving(port, broker=broker))
             assert (await sending).offset == 2
-            told = [await chat.receive() for _ in range(3)]
-            lost = told[2]
+            received = [await chat.receive() for _ in range(3)]
+            lost = received[2]
             assert isinstance(lost, Reconnecting)
             assert "shutting down" in str(lost.error)
             await stack.aclose()
 
     async def test_a_log_that_is_lost(self) -> None:
-        """When the log is lost with its server, the gap is told, and what is new is not missed."""
+        """A log lost with its server is a gap, and the new messages follow."""
         port = free_port()
         async with AsyncExitStack() as stack:
             server = await stack.enter_async_context(serving(port))
@@ -284,7 +284,7 @@ class TestServers:
             await stack.aclose()
 
     async def test_away_for_too_long(self) -> None:
-        """What the room has dropped meanwhile is a gap; what it has kept follows."""
+        """Messages dropped during a disconnect are a gap, and the kept messages follow."""
         async with (
             serving(retention=Retention(count=10)) as server,
             relaying(server.port) as relay,
@@ -296,17 +296,18 @@ class TestServers:
             for number in range(1, 31):
                 await server.rooms.publish("lobby", "grace", str(number))
             relay.resume()
-            told = []
-            while not (told and isinstance(told[-1], Message) and told[-1].text == "30"):
-                told.append(await chat.receive())
-            epoch = told[0].position.epoch
-            kinds = [type(each) for each in told if not isinstance(each, Reconnecting)]
+            received = []
+            while not isinstance(event := await chat.receive(), Message) or event.text != "30":
+                received.append(event)
+            received.append(event)
+            epoch = received[0].position.epoch
+            kinds = [type(each) for each in received if not isinstance(each, Reconnecting)]
             assert kinds == [Connected, Message, Connected, Gap] + [Message] * 10
-            (gap,) = (each for each in told if isinstance(each, Gap))
+            (gap,) = (each for each in received if isinstance(each, Gap))
             assert gap == Gap(Position(epoch, 2), Position(epoch, 21))
 
     async def test_nobody_comes_back(self) -> None:
-        """Whoever leaves while the server is away is told that a message is not acknowledged."""
+        """Leaving while the server is away raises for an unacknowledged message."""
         async with AsyncExitStack() as stack:
             server = await stack.enter_async_context(serving())
             target = f"127.0.0.1:{server.port}"

@@ -1,4 +1,4 @@
-"""A server's name that stands for another address from some time on."""
+"""A host name whose address changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMEOUT = 60.0
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
 async def test_a_name_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A member of a room whose server is gone finds the one that its name stands for by then."""
+    """A room client whose server has stopped finds the new address of the name."""
     lookups = Lookups()
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lookups)
     lookups.found |= {host: [host] for host in ("127.0.0.1", "127.0.0.2")}

@@ -1,4 +1,4 @@
-"""Tests of client/reconnecting.py, on values."""
+"""Tests of client/reconnect.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BACKOFF = Backoff(initial=1, factor=2, jitter=0.5, maximum=8)
 
 
 def ended(status: Status = Status.UNAVAILABLE, **metadata: str) -> CallError:
-    """How a session has ended: `reconnect="yes"` was said as `chat-reconnect`."""
+    """Return the error of a session. `reconnect="yes"` sets the trailer `chat-reconnect`."""
     keys = {"reconnect": "chat-reconnect", "retry_after_ms": "retry-after-ms"}
     return call_error(status, "", metadata={keys[key]: value for key, value in metadata.items()})
 
@@ -50,45 +50,45 @@ class TestWhether:
         ],
     )
     def test_by_status(self, status: Status, helps: bool) -> None:
-        """Where nobody says whether coming back helps, the status does."""
+        """Without advice from the server, the status decides."""
         assert is_retryable(ended(status), has_tokens=True) is helps
         assert is_retryable(ended(status, reconnect="maybe"), has_tokens=True) is helps
 
     @pytest.mark.parametrize("status", [s for s in Status if s is not Status.OK])
     def test_by_the_server(self, status: Status) -> None:
-        """What the server says counts, whatever the status."""
+        """The advice of the server takes precedence over the status."""
         assert is_retryable(ended(status, reconnect="yes"), has_tokens=True) is True
         assert is_retryable(ended(status, reconnect="no"), has_tokens=True) is False
 
     def test_without_tokens(self) -> None:
-        """Who has no other token need not come back where a token is wanted."""
+        """UNAUTHENTICATED is retried only if the client can get another token."""
         error = ended(Status.UNAUTHENTICATED, reconnect="yes")
         assert is_retryable(error, has_tokens=False) is False
 
     @pytest.mark.parametrize(("said", "means"), [("yes", True), ("no", False), ("Yes", None)])
     def test_what_is_said(self, said: str, means: bool | None) -> None:
-        """The server says yes, no, or nothing that is known."""
+        """The advice is yes, no or missing."""
         assert server_says_reconnect(ended(reconnect=said)) is means
 
     def test_nothing_is_said(self) -> None:
-        """A lost connection says nothing."""
+        """A lost connection has no advice."""
         assert server_says_reconnect(ended()) is None
 
 
 class TestWhen:
     def test_longer_and_longer(self) -> None:
-        """Each attempt in a row is later than the one before, up to a limit."""
+        """The waits of successive attempts grow up to a limit."""
         attempts = reconnection()
         assert [attempts.delay(ended(), 0) for _ in range(6)] == [1, 2, 4, 8, 8, 8]
         assert attempts.attempt == 6
 
     @pytest.mark.parametrize(("chance", "delay"), [(0, 0.5), (0.5, 1), (1, 1.5)])
     def test_chance(self, chance: float, delay: float) -> None:
-        """Chance makes it longer or shorter."""
+        """Jitter makes a wait longer or shorter."""
         assert reconnection(chance).delay(ended(), 0) == delay
 
     def test_a_session_that_lasted(self) -> None:
-        """After a session that lasted, the next failure is the first again."""
+        """After a stable session, the series starts again."""
         attempts = reconnection()
         for _ in range(5):
             attempts.delay(ended(), 0)
@@ -96,12 +96,12 @@ class TestWhen:
         assert attempts.attempt == 1
 
     def test_a_session_that_did_not(self) -> None:
-        """A server that lets clients in and ends them at once is not stormed."""
+        """Short sessions do not reset the series."""
         attempts = reconnection()
         assert [attempts.delay(ended(), STABLE_SECONDS * 0.99) for _ in range(3)] == [1, 2, 4]
 
     def test_no_way_back(self) -> None:
-        """When coming back does not help there is no attempt."""
+        """An error that is not retryable has no next attempt."""
         attempts = reconnection()
         assert attempts.delay(ended(Status.PERMISSION_DENIED), 0) is None
         assert attempts.attempt == 0
@@ -120,16 +120,16 @@ class TestWhen:
         ],
     )
     def test_the_server_wants_time(self, said: str, delay: float) -> None:
-        """The server may ask for a longer time, within reason, and not for a shorter one."""
+        """The server can ask for a longer wait, up to a limit, but not for a shorter wait."""
         assert reconnection().delay(ended(retry_after_ms=said), 0) == delay
 
     @pytest.mark.parametrize(("chance", "delay"), [(0, 20), (0.5, 22.5), (1, 25)])
     def test_the_server_has_told_many(self, chance: float, delay: float) -> None:
-        """Chance makes the time that the server asks for longer, never shorter."""
+        """Jitter makes the server's wait longer, never shorter."""
         assert reconnection(chance).delay(ended(retry_after_ms="20000"), 0) == delay
 
     def test_a_token_has_expired(self) -> None:
-        """A session whose token has expired is followed at once by one with the next token."""
+        """After an expired token, the next attempt is immediate."""
         attempts = reconnection(has_tokens=True)
         expired = ended(Status.UNAUTHENTICATED, reconnect="yes")
         assert attempts.delay(expired, STABLE_SECONDS) == 0
@@ -137,13 +137,13 @@ class TestWhen:
         assert attempts.delay(expired, STABLE_SECONDS) == 0
 
     def test_a_token_has_expired_and_the_server_wants_time(self) -> None:
-        """That, too, is not before the server wants it."""
+        """After an expired token, the server's wait still applies."""
         attempts = reconnection(has_tokens=True)
         expired = ended(Status.UNAUTHENTICATED, reconnect="yes", retry_after_ms="300")
         assert attempts.delay(expired, STABLE_SECONDS) == 0.3
 
     def test_the_default(self) -> None:
-        """Without other numbers the first attempt is within half a second, and none after 23 s."""
+        """By default, the first wait is below half a second, and no wait is above 23 s."""
         soon, late = Reconnection(ROOM_BACKOFF, lambda: 1), Reconnection(ROOM_BACKOFF, lambda: 1)
         assert soon.delay(ended(), 0) < 0.5
         assert max(late.delay(ended(), 0) for _ in range(50)) < 23

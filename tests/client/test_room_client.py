@@ -56,7 +56,7 @@ async def serving(**options: object) -> AsyncIterator[ChatServer]:
 
 
 async def messages(chat: RoomClient, count: int) -> list[Message]:
-    """The next messages, with no gap between them."""
+    """Return the next messages, which must have no gap."""
     found: list[Message] = []
     async with asyncio.timeout(TIMEOUT):
         while len(found) < count:
@@ -82,7 +82,7 @@ async def next_event(chat: RoomClient, kind: type[Event] | UnionType) -> Event:
 
 class TestTalking:
     async def test_two_of_them(self, server: ChatServer) -> None:
-        """What one says both get, in the same order, with all that belongs to it."""
+        """Two clients get all messages in the same order, with all fields."""
         async with client(server, "ada") as ada, client(server, "世界") as other:
             first = await ada.send("hello")
             second = await other.send("你好")
@@ -98,7 +98,7 @@ class TestTalking:
                 assert chat.position == second
 
     async def test_the_common_loop(self, server: ChatServer) -> None:
-        """Iterating gives messages, among what else happens."""
+        """Iteration yields the messages among other events."""
         heard = []
         async with client(server) as chat:
             for text in ("one", "two", "three"):
@@ -111,7 +111,7 @@ class TestTalking:
         assert heard == ["one", "two", "three"]
 
     async def test_sends_at_once(self, server: ChatServer) -> None:
-        """Sends of one program get their places in the order in which they were made."""
+        """Concurrent sends are published in the order of the calls."""
         async with client(server) as chat:
             sent = [str(number) for number in range(2000)]
             positions = await asyncio.gather(*map(chat.send, sent))
@@ -119,7 +119,7 @@ class TestTalking:
             assert await texts(chat, 2000) == sent
 
     async def test_whoever_only_sends(self, server: ChatServer) -> None:
-        """A program that takes no events sends as much as it wants; later it gets everything."""
+        """A program can send without receiving, and later receives everything."""
         async with client(server) as chat:
             for number in range(3 * MAX_EVENTS):
                 await chat.send(str(number))
@@ -129,7 +129,7 @@ class TestTalking:
             ]
 
     async def test_answering_while_reading(self, server: ChatServer) -> None:
-        """A program that sends within its loop does not stand still, however much comes."""
+        """A program that sends inside its receive loop does not block."""
         async with client(server, "bot") as bot, client(server) as chat:
             sending = asyncio.gather(*(chat.send(str(number)) for number in range(2000)))
             answered = 0
@@ -144,7 +144,7 @@ class TestTalking:
             await sending
 
     async def test_a_guest(self, server: ChatServer) -> None:
-        """Without a name it is a guest, whose name it knows."""
+        """Without a user name the client is a guest and knows its name."""
         target = f"127.0.0.1:{server.port}"
         async with RoomClient(target, room="lobby") as one, RoomClient(target, room="lobby") as two:
             assert one.user != two.user
@@ -155,7 +155,7 @@ class TestTalking:
             assert message.is_own
 
     async def test_several_rooms(self, server: ChatServer) -> None:
-        """Who is in several rooms may share a channel, which stays open."""
+        """Clients in several rooms can share a channel, which stays open."""
         async with Channel("127.0.0.1", server.port) as channel:
             async with (
                 RoomClient(channel, room="one", user="ada") as one,
@@ -171,14 +171,14 @@ class TestTalking:
         assert server.statistics().connections_opened == 1
 
     async def test_several_servers(self, server: ChatServer) -> None:
-        """Of several targets the first that works is taken."""
+        """The first working target is used."""
         with refusing() as dead:
             target = [dead, f"dns:///127.0.0.1:{server.port}"]
             async with RoomClient(target, room="lobby", user="ada") as chat:
                 await chat.send("hi")
 
     async def test_presence(self, server: ChatServer) -> None:
-        """Joins and leaves of others are told to those who want them."""
+        """Joins and leaves of other users are events with presence."""
         async with client(server, "ada", presence=True) as ada, client(server, "bob") as bob:
             assert await next_event(ada, Joined) == Joined("bob")
             async with client(server, "grace"):
@@ -192,7 +192,7 @@ class TestTalking:
 
 class TestHistory:
     async def test_asking(self, server: ChatServer) -> None:
-        """The newest messages can be asked for at any time."""
+        """`history` returns the newest messages."""
         async with client(server) as chat:
             assert await chat.history() == []
             sent = [await chat.send(str(number)) for number in range(5)]
@@ -203,7 +203,7 @@ class TestHistory:
             assert await messages(chat, 5) == await chat.history()
 
     async def test_with_a_full_queue(self, server: ChatServer) -> None:
-        """Asking does not depend on what was not taken."""
+        """`history` works with a full queue."""
         async with client(server) as chat, client(server, "grace") as grace:
             await asyncio.gather(*(grace.send("x" * 1000) for _ in range(2 * MAX_EVENTS)))
             await until(lambda: chat._session.events.is_full, "the queue is full")
@@ -211,7 +211,7 @@ class TestHistory:
             assert await chat.users() == ["ada", "grace"]
 
     async def test_beginning_with_it(self, server: ChatServer) -> None:
-        """A client may begin with the newest messages, of which it has seen none."""
+        """With history, a client starts with the newest messages."""
         async with client(server) as chat:
             for number in range(5):
                 await chat.send(str(number))
@@ -223,7 +223,7 @@ class TestHistory:
 
     @pytest.mark.parametrize("as_text", [False, True])
     async def test_going_on(self, server: ChatServer, as_text: bool) -> None:
-        """A client goes on after the last message that an earlier one has taken."""
+        """With resume, a client continues after an earlier client's last message."""
         async with client(server) as chat, client(server, "grace") as grace:
             for number in range(5):
                 await grace.send(str(number))
@@ -239,7 +239,7 @@ class TestHistory:
             assert await texts(chat, 3) == ["2", "3", "4"]
 
     async def test_who_is_there(self, server: ChatServer) -> None:
-        """Who is in the room can be asked, in the order of the names."""
+        """`users` returns the sorted names of the users."""
         async with client(server, "b"), client(server, "世界"), client(server, "a") as chat:
             await until(lambda: server.rooms.statistics().sessions == 3, "all are there")
             async with asyncio.timeout(TIMEOUT):
@@ -248,7 +248,7 @@ class TestHistory:
 
     @pytest.mark.parametrize("limit", [0, -1, 10**9, 1.5, "3", None, True])
     async def test_limits(self, server: ChatServer, limit: object) -> None:
-        """The limit is a number of messages."""
+        """An invalid limit is rejected."""
         async with client(server) as chat:
             with pytest.raises(
                 UsageError, match="limit= must be a number from 1 to 999999999, not"
@@ -256,7 +256,7 @@ class TestHistory:
                 await chat.history(limit)
 
     async def test_refused(self) -> None:
-        """A call that the server refuses is told, and the chat goes on."""
+        """A rejected `history` raises, and the client continues."""
         calls = []
 
         async def on_join(join: RoomJoin) -> None:
@@ -272,7 +272,7 @@ class TestHistory:
 
 class TestRefusing:
     async def test_a_message(self) -> None:
-        """A message that is not published is told to its sender, with the reason."""
+        """A rejected message raises RefusedError with the reason."""
 
         async def on_message(message: RoomMessage) -> str | None:
             if "spam" in message.text:
@@ -286,7 +286,7 @@ class TestRefusing:
             assert await texts(chat, 1) == ["HI"]
 
     async def test_a_user(self) -> None:
-        """A user who is not let in is told why."""
+        """Entering raises the reason if the user is rejected."""
 
         async def on_join(join: RoomJoin) -> None:
             raise RefusedError("for the staff")
@@ -298,7 +298,7 @@ class TestRefusing:
             assert caught.value.status is Status.PERMISSION_DENIED
 
     async def test_a_server_without_rooms(self) -> None:
-        """So is everybody by a server that has no rooms."""
+        """Entering raises an error if the server has no rooms."""
         async with ChatServer(rooms=None) as server:
             await server.start("127.0.0.1", 0)
             with pytest.raises(StatusError, match="rooms are disabled"):
@@ -306,7 +306,7 @@ class TestRefusing:
                     raise AssertionError("let in")
 
     async def test_a_repeated_id(self, server: ChatServer) -> None:
-        """An id that is sent again has the position that it had."""
+        """Sending an id again returns its first position."""
         async with client(server) as chat:
             first = await chat.send("hi", id="1")
             assert await chat.send("hi", id="1") == first
@@ -315,7 +315,7 @@ class TestRefusing:
             assert [each.id for each in await messages(chat, 2)] == ["1", "2"]
 
     async def test_too_large(self, server: ChatServer) -> None:
-        """A message that is too large is refused here, and the chat goes on."""
+        """A message above max_message_size is rejected locally, and the client continues."""
         async with client(server) as chat:
             with pytest.raises(UsageError, match="at most 65536 are allowed in a room"):
                 await chat.send("x" * 65536)
@@ -324,7 +324,7 @@ class TestRefusing:
             await chat.send("x" * 65_400)
 
     async def test_too_large_for_the_server(self) -> None:
-        """One that only the server finds too large ends the chat, with its words."""
+        """A message that is too large for the server ends the client with its error."""
         async with serving(max_message_size=1000) as server, client(server) as chat:
             with pytest.raises(StatusError, match=r"the message has .* at most 1000 are allowed"):
                 await chat.send("x" * 1000)
@@ -335,7 +335,7 @@ class TestRefusing:
 
 class TestEnding:
     async def test_half_closing(self, server: ChatServer) -> None:
-        """After a half-close come the client's own messages, and the end."""
+        """After a half-close the client receives its own messages, and then the end."""
         async with client(server) as chat:
             sends = [asyncio.create_task(chat.send(str(number))) for number in range(100)]
             await asyncio.sleep(0)
@@ -348,14 +348,14 @@ class TestEnding:
             assert await chat.receive() is None
 
     async def test_leaving_with_sends(self, server: ChatServer) -> None:
-        """Leaving waits for the sends of other tasks."""
+        """Leaving waits for sends of other tasks."""
         async with client(server) as chat:
             sends = [asyncio.create_task(chat.send(str(number))) for number in range(3000)]
             await asyncio.sleep(0)
         assert [(await send).offset for send in sends] == list(range(1, 3001))
 
     async def test_sent_away(self, server: ChatServer) -> None:
-        """An operator may send a user away, for good."""
+        """A user that an operator disconnects for good does not reconnect."""
         async with client(server) as chat:
             await chat.send("hi")
             assert server.rooms.disconnect("ada", reason="be nice") == 1
@@ -366,7 +366,7 @@ class TestEnding:
                 await chat.send("but")
 
     async def test_sent_back(self, server: ChatServer) -> None:
-        """An operator may ask a user to come back, who misses nothing."""
+        """A user that an operator asks to reconnect misses nothing."""
         async with client(server) as chat:
             await chat.send("one")
             session_id = chat.session_id
@@ -377,7 +377,7 @@ class TestEnding:
             assert chat.session_id != session_id
 
     async def test_too_slow(self) -> None:
-        """A program that is too slow for the server's outbox loses its session, and no message."""
+        """A program that overflows the server's outbox loses its session, but no message."""
         async with serving(max_outbox=100_000) as server, client(server) as chat:
             sent = [f"{number:03} " + "x" * 50_000 for number in range(300)]
             for text in sent:
@@ -387,7 +387,7 @@ class TestEnding:
             assert server.rooms.statistics().sessions_ended["slow_reader"] == 1
 
     async def test_cancelling_from_elsewhere(self, server: ChatServer) -> None:
-        """Whoever waits, when the client is cancelled, is told."""
+        """`cancel` makes waiting methods raise ClosedError."""
         async with client(server) as chat:
             waiting = asyncio.create_task(chat.receive())
             await waiting  # for the session
@@ -401,7 +401,7 @@ class TestEnding:
 class TestCancelling:
     @pytest.mark.parametrize("seed", range(3))
     async def test_receives(self, server: ChatServer, seed: int) -> None:
-        """Receives that are cancelled, at any moment, lose nothing."""
+        """Cancelling receives at any moment loses nothing."""
         chance = random.Random(seed)
         heard: list[str] = []
         async with client(server) as chat, client(server, "grace") as grace:
@@ -419,7 +419,7 @@ class TestCancelling:
 
     @pytest.mark.parametrize("seed", range(3))
     async def test_sends(self, server: ChatServer, seed: int) -> None:
-        """Sends that are cancelled, at any moment, are published once or not, and harm no other."""
+        """A cancelled send is published once or not at all, and does not affect others."""
         chance = random.Random(seed)
         loop = asyncio.get_running_loop()
         async with client(server) as chat:
@@ -452,18 +452,18 @@ class TestMisuse:
         ],
     )
     def test_options(self, options: dict[str, object], reason: str) -> None:
-        """Options that make no sense are refused when the client is made."""
+        """Invalid arguments are rejected when the client is created."""
         with pytest.raises(UsageError, match=reason):
             RoomClient(**{"room": "lobby", "user": "ada", **options})
 
-    def test_secrets_are_not_told(self) -> None:
-        """A token that is passed in the wrong way is not in the error."""
+    def test_no_secrets_in_errors(self) -> None:
+        """The error for an invalid token does not contain the token."""
         with pytest.raises(UsageError) as caught:
             RoomClient(room="lobby", token="s3cret token")
         assert "s3cret" not in str(caught.value)
 
     async def test_metadata_that_cannot_be_sent(self, server: ChatServer) -> None:
-        """Metadata that cannot be sent is refused on entering."""
+        """Metadata that cannot be sent is rejected on entering."""
         with pytest.raises(UsageError):
             async with client(server, metadata={"a b": "c"}):
                 raise AssertionError("let in")
@@ -482,14 +482,14 @@ class TestMisuse:
     async def test_messages(
         self, server: ChatServer, text: object, message_id: object, reason: str
     ) -> None:
-        """What is no message is refused, and the chat goes on."""
+        """An invalid message is rejected, and the client continues."""
         async with client(server) as chat:
             with pytest.raises(UsageError, match=reason):
                 await chat.send(text, id=message_id)
             await chat.send("hi")
 
     async def test_outside_of_async_with(self) -> None:
-        """A client that was not entered says what to do, and what it knows already."""
+        """A client that was not entered raises an error that says what to do."""
         chat = RoomClient("127.0.0.1:1", room="lobby", user="ada", resume="e/5")
         for attempt in (chat.send("hi"), chat.receive(), chat.history(), chat.half_close()):
             with pytest.raises(UsageError, match="async with"):
@@ -505,7 +505,7 @@ class TestMisuse:
             await chat.__aenter__()
 
     async def test_after_leaving(self, server: ChatServer) -> None:
-        """A client that was left can do nothing more, and cannot be entered again."""
+        """After leaving, the client is closed and cannot be entered again."""
         async with client(server) as chat:
             pass
         for attempt in (chat.send("hi"), chat.receive(), chat.users()):
@@ -515,7 +515,7 @@ class TestMisuse:
             await chat.__aenter__()
 
     async def test_two_readers(self, server: ChatServer) -> None:
-        """Two tasks cannot wait for events at once: the second is told."""
+        """A second task that receives at the same time raises UsageError."""
         async with client(server) as chat:
             assert isinstance(await chat.receive(), Connected)
             first = asyncio.create_task(chat.receive())
@@ -526,7 +526,7 @@ class TestMisuse:
             assert isinstance(await first, Message)
 
     async def test_an_exception_in_the_program(self, server: ChatServer) -> None:
-        """An exception in the program goes on, and the session ends."""
+        """An exception in the block ends the session and is raised."""
         with pytest.raises(KeyError):
             async with client(server):
                 raise KeyError
@@ -534,6 +534,6 @@ class TestMisuse:
 
 
 def test_events_can_be_kept() -> None:
-    """Events are values: equal when they say the same, and fit for sets."""
+    """Events are values, which can be compared and put into sets."""
     assert {Joined("a"), Joined("a"), Left("a")} == {Joined("a"), Left("a")}
     assert Reconnecting(1, 0.5, OSError("x")) != Reconnecting(2, 0.5, OSError("x"))

@@ -1,4 +1,4 @@
-"""Tests of client/room_connection.py, against a server that does what the test says."""
+"""Tests of client/room_connection.py, against a scripted server."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ async def connected(
 
 
 async def gone(call: RoomCall) -> None:
-    """Waits for the client to give the call up."""
+    """Wait until the client cancels the call."""
     with pytest.raises(CancelledCallError):
         await call.session.receive()
 
 
 class TestOpening:
     async def test_greeting(self) -> None:
-        """An open connection has its greeting; what is sent and comes goes both ways."""
+        """An open connection has its response, and messages go both ways."""
 
         async def script(call: RoomCall) -> None:
             assert call.metadata["chat-room"] == "lobby"
@@ -65,7 +65,7 @@ class TestOpening:
             assert await connection.receive() is None
 
     async def test_half_closed_from_the_beginning(self) -> None:
-        """A call may be half-closed with its first words."""
+        """A call can be half-closed while it is opened."""
 
         async def script(call: RoomCall) -> None:
             await call.half_closed()
@@ -75,7 +75,7 @@ class TestOpening:
             assert await connection.receive() is None
 
     async def test_a_server_that_cannot(self) -> None:
-        """After UNAVAILABLE the next call has a connection of its own; what is open goes on."""
+        """After UNAVAILABLE the next call uses a new connection; open calls continue."""
 
         peers = []
 
@@ -103,7 +103,7 @@ class TestOpening:
                 await connection.close()
 
     async def test_refused(self) -> None:
-        """A call that is not let in raises its status, with what the trailers say."""
+        """A rejected call raises its status and trailers."""
 
         async def script(call: RoomCall) -> None:
             raise stay_away(text="only for the staff")
@@ -114,13 +114,13 @@ class TestOpening:
         assert caught.value.metadata["chat-reconnect"] == "no"
 
     async def test_no_answer(self) -> None:
-        """A server that does not answer in time is given up; it learns of that."""
+        """A call without a response within the timeout is cancelled."""
         async with scripted(gone) as target, Channel(target=target) as channel:
             with pytest.raises(DeadlineExceededError, match=r"did not let .* within 0\.05 s"):
                 await RoomConnection.open(channel, METADATA, timeout=0.05)
 
     async def test_no_room(self) -> None:
-        """A server that answers as if there were no rooms is given up; it learns of that."""
+        """A call to a server without rooms is cancelled."""
 
         async def script(call: RoomCall) -> None:
             await call.session.send("Hello")
@@ -131,7 +131,7 @@ class TestOpening:
                 await RoomConnection.open(channel, METADATA, timeout=TIMEOUT)
 
     async def test_cancelled(self) -> None:
-        """An opening that is cancelled leaves nothing at the server."""
+        """Cancelling `open` cancels the call at the server."""
         is_called = asyncio.Event()
 
         async def script(call: RoomCall) -> None:
@@ -146,7 +146,7 @@ class TestOpening:
                 await opening
 
     async def test_nobody_there(self) -> None:
-        """A server that cannot be reached is UNAVAILABLE."""
+        """An unreachable server raises UNAVAILABLE."""
         with refusing() as dead:
             async with Channel(target=dead) as channel:
                 with pytest.raises(UnavailableError, match=f"cannot connect to {dead}"):
@@ -158,7 +158,7 @@ class TestCatchingUp:
         ("resume", "recovered"), [(None, False), (3, False), (7, True), (8, True)]
     )
     async def test_nothing_to_wait_for(self, resume: int | None, recovered: bool) -> None:
-        """Without missed messages that follow, it has caught up from the beginning."""
+        """A connection without missed messages has caught up from the start."""
 
         async def script(call: RoomCall) -> None:
             await call.greet(7, recovered=recovered)
@@ -168,7 +168,7 @@ class TestCatchingUp:
             assert connection.caught_up.is_set()
 
     async def test_missed_messages(self) -> None:
-        """It has caught up with the last message that was published before it began."""
+        """A connection has caught up after the last message published before it began."""
 
         async def script(call: RoomCall) -> None:
             await call.greet(7, recovered=True)
@@ -185,7 +185,7 @@ class TestCatchingUp:
 
 class TestEnding:
     async def test_closing(self) -> None:
-        """Closing gives the call up; the server learns of it."""
+        """Closing cancels the call at the server."""
 
         async def script(call: RoomCall) -> None:
             await call.greet()
@@ -197,7 +197,7 @@ class TestEnding:
             await connection.receive()
 
     async def test_aborting(self) -> None:
-        """Whoever waits for an aborted connection gets the error, and so does who comes later."""
+        """Waiting and later operations of an aborted connection raise the error."""
 
         async def script(call: RoomCall) -> None:
             await call.greet()
@@ -212,7 +212,7 @@ class TestEnding:
                     await attempt
 
     async def test_half_closing_too_late(self) -> None:
-        """A call that the server has ended can be half-closed."""
+        """`half_close` has no effect on a call that the server has ended."""
 
         async def script(call: RoomCall) -> None:
             await call.greet()

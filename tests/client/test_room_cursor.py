@@ -1,4 +1,4 @@
-"""Tests of client/cursor.py, on values."""
+"""Tests of client/room_cursor.py."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def published(offset: int) -> ChatRsp:
 
 
 def read(cursor: RoomCursor, *offsets: int) -> list[int | Gap]:
-    """The offsets of the messages that are told when these come, and the gaps."""
-    return list(offsets_of([event for each in offsets for event in told(cursor, each)]))
+    """Return the offsets of the new messages, and the gaps."""
+    return list(offsets_of([event for each in offsets for event in events_of(cursor, each)]))
 
 
-def told(cursor: RoomCursor, offset: int) -> Sequence[Event]:
+def events_of(cursor: RoomCursor, offset: int) -> Sequence[Event]:
     return cursor.read(published(offset), "ada")
 
 
@@ -47,7 +47,7 @@ def gap(expected: int, newest: int) -> Gap:
 
 class TestMessages:
     def test_a_message(self) -> None:
-        """A message has its position, its sender, its text, its id and its time in UTC."""
+        """A message has position, sender, text, id and time in UTC."""
         cursor = RoomCursor()
         cursor.begin(response(6))
         reply = ChatRsp(message="hi", sender="ada", id="1", offset=7, sent_at_ms=1_700_000_000_123)
@@ -57,7 +57,7 @@ class TestMessages:
 
     @pytest.mark.parametrize(("user", "is_own"), [("grace", True), ("ada", False), (None, False)])
     def test_own(self, user: str | None, is_own: bool) -> None:
-        """A message is one's own when oneself has sent it, from wherever."""
+        """A message of the same user is the client's own."""
         cursor = RoomCursor()
         cursor.begin(response(0))
         (message,) = cursor.read(published(1), user)
@@ -66,7 +66,7 @@ class TestMessages:
 
     @pytest.mark.parametrize("sent_at_ms", [2**63 - 1, -(2**63), 2**60])
     def test_an_impossible_time(self, sent_at_ms: int) -> None:
-        """A time that no calendar has breaks the protocol."""
+        """A time outside of the calendar is a protocol error."""
         cursor = RoomCursor()
         cursor.begin(response(0))
         with pytest.raises(PeerProtocolError, match="sent an invalid time with message 1"):
@@ -74,7 +74,7 @@ class TestMessages:
         assert cursor.resume == Position("e", 0)  # it was not seen
 
     def test_joins_and_leaves(self) -> None:
-        """Joins and leaves are told as they come."""
+        """Joins and leaves become events."""
         cursor = RoomCursor()
         cursor.begin(response(0))
         joined = ChatRsp(kind=ChatRspKind.JOINED, sender="grace")
@@ -84,21 +84,21 @@ class TestMessages:
 
     @pytest.mark.parametrize("kind", [ChatRspKind.REFUSED, ChatRspKind(77)])
     def test_what_is_no_event(self, kind: ChatRspKind) -> None:
-        """Refusals are for their senders, and kinds of later servers for nobody."""
+        """Refusals and unknown kinds are not events."""
         cursor = RoomCursor()
         cursor.begin(response(0))
         assert cursor.read(ChatRsp(kind=kind, offset=9), "ada") == ()
         assert cursor.resume == Position("e", 0)
 
     def test_before_any_session(self) -> None:
-        """Nothing can come before a session has begun."""
+        """A message before the first session is a programming error."""
         with pytest.raises(RuntimeError):
-            told(RoomCursor(), 1)
+            events_of(RoomCursor(), 1)
 
 
 class TestOrder:
     def test_joining(self) -> None:
-        """A client begins behind the newest message, where it would also resume."""
+        """A new client starts after the newest message."""
         cursor = RoomCursor()
         assert cursor.resume is None
         assert cursor.begin(response(6)) == (connected(6),)
@@ -107,20 +107,20 @@ class TestOrder:
         assert cursor.resume == Position("e", 8)
 
     def test_duplicates(self) -> None:
-        """What was seen is dropped when it comes again, such as the copy of a repeated id."""
+        """A message that was seen before is dropped."""
         cursor = RoomCursor()
         cursor.begin(response(2))
         assert read(cursor, 1, 2, 3, 3, 1, 4, 0) == [3, 4]
 
     def test_an_offset_left_out(self) -> None:
-        """Where offsets are left out a gap comes first, from the first of them to the last."""
+        """Skipped offsets are a gap before the next message."""
         cursor = RoomCursor()
         cursor.begin(response(2))
         assert read(cursor, 3, 5, 6, 9) == [3, gap(4, 4), 5, 6, gap(7, 8), 9]
 
     @given(st.integers(0, 5), st.lists(st.integers(0, 30)))
     def test_whatever_comes(self, newest: int, offsets: list[int]) -> None:
-        """Messages and gaps cover each offset once, in order, whatever comes."""
+        """Messages and gaps cover each offset once, in order."""
         cursor = RoomCursor()
         cursor.begin(response(newest))
         position, seen = newest, set()
@@ -139,7 +139,7 @@ class TestOrder:
 
 class TestHistory:
     def test_history(self) -> None:
-        """The first message may lie before the newest; from then on there is no gap."""
+        """With history, the first message may be older than the newest, without a gap."""
         cursor = RoomCursor(history=3)
         assert cursor.begin(response(7)) == (connected(7),)
         assert (cursor.resume, cursor.history) == (None, 3)
@@ -147,25 +147,25 @@ class TestHistory:
         assert (cursor.resume, cursor.history) == (Position("e", 8), 0)
 
     def test_an_empty_room(self) -> None:
-        """A room that has had no message has no history either."""
+        """An empty room has no history."""
         cursor = RoomCursor(history=3)
         cursor.begin(response(0))
         assert cursor.resume == Position("e", 0)
 
     def test_no_history_is_kept(self) -> None:
-        """Where the room keeps none, the first message is the next one."""
+        """If the room keeps no history, the first message is the next one."""
         cursor = RoomCursor(history=3)
         cursor.begin(response(7))
         assert read(cursor, 8) == [8]
 
     def test_a_gap_before_the_first(self) -> None:
-        """A first message that is not even the next one shows a gap."""
+        """A first message after the next one shows a gap."""
         cursor = RoomCursor(history=3)
         cursor.begin(response(7))
         assert read(cursor, 10) == [gap(8, 9), 10]
 
     def test_lost_before_the_first(self) -> None:
-        """A session that is lost before any message is followed by one that asks again."""
+        """After a session without messages, history is requested again."""
         cursor = RoomCursor(history=3)
         cursor.begin(response(7))
         assert cursor.begin(response(9)) == (connected(9),)
@@ -173,14 +173,14 @@ class TestHistory:
         assert read(cursor, 7, 8, 9) == [7, 8, 9]
 
     def test_more_than_history_was_missed(self) -> None:
-        """What was published between the two is missed, where the history is too short for it."""
+        """Messages that the second history does not reach are a gap."""
         cursor = RoomCursor(history=3)
         cursor.begin(response(7))
         cursor.begin(response(20))
         assert read(cursor, 18, 19) == [gap(8, 17), 18, 19]
 
     def test_another_log_before_the_first(self) -> None:
-        """A log that was lost before any message was seen is a gap, too."""
+        """A log lost before the first message is a gap."""
         cursor = RoomCursor(history=3)
         cursor.begin(response(7))
         lost = Gap(Position("e", 8), Position("f", 0))
@@ -189,7 +189,7 @@ class TestHistory:
 
 class TestComingBack:
     def test_recovered(self) -> None:
-        """A session that resumes goes on where the last one was."""
+        """A resumed session continues after the last message."""
         cursor = RoomCursor()
         cursor.begin(response(2))
         read(cursor, 3)
@@ -199,7 +199,7 @@ class TestComingBack:
         assert read(cursor, 3, 4, 5, 6) == [4, 5, 6]
 
     def test_too_late(self) -> None:
-        """One that cannot asks for all there is; the gap ends where that begins."""
+        """A session that cannot resume asks for everything; the gap ends before it."""
         cursor = RoomCursor()
         cursor.begin(response(2))
         assert cursor.has_missed(response(9))
@@ -207,7 +207,7 @@ class TestComingBack:
         assert read(cursor, 6, 7) == [gap(3, 5), 6, 7]
 
     def test_too_late_and_lost_again(self) -> None:
-        """Lost before the first of these has come, it is the same as before."""
+        """The gap is still reported if that session is lost before its first message."""
         cursor = RoomCursor()
         cursor.begin(response(2))
         cursor.begin(response(9))
@@ -215,14 +215,14 @@ class TestComingBack:
         assert cursor.has_missed(response(9))
 
     def test_too_late_and_nothing_is_kept(self) -> None:
-        """Where the room keeps nothing, the gap is told with the next message."""
+        """If the room keeps nothing, the gap comes with the next message."""
         cursor = RoomCursor()
         cursor.begin(response(2))
         cursor.begin(response(9))
         assert read(cursor, 10) == [gap(3, 9), 10]
 
     def test_another_log(self) -> None:
-        """A new log is a gap, at once; all that it has follows."""
+        """A new log is a gap at once, followed by all its messages."""
         cursor = RoomCursor()
         cursor.begin(response(2))
         back = response(4, epoch="f")
@@ -233,13 +233,13 @@ class TestComingBack:
         assert read(cursor, 1, 2) == [1, 2]
 
     def test_another_log_that_is_empty(self) -> None:
-        """A new log without messages has nothing to be asked for."""
+        """An empty new log is not requested."""
         cursor = RoomCursor()
         cursor.begin(response(2))
         assert not cursor.has_missed(response(0, epoch="f"))
 
     def test_a_log_that_went_back(self) -> None:
-        """A log that has become shorter is a gap, too: its next messages are others."""
+        """A shorter log of the same epoch is a gap."""
         cursor = RoomCursor()
         cursor.begin(response(5))
         back = response(3)
@@ -249,7 +249,7 @@ class TestComingBack:
         assert read(cursor, 4) == [4]
 
     def test_a_server_that_says_too_much(self) -> None:
-        """No session resumes in another log, whatever its server says."""
+        """A session in another log is not recovered, even if the server says so."""
         cursor = RoomCursor()
         cursor.begin(response(2))
         connection, lost = cursor.begin(response(2, epoch="f", recovered=True))
@@ -257,7 +257,7 @@ class TestComingBack:
         assert isinstance(lost, Gap)
 
     def test_from_an_earlier_client(self) -> None:
-        """A client may begin at the position of an earlier one."""
+        """A client can start at the position of an earlier client."""
         cursor = RoomCursor(resume=Position("e", 3))
         assert cursor.resume == Position("e", 3)
         assert cursor.begin(response(5, recovered=True)) == (connected(5, recovered=True),)

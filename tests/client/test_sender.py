@@ -1,4 +1,4 @@
-"""Tests of client/sending.py, with a session that a test answers by hand."""
+"""Tests of client/sender.py, with a session that the test answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..support.waiting import until
 
 
 class FakeConnection:
-    """A session that keeps what is written."""
+    """A session that records the written messages."""
 
     def __init__(self) -> None:
         self.caught_up = asyncio.Event()
@@ -50,7 +50,7 @@ def new_sender(**bounds: int) -> Sender:
 
 @asynccontextmanager
 async def writing(sender: Sender) -> AsyncIterator[FakeConnection]:
-    """A session that the sender writes to."""
+    """Start a session to which the sender writes."""
     connection = FakeConnection()
     sender.begin_session()
     task = asyncio.create_task(sender.write_to(connection))
@@ -69,7 +69,7 @@ def acknowledge(sender: Sender, message_id: str, offset: int, user: str = "ada")
 
 class TestAnswers:
     async def test_acknowledged(self) -> None:
-        """A send returns the position that the own copy has."""
+        """`send` returns the position of the sender's own copy."""
         sender = new_sender()
         async with writing(sender) as connection:
             (sending,) = send(sender, "a")
@@ -80,7 +80,7 @@ class TestAnswers:
             assert not sender.is_waiting
 
     async def test_refused(self) -> None:
-        """A send that is refused raises the reason; those beside it go on."""
+        """A rejected `send` raises the reason; the others continue."""
         sender = new_sender()
         first, second = send(sender, "a", "b")
         await asyncio.sleep(0)
@@ -92,7 +92,7 @@ class TestAnswers:
         assert await second == Position("e", 1)
 
     async def test_of_others(self) -> None:
-        """The same id of another user is another message, and so is a join."""
+        """Another user's message with the same id, or a join, acknowledges nothing."""
         sender = new_sender()
         (sending,) = send(sender, "a")
         await asyncio.sleep(0)
@@ -103,7 +103,7 @@ class TestAnswers:
         assert await sending == Position("e", 3)
 
     async def test_of_nobody_known(self) -> None:
-        """Where the user is not known, the id decides."""
+        """If the user is unknown, the id decides."""
         sender = new_sender()
         (sending,) = send(sender, "a")
         await asyncio.sleep(0)
@@ -111,7 +111,7 @@ class TestAnswers:
         assert await sending == Position("e", 1)
 
     async def test_twice(self) -> None:
-        """An answer that comes twice counts once."""
+        """A repeated acknowledgement has no effect."""
         sender = new_sender()
         (sending,) = send(sender, "a")
         await asyncio.sleep(0)
@@ -121,7 +121,7 @@ class TestAnswers:
         acknowledge(sender, "a", 3)
 
     async def test_an_id_in_use(self) -> None:
-        """An id whose message waits cannot be sent again; later it can."""
+        """An id cannot be sent while it waits for its acknowledgement, but afterwards."""
         sender = new_sender()
         (first,) = send(sender, "a")
         await asyncio.sleep(0)
@@ -139,7 +139,7 @@ class TestAnswers:
 
 class TestSessions:
     async def test_again(self) -> None:
-        """Another session gets what is not acknowledged, in order, with the same ids."""
+        """The next session gets the unacknowledged messages in order, with their ids."""
         sender = new_sender()
         async with writing(sender) as connection:
             sends = send(sender, "a", "b", "c")
@@ -153,7 +153,7 @@ class TestSessions:
         assert [each.offset for each in await asyncio.gather(*sends)] == [2, 1, 3, 4]
 
     async def test_not_before_it_has_caught_up(self) -> None:
-        """Nothing is written before all has come that was missed, which may acknowledge it."""
+        """Nothing is written before the session has caught up, which may acknowledge messages."""
         sender = new_sender()
         sends = send(sender, "a", "b")
         async with writing(sender) as connection:
@@ -176,7 +176,7 @@ class TestSessions:
         ],
     )
     async def test_a_session_that_ends(self, error: Exception) -> None:
-        """What could not be written is written to the next session."""
+        """A message whose write failed is written to the next session."""
         sender = new_sender()
         connection = FakeConnection()
         connection.error = error
@@ -192,7 +192,7 @@ class TestSessions:
 
 class TestCancelling:
     async def test_not_written(self) -> None:
-        """A message whose send is cancelled before it was written is not written."""
+        """A message whose `send` is cancelled before the write is not written."""
         sender = new_sender()
         sends = send(sender, "a", "b", "c")
         await asyncio.sleep(0)
@@ -205,7 +205,7 @@ class TestCancelling:
         await asyncio.gather(sends[0], sends[2])
 
     async def test_written(self) -> None:
-        """One that was written is not written again, and its acknowledgement is nobody's."""
+        """A written message whose `send` is cancelled is not written again."""
         sender = new_sender()
         async with writing(sender) as connection:
             (sending,) = send(sender, "a")
@@ -220,7 +220,7 @@ class TestCancelling:
         assert (await other).offset == 2
 
     async def test_while_it_waits_for_room(self) -> None:
-        """One that was not let in yet makes place for the next in line."""
+        """A `send` cancelled while it waits lets the next one in."""
         sender = new_sender(max_messages=1)
         first, second, third = send(sender, "a", "b", "c")
         async with writing(sender) as connection:
@@ -235,7 +235,7 @@ class TestCancelling:
 
 class TestBounds:
     async def test_in_line(self) -> None:
-        """Sends wait while too many are not acknowledged, and are let in in their order."""
+        """Sends wait while too many are unacknowledged, and are admitted in order."""
         sender = new_sender(max_messages=2)
         ids = [f"{number:02}" for number in range(20)]
         sends = send(sender, *ids)
@@ -250,7 +250,7 @@ class TestBounds:
         assert [position.offset for position in await asyncio.gather(*sends)] == list(range(1, 21))
 
     async def test_by_size(self) -> None:
-        """So it is with too many characters."""
+        """Sends wait while too many characters are unacknowledged."""
         sender = new_sender(max_characters=3)
         sends = send(sender, "a", "b", text="xx")
         async with writing(sender) as connection:
@@ -263,7 +263,7 @@ class TestBounds:
 
 class TestEnd:
     async def test_closing(self) -> None:
-        """Once it is closed, and all is answered, the session is half-closed."""
+        """After `close`, the session is half-closed when everything is answered."""
         sender = new_sender(max_messages=1)
         async with writing(sender) as connection:
             sends = send(sender, "a", "b")
@@ -282,7 +282,7 @@ class TestEnd:
         await asyncio.gather(*sends)
 
     async def test_closing_with_nothing_sent(self) -> None:
-        """Where nothing waits that is at once."""
+        """After `close`, an idle session is half-closed at once."""
         sender = new_sender()
         async with writing(sender) as connection:
             sender.close()
@@ -290,7 +290,7 @@ class TestEnd:
             await until(lambda: connection.is_half_closed, "it is half-closed")
 
     async def test_an_error(self) -> None:
-        """What ends the chat is raised by each send, those included that wait for room."""
+        """Every `send` raises the final error, also while it waits to be admitted."""
         sender = new_sender(max_messages=1)
         sends = send(sender, "a", "b", "c")
         await asyncio.sleep(0)

@@ -29,13 +29,13 @@ async def stub(server: ChatServer) -> AsyncIterator[ServiceStub]:
 
 
 async def test_a_list_of_messages(stub: ServiceStub) -> None:
-    """A plain iterable of messages gives their replies."""
+    """A plain iterable of messages works."""
     replies = [r.message async for r in stub.chat([ChatReq(name="Ada"), ChatReq(name="世界")])]
     assert replies == ["Hello Ada", "Hello 世界"]
 
 
 async def test_an_async_iterator(stub: ServiceStub) -> None:
-    """Messages may depend on the replies to those before them."""
+    """A message may depend on earlier replies."""
     received = asyncio.Queue[str]()
 
     async def messages() -> AsyncIterator[ChatReq]:
@@ -62,7 +62,7 @@ async def fail_later() -> AsyncIterator[ChatReq]:
 
 @pytest.mark.parametrize("messages", [fail_at_once, fail_later])
 async def test_messages_that_fail(stub: ServiceStub, server: ChatServer, messages) -> None:
-    """An error in the messages is raised to the reader, and the server learns of the end."""
+    """An error in the messages is raised by the replies and cancels the call."""
     with pytest.raises(ValueError, match="no more names"):
         async for _ in stub.chat(messages()):
             pass
@@ -71,14 +71,14 @@ async def test_messages_that_fail(stub: ServiceStub, server: ChatServer, message
 
 
 async def test_a_message_of_another_type(stub: ServiceStub) -> None:
-    """A message of a wrong type is raised to the reader."""
+    """A message of a wrong type raises an error in the replies."""
     with pytest.raises(Exception, match="the message is a str; pass a ChatReq"):
         async for _ in stub.chat(["Ada"]):
             pass
 
 
 async def test_a_status_while_messages_go_on() -> None:
-    """When the server ends the call, endless messages are stopped and its status is raised."""
+    """When the server ends the call, the messages are stopped and the status is raised."""
 
     async def handler(session: Session) -> None:
         await session.receive()
@@ -104,7 +104,7 @@ async def test_a_status_while_messages_go_on() -> None:
 
 
 async def test_ok_while_messages_go_on() -> None:
-    """When the server ends the call with OK, so does the iteration."""
+    """When the server ends the call with OK, the iteration ends."""
 
     async def handler(session: Session) -> None:
         await session.send("bye")
@@ -121,7 +121,7 @@ async def test_ok_while_messages_go_on() -> None:
 
 
 async def test_leaving_the_iteration(stub: ServiceStub, server: ChatServer) -> None:
-    """A reader that closes the iteration cancels the call."""
+    """Closing the iteration cancels the call."""
 
     async def messages() -> AsyncIterator[ChatReq]:
         yield ChatReq(name="Ada")
@@ -135,7 +135,7 @@ async def test_leaving_the_iteration(stub: ServiceStub, server: ChatServer) -> N
 
 
 async def test_defaults_of_the_stub(server: ChatServer) -> None:
-    """Timeout and metadata of the stub count for its calls, unless a call has its own."""
+    """A call uses the stub's timeout and metadata unless it has its own."""
     async with Channel("127.0.0.1", server.port) as channel:
         stub = ServiceStub(channel, timeout=0.05)
         with pytest.raises(DeadlineExceededError):
@@ -150,7 +150,7 @@ async def wait_forever() -> AsyncIterator[ChatReq]:
 
 
 async def test_waiting_for_ready() -> None:
-    """A stub that waits for ready does not fail while no server can be reached."""
+    """With wait_for_ready, a call waits while no server can be reached."""
     with refusing() as dead:
         async with Channel(target=dead) as channel:
             with pytest.raises(UnavailableError):

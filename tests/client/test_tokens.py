@@ -1,4 +1,4 @@
-"""Tokens for calls: a text, or a function that gives one."""
+"""Tests of client/tokens.py."""
 
 import asyncio
 from typing import Any
@@ -16,14 +16,14 @@ async def later() -> str:
 
 @pytest.mark.parametrize("token", ["abc", lambda: "abc", later])
 async def test_forms(token: Any) -> None:
-    """A token is a text, or what a function gives, async or not."""
+    """A token is a text or the result of a function, async or not."""
     check_token(token)
     assert await next_token(token, 10) == "abc"
 
 
 @pytest.mark.parametrize("token", ["", "a b", "a\n", "ä", "\x7f"])
 async def test_what_cannot_be_sent(token: str) -> None:
-    """What cannot stand in metadata is refused."""
+    """A token that metadata cannot carry is rejected."""
     with pytest.raises(UsageError, match="a token must be printable ASCII text"):
         check_token(token)
     with pytest.raises(UsageError, match="a token must be printable ASCII text"):
@@ -32,7 +32,7 @@ async def test_what_cannot_be_sent(token: str) -> None:
 
 @pytest.mark.parametrize("token", [5, b"abc"])
 async def test_wrong_types(token: Any) -> None:
-    """Anything else is no token."""
+    """A value of another type is rejected."""
     with pytest.raises(UsageError, match="token= must be a str or a function that returns one"):
         check_token(token)
     with pytest.raises(UsageError, match="a token must be a str"):
@@ -40,7 +40,7 @@ async def test_wrong_types(token: Any) -> None:
 
 
 async def test_no_token_now() -> None:
-    """A function that fails, or takes too long, has no token now; its own errors are its own."""
+    """A failing or slow function raises UnavailableError; a ChatifyError passes."""
 
     def fail(error: Exception) -> Any:
         def token() -> str:

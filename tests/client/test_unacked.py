@@ -1,4 +1,4 @@
-"""Tests of client/unacked.py, on values."""
+"""Tests of client/unacked.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def filled(*ids: str) -> UnackedMessages:
 
 
 def written(unacked: UnackedMessages, most: int = 100) -> list[str]:
-    """The ids of what is written now."""
+    """Return the ids that are written now."""
     ids = []
     while len(ids) < most and (message := unacked.take_next()) is not None:
         assert message[1] == f"text {message[0]}"
@@ -35,7 +35,7 @@ class TestOrder:
         assert len(unacked) == 3
 
     def test_again(self) -> None:
-        """A new session writes all that is not acknowledged, in the same order."""
+        """A new session writes all unacknowledged messages in the same order."""
         unacked = filled("a", "b", "c", "d")
         written(unacked, 3)
         unacked.remove("b")
@@ -43,7 +43,7 @@ class TestOrder:
         assert written(unacked) == ["a", "c", "d"]
 
     def test_removed(self) -> None:
-        """What was removed is not written, whether it was before or not."""
+        """A removed message is not written, whether it was written before or not."""
         unacked = filled("a", "b", "c")
         written(unacked, 1)
         unacked.remove("a")
@@ -55,7 +55,7 @@ class TestOrder:
 
     @given(st.lists(st.sampled_from(["add", "write", "remove", "begin"])), st.randoms())
     def test_whatever_happens(self, steps: list[str], chance: object) -> None:
-        """Each session writes, in order and once, what was there when it came to it."""
+        """Each session writes the present messages once and in order."""
         unacked, here, session = UnackedMessages(), [], []
         for number, step in enumerate(steps):
             if step == "add":
@@ -76,7 +76,7 @@ class TestOrder:
 
 class TestBounds:
     def test_number(self) -> None:
-        """So many messages are let in, and one more when one is gone."""
+        """At most max_messages are accepted until one is removed."""
         unacked = UnackedMessages(max_messages=2)
         unacked.add("a", "")
         assert unacked.has_room_for("")
@@ -87,7 +87,7 @@ class TestBounds:
         assert unacked.has_room_for("")
 
     def test_characters(self) -> None:
-        """So many characters are let in, written or not."""
+        """At most max_characters are accepted, written or not."""
         unacked = UnackedMessages(max_characters=5)
         unacked.add("a", "abc")
         assert unacked.has_room_for("de")
@@ -98,7 +98,7 @@ class TestBounds:
         assert unacked.has_room_for("def")
 
     def test_a_large_one(self) -> None:
-        """A message of any size is let in by itself."""
+        """A message of any size is accepted if nothing else is there."""
         unacked = UnackedMessages(max_characters=5)
         assert unacked.has_room_for("x" * 100)
         unacked.add("a", "x" * 100)
