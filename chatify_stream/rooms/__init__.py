@@ -1,17 +1,18 @@
 """The domain: rooms, their members and their logs. No I/O, no clock, no asyncio.
 
-Messages are carried as bytes that somebody else has encoded.
+The domain does not know a wire format: each member brings an `Encoding`.
 """
 
 from __future__ import annotations
 
-from .dedupe import WINDOW_MS, Dedupe, Known
-from .disconnect import Ending, EndingReason
+from .dedupe import WINDOW_MS, Dedupe, DedupeEntry
+from .disconnect import Disconnect, DisconnectReason
 from .hub import Hub
-from .log import Log, append, can_resume
+from .log import Log, append
 from .member import Encoding, Member, Sink
 from .names import MAX_NAME_LENGTH, check_id, check_name
 from .outbox import Chunk, Outbox
+from .position import can_resume
 from .presence import Presence
 from .publication import Draft, LogPage, Outcome, Publication, Receipt
 from .retention import Retention, RetentionRule, retention_of
@@ -23,12 +24,12 @@ __all__ = [
     "WINDOW_MS",
     "Chunk",
     "Dedupe",
+    "DedupeEntry",
+    "Disconnect",
+    "DisconnectReason",
     "Draft",
     "Encoding",
-    "Ending",
-    "EndingReason",
     "Hub",
-    "Known",
     "Log",
     "LogPage",
     "Member",

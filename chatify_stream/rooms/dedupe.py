@@ -1,4 +1,4 @@
-"""The ids that were published lately, so that none is published twice. No I/O."""
+"""The recently published ids of a room, so that no id is published twice. No I/O."""
 
 from __future__ import annotations
 
@@ -9,72 +9,75 @@ from typing import NamedTuple
 
 from .publication import Draft, Outcome
 
-__all__ = ["WINDOW_MS", "Dedupe", "Known"]
+__all__ = ["WINDOW_MS", "Dedupe", "DedupeEntry"]
 
 WINDOW_MS = 5 * 60 * 1000
-"""Milliseconds for which an id is remembered after it was first published."""
+"""Milliseconds for which an id is remembered after its first publication."""
 
 
-class Known(NamedTuple):
-    """Where an id was first published, and what with."""
+class DedupeEntry(NamedTuple):
+    """The first publication of an id."""
 
     offset: int
     sent_at_ms: int
     fingerprint: int
-    """Of the text, 64 bits with a sign: equal for equal texts, in every process."""
+    """Hash of the text as a signed 64-bit number. It does not depend on the process."""
 
 
 class Dedupe:
-    """The ids of one room. The key is the user and the id."""
+    """The ids of one room. A key is a user name and an id."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_entries",)
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()  # the oldest first
+        self._entries: OrderedDict[tuple[str, str], DedupeEntry] = OrderedDict()  # oldest first
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._entries)
 
-    def find(self, draft: Draft) -> tuple[Outcome, Known] | None:
-        """Whether the draft has been published: as a duplicate, or in conflict with its text."""
+    def find(self, draft: Draft) -> tuple[Outcome, DedupeEntry] | None:
+        """Return the first publication of the draft's id, or None for a new id.
+
+        The outcome is CONFLICT if the id was published with another text, otherwise DUPLICATE.
+        """
         if not draft.id:
             return None
-        known = self._known.get((draft.user, draft.id))
-        if known is None:
+        entry = self._entries.get((draft.user, draft.id))
+        if entry is None:
             return None
-        is_same = known.fingerprint == _fingerprint(draft.text)
-        return (Outcome.DUPLICATE if is_same else Outcome.CONFLICT), known
+        is_same = entry.fingerprint == _fingerprint(draft.text)
+        return (Outcome.DUPLICATE if is_same else Outcome.CONFLICT), entry
 
     def __contains__(self, key: tuple[str, str]) -> bool:
-        """Whether anything is known of a user and an id."""
-        return key in self._known
+        """Return whether a key is known."""
+        return key in self._entries
 
-    def __getitem__(self, key: tuple[str, str]) -> Known:
-        """What is known of a user and an id. Raises `KeyError`."""
-        return self._known[key]
+    def __getitem__(self, key: tuple[str, str]) -> DedupeEntry:
+        """Return the entry of a key. Raises `KeyError`."""
+        return self._entries[key]
 
     def add(self, draft: Draft, offset: int) -> None:
-        """The draft was published."""
+        """Remember that the draft was published."""
         if draft.id:
-            known = Known(offset, draft.sent_at_ms, _fingerprint(draft.text))
-            self.restore(draft.user, draft.id, known)
+            entry = DedupeEntry(offset, draft.sent_at_ms, _fingerprint(draft.text))
+            self.restore(draft.user, draft.id, entry)
 
-    def restore(self, user: str, message_id: str, known: Known) -> None:
-        """Remembers what another process did."""
-        self._known[user, message_id] = known
+    def restore(self, user: str, message_id: str, entry: DedupeEntry) -> None:
+        """Remember a publication that was read from storage."""
+        self._entries[user, message_id] = entry
 
-    def take_back(self, keys: Iterable[tuple[str, str]]) -> None:
-        """They were not published after all, as far as they are known."""
+    def remove(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Forget keys whose publication was rolled back. Ignores unknown keys."""
         for key in keys:
-            self._known.pop(key, None)
+            self._entries.pop(key, None)
 
     def forget(self, now_ms: int) -> None:
-        """Forgets what is older than the window."""
-        while self._known:
-            key = next(iter(self._known))
-            if self._known[key].sent_at_ms > now_ms - WINDOW_MS:
+        """Forget the ids that are older than the window."""
+        while self._entries:
+            key = next(iter(self._entries))
+            if self._entries[key].sent_at_ms > now_ms - WINDOW_MS:
                 break
-            del self._known[key]
+            del self._entries[key]
 
 
 def _fingerprint(text: str) -> int:

@@ -1,7 +1,7 @@
-"""Why a session of a room ends: its gRPC status, what the client is told, whether to come back.
+"""Why a room session ends: its status, the text for the client, and whether to reconnect.
 
-Rules: every session ends for one of these reasons. `reconnect` says whether coming back helps: a
-client that is told "yes" resumes at the position that it got with it and loses nothing.
+Every room session ends for one reason of this table. If `reconnect` is true, the client may
+reconnect, resume at the position in the trailers, and loses nothing.
 """
 
 from __future__ import annotations
@@ -11,85 +11,110 @@ from typing import NamedTuple
 
 from ..errors import Status
 
-__all__ = ["Ending", "EndingReason"]
+__all__ = ["Disconnect", "DisconnectReason"]
 
 
-class Ending(NamedTuple):
+class Disconnect(NamedTuple):
     """How one session ends."""
 
     reason: str
+    """The name of the reason in metrics and logs."""
     status: Status
     text: str
+    """The gRPC message."""
     reconnect: bool
 
 
-class EndingReason(Enum):
-    """The table: status, text with places for what is said of the one case, reconnect."""
+class DisconnectReason(Enum):
+    """The table: name in metrics and logs, status, text with placeholders, reconnect.
 
-    DONE = Status.OK, "", False
-    """The client half-closed, and has got all that it published."""
+    Dashboards hold the names. A member may be renamed, its name in the table may not.
+    """
 
-    LEFT = Status.CANCELLED, "the client has left", True
-    """Without a half-close: it was cancelled, or its connection lost."""
+    DONE = "done", Status.OK, "", False
+    """The client half-closed, and has received all that it published."""
 
-    BAD_REQUEST = Status.INVALID_ARGUMENT, "{why}", False
+    LEFT = "left", Status.CANCELLED, "the client has left", True
+    """The call was cancelled, or the connection was lost, before a half-close."""
+
+    BAD_REQUEST = "bad_request", Status.INVALID_ARGUMENT, "{why}", False
     ID_CONFLICT = (
+        "id_conflict",
         Status.INVALID_ARGUMENT,
         "the id {id!r} was published with another text, at offset {offset}; "
         "a new message needs a new id",
         False,
     )
-    REFUSED = Status.PERMISSION_DENIED, "{why}", False
-    """The program in which the server runs does not let this user in."""
+    REFUSED = "refused", Status.PERMISSION_DENIED, "{why}", False
+    """A hook of the embedding program rejected the user."""
 
-    FORBIDDEN = Status.PERMISSION_DENIED, "not allowed: {why}", False
-    """What is known of the user does not give the right."""
+    FORBIDDEN = "forbidden", Status.PERMISSION_DENIED, "not allowed: {why}", False
+    """The user lacks the right."""
 
-    EXPIRED = Status.UNAUTHENTICATED, "{why}", True
-    """The token, or the certificate, by which the user was known."""
+    EXPIRED = "expired", Status.UNAUTHENTICATED, "{why}", True
+    """The token or the certificate has expired."""
 
-    UNCHECKED = Status.UNAVAILABLE, "{why}", True
-    """That program could not say whether it does."""
+    UNCHECKED = "unchecked", Status.UNAVAILABLE, "{why}", True
+    """A hook of the embedding program failed or timed out."""
 
-    BAD_MESSAGE = Status.INTERNAL, "{why}", False
-    TOO_LARGE = Status.RESOURCE_EXHAUSTED, "{why}", False
-    OVER_LIMIT = Status.RESOURCE_EXHAUSTED, "{why}", True
-    """Of use, such as messages a second; `retry-after-ms` says when to come back."""
+    BAD_MESSAGE = "bad_message", Status.INTERNAL, "{why}", False
+    TOO_LARGE = "too_large", Status.RESOURCE_EXHAUSTED, "{why}", False
+    OVER_LIMIT = "over_limit", Status.RESOURCE_EXHAUSTED, "{why}", True
+    """A usage limit is reached, such as messages per second; see the trailer `retry-after-ms`."""
 
     SLOW_READER = (
+        "slow_reader",
         Status.RESOURCE_EXHAUSTED,
-        "the client reads too slowly: more than {limit} bytes wait for it; come back and resume",
+        "the client reads too slowly: more than {limit} bytes are buffered; reconnect and resume",
         True,
     )
-    STALLED = Status.RESOURCE_EXHAUSTED, "{why}; come back and resume", True
-    """The client has read nothing for so long as the limits allow."""
+    STALLED = "stalled", Status.RESOURCE_EXHAUSTED, "{why}; reconnect and resume", True
+    """A write made no progress within the write timeout."""
 
-    OVERTAKEN = (
+    HISTORY_TRIMMED = (
+        "overtaken",
         Status.RESOURCE_EXHAUSTED,
-        "the client reads too slowly: the room has dropped messages that it had not read yet; "
-        "come back for the newest",
+        "the client reads too slowly: the room no longer keeps the next messages; "
+        "reconnect to get the newest",
         True,
     )
-    DRAINING = Status.UNAVAILABLE, "the server is shutting down; come back and resume", True
-    BROKER_AWAY = (
+    DRAINING = (
+        "draining",
         Status.UNAVAILABLE,
-        "the messages of the rooms cannot be reached now; come back and send again",
+        "the server is shutting down; reconnect and resume",
+        True,
+    )
+    BROKER_AWAY = (
+        "broker_away",
+        Status.UNAVAILABLE,
+        "the broker of the rooms is unavailable; reconnect and send again",
         True,
     )
     LOG_RESET = (
+        "log_reset",
         Status.UNAVAILABLE,
-        "the log of the room was lost or reset; come back for its new epoch",
+        "the log of the room was lost or reset; reconnect to get the new epoch",
         True,
     )
-    SENT_AWAY = Status.PERMISSION_DENIED, "disconnected: {why}", False
-    """By an operator, for good."""
+    DISCONNECTED = "sent_away", Status.PERMISSION_DENIED, "disconnected: {why}", False
+    """An operator disconnected the user for good."""
 
-    SENT_BACK = Status.UNAVAILABLE, "disconnected: {why}; come back", True
-    """By an operator, who says that coming back helps."""
+    RECONNECT_REQUESTED = (
+        "sent_back",
+        Status.UNAVAILABLE,
+        "disconnected: {why}; reconnect",
+        True,
+    )
+    """An operator disconnected the user, who may reconnect."""
 
-    FAILED = Status.INTERNAL, "the server failed; come back and resume", True
+    FAILED = "failed", Status.INTERNAL, "the server failed; reconnect and resume", True
 
-    def __call__(self, **values: object) -> Ending:
-        """The ending of one case."""
-        status, text, reconnect = self.value
-        return Ending(self.name.lower(), status, text.format(**values), reconnect)
+    @property
+    def label(self) -> str:
+        """The name in metrics and logs."""
+        return self.value[0]
+
+    def __call__(self, **values: object) -> Disconnect:
+        """Return the end of one session. `values` fill the placeholders of the text."""
+        reason, status, text, reconnect = self.value
+        return Disconnect(reason, status, text.format(**values), reconnect)

@@ -1,9 +1,11 @@
-"""The rooms of one node, as its broker tells of them. No I/O.
+"""The rooms that have sessions on this server. No I/O.
 
-Rules: a room is there while somebody holds it: members, and sessions that catch up; and then until
-it is forgotten, so that it need not begin anew for whoever comes meanwhile. What comes for another
-room is for nobody here. The first message that waits in a room asks for a flush; whoever made the
-hub flushes the room soon, so that what is published meanwhile goes with it.
+Members, and sessions that catch up, hold a room. A room that nobody holds stays until the owner of
+the hub forgets it, so that a session which joins in the meantime finds it ready. Events of other
+rooms are dropped.
+
+The first message that waits in a room requests a flush. The owner flushes the room a little later,
+so that one flush delivers all messages published until then.
 """
 
 from __future__ import annotations
@@ -18,19 +20,19 @@ __all__ = ["Hub"]
 
 
 class Hub:
-    """What a broker calls a subscriber."""
+    """The broker's `Subscriber` on this server."""
 
     def __init__(self, flush_soon: Callable[[Room], None]) -> None:
         """`flush_soon` arranges for `Room.flush` to be called in the next turn of the loop."""
         self._flush_soon = flush_soon
         self._rooms: dict[str, Room] = {}
-        self._deliveries = 0  # in the rooms that are forgotten
+        self._deliveries = 0  # of forgotten rooms
 
     def __len__(self) -> int:
         return len(self._rooms)
 
     def hold(self, name: str) -> Room:
-        """The room, until `release`."""
+        """Return a room and hold it until `release`."""
         room = self._rooms.get(name)
         if room is None:
             room = self._rooms[name] = Room(name)
@@ -38,12 +40,12 @@ class Hub:
         return room
 
     def release(self, room: Room) -> bool:
-        """Gives up the room; True when nobody holds it any more."""
+        """Release a room. Return True if nobody holds it now."""
         room.sessions -= 1
         return not room.sessions
 
     def forget(self, room: Room) -> bool:
-        """Forgets a room that nobody holds; False when somebody does, or it was forgotten."""
+        """Forget a room. Return False if it is held, or was forgotten before."""
         if room.sessions or self._rooms.get(room.name) is not room:
             return False
         self._deliveries += room.deliveries
@@ -52,7 +54,7 @@ class Hub:
 
     @property
     def deliveries(self) -> int:
-        """Messages times the members that they were given to."""
+        """Total of messages, each multiplied by the members that received it."""
         return self._deliveries + sum(room.deliveries for room in self._rooms.values())
 
     def begins_at(self, room: str, position: Position) -> None:

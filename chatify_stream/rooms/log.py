@@ -1,7 +1,7 @@
-"""The log of one room in memory: what was published lately, bounded by number and age. No I/O.
+"""The log of one room in memory, bounded by number and age of messages. No I/O.
 
-Rules: offsets are contiguous; the oldest go first; those that are too old are gone for whoever
-reads, whether or not they have been dropped yet.
+Offsets are contiguous, and the oldest messages are dropped first. A read never returns a message
+that is older than the retention.
 """
 
 from __future__ import annotations
@@ -15,24 +15,16 @@ from .position import Position
 from .publication import Draft, LogPage, Outcome, Publication, Receipt
 from .retention import Retention
 
-__all__ = ["Log", "append", "can_resume"]
-
-
-def can_resume(after: Position, newest: Position, oldest: int) -> bool:
-    """Whether every message after `after` is still in the log.
-
-    `newest` is the newest position of the log, `oldest` the offset of its oldest message. A
-    position of another epoch, or one that lies in the future, cannot be resumed.
-    """
-    return after.epoch == newest.epoch and oldest - 1 <= after.offset <= newest.offset
+__all__ = ["Log", "append"]
 
 
 def append(
     newest: Position, drafts: Sequence[Draft], dedupe: Dedupe
 ) -> tuple[Position, list[Receipt], list[Publication]]:
-    """Gives what is new the next offsets in the log whose newest message is at `newest`.
+    """Assign the next offsets after `newest` to the drafts that are not in the log yet.
 
-    The new `newest`, the receipts of all, and what is new, whose ids `dedupe` then knows.
+    Return the new `newest`, the receipts of all drafts, and the new publications. Their ids are
+    added to `dedupe`.
     """
     receipts: list[Receipt] = []
     added: list[Publication] = []
@@ -51,25 +43,25 @@ def append(
 
 
 _NONE: deque[Publication] = deque()
-"""No messages: an empty deque of its own would take 700 bytes of each room."""
+"""Shared by all empty logs, because an empty deque takes 700 bytes."""
 
 
 class Log:
-    """What one room keeps."""
+    """The messages and ids that one room keeps."""
 
     __slots__ = ("_dedupe", "_publications", "_retention", "newest")
 
     def __init__(self, epoch: str, retention: Retention) -> None:
         self._retention = retention
         self._publications = _NONE
-        self._dedupe: Dedupe | None = None  # many rooms are only listened in
+        self._dedupe: Dedupe | None = None  # many rooms never publish
         self.newest = Position(epoch, 0)
-        """The position of the newest message, kept or not."""
+        """The position of the newest message, even if it was dropped."""
 
     def publish(
         self, drafts: Sequence[Draft], now_ms: int
     ) -> tuple[list[Receipt], list[Publication]]:
-        """Appends what is new; the receipts of all, and what was appended."""
+        """Append the new drafts. Return the receipts of all drafts and the new publications."""
         self.expire(now_ms)
         self._dedupe = Dedupe() if self._dedupe is None else self._dedupe
         self.newest, receipts, added = append(self.newest, drafts, self._dedupe)
@@ -80,7 +72,7 @@ class Log:
     def read(
         self, now_ms: int, *, after: int, before: int | None, limit: int, newest: bool
     ) -> LogPage:
-        """What a broker's `read` gives."""
+        """Return a part of the log, see `Broker.read`."""
         self.expire(now_ms)
         oldest = self.newest.offset + 1 - len(self._publications)
         first = max(after + 1, oldest)
@@ -93,7 +85,7 @@ class Log:
         return LogPage(self.newest, oldest, found)
 
     def expire(self, now_ms: int) -> None:
-        """Drops what is too old."""
+        """Drop the messages and ids that are too old."""
         if self._dedupe is not None:
             self._dedupe.forget(now_ms)
         youngest = now_ms - self._retention.age * 1000
@@ -102,12 +94,12 @@ class Log:
 
     @property
     def has_messages(self) -> bool:
-        """It keeps messages."""
+        """Whether the log has any message."""
         return bool(self._publications)
 
     @property
     def is_empty(self) -> bool:
-        """It keeps nothing: neither messages nor ids."""
+        """Whether the log has neither messages nor ids."""
         return not self._publications and not self._dedupe
 
     def _add(self, added: Sequence[Publication]) -> None:

@@ -1,12 +1,12 @@
-"""A session in a room: what it has been given, what waits for it, and why it ends. No I/O.
+"""A member: the state of one session in a room. No I/O.
 
-States: *catching up*, until it has read what it missed (`Room.admit` ends that); *live*, when it
-gets what is published; *ended*, when it gets nothing more and holds nothing.
+States: *catching up* while the session sends what the client missed; *live* after `Room.admit`,
+when published messages go to the client; *ended*, when the member receives and holds nothing.
 
-Rules: a member gets messages in the order of their offsets, each once. What cannot be sent at once
-goes to its outbox, and all that follows behind it; so do the joins and leaves that come while it
-catches up. A member whose outbox is full is ended, and its memory given back; no other member
-notices.
+A member gets each message once, in offset order. Chunks that the client cannot take at once wait in
+the outbox, and so does everything after them. Joins and leaves wait there while the member catches
+up. When the outbox is full, the member ends and its memory is freed. Other members are not
+affected.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from .disconnect import Ending, EndingReason
+from .disconnect import Disconnect, DisconnectReason
 from .outbox import Chunk, Outbox
 from .position import Position
 from .publication import Publication
@@ -47,22 +47,22 @@ class Sink(Protocol):
         """The encoding that the client reads. It never changes."""
 
     def send_nowait(self, frames: bytes, count: int) -> bool:
-        """Sends messages if the client takes them at once; False when nothing was sent."""
+        """Send messages if the client can take them at once. Return False if nothing was sent."""
 
     def wake(self, member: Member) -> None:
-        """The member is live, and from now on something waits in its outbox."""
+        """Start sending the outbox of a live member."""
 
-    def end(self, ending: Ending) -> None:
-        """Ends the session: soon, not before this returns."""
+    def end(self, disconnect: Disconnect) -> None:
+        """End the session soon, but not before this method returns."""
 
 
 class Member:
-    """One session."""
+    """A session in a room."""
 
     __slots__ = (
         "_limit",
         "_sink",
-        "ending",
+        "disconnect",
         "epoch",
         "is_live",
         "notify",
@@ -74,83 +74,83 @@ class Member:
     )
 
     def __init__(self, sink: Sink, user: str, session_id: str, outbox_limit: int) -> None:
-        """`outbox_limit`: bytes that may wait for its client."""
+        """`outbox_limit` is the maximum size of the outbox in bytes."""
         self._sink = sink
         self._limit = outbox_limit
         self.user = user
         self.session_id = session_id
         self.epoch = ""
         self.offset = 0
-        """Of the newest message that was sent to it, or that it had when it came."""
+        """The newest message that the client has: sent here, or known when the session began."""
         self.own_offset = 0
-        """Of the newest message that it has published."""
+        """The newest message that the client has published."""
         self.is_live = False
         self.outbox: Outbox | None = None  # most members never need one
         self.notify: Callable[[], None] | None = None
-        """Called when something was sent to it, or it was ended."""
-        self.ending: Ending | None = None
-        """Why it has ended, or is about to."""
+        """Called after each chunk that was sent, and at the end."""
+        self.disconnect: Disconnect | None = None
+        """Why the member has ended; None before."""
 
     @property
     def encoding(self) -> Encoding:
-        """The encoding that its client reads."""
+        """The encoding that the client reads."""
         return self._sink.encoding
 
     @property
     def position(self) -> Position:
-        """Where it may resume."""
+        """The position at which the client may resume."""
         return Position(self.epoch, self.offset)
 
     @property
     def backlog(self) -> int:
-        """Bytes that wait for its client to read."""
+        """Number of bytes in the outbox."""
         return 0 if self.outbox is None else self.outbox.size
 
     def go_live(self) -> None:
-        """It has read what it missed."""
+        """Deliver published messages from now on. `Room.admit` calls it."""
         self.is_live = True
         if self.outbox:
             self._sink.wake(self)
 
     def deliver(self, chunk: Chunk) -> None:
-        """Sends a chunk: now, or when the client reads, and not before the member is live."""
-        if self.ending is not None:
+        """Send a chunk now, or put it into the outbox if the client cannot take it yet."""
+        if self.disconnect is not None:
             return
         can_send = self.is_live and not self.outbox
         if can_send and self._sink.send_nowait(chunk.frames, chunk.number):
-            self._went(chunk)
+            self._note_sent(chunk)
             return
         if self.outbox is None:
             self.outbox = Outbox(self._limit)
         was_empty = not self.outbox
         if not self.outbox.put(chunk):
-            self.end(EndingReason.SLOW_READER(limit=self._limit))
+            self.end(DisconnectReason.SLOW_READER(limit=self._limit))
         elif was_empty and self.is_live:
             self._sink.wake(self)
 
     @property
     def next_chunk(self) -> Chunk | None:
-        """What waits longest; it stays until `sent` says that it went."""
+        """The first chunk of the outbox, or None. It stays there until `sent`."""
         return None if self.outbox is None else self.outbox.first
 
     def sent(self, chunk: Chunk) -> None:
-        """A chunk was sent, the first of the outbox or, while it catches up, from the log."""
+        """Note that a chunk was sent: the first of the outbox, or a chunk from the log."""
         if self.outbox and self.outbox.first is chunk:
             self.outbox.pop()
-        self._went(chunk)
+        self._note_sent(chunk)
 
-    def end(self, ending: Ending) -> None:
-        """Ends it for this reason, unless it has ended before; gives back what it holds."""
-        if self.ending is None:
-            self.ending = ending
+    def end(self, disconnect: Disconnect) -> None:
+        """End the session and free the outbox. Only the first call counts."""
+        if self.disconnect is None:
+            self.disconnect = disconnect
             self.is_live = False
             if self.outbox is not None:
                 self.outbox.clear()
-            self._sink.end(ending)
+            self._sink.end(disconnect)
             if self.notify is not None:
                 self.notify()
 
-    def _went(self, chunk: Chunk) -> None:
+    def _note_sent(self, chunk: Chunk) -> None:
         if chunk.offset:
             self.offset = chunk.offset
         if self.notify is not None:

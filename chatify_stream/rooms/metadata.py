@@ -88,9 +88,8 @@ class JoinRequest(NamedTuple):
     def decode(cls, metadata: Metadata) -> JoinRequest:
         """Read and check the metadata of a call.
 
-        Raises:
-            ValueError: A value is missing or invalid. The text is for the client: it names the key,
-                the problem and the fix.
+        Raises `ValueError` for a missing or invalid value. The text is for the client: it names the
+        key, the problem and the fix.
         """
         room = check_name("room", _decode(metadata, ROOM) or "")
         user = _decode(metadata, USER)
@@ -130,9 +129,8 @@ class JoinResponse(NamedTuple):
     def decode(cls, metadata: Metadata) -> JoinResponse:
         """Read the initial metadata of a session.
 
-        Raises:
-            PeerProtocolError: The server has no rooms (status UNIMPLEMENTED), or it sent no valid
-                position (status INTERNAL).
+        Raises `PeerProtocolError`: with status UNIMPLEMENTED if the server has no rooms, with
+        INTERNAL if it sent no valid position.
         """
         session_id, epoch, offset, recovered = (
             str(metadata.get(key, "")) for key in (SESSION, EPOCH, OFFSET, RECOVERED)

@@ -1,4 +1,4 @@
-"""The names of rooms and users, and the ids of messages: what they may be. No I/O."""
+"""Validation of the names of rooms and users, and of message ids. No I/O."""
 
 from __future__ import annotations
 
@@ -7,33 +7,35 @@ import unicodedata
 __all__ = ["MAX_NAME_LENGTH", "check_id", "check_name"]
 
 MAX_NAME_LENGTH = 128
-"""Characters of a name or an id."""
+"""Maximum number of characters of a name or an id."""
 
 
-def check_name(what: str, name: str) -> str:
-    """The name of a room or user, as `what` says; as it is. Raises `ValueError`, which says why.
+def check_name(kind: str, name: str) -> str:
+    """Return `name` if it is a valid name. `kind` is "room" or "user".
 
-    A name has 1 to 128 characters, none of which is a control character, a line end or half of a
-    surrogate pair, and does not begin or end with a space.
+    A name has 1 to 128 characters. It contains no control character, line end or surrogate, and
+    does not begin or end with a space. Raises `ValueError` with a text for the client.
     """
     if not name:
-        raise ValueError(f"the {what} name is empty; use 1 to {MAX_NAME_LENGTH} characters")
+        raise ValueError(f"the {kind} name is empty; use 1 to {MAX_NAME_LENGTH} characters")
     if len(name) > MAX_NAME_LENGTH:
         raise ValueError(
-            f"the {what} name has {len(name)} characters; at most {MAX_NAME_LENGTH} are allowed"
+            f"the {kind} name has {len(name)} characters; at most {MAX_NAME_LENGTH} are allowed"
         )
-    _check_characters(f"the {what} name {name!r}", name)
+    _check_characters(f"the {kind} name {name!r}", name)
     if name[0].isspace() or name[-1].isspace():
         raise ValueError(
-            f"the {what} name {name!r} begins or ends with a space, which is not allowed"
+            f"the {kind} name {name!r} begins or ends with a space, which is not allowed"
         )
     return name
 
 
 def check_id(message_id: str) -> str:
-    """The id of a message, as it is; it may be empty. Raises `ValueError`.
+    """Return `message_id` if it is valid.
 
-    It has up to 128 characters, none of which is half of a surrogate pair.
+    An id has at most 128 characters and contains no surrogate, because one id that cannot be
+    encoded would make a whole log unreadable. It may be empty. Raises `ValueError` with a text for
+    the client.
     """
     if len(message_id) > MAX_NAME_LENGTH:
         raise ValueError(

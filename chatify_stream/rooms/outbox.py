@@ -1,8 +1,8 @@
-"""What waits for one session until its client reads. No I/O.
+"""The buffer of one session whose client does not read fast enough. No I/O.
 
-Rules: chunks leave in the order in which they came, the first only once it was sent whole. The
-bytes are shared with all other outboxes of the room. An outbox is bounded: a chunk that exceeds it
-is not taken, unless nothing else waits, so that any message fits.
+A first-in, first-out queue of chunks. A chunk stays in the queue until it is sent completely. All
+outboxes of a room share the bytes of a chunk. The size is bounded: a chunk above the limit is
+rejected, unless the outbox is empty, so that a message of any size fits.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ __all__ = ["Chunk", "Outbox"]
 
 
 class Chunk(NamedTuple):
-    """Messages that follow each other, as they go on the wire."""
+    """Consecutive encoded messages, which are sent together."""
 
     frames: bytes
     number: int
-    """How many messages."""
+    """Number of messages."""
     offset: int
-    """Of the last message of the room in it; 0 when there is none."""
+    """The offset of the last room message in the chunk; 0 if there is none."""
 
 
 class Outbox:
-    """The chunks that wait for one session."""
+    """The chunks that wait for one client."""
 
     __slots__ = ("_chunks", "_limit", "size")
 
     def __init__(self, limit: int) -> None:
-        """`limit`: bytes that may wait."""
+        """`limit` is in bytes."""
         self._limit = limit
         self._chunks: deque[Chunk] = deque()
         self.size = 0
-        """Bytes that wait."""
+        """Number of bytes in the outbox."""
 
     def __len__(self) -> int:
         return len(self._chunks)
 
     def put(self, chunk: Chunk) -> bool:
-        """Adds a chunk; False when there is no room for it."""
+        """Add a chunk. Return False if it does not fit."""
         size = self.size + len(chunk.frames)
         if size > self._limit and self._chunks:
             return False
@@ -49,14 +49,14 @@ class Outbox:
 
     @property
     def first(self) -> Chunk | None:
-        """What is to be sent next; it stays until `pop`."""
+        """The next chunk to send, or None. It stays until `pop`."""
         return self._chunks[0] if self._chunks else None
 
     def pop(self) -> None:
-        """The first was sent."""
+        """Remove the first chunk."""
         self.size -= len(self._chunks.popleft().frames)
 
     def clear(self) -> None:
-        """Gives up what waits."""
+        """Drop all chunks."""
         self._chunks.clear()
         self.size = 0

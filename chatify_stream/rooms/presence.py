@@ -1,6 +1,7 @@
-"""Who is in which room, on a server that is alone. No I/O.
+"""The users in each room, for a single server. No I/O.
 
-Rules: a user is in a room while a session of the user is; a second session changes nothing.
+A user is in a room while at least one session of the user is. Therefore `enter` and `leave` report
+whether the user's presence changed: a second session neither joins nor leaves.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ __all__ = ["Presence"]
 
 
 class Presence:
-    """The sessions, and the users by room."""
+    """Counts the sessions of each user in each room.
+
+    It is not bounded by itself: every session of the server is in it at most once.
+    """
 
     def __init__(self) -> None:
         self._sessions: set[tuple[str, str, str]] = set()
         self._rooms: dict[str, dict[str, int]] = {}
-        """How many sessions each user has, by room."""
+        """Number of sessions by room and user."""
 
     def enter(self, room: str, user: str, session_id: str) -> bool:
-        """True when it is the first session of the user there."""
+        """Add a session. Return True if the user has no other session in the room."""
         session = room, user, session_id
         users = self._rooms.setdefault(room, {})
         if session not in self._sessions:
@@ -26,7 +30,10 @@ class Presence:
         return users[user] == 1
 
     def leave(self, room: str, user: str, session_id: str) -> bool:
-        """True when it was the last session of the user there."""
+        """Remove a session. Return True if it was the user's last session in the room.
+
+        Returns False for an unknown session.
+        """
         session = room, user, session_id
         if session not in self._sessions:
             return False
@@ -41,13 +48,13 @@ class Presence:
         return True
 
     def users(self, room: str) -> list[str]:
-        """The users in a room, in the order of their names."""
+        """Return the users in a room, sorted by name."""
         return sorted(self._rooms.get(room, ()))
 
     def count(self, room: str) -> int:
-        """How many users are in a room."""
+        """Return the number of users in a room."""
         return len(self._rooms.get(room, ()))
 
     def rooms(self) -> set[str]:
-        """The rooms that somebody is in."""
+        """Return the rooms that have users."""
         return set(self._rooms)

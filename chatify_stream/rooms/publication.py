@@ -1,4 +1,4 @@
-"""Messages of a room: before they are in its log, in it, and what became of them. No I/O."""
+"""Messages of a room: drafts, publications in the log, and the receipts of publishing. No I/O."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["Draft", "LogPage", "Outcome", "Publication", "Receipt"]
 
 
 class Draft(NamedTuple):
-    """A message that asks for its place in a room."""
+    """A message that has no offset yet."""
 
     user: str
     text: str
     id: str
-    """What its sender calls it; empty for a message that is never a duplicate."""
+    """The id that the sender gave the message. A message with an empty id is never a duplicate."""
     sent_at_ms: int
-    """When the server took it, in milliseconds since 1970, UTC."""
+    """The time at which the server received the message, in Unix milliseconds."""
 
 
 class Publication(NamedTuple):
@@ -32,17 +32,17 @@ class Publication(NamedTuple):
 
 
 class Outcome(Enum):
-    """What became of a draft."""
+    """The result of publishing a draft."""
 
     PUBLISHED = "published"
     DUPLICATE = "duplicate"
-    """Its user had published its id, with the same text; nothing new is in the log."""
+    """The user had published the id with the same text. The log is unchanged."""
     CONFLICT = "conflict"
-    """Its user had published its id with another text; nothing new is in the log."""
+    """The user had published the id with another text. The log is unchanged."""
 
 
 class Receipt(NamedTuple):
-    """What became of a draft, and where it is; where its id was first published, if before."""
+    """The result of publishing a draft, and the position of the first publication of its id."""
 
     outcome: Outcome
     position: Position
@@ -50,11 +50,11 @@ class Receipt(NamedTuple):
 
 
 class LogPage(NamedTuple):
-    """What was read from the log of a room."""
+    """A part of the log of a room."""
 
     newest: Position
-    """Of the whole log: its epoch, and the offset of its newest message."""
+    """The position of the newest message of the whole log."""
     oldest: int
-    """The offset of the oldest message that is kept; `newest.offset + 1` when none is."""
+    """The offset of the oldest kept message; `newest.offset + 1` if the log has no messages."""
     publications: list[Publication]
-    """In the order of their offsets, which are contiguous."""
+    """Messages with contiguous offsets, in order."""

@@ -1,4 +1,4 @@
-"""How much of its log a room keeps. No I/O."""
+"""How many messages a room keeps, and for how long. No I/O."""
 
 from __future__ import annotations
 
@@ -13,25 +13,34 @@ __all__ = ["Retention", "RetentionRule", "retention_of"]
 
 @dataclass(frozen=True)
 class Retention:
-    """A message is kept until one of both is exceeded. Raises `UsageError` for no such numbers."""
+    """How many messages a room keeps, and for how long.
+
+    A message is dropped when the room has more than `count` messages, or when it is older than
+    `age`. A client that resumes after a dropped message gets a gap. Raises `UsageError` for invalid
+    values.
+    """
 
     count: int = 10_000
-    """Messages of one room; 0 keeps none."""
+    """Maximum number of messages in one room; 0 keeps no messages."""
     age: float = 86_400.0
-    """Seconds."""
+    """Maximum age of a message in seconds."""
 
     def __post_init__(self) -> None:
         count: object = self.count
         age: object = self.age
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-            raise UsageError(f"a room keeps a whole number of messages, not {count!r}")
+            raise UsageError(f"count must be a whole number of messages, not {count!r}")
         if not isinstance(age, int | float) or isinstance(age, bool) or not age > 0:
-            raise UsageError(f"a room keeps messages for a number of seconds, not {age!r}")
+            raise UsageError(f"age must be a number of seconds above 0, not {age!r}")
 
 
 @dataclass(frozen=True)
 class RetentionRule:
-    """Another retention for the rooms whose names match a pattern, with `*`, `?` and `[...]`."""
+    """A retention for the rooms whose names match a pattern.
+
+    `*` matches any characters, `?` matches one character, and `[...]` one of several. The pattern
+    must match the whole name. Case matters. Raises `UsageError` for invalid values.
+    """
 
     pattern: str
     retention: Retention
@@ -40,13 +49,13 @@ class RetentionRule:
         pattern: object = self.pattern
         retention: object = self.retention
         if not isinstance(pattern, str) or not pattern:
-            raise UsageError(f"a pattern is a text such as 'support-*', not {pattern!r}")
+            raise UsageError(f"pattern must be a str such as 'support-*', not {pattern!r}")
         if not isinstance(retention, Retention):
-            raise UsageError(f"a rule has a Retention, not {retention!r}")
+            raise UsageError(f"retention must be a Retention, not {retention!r}")
 
 
 def retention_of(room: str, default: Retention, rules: Sequence[RetentionRule]) -> Retention:
-    """That of the first rule whose pattern matches the whole name of the room, or the default."""
+    """Return the retention of the first rule that matches the room, or the default."""
     for rule in rules:
         if fnmatchcase(room, rule.pattern):
             return rule.retention

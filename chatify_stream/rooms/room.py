@@ -1,11 +1,12 @@
-"""A room on one node: its members, and what was published and not given to them yet. No I/O.
+"""A room on one server: its members, and the messages that they have not received yet. No I/O.
 
-Rules: messages come in the order of their offsets, without a hole. They are gathered, and given to
-all live members at once, so that the work and the writes are shared. A message is encoded once for
-each encoding that has a live member, and these members get the same bytes. A member is admitted
-only with nothing gathered and nothing missed, so it gets each message after its own position once.
-A member that watches receives each join and leave from then on, live or not. A log that was reset
-ends all members.
+Messages are added in offset order without gaps. `flush` delivers all added messages to all live
+members together, to share encoding and writes: a message is encoded once for each encoding that has
+a live member, and these members get the same bytes.
+
+`admit` accepts a member only if nothing is pending and the member has missed nothing. So a member
+gets each message after its own position once. A member that watches receives joins and leaves from
+then on, even before it is live. When the log is reset, all members end.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 
-from .disconnect import EndingReason
+from .disconnect import DisconnectReason
 from .member import Encoding, Member
 from .outbox import Chunk
 from .position import Position
@@ -22,14 +23,11 @@ from .publication import Publication
 __all__ = ["CHUNK_SIZE", "Room", "chunks"]
 
 CHUNK_SIZE = 16 * 1024
-"""Bytes of messages that are sent as one; a larger message is a chunk of its own."""
+"""Maximum size of a chunk in bytes. A larger message is a chunk of its own."""
 
 
 def chunks(frames: Iterable[bytes], offset: int) -> Iterator[Chunk]:
-    """Encoded messages with contiguous offsets, the first behind `offset`, as chunks.
-
-    A chunk is made when it is asked for.
-    """
+    """Yield chunks of encoded messages with contiguous offsets; the first follows `offset`."""
     gathered: list[bytes] = []
     size = 0
     for data in frames:
@@ -44,7 +42,7 @@ def chunks(frames: Iterable[bytes], offset: int) -> Iterator[Chunk]:
 
 
 class Room:
-    """One room."""
+    """A room that has sessions on this server."""
 
     __slots__ = (
         "_members",
@@ -60,15 +58,15 @@ class Room:
     def __init__(self, name: str) -> None:
         self.name = name
         self.position: Position | None = None
-        """Where it began, or was reset to; None until it is known."""
+        """The position passed to `begin`; None before."""
         self.offset = 0
-        """Of the newest message that has come."""
+        """The offset of the newest added message."""
         self.sessions = 0
-        """Those who hold it: members, and sessions that catch up."""
+        """Number of holders: members, and sessions that catch up. The hub counts them."""
         self.deliveries = 0
-        """Messages times the members that they were given to."""
+        """Total of messages, each multiplied by the members that received it."""
         self._members: dict[Encoding, set[Member]] = {}
-        self._watching: set[Member] | None = None  # in most rooms nobody does
+        self._watching: set[Member] | None = None  # most rooms have no watchers
         self._pending: list[Publication] | None = None
 
     @property
@@ -82,14 +80,14 @@ class Room:
 
     @property
     def members(self) -> Collection[Member]:
-        """Those that are live, and those that have just ended."""
+        """The live members, and members that have just ended."""
         return list(chain.from_iterable(self._members.values()))
 
     def begin(self, position: Position) -> None:
-        """What follows is published after this position. Ends the members, if it had begun."""
+        """Continue after this position. Called again after a reset or a gap; ends all members."""
         self._pending = None
         for member in self.members:
-            member.end(EndingReason.LOG_RESET())
+            member.end(DisconnectReason.LOG_RESET())
         self._members.clear()
         self.position = position
         self.offset = position.offset
@@ -104,7 +102,7 @@ class Room:
         return False
 
     def flush(self) -> None:
-        """Deliver the messages that were gathered."""
+        """Deliver the pending messages to all live members."""
         publications = self._pending
         if publications is None:
             return
@@ -117,8 +115,8 @@ class Room:
                     member.deliver(chunk)
 
     def admit(self, member: Member) -> bool:
-        """Makes a member live; False when there is more that it has to catch up with first."""
-        if member.epoch != self.epoch or member.offset != self.offset or member.ending:
+        """Make a member live. Return False if it has to catch up first, or has ended."""
+        if member.epoch != self.epoch or member.offset != self.offset or member.disconnect:
             return False
         self.flush()
         members = self._members.get(member.encoding)
@@ -129,13 +127,13 @@ class Room:
         return True
 
     def watch(self, member: Member) -> None:
-        """Tells a member of the joins and leaves from now on; of those before it is live, then."""
+        """Report joins and leaves to a member from now on, with its messages after it is live."""
         if self._watching is None:
             self._watching = set()
         self._watching.add(member)
 
     def dismiss(self, member: Member) -> None:
-        """The member has left."""
+        """Remove a member that leaves. Ignores unknown members."""
         member.is_live = False
         members = self._members.get(member.encoding)
         if members is not None:

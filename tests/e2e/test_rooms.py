@@ -258,5 +258,5 @@ class TestGrpcGo:
                 server.terminate()
                 end = member.read_event()
                 assert (end["event"], end["code"]) == ("end", "UNAVAILABLE")
-                assert end["message"] == "the server is shutting down; come back and resume"
+                assert end["message"] == "the server is shutting down; reconnect and resume"
             assert server.wait() == 0

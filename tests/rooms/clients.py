@@ -1,8 +1,8 @@
-"""Clients of the domain, which read what they are sent, or do not."""
+"""Clients for tests of the domain. A client reads, or stops reading."""
 
 from __future__ import annotations
 
-from chatify_stream.rooms import Chunk, Encoding, Ending, Member, Publication
+from chatify_stream.rooms import Chunk, Disconnect, Encoding, Member, Publication
 
 __all__ = ["Client", "OffsetEncoding", "frames_of", "messages", "publications"]
 
@@ -26,30 +26,30 @@ OFFSETS = OffsetEncoding()
 
 
 def publications(first: int, last: int) -> list[Publication]:
-    """The messages of a room with these offsets."""
+    """Return messages of a room with these offsets."""
     return [Publication(offset, "bob", "hi", "", 0) for offset in range(first, last + 1)]
 
 
 def messages(first: int, last: int, size: int = 0) -> list[bytes]:
-    """The same, as `OffsetEncoding` writes them, with `size` bytes added to each."""
+    """Return the same messages as `OffsetEncoding` writes them, each padded with `size` bytes."""
     return [b"%d;" % offset + b"." * size for offset in range(first, last + 1)]
 
 
 def frames_of(data: bytes) -> list[str]:
-    """What was encoded so."""
+    """Return the offsets that `messages` encoded."""
     return [each.strip(b".").decode() for each in data.split(b";")[:-1]]
 
 
 class Client:
-    """A `Sink`, and the member whose it is."""
+    """A `Sink` and its member."""
 
     def __init__(self, user: str = "ada", limit: int = LIMIT, encoding: Encoding = OFFSETS) -> None:
         self.encoding = encoding
         self.takes = True
-        """It reads."""
+        """Whether the client reads."""
         self.got: list[str] = []
         self.woken = 0
-        self.endings: list[Ending] = []
+        self.disconnects: list[Disconnect] = []
         self.member = Member(self, user, f"session of {user}", limit)
 
     def send_nowait(self, frames: bytes, count: int) -> bool:
@@ -63,11 +63,11 @@ class Client:
         assert member is self.member
         self.woken += 1
 
-    def end(self, ending: Ending) -> None:
-        self.endings.append(ending)
+    def end(self, disconnect: Disconnect) -> None:
+        self.disconnects.append(disconnect)
 
     def read_one(self) -> bool:
-        """Takes the first chunk that waits; False when there is none."""
+        """Read the first chunk of the outbox. Return False if there is none."""
         chunk = self.member.next_chunk
         if chunk is None:
             return False
@@ -76,7 +76,7 @@ class Client:
         return True
 
     def read_all(self) -> None:
-        """Begins to read, and takes all that waits."""
+        """Start reading, and read the whole outbox."""
         while self.read_one():
             pass
         self.takes = True

@@ -1,4 +1,4 @@
-"""Tests of chat/dedupe.py."""
+"""Tests of rooms/dedupe.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from chatify_stream.rooms import Dedupe, Draft, Known, Outcome
+from chatify_stream.rooms import Dedupe, DedupeEntry, Draft, Outcome
 
 NOW = 1_700_000_000_000
 FIVE_MINUTES = 5 * 60 * 1000
@@ -26,7 +26,7 @@ def outcome(dedupe: Dedupe, draft: Draft) -> Outcome | None:
 
 
 def test_same_text() -> None:
-    """An id that was added is found again with its place and time."""
+    """An added id is found with its offset and time."""
     dedupe = Dedupe()
     assert dedupe.find(draft()) is None
     dedupe.add(draft(), 7)
@@ -36,14 +36,14 @@ def test_same_text() -> None:
 
 
 def test_another_text() -> None:
-    """With another text the id is in conflict."""
+    """An id with another text is a conflict."""
     dedupe = Dedupe()
     dedupe.add(draft("hello"), 7)
     assert outcome(dedupe, draft("Hello")) is Outcome.CONFLICT
 
 
 def test_key() -> None:
-    """An id is one user's; what has none is never found."""
+    """Ids of different users are independent. An empty id is never found."""
     dedupe = Dedupe()
     dedupe.add(draft(), 1)
     dedupe.add(draft(message_id=""), 2)
@@ -54,7 +54,7 @@ def test_key() -> None:
 
 
 def test_forget() -> None:
-    """An id is forgotten once the window has passed since it was sent, the oldest first."""
+    """An id is forgotten after the window, oldest first."""
     dedupe = Dedupe()
     for number in range(5):
         dedupe.add(draft(message_id=str(number), sent_at_ms=NOW + number), number)
@@ -70,12 +70,12 @@ def test_forget() -> None:
     assert len(dedupe) == 0
 
 
-def test_take_back() -> None:
-    """What was taken back can be added again; what is not known cannot hurt."""
+def test_remove() -> None:
+    """A removed id can be added again; unknown ids are ignored."""
     dedupe = Dedupe()
     dedupe.add(draft(), 1)
     assert ("ada", "1") in dedupe
-    dedupe.take_back([("ada", ""), ("ada", "1"), ("ada", "2")])
+    dedupe.remove([("ada", ""), ("ada", "1"), ("ada", "2")])
     assert ("ada", "1") not in dedupe
     assert dedupe.find(draft()) is None
     dedupe.add(draft("other"), 2)
@@ -83,7 +83,7 @@ def test_take_back() -> None:
 
 
 def test_restore() -> None:
-    """What is known of an id can be put into another one."""
+    """An entry can be copied into another `Dedupe`."""
     dedupe, other = Dedupe(), Dedupe()
     dedupe.add(draft("聊 🦊"), 3)
     other.restore("ada", "1", dedupe["ada", "1"])
@@ -94,7 +94,7 @@ def test_restore() -> None:
 
 
 @pytest.mark.process
-def test_known_in_another_process() -> None:
+def test_fingerprint_in_another_process() -> None:
     """The fingerprint of a text is the same in every process, and fits into 64 bits."""
     dedupe = Dedupe()
     dedupe.add(draft("hello"), 1)
@@ -107,6 +107,6 @@ def test_known_in_another_process() -> None:
     output = subprocess.run(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, timeout=60, check=True
     ).stdout
-    known = Known(*map(int, output.split()))
-    assert known == dedupe["ada", "1"]
-    assert -(2**63) <= known.fingerprint < 2**63
+    entry = DedupeEntry(*map(int, output.split()))
+    assert entry == dedupe["ada", "1"]
+    assert -(2**63) <= entry.fingerprint < 2**63

@@ -1,64 +1,67 @@
-"""Tests of chat/ending.py."""
+"""Tests of rooms/disconnect.py."""
 
 from __future__ import annotations
 
 import pytest
 
 from chatify_stream.errors import Status
-from chatify_stream.rooms import EndingReason
+from chatify_stream.rooms import DisconnectReason
 
 VALUES = {"why": "because", "limit": 10, "id": "a", "offset": 3}
 
 
-@pytest.mark.parametrize("reason", EndingReason)
-def test_every_row(reason: EndingReason) -> None:
-    """Every row says how its session ends: with a text, unless all is well."""
-    ending = reason(**VALUES)
-    status, _, reconnect = reason.value
-    assert (ending.reason, ending.status, ending.reconnect) == (
-        reason.name.lower(),
+@pytest.mark.parametrize("reason", DisconnectReason)
+def test_every_row(reason: DisconnectReason) -> None:
+    """Every reason makes a `Disconnect` from its row, with a text unless the status is OK."""
+    disconnect = reason(**VALUES)
+    label, status, _, reconnect = reason.value
+    assert (disconnect.reason, disconnect.status, disconnect.reconnect) == (
+        label,
         status,
         reconnect,
     )
-    assert (ending.status is Status.OK) == (ending.text == "")
+    assert reason.label == label
+    assert (disconnect.status is Status.OK) == (disconnect.text == "")
 
 
 def test_the_table() -> None:
-    """Coming back helps where it is told, and nowhere else, under the status that is promised."""
-    rows = {reason.name: (reason.value[0].name, reason.value[2]) for reason in EndingReason}
+    """The names in metrics and logs, the statuses and the advice to reconnect are fixed."""
+    rows = {reason.label: (reason.value[1].name, reason.value[3]) for reason in DisconnectReason}
     assert rows == {
-        "DONE": ("OK", False),
-        "LEFT": ("CANCELLED", True),
-        "BAD_REQUEST": ("INVALID_ARGUMENT", False),
-        "ID_CONFLICT": ("INVALID_ARGUMENT", False),
-        "REFUSED": ("PERMISSION_DENIED", False),
-        "FORBIDDEN": ("PERMISSION_DENIED", False),
-        "EXPIRED": ("UNAUTHENTICATED", True),
-        "UNCHECKED": ("UNAVAILABLE", True),
-        "BAD_MESSAGE": ("INTERNAL", False),
-        "TOO_LARGE": ("RESOURCE_EXHAUSTED", False),
-        "OVER_LIMIT": ("RESOURCE_EXHAUSTED", True),
-        "SLOW_READER": ("RESOURCE_EXHAUSTED", True),
-        "STALLED": ("RESOURCE_EXHAUSTED", True),
-        "OVERTAKEN": ("RESOURCE_EXHAUSTED", True),
-        "DRAINING": ("UNAVAILABLE", True),
-        "BROKER_AWAY": ("UNAVAILABLE", True),
-        "LOG_RESET": ("UNAVAILABLE", True),
-        "SENT_AWAY": ("PERMISSION_DENIED", False),
-        "SENT_BACK": ("UNAVAILABLE", True),
-        "FAILED": ("INTERNAL", True),
+        "done": ("OK", False),
+        "left": ("CANCELLED", True),
+        "bad_request": ("INVALID_ARGUMENT", False),
+        "id_conflict": ("INVALID_ARGUMENT", False),
+        "refused": ("PERMISSION_DENIED", False),
+        "forbidden": ("PERMISSION_DENIED", False),
+        "expired": ("UNAUTHENTICATED", True),
+        "unchecked": ("UNAVAILABLE", True),
+        "bad_message": ("INTERNAL", False),
+        "too_large": ("RESOURCE_EXHAUSTED", False),
+        "over_limit": ("RESOURCE_EXHAUSTED", True),
+        "slow_reader": ("RESOURCE_EXHAUSTED", True),
+        "stalled": ("RESOURCE_EXHAUSTED", True),
+        "overtaken": ("RESOURCE_EXHAUSTED", True),
+        "draining": ("UNAVAILABLE", True),
+        "broker_away": ("UNAVAILABLE", True),
+        "log_reset": ("UNAVAILABLE", True),
+        "sent_away": ("PERMISSION_DENIED", False),
+        "sent_back": ("UNAVAILABLE", True),
+        "failed": ("INTERNAL", True),
     }
 
 
-def test_what_is_said_of_the_one_case() -> None:
-    """The text has what is to be known of it, also where that has braces or no ASCII."""
-    ending = EndingReason.ID_CONFLICT(id="{世界}", offset=7)
-    assert ending.text == (
+def test_text() -> None:
+    """The values are put into the text unchanged, even with braces or in another script."""
+    disconnect = DisconnectReason.ID_CONFLICT(id="{世界}", offset=7)
+    assert disconnect.text == (
         "the id '{世界}' was published with another text, at offset 7; a new message needs a new id"
     )
-    assert EndingReason.SENT_BACK(why="update {1}").text == "disconnected: update {1}; come back"
+    assert DisconnectReason.RECONNECT_REQUESTED(why="update {1}").text == (
+        "disconnected: update {1}; reconnect"
+    )
 
 
-def test_each_is_another_one() -> None:
-    """Rows with the same values would be one reason, counted together."""
-    assert len({reason.name for reason in EndingReason}) == len(EndingReason.__members__)
+def test_no_aliases() -> None:
+    """Every member is a reason of its own; equal rows would be counted together."""
+    assert len({reason.label for reason in DisconnectReason}) == len(DisconnectReason.__members__)

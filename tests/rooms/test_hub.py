@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatify_stream.rooms import EndingReason, Hub, Publication, Room
+from chatify_stream.rooms import DisconnectReason, Hub, Publication, Room
 from chatify_stream.rooms.position import Position
 
 from .clients import Client, OffsetEncoding
@@ -41,7 +41,7 @@ def said(offset: int, text: str, user: str = "bob") -> Publication:
 
 class TestRooms:
     def test_one_for_all(self) -> None:
-        """Whoever asks for a room gets the same one, while anybody holds it."""
+        """`hold` returns the same room while anybody holds it."""
         hub = Node().hub
         room = hub.hold("lobby")
         assert hub.hold("lobby") is room
@@ -51,7 +51,7 @@ class TestRooms:
         assert hub.release(room)
 
     def test_forgotten(self) -> None:
-        """A room that nobody holds can be forgotten, once; the next one of its name is another."""
+        """A room that nobody holds can be forgotten once; afterwards the name gets a new room."""
         hub = Node().hub
         room = hub.hold("lobby")
         assert not hub.forget(room)
@@ -66,7 +66,7 @@ class TestRooms:
         assert len(hub) == 1
 
     def test_held_again_before_it_is_forgotten(self) -> None:
-        """It is the room that it was, with its position, and has missed nothing."""
+        """A room that is held again before `forget` keeps its position and misses nothing."""
         node = Node()
         room, client = node.enter()
         room.dismiss(client.member)
@@ -81,9 +81,9 @@ class TestRooms:
         assert late.member.position == ("e", 2)
 
 
-class TestWhatTheBrokerTells:
+class TestBrokerEvents:
     def test_encoded_once(self) -> None:
-        """A message is encoded once, for however many, and not at all where nobody is."""
+        """A message is encoded once for all members, and not at all in a room without members."""
         node = Node()
         clients = [node.enter(user=user)[1] for user in ("ada", "eve")]
         node.hub.published("lobby", [said(1, "hi"), said(2, "ho")])
@@ -93,7 +93,7 @@ class TestWhatTheBrokerTells:
         assert node.encoded == [1, 2]
 
     def test_one_flush_for_all(self) -> None:
-        """However often something comes, a room is flushed once, and others by themselves."""
+        """Several publications request one flush of the room; each room requests its own."""
         node = Node()
         lobby, _ = node.enter("lobby")
         attic, client = node.enter("attic")
@@ -108,7 +108,7 @@ class TestWhatTheBrokerTells:
         assert node.asked == [lobby]
 
     def test_before_the_room_began(self) -> None:
-        """What is told of a room whose position is not known yet belongs before it."""
+        """Publications before the position of the room is known are dropped."""
         node = Node()
         room = node.hub.hold("lobby")
         node.hub.published("lobby", [said(4, "early")])
@@ -116,18 +116,18 @@ class TestWhatTheBrokerTells:
         node.hub.begins_at("lobby", Position("e", 4))
         assert room.newest == ("e", 4)
 
-    def test_the_log_was_lost(self) -> None:
-        """The members of that room end, and those of others do not."""
+    def test_lost_log(self) -> None:
+        """A lost log ends the members of that room only."""
         node = Node()
         _, client = node.enter("lobby")
         _, other = node.enter("attic")
         node.hub.begins_at("lobby", Position("f", 0))
         node.hub.begins_at("nowhere", Position("f", 0))
-        assert client.endings == [EndingReason.LOG_RESET()]
-        assert other.endings == []
+        assert client.disconnects == [DisconnectReason.LOG_RESET()]
+        assert other.disconnects == []
 
     def test_presence(self) -> None:
-        """Joins and leaves come to those who watch that room."""
+        """Watching members of the room get joins and leaves."""
         node = Node()
         room, client = node.enter("lobby")
         room.watch(client.member)
@@ -137,7 +137,7 @@ class TestWhatTheBrokerTells:
         assert client.got == ["bob came", "bob went"]
 
     def test_deliveries(self) -> None:
-        """Those in rooms that are forgotten count too."""
+        """Deliveries in forgotten rooms still count."""
         node = Node()
         lobby, client = node.enter("lobby")
         node.enter("attic", "ada")

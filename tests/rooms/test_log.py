@@ -1,4 +1,4 @@
-"""Tests of chat/log.py."""
+"""Tests of rooms/log.py."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def texts(page: LogPage) -> list[str]:
 
 class TestAppend:
     def test_new(self) -> None:
-        """What is new gets the next offsets, in its order."""
+        """New drafts get the next offsets in order."""
         newest, receipts, added = append(Position("e", 5), drafts("a", "b"), Dedupe())
         assert newest == Position("e", 7)
         assert [receipt.position for receipt in receipts] == [Position("e", 6), Position("e", 7)]
         assert added == [Publication(6, "ada", "a", "", NOW), Publication(7, "ada", "b", "", NOW)]
 
     def test_known(self) -> None:
-        """What is known is not added: its receipt has the first place, and other outcomes."""
+        """A known id is not added; its receipt has the first position and time."""
         dedupe = Dedupe()
         first = Draft("ada", "a", "1", NOW)
         append(Position("e", 0), [first], dedupe)
@@ -58,20 +58,20 @@ class TestAppend:
         }
 
     def test_nothing(self) -> None:
-        """Nothing adds nothing."""
+        """Without drafts nothing changes."""
         assert append(Position("e", 5), [], Dedupe()) == (Position("e", 5), [], [])
 
 
 class TestLog:
     def test_empty(self) -> None:
-        """A new log is at 0, and keeps nothing."""
+        """A new log is at offset 0 and empty."""
         log = Log("e", Retention())
         assert read(log) == LogPage(Position("e", 0), 1, [])
         assert log.is_empty
         assert not log.has_messages
 
     def test_count(self) -> None:
-        """The oldest go when there are too many, in the middle of what is published, too."""
+        """The oldest messages above the count are dropped, even while publishing."""
         log = Log("e", Retention(count=3))
         _, added = log.publish(drafts(*range(5)), NOW)
         assert [publication.offset for publication in added] == [1, 2, 3, 4, 5]
@@ -80,7 +80,7 @@ class TestLog:
 
     @pytest.mark.parametrize("milliseconds", [-1, 0, 1])
     def test_age(self, milliseconds: int) -> None:
-        """A message goes once it is as old as a room keeps it, whoever asks first."""
+        """A message is dropped when it reaches the maximum age."""
         log = Log("e", Retention(age=2.5))
         log.publish(drafts("a"), NOW)
         log.publish(drafts("b", sent_at_ms=NOW + 1000), NOW + 1000)
@@ -92,7 +92,7 @@ class TestLog:
         assert not log.has_messages
 
     def test_ids_outlive_messages(self) -> None:
-        """A log that keeps no message is not empty while it knows an id."""
+        """A log without messages is not empty while it knows an id."""
         log = Log("e", Retention(count=0))
         draft = Draft("ada", "a", "1", NOW)
         log.publish([draft], NOW)
@@ -113,7 +113,7 @@ class TestLog:
     def test_read(
         self, count: int, after: int, before: int | None, limit: int, newest: bool
     ) -> None:
-        """Every form of reading gives what slicing a list gives."""
+        """Every combination of arguments reads the same messages as slicing a list."""
         log = Log("e", Retention(count=7))
         _, added = log.publish(drafts(*range(count)), NOW)
         kept = added[-7:]

@@ -1,4 +1,4 @@
-"""Tests of chat/names.py."""
+"""Tests of rooms/names.py."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ SURROGATES = ["\ud800", "\udfff"]
 
 @pytest.mark.parametrize("name", GOOD_NAMES)
 def test_good_names(name: str) -> None:
-    """Any script and any sign is fine; a name stays as it is, to the letter."""
+    """Names in any script are valid and returned unchanged."""
     assert check_name("room", name) == name
 
 
-@pytest.mark.parametrize("what", ["room", "user"])
+@pytest.mark.parametrize("kind", ["room", "user"])
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("", "the {what} name is empty; use 1 to 128 characters"),
-        ("x" * 129, "the {what} name has 129 characters; at most 128 are allowed"),
-        ("🚀" * 129, "the {what} name has 129 characters; at most 128 are allowed"),
-        (" a", "the {what} name ' a' begins or ends with a space, which is not allowed"),
-        ("a ", "the {what} name 'a ' begins or ends with a space, which is not allowed"),
-        (" ", "the {what} name ' ' begins or ends with a space, which is not allowed"),
-        ("a\u3000", "the {what} name 'a\\u3000' begins or ends with a space, which is not allowed"),
-        ("\u00a0a", "the {what} name '\\xa0a' begins or ends with a space, which is not allowed"),
+        ("", "the {kind} name is empty; use 1 to 128 characters"),
+        ("x" * 129, "the {kind} name has 129 characters; at most 128 are allowed"),
+        ("🚀" * 129, "the {kind} name has 129 characters; at most 128 are allowed"),
+        (" a", "the {kind} name ' a' begins or ends with a space, which is not allowed"),
+        ("a ", "the {kind} name 'a ' begins or ends with a space, which is not allowed"),
+        (" ", "the {kind} name ' ' begins or ends with a space, which is not allowed"),
+        ("a\u3000", "the {kind} name 'a\\u3000' begins or ends with a space, which is not allowed"),
+        ("\u00a0a", "the {kind} name '\\xa0a' begins or ends with a space, which is not allowed"),
     ],
 )
-def test_bad_names(what: str, name: str, why: str) -> None:
-    """The text says which name it is, what is wrong, and what would be right."""
+def test_bad_names(kind: str, name: str, why: str) -> None:
+    """The error text says which name is wrong, and how."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is compared whole
-        check_name(what, name)
-    assert str(caught.value) == why.format(what=what)
+        check_name(kind, name)
+    assert str(caught.value) == why.format(kind=kind)
 
 
 @pytest.mark.parametrize("character", [*CONTROLS, *SEPARATORS, *SURROGATES])
 @pytest.mark.parametrize("pattern", ["{}", "{}b", "a{}", "a{}b"])
 def test_control_characters(character: str, pattern: str) -> None:
-    """None is allowed, wherever it stands; the text says which, and has none itself."""
+    """Control characters are rejected at any place; the error text names the code point only."""
     name = pattern.format(character)
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is compared
         check_name("room", name)
@@ -68,8 +68,8 @@ def test_control_characters(character: str, pattern: str) -> None:
 
 
 @given(st.text(max_size=140))
-def test_what_is_allowed_can_be_sent(name: str) -> None:
-    """A name that is allowed is one line of valid Unicode, within its length."""
+def test_valid_names_can_be_sent(name: str) -> None:
+    """A valid name is one line of valid Unicode of valid length."""
     try:
         check_name("user", name)
     except ValueError:
@@ -81,7 +81,7 @@ def test_what_is_allowed_can_be_sent(name: str) -> None:
 
 @pytest.mark.parametrize("message_id", ["", "1", "a b", "世界", "\n", "x" * MAX_NAME_LENGTH])
 def test_good_ids(message_id: str) -> None:
-    """An id is what its client likes, also nothing at all."""
+    """An id may be any text, also empty."""
     assert check_id(message_id) == message_id
 
 
@@ -93,7 +93,7 @@ def test_good_ids(message_id: str) -> None:
     ],
 )
 def test_bad_ids(message_id: str, why: str) -> None:
-    """The text says what is wrong. One id that cannot be sent would make a whole log unreadable."""
+    """An id that is too long or cannot be encoded is rejected."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is compared whole
         check_id(message_id)
     assert str(caught.value) == why

@@ -1,4 +1,4 @@
-"""Tests of chat/outbox.py."""
+"""Tests of rooms/outbox.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def chunk(size: int, offset: int = 1) -> Chunk:
 
 
 def test_in_order() -> None:
-    """Chunks leave as they came; the first stays until it was sent."""
+    """Chunks leave in order; the first stays until `pop`."""
     outbox = Outbox(100)
     first, second = chunk(10, 1), chunk(20, 2)
     assert outbox.put(first)
@@ -27,8 +27,8 @@ def test_in_order() -> None:
     assert (outbox.first, len(outbox), outbox.size) == (None, 0, 0)
 
 
-def test_its_bound() -> None:
-    """It is filled to the last byte, and not beyond; what does not fit leaves it as it was."""
+def test_limit() -> None:
+    """The outbox can be filled to the limit. A chunk that does not fit changes nothing."""
     outbox = Outbox(100)
     assert outbox.put(chunk(60))
     assert outbox.put(chunk(40))
@@ -40,7 +40,7 @@ def test_its_bound() -> None:
 
 
 def test_any_message_fits() -> None:
-    """One that is larger than the bound is taken by itself, and nothing behind it."""
+    """An empty outbox accepts a chunk above the limit, and nothing after it."""
     outbox = Outbox(100)
     assert outbox.put(chunk(1000))
     assert not outbox.put(chunk(1))
@@ -49,8 +49,8 @@ def test_any_message_fits() -> None:
     assert not outbox.put(chunk(1000))
 
 
-def test_it_holds_no_copies() -> None:
-    """What waits in many outboxes is there once."""
+def test_no_copies() -> None:
+    """Several outboxes share the bytes of a chunk."""
     shared = chunk(10)
     outboxes = [Outbox(100) for _ in range(10)]
     for outbox in outboxes:
@@ -58,8 +58,8 @@ def test_it_holds_no_copies() -> None:
     assert all(outbox.first.frames is shared.frames for outbox in outboxes if outbox.first)
 
 
-def test_it_is_given_up() -> None:
-    """Cleared, it holds nothing, and has room again."""
+def test_clear() -> None:
+    """`clear` drops all chunks and makes room."""
     outbox = Outbox(100)
     outbox.put(chunk(100))
     outbox.clear()
@@ -69,7 +69,7 @@ def test_it_is_given_up() -> None:
 
 @given(st.integers(1, 50), st.lists(st.one_of(st.integers(1, 60), st.none())))
 def test_as_a_list(limit: int, steps: list[int | None]) -> None:
-    """It is a list with a bound: whatever is put into it and taken out, in any order."""
+    """The outbox behaves like a list with a limit."""
     outbox, expected = Outbox(limit), list[Chunk]()
     for number, size in enumerate(steps):
         if size is not None:

@@ -1,4 +1,4 @@
-"""Tests of chat/presence.py."""
+"""Tests of rooms/presence.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from chatify_stream.rooms import Presence
 
 
 def test_first_and_last() -> None:
-    """Only the first session of a user comes, and only the last one goes."""
+    """Only a user's first session joins, and only the last one leaves."""
     presence = Presence()
     assert presence.enter("lobby", "ada", "1")
     assert not presence.enter("lobby", "ada", "2")
@@ -16,8 +16,8 @@ def test_first_and_last() -> None:
     assert presence.users("lobby") == []
 
 
-def test_leaving_what_is_not_there() -> None:
-    """Leaving again, or without having come, changes nothing."""
+def test_unknown_session() -> None:
+    """Leaving twice, or without a session, changes nothing."""
     presence = Presence()
     assert not presence.leave("lobby", "ada", "1")
     presence.enter("lobby", "ada", "1")
@@ -30,7 +30,7 @@ def test_leaving_what_is_not_there() -> None:
 
 
 def test_rooms() -> None:
-    """Rooms are apart, and are there while somebody is in them."""
+    """Rooms are independent, and exist while they have users."""
     presence = Presence()
     for room, user in (("lobby", "bob"), ("lobby", "ada"), ("attic", "ada")):
         presence.enter(room, user, "1")

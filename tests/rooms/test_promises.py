@@ -1,7 +1,7 @@
-"""The promises of rooms, kept whatever happens and in whatever order.
+"""The promises of rooms, tested with random sequences of events.
 
-A broker that lags behind its log, sessions that come, resume, read slowly or not at all, and leave;
-each in any order. The rules say what may happen, and what has to be true after each step.
+The broker lags behind its log. Sessions join, resume, read slowly or not at all, and leave, in any
+order. The invariants hold after each step.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from hypothesis.stateful import (
 )
 
 from chatify_stream.rooms import (
+    DisconnectReason,
     Draft,
-    EndingReason,
     Hub,
     Log,
     Publication,
@@ -43,7 +43,7 @@ PAGE = 3
 
 
 class Session:
-    """One session, as the server drives it, with its client."""
+    """A session as the server runs it, with its client."""
 
     def __init__(self, room: Room, after: Position) -> None:
         self.room = room
@@ -71,24 +71,24 @@ class Promises(RuleBasedStateMachine):
     def new_log(self) -> None:
         self.epochs += 1
         self.log = Log(f"epoch-{self.epochs}", Retention(count=KEPT))
-        self.untold: list[Publication] = []
-        self.told = Position(f"epoch-{self.epochs}", 0)
+        self.undelivered: list[Publication] = []
+        self.delivered = Position(f"epoch-{self.epochs}", 0)
 
     # The broker.
 
     @rule(count=st.integers(1, 5))
     def publish(self, count: int) -> None:
-        """Messages are in the log; the node is not told of them yet."""
+        """Append messages to the log. The hub does not get them yet."""
         _, added = self.log.publish([Draft("ada", "x", "", 1)] * count, 1)
-        self.untold += added
+        self.undelivered += added
 
     @rule(count=st.integers(1, 5))
-    def tell(self, count: int) -> None:
-        """The node is told of some."""
-        told, self.untold = self.untold[:count], self.untold[count:]
-        if told:
-            self.told = Position(self.told.epoch, told[-1].offset)
-            self.hub.published(NAME, told)
+    def deliver(self, count: int) -> None:
+        """Deliver some of the messages to the hub."""
+        part, self.undelivered = self.undelivered[:count], self.undelivered[count:]
+        if part:
+            self.delivered = Position(self.delivered.epoch, part[-1].offset)
+            self.hub.published(NAME, part)
 
     @rule()
     def flush(self) -> None:
@@ -98,9 +98,9 @@ class Promises(RuleBasedStateMachine):
 
     @rule()
     def lose_the_log(self) -> None:
-        """It begins anew, of which the node is told."""
+        """Lose the log, begin a new epoch and report it to the hub."""
         self.new_log()
-        self.hub.begins_at(NAME, self.told)
+        self.hub.begins_at(NAME, self.delivered)
 
     # Sessions.
 
@@ -115,7 +115,7 @@ class Promises(RuleBasedStateMachine):
     def enter(self, resume: Position | None) -> Session:
         room = self.hub.hold(NAME)
         if room.position is None:
-            self.hub.begins_at(NAME, self.told)
+            self.hub.begins_at(NAME, self.delivered)
         begins = room.newest
         if resume is not None:
             page = self.log.read(1, after=0, before=begins.offset + 1, limit=1, newest=False)
@@ -127,20 +127,20 @@ class Promises(RuleBasedStateMachine):
 
     @rule(session=sessions)
     def catch_up(self, session: Session) -> None:
-        """It becomes live, or reads a page of what it missed."""
+        """Make the session live, or send a page of the messages that it missed."""
         member, room = session.client.member, session.room
-        if session not in self.open or member.is_live or member.ending:
+        if session not in self.open or member.is_live or member.disconnect:
             return
         if room.admit(member):
             return
         if member.epoch != room.epoch:
-            member.end(EndingReason.LOG_RESET())
+            member.end(DisconnectReason.LOG_RESET())
             return
         page = self.log.read(
             1, after=member.offset, before=room.offset + 1, limit=PAGE, newest=False
         )
         if not can_resume(member.position, page.newest, page.oldest):
-            member.end(EndingReason.OVERTAKEN())
+            member.end(DisconnectReason.HISTORY_TRIMMED())
             return
         for chunk in chunks(map(member.encoding.publication, page.publications), member.offset):
             session.client.got += chunk.frames.decode().split(";")[:-1]
@@ -160,7 +160,7 @@ class Promises(RuleBasedStateMachine):
 
     @rule(target=positions, session=consumes(sessions))
     def leave(self, session: Session) -> object:
-        """Its position is that of the last message that it got."""
+        """Leave at the position of the last message that the client got."""
         if session not in self.open:
             return multiple()
         self.open.remove(session)
@@ -169,11 +169,11 @@ class Promises(RuleBasedStateMachine):
             self.hub.forget(session.room)
         return session.client.member.position
 
-    # What is promised.
+    # The promises.
 
     @invariant()
     def each_once_and_in_order(self) -> None:
-        """A session has got every message from where it began to where it is."""
+        """A session has received every message from its first position to its current position."""
         for session in self.open:
             member = session.client.member
             assert member.epoch == session.began.epoch
@@ -187,12 +187,12 @@ class Promises(RuleBasedStateMachine):
             assert member.backlog == sum(len(chunk.frames) for chunk in waiting)
             assert member.backlog <= OUTBOX or len(waiting) == 1
             assert all(a.offset < b.offset for a, b in pairwise(waiting))
-            assert member.ending is None or not waiting
+            assert member.disconnect is None or not waiting
 
-    @precondition(lambda self: not self.untold)
+    @precondition(lambda self: not self.undelivered)
     @rule()
     def all_is_quiet(self) -> None:
-        """Once all was told and read, every session that is live is at the newest message."""
+        """When everything is delivered and read, every live session is at the newest message."""
         self.flush()
         for session in self.open:
             if session.client.member.is_live:

@@ -1,4 +1,4 @@
-"""Tests of chat/retention.py."""
+"""Tests of rooms/retention.py."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ def test_default() -> None:
 
 @pytest.mark.parametrize("count", [-1, 1.0, True, None, "10", math.inf])
 def test_wrong_count(count: Any) -> None:
-    """A number of messages is a whole one, 0 or more."""
-    with pytest.raises(UsageError, match="a room keeps a whole number of messages, not "):
+    """The count is a whole number from 0."""
+    with pytest.raises(UsageError, match="count must be a whole number of messages, not "):
         Retention(count=count)
 
 
 @pytest.mark.parametrize("age", [0, -1, True, None, "10", math.nan])
 def test_wrong_age(age: Any) -> None:
-    """An age is a number of seconds above 0."""
-    with pytest.raises(UsageError, match="a room keeps messages for a number of seconds, not "):
+    """The age is a number above 0."""
+    with pytest.raises(UsageError, match="age must be a number of seconds above 0, not "):
         Retention(age=age)
 
 
-def test_for_ever() -> None:
-    """An age may be infinite, and a number 0."""
+def test_infinite_age() -> None:
+    """The age may be infinite, and the count 0."""
     assert Retention(count=0, age=math.inf).age == math.inf
 
 
 @pytest.mark.parametrize("pattern", ["", None, 1])
 def test_wrong_pattern(pattern: Any) -> None:
-    """A pattern is a text, which is not empty."""
-    with pytest.raises(UsageError, match="a pattern is a text such as 'support-\\*', not "):
+    """The pattern is a text and not empty."""
+    with pytest.raises(UsageError, match="pattern must be a str such as 'support-\\*', not "):
         RetentionRule(pattern, Retention())
 
 
 def test_wrong_rule() -> None:
-    """A rule has a retention."""
-    with pytest.raises(UsageError, match="a rule has a Retention, not 10"):
+    """A rule requires a `Retention`."""
+    with pytest.raises(UsageError, match="retention must be a Retention, not 10"):
         RetentionRule("*", 10)  # type: ignore[arg-type]
 
 
 def test_first_match() -> None:
-    """The first pattern that matches the whole name decides, with its case; else the default."""
+    """The first rule that matches the whole name applies, otherwise the default."""
     default = Retention()
     rules = [
         RetentionRule("support-?", Retention(count=1)),

@@ -1,4 +1,4 @@
-"""Tests of chat/room.py."""
+"""Tests of rooms/room.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatify_stream.rooms import CHUNK_SIZE, EndingReason, Publication, Room, chunks
+from chatify_stream.rooms import CHUNK_SIZE, DisconnectReason, Publication, Room, chunks
 from chatify_stream.rooms.position import Position
 
 from .clients import Client, OffsetEncoding, frames_of, publications
@@ -14,14 +14,14 @@ from .clients import Client, OffsetEncoding, frames_of, publications
 
 @pytest.fixture
 def room() -> Room:
-    """A room in which three messages were published before."""
+    """Return a room whose newest message has offset 3."""
     room = Room("lobby")
     room.begin(Position("e", 3))
     return room
 
 
 def enter(room: Room, user: str = "ada", **options: object) -> Client:
-    """A client that is live in the room, with nothing missed."""
+    """Return a client that is live in the room and has missed nothing."""
     client = Client(user, **options)
     client.member.epoch, client.member.offset = room.newest
     assert room.admit(client.member)
@@ -31,7 +31,7 @@ def enter(room: Room, user: str = "ada", **options: object) -> Client:
 class TestChunks:
     @given(st.lists(st.integers(0, CHUNK_SIZE * 2), max_size=20), st.integers(0, 10**6))
     def test_any_messages(self, sizes: list[int], offset: int) -> None:
-        """All messages are in them, in order, with their offsets; large ones by themselves."""
+        """Chunks hold all messages in order with their offsets; a large message is alone."""
         frames = [b"%d;" % index + b"." * size for index, size in enumerate(sizes)]
         made = list(chunks(frames, offset))
         assert b"".join(chunk.frames for chunk in made) == b"".join(frames)
@@ -41,14 +41,14 @@ class TestChunks:
             assert len(frames_of(chunk.frames)) == chunk.number >= 1
             assert len(chunk.frames) <= CHUNK_SIZE or chunk.number == 1
 
-    def test_as_few_as_can_be(self) -> None:
-        """Messages share a chunk while it has room."""
+    def test_few_chunks(self) -> None:
+        """A chunk is filled before the next chunk begins."""
         half = b"x" * (CHUNK_SIZE // 2)
         assert [chunk.number for chunk in chunks([half] * 5, 0)] == [2, 2, 1]
         assert [chunk.number for chunk in chunks([b"x"] * CHUNK_SIZE, 0)] == [CHUNK_SIZE]
 
     def test_one_by_one(self) -> None:
-        """What is not asked for yet is not made: a reader of a log holds one at a time."""
+        """Chunks are made lazily, so a reader of a log holds one at a time."""
         encoded = []
 
         def encode() -> object:
@@ -61,12 +61,13 @@ class TestChunks:
         assert encoded == [0, 1]
 
     def test_none(self) -> None:
+        """Without messages there are no chunks."""
         assert list(chunks([], 5)) == []
 
 
-class TestDelivering:
+class TestDelivery:
     def test_together(self, room: Room) -> None:
-        """What is gathered until the room is flushed comes to every member as the same bytes."""
+        """A flush delivers all pending messages, as the same bytes to every member."""
         clients = [enter(room, user) for user in ("ada", "bob")]
         for client in clients:
             client.takes = False
@@ -114,7 +115,7 @@ class TestDelivering:
         assert [each.written for each in encodings] == [3, 3, 0]
 
     def test_each_once(self, room: Room) -> None:
-        """A flush gives what came since the last one; what comes after it asks for the next."""
+        """A flush delivers the messages since the last flush; the next message requests another."""
         client = enter(room)
         for offset in (4, 5):
             assert room.add(publications(offset, offset))
@@ -123,26 +124,26 @@ class TestDelivering:
         assert client.got == ["4", "5"]
         assert room.deliveries == 2
 
-    def test_nobody_is_there(self, room: Room) -> None:
-        """What is published in an empty room is for nobody, and is not kept."""
+    def test_empty_room(self, room: Room) -> None:
+        """A message in an empty room is not kept."""
         room.add(publications(4, 4))
         room.flush()
         assert enter(room).got == []
         assert (room.offset, room.deliveries) == (4, 0)
 
-    def test_one_that_reads_too_slowly(self, room: Room) -> None:
-        """It is ended, and no other member notices."""
+    def test_slow_reader(self, room: Room) -> None:
+        """A slow reader ends, and the other members are not affected."""
         slow, other = enter(room, "slow", limit=5), enter(room, "other")
         slow.takes = False
         for offset in range(4, 10):
             room.add(publications(offset, offset))
             room.flush()
-        assert slow.endings == [EndingReason.SLOW_READER(limit=5)]
+        assert slow.disconnects == [DisconnectReason.SLOW_READER(limit=5)]
         assert slow.member.position == ("e", 3)
         assert other.got == [str(offset) for offset in range(4, 10)]
 
-    def test_one_that_has_left(self, room: Room) -> None:
-        """Whoever was dismissed gets nothing more; it may be said again."""
+    def test_dismissed(self, room: Room) -> None:
+        """A dismissed member gets nothing more. Dismissing it again has no effect."""
         client = enter(room)
         room.dismiss(client.member)
         room.dismiss(client.member)
@@ -155,7 +156,7 @@ class TestDelivering:
 
 class TestAdmission:
     def test_with_nothing_missed(self, room: Room) -> None:
-        """A member gets what is published after its position, also if it comes between flushes."""
+        """A member admitted between flushes gets the messages after its position only."""
         early = enter(room, "early")
         room.add(publications(4, 4))
         late = enter(room, "late")
@@ -166,7 +167,7 @@ class TestAdmission:
 
     @pytest.mark.parametrize("position", [("e", 2), ("e", 4), ("f", 3), ("", 0)])
     def test_at_another_position(self, room: Room, position: tuple[str, int]) -> None:
-        """A member with something to catch up with, or from elsewhere, is not let in."""
+        """A member at another position is not admitted."""
         client = Client()
         client.member.epoch, client.member.offset = position
         assert not room.admit(client.member)
@@ -175,30 +176,30 @@ class TestAdmission:
         room.flush()
         assert client.got == []
 
-    def test_that_ends(self, room: Room) -> None:
-        """A member that was ended while it caught up is not let in."""
+    def test_ended(self, room: Room) -> None:
+        """A member that ended while catching up is not admitted."""
         client = Client()
         client.member.epoch, client.member.offset = room.newest
-        client.member.end(EndingReason.DRAINING())
+        client.member.end(DisconnectReason.DRAINING())
         assert not room.admit(client.member)
         assert list(room.members) == []
 
 
 class TestReset:
-    def test_of_the_log(self, room: Room) -> None:
-        """Members end where they are; what was not given to them yet is of a log that is lost."""
+    def test_members_end(self, room: Room) -> None:
+        """A reset ends all members at their positions and drops the pending messages."""
         client = enter(room)
         room.add(publications(4, 4))
         room.begin(Position("f", 0))
-        assert client.endings == [EndingReason.LOG_RESET()]
+        assert client.disconnects == [DisconnectReason.LOG_RESET()]
         assert client.member.position == ("e", 3)
         room.flush()
         assert client.got == []
         assert list(room.members) == []
         assert room.newest == ("f", 0)
 
-    def test_goes_on(self, room: Room) -> None:
-        """Those who come after it are in the new epoch."""
+    def test_new_members(self, room: Room) -> None:
+        """Members admitted after a reset are in the new epoch."""
         room.begin(Position("f", 0))
         client = enter(room)
         room.add(publications(1, 1))
@@ -206,15 +207,15 @@ class TestReset:
         assert client.got == ["1"]
         assert client.member.position == ("f", 1)
 
-    def test_before_it_began(self) -> None:
-        """A room of which nothing is known yet is at no position."""
+    def test_new_room(self) -> None:
+        """A new room has no position."""
         room = Room("lobby")
         assert (room.epoch, room.newest, room.position) == ("", ("", 0), None)
 
 
 class TestPresence:
-    def test_who_is_told(self, room: Room) -> None:
-        """Those who watch are told, at once; others, and the user of whom it is, are not."""
+    def test_watching_members(self, room: Room) -> None:
+        """Watching members get a join at once, except members of the same user."""
         watching, other, same = enter(room, "ada"), enter(room, "eve"), enter(room, "bob")
         room.watch(watching.member)
         room.watch(same.member)
@@ -222,8 +223,8 @@ class TestPresence:
         assert watching.got == ["bob came"]
         assert other.got == same.got == []
 
-    def test_in_its_place(self, room: Room) -> None:
-        """A leave comes behind what was published before it."""
+    def test_order(self, room: Room) -> None:
+        """A leave follows the messages published before it."""
         client = enter(room)
         room.watch(client.member)
         room.add(publications(4, 4))
@@ -231,8 +232,8 @@ class TestPresence:
         assert client.got == ["4", "bob went"]
         assert client.member.position == ("e", 4)
 
-    def test_nobody_watches(self, room: Room) -> None:
-        """Then a join costs nothing, however many members there are."""
+    def test_no_watchers(self, room: Room) -> None:
+        """Without watchers, a join does not flush the room."""
         client = enter(room)
         room.add(publications(4, 4))
         room.presence_changed("bob", True)
@@ -240,8 +241,8 @@ class TestPresence:
         room.flush()
         assert client.got == ["4"]
 
-    def test_while_it_catches_up(self, room: Room) -> None:
-        """Joins and leaves are not lost to a session that still reads what it missed."""
+    def test_during_catch_up(self, room: Room) -> None:
+        """Joins and leaves during catch-up are delivered when the member is live."""
         client = Client()
         client.member.epoch = "e"
         room.watch(client.member)
@@ -253,8 +254,8 @@ class TestPresence:
         client.read_all()
         assert client.got == ["bob came", "bob went"]
 
-    def test_once_it_has_left(self, room: Room) -> None:
-        """Whoever was dismissed is not told, whether it was live or not."""
+    def test_after_dismissal(self, room: Room) -> None:
+        """A dismissed member gets no joins, whether it was live or not."""
         clients = [enter(room, "live"), Client("early")]
         for client in clients:
             room.watch(client.member)

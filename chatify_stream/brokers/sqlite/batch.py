@@ -51,7 +51,7 @@ class Batch:
         dedupe, changes = room.dedupe, self.changes
         dedupe.forget(self._now_ms)
         keys = ((draft.user, draft.id) for draft in drafts)
-        self._undo.append(partial(dedupe.take_back, [key for key in keys if key not in dedupe]))
+        self._undo.append(partial(dedupe.remove, [key for key in keys if key not in dedupe]))
         newest, receipts, added = append(Position(row.epoch, row.newest), drafts, dedupe)
         if not added:
             return receipts

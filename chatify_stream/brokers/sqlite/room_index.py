@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ...rooms import Dedupe, Known, Retention, RetentionRule, retention_of
+from ...rooms import Dedupe, DedupeEntry, Retention, RetentionRule, retention_of
 from ...rooms.position import Position
 from .errors import DamagedError
 from .rows import IdRow, MessageRow, RoomRow, StateRow, seal
@@ -82,7 +82,7 @@ class RoomIndex:
         by_number = {room.row.number: room for room in self.rooms.values()}
         for row in ids:
             if row.room in by_number:  # a room may be removed before its ids
-                known = Known(row.offset, row.sent_at_ms, row.fingerprint)
+                known = DedupeEntry(row.offset, row.sent_at_ms, row.fingerprint)
                 by_number[row.room].dedupe.restore(row.user, row.id, known)
 
     def new_room(self, row: RoomRow) -> Room:

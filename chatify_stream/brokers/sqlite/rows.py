@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple, Self
 
-from ...rooms import Known, Publication
+from ...rooms import DedupeEntry, Publication
 from .errors import DamagedError
 
 __all__ = ["IdRow", "MessageRow", "RoomRow", "StateRow", "seal"]
@@ -98,7 +98,7 @@ class IdRow(NamedTuple):
     seal: int
 
     @classmethod
-    def of(cls, number: int, room: int, user: str, message_id: str, known: Known) -> Self:
+    def of(cls, number: int, room: int, user: str, message_id: str, known: DedupeEntry) -> Self:
         fields = (number, room, user, message_id, *known)
         return cls(*fields, seal(fields))
 

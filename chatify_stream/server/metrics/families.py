@@ -23,7 +23,7 @@ from prometheus_client.core import (
 from prometheus_client.utils import floatToGoString
 
 from ..._version import __version__
-from ...rooms import EndingReason
+from ...rooms import DisconnectReason
 from ...wire import ServerStatistics
 from ..rooms import RoomStatistics
 from ..usage import UsageLimits
@@ -194,7 +194,7 @@ def room_families(direct: int, rooms: RoomStatistics) -> Iterator[Metric]:
     yield _counter(
         "chatify_room_sessions_opened", "Sessions of rooms that were opened.", rooms.sessions_opened
     )
-    reasons = {reason.name.lower(): 0 for reason in EndingReason}
+    reasons = {reason.label: 0 for reason in DisconnectReason}
     yield _counter(
         "chatify_room_sessions_ended",
         "Sessions of rooms that have ended.",

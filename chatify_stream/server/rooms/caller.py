@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...auth import Identity
-from ...rooms import EndingReason
+from ...rooms import DisconnectReason
 from ...rooms.metadata import JoinRequest
 from ..session import Peer
-from .session_end import EndedError
+from .session_end import SessionEnded
 
 __all__ = ["Caller", "Permission", "permission_of"]
 
@@ -34,19 +34,19 @@ class Permission(NamedTuple):
 
 
 def permission_of(identity: object, join: JoinRequest) -> Permission:
-    """Return the rights of a session. Raises `EndedError` if it may not join."""
+    """Return the rights of a session. Raises `SessionEnded` if it may not join."""
     if not isinstance(identity, Identity):
         return Permission(join.user)
     user, grants, room = identity.user, identity.grants, join.room
     if join.user not in (None, user):
-        raise EndedError(
-            EndingReason.FORBIDDEN(
+        raise SessionEnded(
+            DisconnectReason.FORBIDDEN(
                 why=f"the requested user name is not that of the caller; "
                 f"request {user!r} or no user name"
             )
         )
     if not grants.allows("join", room):
-        raise EndedError(
-            EndingReason.FORBIDDEN(why=f"{user!r} needs the right join in the room {room!r}")
+        raise SessionEnded(
+            DisconnectReason.FORBIDDEN(why=f"{user!r} needs the right join in the room {room!r}")
         )
     return Permission(user, grants.allows("send", room), grants.allows("read", room))

@@ -11,12 +11,12 @@ from typing import cast
 
 from ...codec import decode_request, frame_presence, frame_publication, frame_refusal
 from ...errors import CallError, CancelledCallError, Status, StatusError, call_error
-from ...rooms import Encoding, Ending, EndingReason, Publication, check_id
+from ...rooms import Disconnect, DisconnectReason, Encoding, Publication, check_id
 from ...rooms.metadata import JoinRequest, JoinResponse, encode_trailers
 from ...wire import ServerStream, StreamTerminatedError
 from ..session import peer_of
 from .caller import Caller
-from .session_end import EndedError
+from .session_end import SessionEnded
 from .transport import Request, SessionSummary, TrySend
 
 __all__ = ["FRAMED_REPLIES", "GrpcTransport"]
@@ -82,29 +82,29 @@ class GrpcTransport:
     def receive(self) -> Awaitable[Sequence[Request]]:
         return self._stream.receive_batch(_decode_request)
 
-    def abort(self, disconnect: Ending) -> None:
+    def abort(self, disconnect: Disconnect) -> None:
         self._stream.abort(call_error(disconnect.status, disconnect.text))
 
-    def disconnect_for(self, error: BaseException) -> Ending | None:
+    def disconnect_for(self, error: BaseException) -> Disconnect | None:
         match self._stream.aborted or error:
             case StatusError(status=Status.INVALID_ARGUMENT) as found:
-                return EndingReason.BAD_REQUEST(why=found.message)
+                return DisconnectReason.BAD_REQUEST(why=found.message)
             case StatusError(status=Status.RESOURCE_EXHAUSTED, retry_after=None) as found:
-                return EndingReason.TOO_LARGE(why=found.message)
+                return DisconnectReason.TOO_LARGE(why=found.message)
             case StatusError(status=Status.RESOURCE_EXHAUSTED) as found:
-                return EndingReason.OVER_LIMIT(why=found.message)
+                return DisconnectReason.OVER_LIMIT(why=found.message)
             case StatusError(status=Status.UNAUTHENTICATED) as found:
-                return EndingReason.EXPIRED(why=found.message)
+                return DisconnectReason.EXPIRED(why=found.message)
             case StatusError(status=Status.INTERNAL) as found:
-                return EndingReason.BAD_MESSAGE(why=found.message)
+                return DisconnectReason.BAD_MESSAGE(why=found.message)
             case CancelledCallError() | StreamTerminatedError():
-                return EndingReason.LEFT()
+                return DisconnectReason.LEFT()
             case CallError():
-                return EndingReason.FAILED()
+                return DisconnectReason.FAILED()
             case _:
                 return None
 
-    def error_for(self, disconnect: Ending, cause: BaseException) -> CallError:
+    def error_for(self, disconnect: Disconnect, cause: BaseException) -> CallError:
         metadata = None
         if disconnect.reason == "over_limit" and isinstance(cause, StatusError):
             metadata = cause.metadata  # says when to try again
@@ -135,7 +135,7 @@ def _decode_request(data: bytes) -> Request:
         raise StatusError(Status.INVALID_ARGUMENT, str(error)) from None
 
 
-def _write_failure(error: CallError | StreamTerminatedError) -> EndedError:
+def _write_failure(error: CallError | StreamTerminatedError) -> SessionEnded:
     if isinstance(error, StatusError):
-        return EndedError(EndingReason.STALLED(why=error.message))
-    return EndedError(EndingReason.LEFT())
+        return SessionEnded(DisconnectReason.STALLED(why=error.message))
+    return SessionEnded(DisconnectReason.LEFT())

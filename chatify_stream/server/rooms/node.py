@@ -21,7 +21,7 @@ from typing import Protocol
 from ..._version import __version__
 from ...brokers import Broker
 from ...messages.chatify.rooms import v1
-from ...rooms import Ending, EndingReason, Hub, Publication, Room
+from ...rooms import Disconnect, DisconnectReason, Hub, Publication, Room
 from ...rooms.position import Position
 from ..load_monitor import LoadMonitor
 from .background_tasks import BackgroundTasks
@@ -43,7 +43,7 @@ class OpenSession(Protocol):
     room: str
     user: str
 
-    def end(self, ending: Ending) -> None:
+    def end(self, disconnect: Disconnect) -> None:
         """End the session soon. Does nothing for a session that has ended."""
 
     @property
@@ -173,15 +173,17 @@ class Node:
 
     def disconnect(self, request: v1.DisconnectRequest) -> int:
         """End the sessions of a user on this node, and return their number."""
-        kind = EndingReason.SENT_BACK if request.reconnect else EndingReason.SENT_AWAY
-        ending = kind(why=request.reason)
+        reason = DisconnectReason.DISCONNECTED
+        if request.reconnect:
+            reason = DisconnectReason.RECONNECT_REQUESTED
+        disconnect = reason(why=request.reason)
         found = [
             session
             for session in self.sessions
             if session.user == request.user and request.room in ("", session.room)
         ]
         for session in found:
-            session.end(ending)
+            session.end(disconnect)
         return len(found)
 
     def drain(self, grace: float) -> None:
@@ -191,9 +193,9 @@ class Node:
         not all reconnect at once.
         """
         self.is_draining = True
-        loop, ending = asyncio.get_running_loop(), EndingReason.DRAINING()
+        loop, disconnect = asyncio.get_running_loop(), DisconnectReason.DRAINING()
         for session in self.sessions:
-            loop.call_later(random.uniform(0, grace / 2), session.end, ending)  # noqa: S311
+            loop.call_later(random.uniform(0, grace / 2), session.end, disconnect)  # noqa: S311
 
     async def close(self) -> None:
         """Close the broker, after the background tasks of ended sessions.

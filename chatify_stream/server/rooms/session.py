@@ -3,7 +3,7 @@
 A session passes through these steps: it joins (rights, the join hook, the broker); it tells the
 client its position; it sends the messages that the client missed or asked for; it is live. A live
 session publishes what the client sends, and the hub delivers what anybody publishes. The session
-ends for one of the reasons in `EndingReason`, which the transport reports to the client.
+ends for one of the reasons in `DisconnectReason`, which the transport reports to the client.
 
 Rules: a session does not read from a client that reads too slowly. Chunks that cannot be sent at
 once wait in the member's outbox, and one task sends them. A chunk that was sent in part is sent to
@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterator, Sequence
 from ...errors import BrokerError, RefusedError, UncheckedError
 from ...rooms import (
     Chunk,
+    Disconnect,
+    DisconnectReason,
     Draft,
     Encoding,
-    Ending,
-    EndingReason,
     LogPage,
     Member,
     Outcome,
@@ -38,7 +38,7 @@ from ...rooms.position import Position
 from .caller import permission_of
 from .hooks import RoomJoin, RoomLeave, RoomMessage
 from .node import Node
-from .session_end import EndedError
+from .session_end import SessionEnded
 from .transport import Request, SessionSummary, Transport
 
 __all__ = ["RoomSession"]
@@ -57,7 +57,7 @@ class RoomSession:
 
     __slots__ = (
         "__weakref__",
-        "_ending",
+        "_disconnect",
         "_half_sent",
         "_loop",
         "_may_read",
@@ -79,7 +79,7 @@ class RoomSession:
         self._loop = asyncio.get_running_loop()
         self._sending: asyncio.Task[None] | None = None
         self._half_sent: asyncio.Task[None] | None = None
-        self._ending: Ending | None = None
+        self._disconnect: Disconnect | None = None
         self.session_id = secrets.token_urlsafe(9)
         self.room = ""
         self.user = f"guest-{self.session_id[:6]}"
@@ -97,11 +97,11 @@ class RoomSession:
         if self._sending is None or self._sending.done():
             self._sending = self._loop.create_task(self._send_outbox(member))
 
-    def end(self, ending: Ending) -> None:
-        if self._ending is None:
-            self._ending = ending
+    def end(self, disconnect: Disconnect) -> None:
+        if self._disconnect is None:
+            self._disconnect = disconnect
             # Later, because the task that runs now may be this session's own.
-            self._loop.call_soon(self._transport.abort, ending)
+            self._loop.call_soon(self._transport.abort, disconnect)
 
     @property
     def backlog(self) -> int:
@@ -119,7 +119,7 @@ class RoomSession:
         node = self._node
         node.sessions.add(self)
         node.sessions_opened += 1
-        ending = EndingReason.DONE()
+        disconnect = DisconnectReason.DONE()
         try:
             room, member = await self._join()
             try:
@@ -129,27 +129,29 @@ class RoomSession:
             finally:
                 await self._leave_room(room)
         except BaseException as error:
-            ending = self._ending or self._transport.disconnect_for(error) or _ending_of(error)
-            self._log(ending, error)
+            disconnect = (
+                self._disconnect or self._transport.disconnect_for(error) or _disconnect_of(error)
+            )
+            self._log(disconnect, error)
             if isinstance(error, asyncio.CancelledError | GeneratorExit):
                 raise
-            raise self._transport.error_for(ending, error) from error
+            raise self._transport.error_for(disconnect, error) from error
         finally:
             self._transport.ended(
-                SessionSummary(self.room, self.user, self.session_id, ending, self._position)
+                SessionSummary(self.room, self.user, self.session_id, disconnect, self._position)
             )
             self._member = None  # breaks a reference cycle, so that both are freed at once
             node.sessions.discard(self)
-            node.sessions_ended[ending.reason] += 1
+            node.sessions_ended[disconnect.reason] += 1
 
     async def _join(self) -> tuple[Room, Member]:
         """Join the room and become live. The caller must call `_leave_room`."""
         if self._node.is_draining:
-            raise EndedError(EndingReason.DRAINING())
+            raise SessionEnded(DisconnectReason.DRAINING())
         try:
             join = self._transport.read_join()
         except ValueError as error:
-            raise EndedError(EndingReason.BAD_REQUEST(why=error)) from error
+            raise SessionEnded(DisconnectReason.BAD_REQUEST(why=error)) from error
         caller = self._transport.caller
         user, self._may_send, self._may_read = permission_of(caller.identity, join)
         self.room, self.user = join.room, user or self.user
@@ -237,17 +239,17 @@ class RoomSession:
                 room, member.epoch, after=member.offset, before=room.offset + 1, limit=PAGE_SIZE
             )
             if not can_resume(member.position, page.newest, page.oldest) or not page.publications:
-                raise EndedError(EndingReason.OVERTAKEN())
+                raise SessionEnded(DisconnectReason.HISTORY_TRIMMED())
             for chunk in chunks(map(self.encoding.publication, page.publications), member.offset):
                 await self._send(member, chunk)
 
     async def _read(
         self, room: Room, epoch: str, *, after: int = 0, before: int | None = None, limit: int
     ) -> LogPage:
-        """Read a part of the log. Raises `EndedError` if the log has another epoch."""
+        """Read a part of the log. Raises `SessionEnded` if the log has another epoch."""
         page = await self._node.broker.read(room.name, after=after, before=before, limit=limit)
         if page.newest.epoch != epoch:
-            raise EndedError(EndingReason.LOG_RESET())
+            raise SessionEnded(DisconnectReason.LOG_RESET())
         return page
 
     async def _publish_all(self, member: Member, room: Room, requests: Sequence[Request]) -> None:
@@ -296,7 +298,7 @@ class RoomSession:
         drafts = [Draft(self.user, text, message_id, now_ms) for text, message_id in requests]
         if not drafts:
             return
-        conflict: Ending | None = None
+        conflict: Disconnect | None = None
         receipts = await self._node.broker.publish(room.name, drafts)
         for draft, receipt in zip(drafts, receipts, strict=True):
             offset = receipt.position.offset
@@ -309,9 +311,9 @@ class RoomSession:
                 case Outcome.DUPLICATE:
                     self._send_again(member, room, draft, receipt)
                 case Outcome.CONFLICT:
-                    conflict = conflict or EndingReason.ID_CONFLICT(id=draft.id, offset=offset)
+                    conflict = conflict or DisconnectReason.ID_CONFLICT(id=draft.id, offset=offset)
         if conflict is not None:
-            raise EndedError(conflict)
+            raise SessionEnded(conflict)
 
     async def _checked(self, member: Member, text: str, message_id: str) -> Request | None:
         """Return the message as the hook changed it, or None if the hook refused it."""
@@ -328,7 +330,7 @@ class RoomSession:
     def _acknowledge(self, member: Member, draft: Draft, receipt: Receipt) -> None:
         """Send its own message to a member that may not read others."""
         if receipt.position.epoch != member.epoch:
-            raise EndedError(EndingReason.LOG_RESET())
+            raise SessionEnded(DisconnectReason.LOG_RESET())
         offset = receipt.position.offset
         frames = self._encode(draft, offset, draft.sent_at_ms)
         member.deliver(Chunk(frames, 1, offset))
@@ -361,8 +363,8 @@ class RoomSession:
         try:
             while (chunk := member.next_chunk) is not None:
                 await self._send(member, chunk)
-        except EndedError as error:
-            self._end_stalled(member, error.ending)
+        except SessionEnded as error:
+            self._end_stalled(member, error.disconnect)
 
     async def _send(self, member: Member, chunk: Chunk) -> None:
         """Send a chunk once there is space for it. Cancelling it in the middle sends the rest."""
@@ -376,14 +378,14 @@ class RoomSession:
     async def _send_whole(self, member: Member, chunk: Chunk) -> None:
         try:
             await self._transport.send(chunk.frames, chunk.number)
-        except EndedError as error:
-            self._end_stalled(member, error.ending)
+        except SessionEnded as error:
+            self._end_stalled(member, error.disconnect)
             raise
         member.sent(chunk)
 
-    def _end_stalled(self, member: Member, ending: Ending) -> None:
-        if ending.reason != "left":  # then the transport ends the session
-            member.end(ending)
+    def _end_stalled(self, member: Member, disconnect: Disconnect) -> None:
+        if disconnect.reason != "left":  # then the transport ends the session
+            member.end(disconnect)
 
     async def _after_leaving(self) -> None:
         try:
@@ -397,27 +399,27 @@ class RoomSession:
         member = self._member
         return member.position if member is not None and member.epoch else None
 
-    def _log(self, ending: Ending, error: BaseException) -> None:
+    def _log(self, disconnect: Disconnect, error: BaseException) -> None:
         if isinstance(error, BrokerError):
             # The node logs once that the broker is unavailable, not for each session.
             level = logging.WARNING if self._node.broker.is_available else logging.DEBUG
             log.log(level, "a session in room %r ended: %s", self.room, error)
-        elif ending.reason == "failed":
+        elif disconnect.reason == "failed":
             log.error("a session in room %r failed", self.room, exc_info=error)
 
 
-def _ending_of(error: BaseException) -> Ending:
+def _disconnect_of(error: BaseException) -> Disconnect:
     """Return the reason of a session that ended with an error of the server's own."""
     match error:
-        case EndedError():
-            return error.ending
+        case SessionEnded():
+            return error.disconnect
         case UncheckedError():
-            return EndingReason.UNCHECKED(why=error.reason)
+            return DisconnectReason.UNCHECKED(why=error.reason)
         case RefusedError():
-            return EndingReason.REFUSED(why=error.reason)
+            return DisconnectReason.REFUSED(why=error.reason)
         case BrokerError():
-            return EndingReason.BROKER_AWAY()
+            return DisconnectReason.BROKER_AWAY()
         case asyncio.CancelledError():
-            return EndingReason.LEFT()
+            return DisconnectReason.LEFT()
         case _:
-            return EndingReason.FAILED()
+            return DisconnectReason.FAILED()

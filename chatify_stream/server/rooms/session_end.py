@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ...rooms import Ending
+from ...rooms import Disconnect
 
-__all__ = ["EndedError"]
+__all__ = ["SessionEnded"]
 
 
-class EndedError(Exception):
-    """Ends a session, from within."""
+class SessionEnded(Exception):  # noqa: N818 - some ends are no errors
+    """Ends a room session from within, with status and text."""
 
-    def __init__(self, ending: Ending) -> None:
-        super().__init__(ending)
-        self.ending = ending
+    def __init__(self, disconnect: Disconnect) -> None:
+        super().__init__(disconnect)
+        self.disconnect = disconnect

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, Protocol
 
-from ...rooms import Encoding, Ending
+from ...rooms import Disconnect, Encoding
 from ...rooms.metadata import JoinRequest, JoinResponse
 from ...rooms.position import Position
 from .caller import Caller
@@ -28,7 +28,7 @@ class SessionSummary(NamedTuple):
     """Empty if the session ended before its room was known."""
     user: str
     session_id: str
-    disconnect: Ending
+    disconnect: Disconnect
     """Why the session ended, and whether reconnecting helps."""
     position: Position | None
     """Where the client can resume; None if the session sent no position."""
@@ -80,7 +80,7 @@ class Transport(Protocol):
         Cancelling the wait loses nothing.
 
         Raises:
-            EndedError: The client has read nothing for too long, or it has left.
+            SessionEnded: The client has read nothing for too long, or it has left.
         """
 
     def send(self, frames: bytes, count: int) -> Awaitable[None]:
@@ -89,7 +89,7 @@ class Transport(Protocol):
         Cancelling it may send a part of a message. The client then sees a broken connection.
 
         Raises:
-            EndedError: The client has read nothing for too long, or it has left.
+            SessionEnded: The client has read nothing for too long, or it has left.
         """
 
     def receive(self) -> Awaitable[Sequence[Request]]:
@@ -99,16 +99,16 @@ class Transport(Protocol):
         Raises errors of the transport, which `disconnect_for` explains.
         """
 
-    def abort(self, disconnect: Ending) -> None:
+    def abort(self, disconnect: Disconnect) -> None:
         """End the session for this reason: cancel the task that runs `RoomSession.serve`."""
 
-    def disconnect_for(self, error: BaseException) -> Ending | None:
+    def disconnect_for(self, error: BaseException) -> Disconnect | None:
         """Return the reason for a session that ends with `error`.
 
         Returns None unless this transport ended the session or raised the error.
         """
 
-    def error_for(self, disconnect: Ending, cause: BaseException) -> Exception:
+    def error_for(self, disconnect: Disconnect, cause: BaseException) -> Exception:
         """Return the error that `RoomSession.serve` raises for a session that ended early.
 
         `cause` is the error that ended the session.

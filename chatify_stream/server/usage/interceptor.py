@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Collection, Mapping
 from typing import cast
 
 from ...errors import StatusError
-from ...rooms import EndingReason
+from ...rooms import DisconnectReason
 from ...rooms.metadata import encode_trailers, requested_room, wants_room
 from ...wire import ServerStream
 from ..interceptors.chain import CallHandler
@@ -60,8 +60,8 @@ class UsageControl:
                 )
             except StatusError as error:
                 if joins:
-                    ending = EndingReason.OVER_LIMIT(why=error.message)
-                    stream.trailers.update(encode_trailers(ending.reconnect))
+                    disconnect = DisconnectReason.OVER_LIMIT(why=error.message)
+                    stream.trailers.update(encode_trailers(disconnect.reconnect))
                 raise
             if not visit.counts:  # then nothing is there for it as long as the call
                 return handler(stream)

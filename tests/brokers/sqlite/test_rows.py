@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chatify_stream.brokers.sqlite.errors import DamagedError
 from chatify_stream.brokers.sqlite.rows import IdRow, MessageRow, RoomRow, StateRow, seal
-from chatify_stream.rooms import Known, Publication
+from chatify_stream.rooms import DedupeEntry, Publication
 
 ROWS: list[Any] = [
     (StateRow, StateRow("0f", 7, 3, 2, 99, 1, 5)),
@@ -35,7 +35,7 @@ def test_made() -> None:
     publication = Publication(9, "ada", "聊 🦊", "id", 5)
     row = MessageRow.of(1, publication)
     assert row == (1, *publication, seal((1, *publication)))
-    known = IdRow.of(4, 1, "ada", "id", Known(9, 5, -3))
+    known = IdRow.of(4, 1, "ada", "id", DedupeEntry(9, 5, -3))
     assert IdRow.checked(known) == known
 
 

@@ -483,7 +483,7 @@ class TestDisconnect:
         assert done == Finished(0, "1 session ended\n", "")
         assert (status, text, reconnect) == (
             Status.UNAVAILABLE,
-            "disconnected: by an operator; come back",
+            "disconnected: by an operator; reconnect",
             "yes",
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chatify_stream.config import all_settings
-from chatify_stream.rooms import EndingReason
+from chatify_stream.rooms import DisconnectReason
 from chatify_stream.server.metrics.families import (
     CONNECTION_LIMITS,
     SESSION_LIMITS,
@@ -20,7 +20,7 @@ def test_settings() -> None:
 
 def test_reasons() -> None:
     """The reasons exist, and every verdict of keepalive is among them."""
-    endings = {reason.name.lower() for reason in EndingReason}
+    endings = {reason.label for reason in DisconnectReason}
     assert {*SESSION_LIMITS, *SLOW_READERS} <= endings
     verdicts = {verdict.ended_by for verdict in Verdict if verdict.ended_by}
     assert verdicts

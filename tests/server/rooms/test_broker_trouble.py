@@ -13,7 +13,7 @@ from ...support.waiting import until
 from .membership import End, channel_to, entering, joined, node_of, refused, room_server
 from .moody_broker import SECRET, MoodyBroker
 
-AWAY = "the messages of the rooms cannot be reached now; come back and send again"
+AWAY = "the broker of the rooms is unavailable; reconnect and send again"
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from .membership import Membership, channel_to, entering, joined, node_of, refus
 from .moody_broker import MoodyBroker
 from .raw_member import raw_member
 
-GOING = "the server is shutting down; come back and resume"
+GOING = "the server is shutting down; reconnect and resume"
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ class TestDisconnect:
             end = await ada.end()
         assert (end.status, end.message, end.may_come_back) == (
             Status.UNAVAILABLE,
-            "disconnected: by an operator; come back",
+            "disconnected: by an operator; reconnect",
             "yes",
         )
         await server.rooms.publish("lobby", "bot", "b")

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from chatify_stream import BrokerError, ChatServer, RoomClient, RoomLeave, RoomOptions
-from chatify_stream.rooms import Draft, Ending, Member
+from chatify_stream.rooms import Disconnect, Draft, Member
 from chatify_stream.server.rooms.grpc_transport import FRAMED_REPLIES
 from chatify_stream.server.rooms.node import Node
 
@@ -18,10 +18,10 @@ from .moody_broker import MoodyBroker
 class Session:
     def __init__(self) -> None:
         self.room, self.user = "lobby", "ada"
-        self.ending: Ending | None = None
+        self.disconnect: Disconnect | None = None
 
-    def end(self, ending: Ending) -> None:
-        self.ending = ending
+    def end(self, disconnect: Disconnect) -> None:
+        self.disconnect = disconnect
 
 
 class Sink:
@@ -36,7 +36,7 @@ class Sink:
 
     def wake(self, member: Member) -> None: ...
 
-    def end(self, ending: Ending) -> None: ...
+    def end(self, disconnect: Disconnect) -> None: ...
 
 
 @pytest.fixture
@@ -123,9 +123,9 @@ async def test_drain(node: Node) -> None:
     node.drain(0.0)
     assert node.is_draining
     async with asyncio.timeout(10):
-        while not all(session.ending for session in sessions):
+        while not all(session.disconnect for session in sessions):
             await asyncio.sleep(0)
-    assert {session.ending.reason for session in sessions if session.ending} == {"draining"}
+    assert {session.disconnect.reason for session in sessions if session.disconnect} == {"draining"}
     await node.close()
 
 

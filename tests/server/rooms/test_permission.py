@@ -5,7 +5,7 @@ import pytest
 from chatify_stream import Grants, Identity
 from chatify_stream.rooms.metadata import JoinRequest
 from chatify_stream.server.rooms.caller import Permission, permission_of
-from chatify_stream.server.rooms.session_end import EndedError
+from chatify_stream.server.rooms.session_end import SessionEnded
 
 
 def join(user: str | None = None, room: str = "lobby") -> JoinRequest:
@@ -53,12 +53,12 @@ OTHER_NAME = "the requested user name is not that of the caller; request 'ada' o
 )
 def test_forbidden(identity: Identity, request_: JoinRequest, why: str) -> None:
     """Who may not join, or says to be somebody else, is told so; coming back does not help."""
-    with pytest.raises(EndedError) as info:
+    with pytest.raises(SessionEnded) as info:
         permission_of(identity, request_)
-    ending = info.value.ending
-    assert (ending.reason, ending.status.name, ending.reconnect) == (
+    disconnect = info.value.disconnect
+    assert (disconnect.reason, disconnect.status.name, disconnect.reconnect) == (
         "forbidden",
         "PERMISSION_DENIED",
         False,
     )
-    assert ending.text.startswith(f"not allowed: {why}")
+    assert disconnect.text.startswith(f"not allowed: {why}")

@@ -451,7 +451,7 @@ class TestHistory:
             heard, end = await ada.last_words()
             assert heard == []
             assert (end.status, end.may_come_back) == (Status.RESOURCE_EXHAUSTED, "yes")
-            assert "the room has dropped messages that it had not read yet" in end.message
+            assert "the room no longer keeps the next messages" in end.message
             assert end.position == f"{ada.epoch}/0"
 
 
@@ -526,7 +526,7 @@ class TestResume:
             end = await ada.end()
             assert (end.status, end.may_come_back) == (Status.UNAVAILABLE, "yes")
             assert end.message == (
-                "the log of the room was lost or reset; come back for its new epoch"
+                "the log of the room was lost or reset; reconnect to get the new epoch"
             )
             assert end.position == f"{ada.epoch}/1"
             async with joined(channel, resume=str(end.position)) as again:

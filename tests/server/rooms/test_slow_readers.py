@@ -23,7 +23,7 @@ KIB = 1024
 OUTBOX = 64 * KIB
 LARGEST = 2**31 - 1
 TOO_SLOW = (
-    f"the client reads too slowly: more than {OUTBOX} bytes wait for it; come back and resume"
+    f"the client reads too slowly: more than {OUTBOX} bytes are buffered; reconnect and resume"
 )
 SHORT = Limits(write_timeout=0.3)
 
@@ -108,7 +108,7 @@ class TestStalledWindow:
             for size in (20, 50, 50):
                 await server.rooms.publish("lobby", "bot", "x" * size * KIB)
                 await reader.hear()
-            await until(lambda: any(session._ending for session in node_of(server).sessions))
+            await until(lambda: any(session._disconnect for session in node_of(server).sessions))
             await slow.read_until(lambda: slow.bytes_received == 65_535)
             assert slow.offsets == [1]
             assert not slow.is_ended
@@ -164,7 +164,7 @@ class TestStalledWindow:
                     await impatient.rooms.publish("lobby", "bot", "x" * 400)
                     await reader.hear()
                 await stalled.read_until(lambda: stalled.is_ended)
-                assert_resumable(stalled, "nothing was read for 0.3 s; come back and resume")
+                assert_resumable(stalled, "nothing was read for 0.3 s; reconnect and resume")
                 assert stalled.offsets == [1, 2]
                 await resumes(impatient, channel, stalled, 5)
 
@@ -176,7 +176,7 @@ class TestStalledWindow:
             async with raw_member(impatient, history="100") as stalled:
                 await impatient.rooms.publish("lobby", "bot", "live")
                 await stalled.read_until(lambda: stalled.is_ended)
-                assert_resumable(stalled, "nothing was read for 0.3 s; come back and resume")
+                assert_resumable(stalled, "nothing was read for 0.3 s; reconnect and resume")
                 assert 30 < len(stalled.offsets) < 64
                 await resumes(impatient, channel, stalled, 101)
 
@@ -295,7 +295,7 @@ class TestPublishers:
                 await until(lambda: impatient.rooms.statistics().sessions == 1)
                 published = impatient.rooms.statistics().messages_published
                 await flood.read_until(lambda: flood.is_ended)
-                assert_resumable(flood, "nothing was read for 0.3 s; come back and resume")
+                assert_resumable(flood, "nothing was read for 0.3 s; reconnect and resume")
                 assert published * KIB < 65_535 + OUTBOX
                 heard = await reader.hear(published)
                 assert [message.offset for message in heard] == list(range(1, published + 1))
@@ -343,7 +343,7 @@ class TestPublishers:
             member.say("x" * KIB, times=100)
             member.half_close()
             await member.read_until(lambda: member.is_ended)
-            assert_resumable(member, "nothing was read for 0.3 s; come back and resume")
+            assert_resumable(member, "nothing was read for 0.3 s; reconnect and resume")
 
 
 async def test_many_of_them(server: ChatServer, channel: Channel) -> None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from chatify_stream import ChatServer, RoomJoin
-from chatify_stream.rooms import Ending, Publication
+from chatify_stream.rooms import Disconnect, Publication
 from chatify_stream.rooms.metadata import JoinRequest, JoinResponse
 from chatify_stream.server.rooms.caller import Caller
 from chatify_stream.server.rooms.session import RoomSession
@@ -84,14 +84,14 @@ class MemoryTransport:
     async def receive(self) -> Sequence[Request]:
         return await self.requests.get()
 
-    def abort(self, disconnect: Ending) -> None:
+    def abort(self, disconnect: Disconnect) -> None:
         assert self.task is not None
         self.task.cancel()
 
-    def disconnect_for(self, error: BaseException) -> Ending | None:
+    def disconnect_for(self, error: BaseException) -> Disconnect | None:
         return None
 
-    def error_for(self, disconnect: Ending, cause: BaseException) -> Exception:
+    def error_for(self, disconnect: Disconnect, cause: BaseException) -> Exception:
         return Left(disconnect.text)
 
     def ended(self, summary: SessionSummary) -> None:

@@ -764,7 +764,7 @@ class TestDisconnect:
                 status, text, trailers = await ada.end()
             assert (status, text) == (
                 Status.UNAVAILABLE,
-                "disconnected: an update; come back",
+                "disconnected: an update; reconnect",
             )
             assert trailers["chat-reconnect"] == "yes"
             epoch = ada.position.partition("/")[0]
