@@ -1,8 +1,8 @@
-"""gRPC over HTTP/2 on grpclib: a server and a channel for any service.
+"""gRPC over HTTP/2: a server and a channel for any service, based on grpclib and h2.
 
-Subclasses of `grpclib.server.Server` and `grpclib.client.Channel` with the same API. This package
-knows nothing of chat, and it is the only one that touches grpclib's server, client and protocol,
-or h2.
+`Server` and `Channel` are subclasses of grpclib's with the same API. The classes below them are
+our own. This package does not depend on chat, and no other package uses grpclib's server, client
+and protocol, or h2.
 """
 
 from __future__ import annotations

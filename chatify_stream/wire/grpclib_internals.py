@@ -5,7 +5,8 @@ Attributes that this package uses, beside the names imported below:
 - `client.Channel`: `_authority`, `_calls_failed`, `_calls_started`, `_calls_succeeded`,
   `_connected`, `_last_call_started`, `_loop`, `_scheme`, `_ssl`
 - `server.Server`: `_protocol_factory`, `_server`
-- `config.Configuration`: `_keepalive_time`, `_keepalive_timeout`
+- `config.Configuration`: `_keepalive_permit_without_calls`, `_keepalive_time`,
+  `_keepalive_timeout`
 - `events._Dispatch`: `_listeners`
 - `h2.connection.H2Connection`: `_begin_new_stream`, `_frame_dispatch_table`,
   `_handle_data_on_closed_stream`, `_inbound_flow_control_window_manager`,

@@ -87,5 +87,14 @@ class ClientProtocol(WireProtocol):
         super().stream_released()
         self._on_capacity()
 
+    def _may_ping(self) -> bool:
+        """Follow grpclib's configuration, if it asks for pings: by default not without a call."""
+        config = self._config
+        return (
+            config._keepalive_time is None
+            or config._keepalive_permit_without_calls
+            or not self.is_idle
+        )
+
     def _refuse_calls(self) -> None:
         self._on_lost(self)

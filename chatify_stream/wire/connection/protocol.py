@@ -324,9 +324,13 @@ class WireProtocol(asyncio.BufferedProtocol):
         write_buffer = self.connection.write_buffer
         if write_buffer.is_closing():
             return
-        verdict = self._liveness.check(self._loop.time(), write_buffer.unacked_bytes)
+        now = self._loop.time()
+        verdict = self._liveness.check(now, write_buffer.unacked_bytes)
         if verdict is Verdict.PING:
-            write_buffer.write(ping(KEEPALIVE_PING))
+            if self._may_ping():
+                write_buffer.write(ping(KEEPALIVE_PING))
+            else:
+                self._liveness.data_received(now)  # which postpones the PING
         elif verdict in (Verdict.DRAIN_IDLE, Verdict.DRAIN_OLD):
             self.ended_by = verdict.ended_by
             self.drain(verdict.ended_by)
@@ -338,6 +342,9 @@ class WireProtocol(asyncio.BufferedProtocol):
             self.abort()
             return
         self._watch()
+
+    def _may_ping(self) -> bool:
+        return True
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if not self._is_open:

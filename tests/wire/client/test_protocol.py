@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from grpclib.config import Configuration
 from h2.connection import H2Connection
 from h2.events import RequestReceived
 from h2.settings import SettingCodes
@@ -226,3 +227,36 @@ async def test_no_number_is_left(server: Server) -> None:
         async with asyncio.timeout(10):
             while server.connections > 1:
                 await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("with_call", "permitted", "is_pinged"),
+    [(False, False, False), (False, True, True), (True, False, True)],
+)
+async def test_keepalive_of_grpclibs_configuration(
+    with_call: bool, permitted: bool, is_pinged: bool
+) -> None:
+    """Its interval applies to the channel, by default only while a call is open."""
+    received = bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(frame(0x04, 0, 0, b""))
+        try:
+            while data := await reader.read(65536):
+                received.extend(data)
+        finally:
+            writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    config = Configuration(_keepalive_time=0.05, _keepalive_permit_without_calls=permitted)
+    async with Channel("127.0.0.1", port, config=config) as channel:
+        await channel.connect()
+        stream = call(channel)
+        async with stream:
+            if with_call:
+                await stream.send_request()
+            await asyncio.sleep(0.3)
+            await stream.cancel()
+    listener.close()
+    assert (b"you here" in received) is is_pinged
