@@ -155,58 +155,58 @@ class EventHandler:
         if stream is not None:
             stream.end_received()
 
-    def _request_received(self, event: RequestReceived) -> None:
-        self.request_received(_id(event), _headers(event))
+    def _request_received(self, event: Any) -> None:
+        self.request_received(event.stream_id, event.headers)
 
-    def _response_received(self, event: ResponseReceived) -> None:
-        headers = _headers(event)
-        stream = self._connection.streams.get(_id(event))
-        if not self._is_malformed(_id(event), response_fault(headers)) and stream is not None:
-            stream.headers = headers
+    def _response_received(self, event: Any) -> None:
+        stream = self._connection.streams.get(event.stream_id)
+        fault = response_fault(event.headers)
+        if not self._is_malformed(event.stream_id, fault) and stream is not None:
+            stream.headers = event.headers
             stream.headers_received.set()
 
-    def _trailers_received(self, event: TrailersReceived) -> None:
-        headers = _headers(event)
-        stream = self._connection.streams.get(_id(event))
-        if not self._is_malformed(_id(event), trailers_fault(headers)) and stream is not None:
-            stream.trailers = headers
+    def _trailers_received(self, event: Any) -> None:
+        stream = self._connection.streams.get(event.stream_id)
+        fault = trailers_fault(event.headers)
+        if not self._is_malformed(event.stream_id, fault) and stream is not None:
+            stream.trailers = event.headers
             stream.trailers_received.set()
 
-    def _settings_changed(self, event: RemoteSettingsChanged) -> None:
+    def _settings_changed(self, event: Any) -> None:
         if SettingCodes.INITIAL_WINDOW_SIZE in event.changed_settings:
             for stream in self._connection.streams.values():
                 stream.window_updated.set()
 
-    def _data_received(self, event: DataReceived) -> None:
-        stream = self._connection.streams.get(_id(event))
-        size = event.flow_controlled_length or 0
+    def _data_received(self, event: Any) -> None:
+        stream = self._connection.streams.get(event.stream_id)
+        size = event.flow_controlled_length
         if stream is not None:
             stream.inbox.add(event.data, size)
         else:
-            self._connection.write_buffer.return_window(_id(event), size)
+            self._connection.write_buffer.return_window(event.stream_id, size)
 
-    def _window_updated(self, event: WindowUpdated) -> None:
+    def _window_updated(self, event: Any) -> None:
         streams = self._connection.streams
         woken = [streams.get(event.stream_id)] if event.stream_id else streams.values()
         for stream in woken:
             if stream is not None:
                 stream.window_updated.set()
 
-    def _stream_ended(self, event: StreamEnded) -> None:
-        self.stream_ended(_id(event))
+    def _stream_ended(self, event: Any) -> None:
+        self.stream_ended(event.stream_id)
 
-    def _ping_acknowledged(self, event: PingAckReceived) -> None:
-        self._events.ping_acknowledged(event.ping_data or b"")
+    def _ping_acknowledged(self, event: Any) -> None:
+        self._events.ping_acknowledged(event.ping_data)
 
-    def _connection_terminated(self, event: ConnectionTerminated) -> None:
+    def _connection_terminated(self, event: Any) -> None:
         self.close("the peer ended the connection")
 
-    def _stream_reset(self, event: StreamReset) -> None:
+    def _stream_reset(self, event: Any) -> None:
         self._connection.is_full = False
         if not event.remote_reset:  # h2 has reset it for a violation by the peer
             self._budget.spend("resets")
         code = event.error_code if event.remote_reset else ErrorCodes.PROTOCOL_ERROR
-        self._cancel(_id(event), StreamResetError(int(code or 0)))
+        self._cancel(event.stream_id, StreamResetError(int(code or 0)))
 
     _HANDLERS: ClassVar[dict[type[Event], Callable[[EventHandler, Any], None]]] = {
         RequestReceived: _request_received,
@@ -245,15 +245,3 @@ class EventHandler:
         self._budget.spend("resets")
         with suppress(ProtocolError):  # the peer may have reset it in the meantime
             self._connection.reset(stream_id, error_code)
-
-
-def _id(event: Any) -> int:
-    """Return the id of an event's stream, which is there."""
-    stream_id: int = event.stream_id
-    return stream_id
-
-
-def _headers(event: Any) -> Headers:
-    """Return the headers of an event, as text because of `h2_config`."""
-    headers: Headers = event.headers
-    return headers

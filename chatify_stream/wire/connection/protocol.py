@@ -109,11 +109,6 @@ class WireProtocol(asyncio.BufferedProtocol):
         """Why this side ended the connection: a limit or a violation by the peer, or None."""
 
     @property
-    def is_going_away(self) -> bool:
-        """The peer accepts no new calls on this connection."""
-        return self.connection.is_going_away
-
-    @property
     def is_idle(self) -> bool:
         """No call is open on this connection."""
         return not self.connection.streams

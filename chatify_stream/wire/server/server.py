@@ -281,24 +281,22 @@ class Server(grpclib.server.Server):
 
     def _protocol_factory(self) -> Any:
         if self._listener is None:
-            return self._protocol()
+            return self._protocol(_Admission(self))
         return ConnectionHandshake(
             self._listener,
             self._limits,
             self._connections,
-            _Handshakes(self),
+            _Admission(self),
             read_buffer=self._read_buffer,
         )
 
-    def _protocol(
-        self, handshake: ConnectionHandshake | None = None, extra: Mapping[str, Any] | None = None
-    ) -> WireProtocol:
+    def _protocol(self, owner: _Admission, extra: Mapping[str, Any] | None = None) -> WireProtocol:
         return WireProtocol(
             Calls(self._services),
             self._configuration,
             self._wire_h2_config,
             self._limits,
-            owner=_ConnectionOwner(self, handshake),
+            owner=owner,
             read_buffer=self._read_buffer,
             fair_share=self._connections.fair_share,
             extra=extra,
@@ -330,14 +328,24 @@ class Server(grpclib.server.Server):
         self._services.observers.connection_closed(statistics, connection.ended_by)
 
 
-class _ConnectionOwner:
-    """Puts one connection into the server's, in the place of its handshake if it had one."""
+class _Admission:
+    """Puts one connection into the server's, first its handshake if it has one."""
 
     __slots__ = ("_handshake", "_server")
 
-    def __init__(self, server: Server, handshake: ConnectionHandshake | None) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
+        self._handshake: ConnectionHandshake | None = None
+
+    def admit(self, handshake: ConnectionHandshake, address: str | None) -> bool:
+        return self._server._admit(handshake, address)
+
+    def begin_http2(self, handshake: ConnectionHandshake, extra: Mapping[str, Any]) -> WireProtocol:
         self._handshake = handshake
+        return self._server._protocol(self, extra)
+
+    def handshake_failed(self, reason: str) -> None:
+        self._server._ended[reason] += 1
 
     def add(self, connection: WireProtocol, address: str | None) -> bool:
         handshake, self._handshake = self._handshake, None
@@ -345,21 +353,3 @@ class _ConnectionOwner:
 
     def discard(self, connection: WireProtocol) -> None:
         self._server._connection_closed(connection)
-
-
-class _Handshakes:
-    """Gives `ConnectionHandshake` access to the connections of a server."""
-
-    __slots__ = ("_server",)
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    def admit(self, handshake: ConnectionHandshake, address: str | None) -> bool:
-        return self._server._admit(handshake, address)
-
-    def begin_http2(self, handshake: ConnectionHandshake, extra: Mapping[str, Any]) -> WireProtocol:
-        return self._server._protocol(handshake, extra)
-
-    def handshake_failed(self, reason: str) -> None:
-        self._server._ended[reason] += 1

@@ -103,10 +103,6 @@ class ServerStream:
         self._stream.inbox.meter = meter
 
     @property
-    def _has_sent_headers(self) -> bool:
-        return self._stream.has_sent_headers
-
-    @property
     def compression(self) -> str:
         """The compression of replies: "gzip", "deflate", or "identity" for none.
 
@@ -119,7 +115,7 @@ class ServerStream:
     @compression.setter
     def compression(self, name: str) -> None:
         check_encoding(name)
-        if self._has_sent_headers:
+        if self._stream.has_sent_headers:
             raise UsageError("compression has to be set before the first reply is sent")
         self._compression = name if is_accepted(name, self._accept_encoding) else IDENTITY
 
@@ -228,7 +224,7 @@ class ServerStream:
         second message of a unary response. Cancelling in the middle of a message resets the call.
         """
         with _noticing_departure():
-            if not self._has_sent_headers:
+            if not self._stream.has_sent_headers:
                 await self.send_initial_metadata()
             if not self._cardinality.server_streaming and self._stream.messages_sent:
                 raise ProtocolError("the message was sent already")
@@ -252,7 +248,7 @@ class ServerStream:
         not bytes. As `send_message` otherwise.
         """
         _check_frames(frames)
-        if not self._has_sent_headers:
+        if not self._stream.has_sent_headers:
             await self.send_initial_metadata()
         if frames:
             with _noticing_departure():
@@ -335,7 +331,7 @@ class ServerStream:
         Raise grpclib's `ProtocolError` when they were sent, and `TypeError` or `ValueError` for
         metadata that cannot be sent.
         """
-        if self._has_sent_headers:
+        if self._stream.has_sent_headers:
             raise ProtocolError("the response headers were sent already")
         encoding = self._compression
         headers = [(":status", "200"), ("content-type", self._content_type)]
@@ -373,7 +369,7 @@ class ServerStream:
         ):
             raise ProtocolError("a unary response with status OK needs a message")
         headers: Headers = []
-        if not self._has_sent_headers:
+        if not self._stream.has_sent_headers:
             headers = [(":status", "200"), ("content-type", self._content_type)]
         headers.append(("grpc-status", str(status.value)))
         if status_message is not None:

@@ -69,7 +69,7 @@ async def test_the_server_goes_before_a_call_is_opened(server: Server, channel: 
         await asked.wait()
         (other_side,) = server._connections
         other_side.drain()
-        while not connection.is_going_away:
+        while not connection.connection.is_going_away:
             await asyncio.sleep(0)
         connection.resume_writing()
         assert await second == "second"
