@@ -51,6 +51,9 @@ class Presence:
         """Return the users in a room, sorted by name."""
         return sorted(self._rooms.get(room, ()))
 
+    def has(self, room: str, user: str) -> bool:
+        return user in self._rooms.get(room, ())
+
     def count(self, room: str) -> int:
         """Return the number of users in a room."""
         return len(self._rooms.get(room, ()))

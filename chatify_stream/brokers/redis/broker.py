@@ -12,19 +12,26 @@ from typing import Any
 
 from ...config.broker_url import parse_redis_url
 from ...errors import BrokerError
-from ...rooms import Draft, LogPage, Receipt, Retention, RetentionRule, retention_of
+from ...rooms import (
+    Draft,
+    LogPage,
+    Presence,
+    Publication,
+    Receipt,
+    Retention,
+    RetentionRule,
+    retention_of,
+)
 from ...rooms.position import Position, new_epoch
 from ..base import Answers, RoomPage, Subscriber
 from . import scripts
-from .errors import LostError
-from .feed import Feed, LogChanges, LogPosition, publication_of
+from .feed import Feed, LogChanges, LogPosition
 from .keys import Keys
-from .local_presence import LocalPresence
+from .listener import Listener
 from .maintenance import Maintenance
-from .pipeline import Call, Plain
+from .pipeline import Ask
 from .publisher import Publisher, Publishing, arguments_of
 from .room_list import RoomList
-from .scripts import Script
 from .shards import Shards
 from .survey import Surveys
 
@@ -62,7 +69,7 @@ class RedisBroker:
         time in seconds. Presence ends `lease_ms` milliseconds after the last report of a server.
         """
         location = parse_redis_url(url)
-        self._name = str(location)
+        self._url = str(location)
         self._timeout = location.timeout
         self._retention = retention or Retention()
         self._rules = tuple(rules)
@@ -71,23 +78,19 @@ class RedisBroker:
         self._node = token_urlsafe(9)
         is_cluster = location.kind == "cluster"
         self._keys = Keys(location.prefix, location.db, is_cluster=is_cluster)
-        self._shards = Shards(
-            location,
-            self._rejection,
-            self._on_message,
-            self._on_subscribed,
-            self._on_restart,
-            self._on_moved,
-        )
-        self._publisher = Publisher(self._send, self._record, self._rejection, self._timeout)
-        self._surveys = Surveys(self._keys, self._node, self._shards.write, self._rejection)
-        self._room_list = RoomList(self._keys, self._read_plain, self._describe)
+        self._shards = Shards(location, self)
+        self._publisher = Publisher(self._send, self._url, location.timeout)
+        self._surveys = Surveys(self._keys, self._node, self._shards)
+        self._room_list = RoomList(self._keys, self._shards, self._describe)
         self._maintenance = Maintenance(
             self._check_room, self._rooms_to_check, self._room_list.sweep
         )
-        self._local = LocalPresence()
+        self._presence = Presence()
+        """The users on this node."""
+        self._unsynced: set[tuple[str, str]] = set()
+        """Rooms and users that changed on this node, until Redis has confirmed that."""
         self._feeds: dict[str, Feed] = {}
-        self._listened: dict[str, Any] = {}
+        self._listened: dict[str, Listener] = {}
         """The listener of each feed's channel, by room."""
         self._known: OrderedDict[str, LogPosition] = OrderedDict()
         self._subscriber: Subscriber | None = None
@@ -103,7 +106,7 @@ class RedisBroker:
         await self._open_surveys(subscriber)
         if self._is_closed:
             await self._shards.close()
-            raise self._rejection("closed while it was being opened")
+            raise BrokerError(self._url, "closed while it was being opened")
         self._subscriber = subscriber
         self._maintenance.start()
 
@@ -118,7 +121,7 @@ class RedisBroker:
         if was_open and any(shard.is_connected for shard in self._shards):
             with suppress(TimeoutError):
                 async with asyncio.timeout(2.0):
-                    await asyncio.gather(*map(self._leave_room, self._local.rooms()))
+                    await asyncio.gather(*map(self._leave_room, self._presence.rooms()))
         await self._shards.close()
 
     async def publish(self, room: str, drafts: Sequence[Draft]) -> list[Receipt]:
@@ -136,8 +139,9 @@ class RedisBroker:
     ) -> LogPage:
         self._open_subscriber()
         last = "" if before is None else before
-        arguments = (after, last, limit, int(newest), self._age_ms(room))
-        epoch, offset, oldest, found = await self._read(scripts.READ, room, *arguments)
+        epoch, offset, oldest, found = await self._read(
+            scripts.READ, room, after, last, limit, int(newest), self._age_ms(room)
+        )
         publications = [_entry(each)[0] for each in (reversed(found) if newest else found)]
         return LogPage(Position(epoch.decode(), offset), oldest, publications)
 
@@ -153,12 +157,12 @@ class RedisBroker:
 
     async def _begin_feed(self, room: str, feed: Feed) -> None:
         """Start the feed; give up at the deadline or when Redis stops responding."""
-        loop, deadline = asyncio.get_running_loop(), self._deadline()
+        loop, deadline = asyncio.get_running_loop(), self._shards.deadline()
         while (end := min(deadline, self._listened[room].silence_ends_at)) > loop.time():
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(end):
                     return await feed.begin()
-        raise feed.problem or self._rejection("no answer in time")
+        raise feed.problem or BrokerError(self._url, "no answer in time")
 
     async def unsubscribe(self, room: str) -> None:
         if room in self._feeds:
@@ -166,12 +170,16 @@ class RedisBroker:
 
     async def enter(self, room: str, user: str, session_id: str) -> None:
         self._open_subscriber()
-        if self._local.enter(room, user, session_id):
+        if self._presence.enter(room, user, session_id):
+            self._unsynced.add((room, user))
+        if (room, user) in self._unsynced:
             await self._sync_user(room, user)
 
     async def leave(self, room: str, user: str, session_id: str) -> None:
-        if self._local.leave(room, user, session_id) and self._subscriber is not None:
-            await self._sync_user(room, user)
+        if self._presence.leave(room, user, session_id):
+            self._unsynced.add((room, user))
+            if self._subscriber is not None:
+                await self._sync_user(room, user)
 
     async def users(self, room: str) -> list[str]:
         self._open_subscriber()
@@ -184,30 +192,21 @@ class RedisBroker:
 
     async def survey(self, command: bytes) -> Answers:
         self._open_subscriber()
-        return await self._surveys.survey(command, self._deadline())
+        return await self._surveys.survey(command)
 
     # Commands to Redis.
 
-    def _call(self, script: Script, room: str, *arguments: str | int) -> Call:
+    def _call(self, script: scripts.Script, room: str, *arguments: str | int) -> Ask:
         keys = self._keys.of_room(room)
-        return Call(script, keys.slot, keys.four, self._prelude(keys.channel), arguments)
-
-    def _prelude(self, channel: str) -> tuple[str | int, ...]:
         clock_ms = "" if self._clock is None else int(self._clock() * 1000)
-        verb = "SPUBLISH" if self._shards.is_sharded else "PUBLISH"
-        return new_epoch(), clock_ms, channel, verb
+        begin = (new_epoch(), clock_ms, keys.channel, self._shards.publish_verb)
+        return Ask(keys.slot, arguments, script=script, keys=keys.four, begin=begin)
 
-    async def _write(self, script: Script, room: str, *arguments: str | int) -> Any:
-        return await self._shards.write(self._call(script, room, *arguments), self._deadline())
+    async def _write(self, script: scripts.Script, room: str, *arguments: str | int) -> Any:
+        return await self._shards.write(self._call(script, room, *arguments))
 
-    async def _read(self, script: Script, room: str, *arguments: str | int) -> Any:
-        return await self._shards.read(self._call(script, room, *arguments), self._deadline())
-
-    async def _read_plain(self, slot: int, *words: str | int) -> Any:
-        return await self._shards.read(Plain(slot, words), self._deadline())
-
-    def _deadline(self) -> float:
-        return asyncio.get_running_loop().time() + self._timeout
+    async def _read(self, script: scripts.Script, room: str, *arguments: str | int) -> Any:
+        return await self._shards.read(self._call(script, room, *arguments))
 
     def _age_ms(self, room: str) -> int:
         return int(self._retention_of(room).age * 1000)
@@ -216,36 +215,24 @@ class RedisBroker:
         return retention_of(room, self._retention, self._rules)
 
     async def _send(self, publishing: Publishing) -> list[Any]:
-        keys = self._keys.of_room(publishing.room)
-        all_keys, arguments = arguments_of(
-            keys,
-            publishing,
-            self._known.get(publishing.room),
-            self._retention_of(publishing.room),
-        )
-        call = Call(
-            scripts.PUBLISH,
-            keys.slot,
-            all_keys,
-            self._prelude(keys.channel),
-            arguments,
-            may_repeat=False,
-            size=sum(map(len, publishing.messages)),
-        )
+        """Call the script, and remember the new position of the room's log."""
+        room, known = publishing.room, self._known.get(publishing.room)
+        own_keys, retention = self._keys.of_room(room), self._retention_of(room)
+        keys, arguments = arguments_of(own_keys, publishing, known, retention)
+        call = self._call(scripts.PUBLISH, room, *arguments)
+        size = sum(map(len, publishing.messages))
+        call = call._replace(keys=keys, may_repeat=False, size=size)
         reply: list[Any] = await self._shards.write(call, publishing.deadline)
-        return reply
-
-    async def _record(self, publishing: Publishing, reply: list[Any]) -> str:
-        epoch: str = reply[0].decode()
-        offsets = [
-            o for what, o in zip(reply[2::3], reply[3::3], strict=True) if what == b"published"
-        ]
+        if reply[0] == scripts.HELD:
+            return reply
+        outcomes = zip(reply[2::3], reply[3::3], strict=True)
+        offsets = [offset for outcome, offset in outcomes if outcome == b"published"]
         if offsets:
-            self._remember(publishing.room, LogPosition(epoch, offsets[-1], publishing.nonce))
+            self._remember(room, LogPosition(reply[0].decode(), offsets[-1], publishing.nonce))
         if not reply[1]:
-            with suppress(BrokerError, LostError):  # the next message will list the room
-                await self._room_list.add(publishing.room)
-        return epoch
+            with suppress(BrokerError):  # the next message will list the room
+                await self._room_list.add(room)
+        return reply
 
     async def _describe(self, room: str) -> tuple[Position, int, int]:
         """Return the position of a room and the numbers of its messages and users."""
@@ -259,29 +246,28 @@ class RedisBroker:
     async def _look(self, room: str, known: LogPosition | None, limit: int = PAGE) -> LogChanges:
         """Return the messages after a position, and renew the lease of this node's users."""
         epoch, offset, nonce = known or ("", 0, "")
-        node = self._node if self._local.has_users(room) else ""
+        node = self._node if self._presence.count(room) else ""
         arguments = (epoch, offset, nonce, limit, node, self._lease_ms, self._age_ms(room))
         reply = await self._read(scripts.LOOK, room, *arguments)
         new_epoch, newest, new_nonce, oldest, changes, is_alive, found = reply
         if not is_alive:
-            self._local.mark_unsynced(room)
+            self._unsynced |= {(room, user) for user in self._presence.users(room)}
         position = LogPosition(new_epoch.decode(), newest, new_nonce.decode())
         self._remember(room, position)
         return LogChanges(position, oldest, changes, [_entry(each) for each in found])
 
     async def _leave_room(self, room: str) -> None:
-        with suppress(BrokerError, LostError):
+        with suppress(BrokerError):
             await self._write(scripts.QUIT, room, self._node)
 
     async def _sync_user(self, room: str, user: str) -> None:
         """Tell Redis whether the user is on this node."""
-        is_there = self._local.is_there(room, user)
-        reply = await self._write(
-            scripts.JOIN, room, self._node, self._lease_ms, user, int(is_there)
-        )
-        if is_there is self._local.is_there(room, user):
-            self._local.unsynced.discard((room, user))
-        if is_there and not reply[1]:
+        is_there = self._presence.has(room, user)
+        arguments = (self._node, self._lease_ms, user, int(is_there))
+        _, is_listed = await self._write(scripts.JOIN, room, *arguments)
+        if is_there is self._presence.has(room, user):
+            self._unsynced.discard((room, user))
+        if is_there and not is_listed:
             await self._room_list.add(room)
 
     def _remember(self, room: str, known: LogPosition) -> None:
@@ -296,20 +282,15 @@ class RedisBroker:
     # Events from Redis.
 
     async def _open_surveys(self, subscriber: Subscriber) -> None:
-        listener = self._shards.of(self._surveys.slot).listener
         try:
             async with asyncio.timeout(self._timeout):
-                await self._surveys.open(
-                    subscriber.on_survey, listener, is_sharded=self._shards.is_sharded
-                )
+                await self._surveys.open(subscriber.on_survey)
         except BaseException as error:
             await self._shards.close()
-            if isinstance(error, TimeoutError):
-                raise self._rejection(
-                    "pub/sub does not answer in time; allow the user to access the channels that "
-                    "begin with the prefix"
-                ) from error
-            raise
+            if not isinstance(error, TimeoutError):
+                raise
+            reason = "pub/sub does not answer in time; allow the user to access the channels that "
+            raise BrokerError(self._url, f"{reason}begin with the prefix") from error
 
     def _listen(self, room: str) -> None:
         keys = self._keys.of_room(room)
@@ -318,39 +299,38 @@ class RedisBroker:
         listener.subscribe(keys.channel)
 
     def _drop(self, room: str) -> None:
-        self._feeds.pop(room).close(self._rejection("not open"))
+        self._feeds.pop(room).close(BrokerError(self._url, "not open"))
         self._listened.pop(room).unsubscribe(self._keys.of_room(room).channel)
 
-    def _on_message(self, channel: str, payload: bytes) -> None:
+    def on_message(self, channel: str, payload: bytes) -> None:
         if self._surveys.has_channel(channel):
             self._surveys.on_message(channel, payload)
         elif (feed := self._feeds.get(self._keys.room_of_channel(channel))) is not None:
             feed.receive(payload)
 
-    def _on_subscribed(self, channel: str) -> None:
+    def on_subscribed(self, channel: str) -> None:
         if self._surveys.has_channel(channel):
             self._surveys.on_subscribed(channel)
         elif (feed := self._feeds.get(self._keys.room_of_channel(channel))) is not None:
             feed.look()
 
-    def _on_moved(self) -> None:
+    def on_moved(self) -> None:
         for room, listener in list(self._listened.items()):
             keys = self._keys.of_room(room)
             if self._shards.of(keys.slot).listener is not listener:
                 listener.unsubscribe(keys.channel)
                 self._listen(room)
-        self._surveys.listen(self._shards.of(self._surveys.slot).listener)
-        self._on_restart()
+        self._surveys.listen()
+        self.on_restart()
 
-    def _on_restart(self) -> None:
+    def on_restart(self) -> None:
         """Check all known rooms, because a restarted Redis may have lost messages."""
         self._maintenance.check_now(list(self._known))
 
     # Regular checks.
 
     def _rooms_to_check(self) -> set[str]:
-        unsynced = {room for room, _ in self._local.unsynced}
-        return {*self._feeds, *self._local.rooms(), *unsynced}
+        return {*self._feeds, *self._presence.rooms(), *(room for room, _ in self._unsynced)}
 
     async def _check_room(self, room: str) -> None:
         feed, known = self._feeds.get(room), self._known.get(room)
@@ -358,20 +338,17 @@ class RedisBroker:
             await self._look(room, known, limit=0)
         if feed is not None and feed.has_begun:
             feed.look()
-        for user in [user for where, user in self._local.unsynced if where == room]:
+        for user in [user for where, user in self._unsynced if where == room]:
             await self._sync_user(room, user)
-
-    def _rejection(self, reason: str) -> BrokerError:
-        return BrokerError(self._name, reason)
 
     def _open_subscriber(self) -> Subscriber:
         if self._subscriber is None:
-            raise self._rejection("not open")
+            raise BrokerError(self._url, "not open")
         return self._subscriber
 
 
-def _entry(entry: Any) -> tuple[Any, str]:
+def _entry(entry: Any) -> tuple[Publication, str]:
     """Return a message of the stream and the nonce of the call that published it."""
     name, fields = entry
     offset = int(name.partition(b"-")[0])
-    return publication_of(offset, json.loads(fields[1])), fields[5].decode()
+    return Publication(offset, *json.loads(fields[1])), fields[5].decode()

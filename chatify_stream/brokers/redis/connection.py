@@ -1,4 +1,4 @@
-"""One checked connection to Redis, and the dialer that opens it.
+"""One checked connection to Redis, the dialer that opens it, and the base class of its owners.
 
 redis-py's clients repeat commands, and its pub/sub reconnects silently after a loss. Here a lost
 connection stays lost, and its owner decides. Only the connections of redis-py are used, for the
@@ -8,9 +8,12 @@ protocol and TLS.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import logging
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis import asyncio as aioredis
 from redis import exceptions
@@ -21,31 +24,35 @@ from ...config.broker_url import RedisLocation
 from .errors import LostError, UnusableError, code_of, reason_of
 from .scripts import SCRIPTS
 
-__all__ = ["Dialer", "RedisConnection"]
+__all__ = ["Command", "Dialer", "Reconnecting", "RedisConnection"]
+
+log = logging.getLogger(__name__)
 
 MIN_VERSION = (6, 2)
+
+MIN_PAUSE, MAX_PAUSE = 0.05, 1.0
+"""Seconds between attempts to connect, at least and at most."""
 
 Command = tuple[str | bytes | int | float, ...]
 
 
-class ServerInfo(NamedTuple):
-    """Facts that Redis reports about itself."""
-
-    run: str
-    """Changes when Redis restarts or becomes the master."""
-    version: tuple[int, ...]
-
-
 class RedisConnection:
-    """An open connection."""
+    """A connection, open or about to be opened."""
 
-    def __init__(self, connection: AbstractConnection, about: ServerInfo, timeout: float) -> None:
+    def __init__(self, connection: AbstractConnection, location: RedisLocation) -> None:
         self._connection = connection
-        self._timeout = timeout
+        self._url = str(location)
+        self._timeout = location.timeout
         # redis-py 8 renamed the method and deprecated the old name.
         name = "can_read" if hasattr(connection, "can_read") else "can_read_destructive"
         self._can_read = getattr(connection, name)
-        self.info = about
+        self.run = ""
+        """Changes when Redis restarts or becomes the master."""
+        self.version: tuple[int, ...] = MIN_VERSION
+
+    async def open(self) -> None:
+        """Connect. Raises the errors of redis-py."""
+        await self._connection.connect()  # type: ignore[no-untyped-call]
 
     async def ask(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands; return the answers, which may be errors of Redis. Raises `LostError`."""
@@ -59,9 +66,9 @@ class RedisConnection:
                     except exceptions.ResponseError as error:
                         replies.append(error)
         except (exceptions.RedisError, OSError) as error:
-            if code_of(error):  # an error code that redis-py reports as a lost connection
-                raise LostError(reason_of(error)) from error
-            raise LostError(f"the connection was lost: {reason_of(error)}") from error
+            # redis-py reports some error codes as a lost connection.
+            lost = "" if code_of(error) else "the connection was lost: "
+            raise LostError(self._url, lost + reason_of(error)) from error
         return replies
 
     async def send(self, commands: Sequence[Command]) -> None:
@@ -105,22 +112,19 @@ class Dialer:
     async def dial(self, address: Address | None, *, any_role: bool = False) -> RedisConnection:
         """Connect to a master and load the scripts; with `any_role`, connect without checks.
 
-        Without an address, connects to the Unix socket. Raises `UnusableError`.
+        Raises `UnusableError`.
         """
-        connection = self._connection(address)
+        link = self._link(address)
         try:
             async with asyncio.timeout(self._location.timeout):
-                await connection.connect()  # type: ignore[no-untyped-call]
-                link = RedisConnection(
-                    connection, ServerInfo("", MIN_VERSION), self._location.timeout
-                )
+                await link.open()
                 if not any_role:
-                    link.info = await self._check(link)
+                    await self._check(link)
         except BaseException as error:
-            await RedisConnection(connection, ServerInfo("", MIN_VERSION), 1).close()
+            await link.close()
             if isinstance(error, exceptions.RedisError | OSError | LostError):
                 question = "; check that its port uses TLS" if self._location.is_tls else ""
-                raise UnusableError(reason_of(error) + question) from error
+                raise self.unusable(reason_of(error) + question) from error
             raise
         return link
 
@@ -131,69 +135,118 @@ class Dialer:
             try:
                 return await self.dial(await self._ask_sentinel(address))
             except UnusableError as error:
-                reasons.append(f"{address}: {error}")
-        raise UnusableError("; ".join(reasons))
+                reasons.append(f"{address}: {error.reason}")
+        raise self.unusable("; ".join(reasons))
+
+    def unusable(self, reason: str) -> UnusableError:
+        return UnusableError(str(self._location), reason)
 
     async def _ask_sentinel(self, address: Address) -> Address:
         location = self._location
-        connection = self._connection(
-            address, location.sentinel_username, location.sentinel_password, 0
-        )
-        link = RedisConnection(connection, ServerInfo("", MIN_VERSION), location.timeout)
+        link = self._link(address, location.sentinel_username, location.sentinel_password, 0)
         try:
             async with asyncio.timeout(min(location.timeout, 2.0)):
-                await connection.connect()  # type: ignore[no-untyped-call]
+                await link.open()
                 ask = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", location.master)
                 [reply] = await link.ask([ask])
         except (exceptions.RedisError, OSError, LostError) as error:
-            raise UnusableError(reason_of(error)) from error
+            raise self.unusable(reason_of(error)) from error
         finally:
             await link.close()
         if isinstance(reply, Exception):
-            raise UnusableError(f"not a Sentinel: {reason_of(reply)}")
+            raise self.unusable(f"not a Sentinel: {reason_of(reply)}")
         if reply is None:
-            raise UnusableError(f"the Sentinel does not know the master {location.master!r}")
+            raise self.unusable(f"the Sentinel does not know the master {location.master!r}")
         host, port = reply
         return Address(host.decode(), int(port))
 
-    def _connection(self, address: Address | None, *login: Any) -> AbstractConnection:
+    def _link(self, address: Address | None, *login: Any) -> RedisConnection:
+        """Return a closed connection to a server, or without an address, to the Unix socket."""
         location = self._location
         username, password, db = login or (location.username, location.password, location.db)
-        options: dict[str, Any] = {
-            "db": db,
-            "username": username,
-            "password": password,
-            "protocol": 2,
-            "socket_timeout": None,
-            "socket_connect_timeout": location.timeout,
-        }
+        options: dict[str, Any] = {"db": db, "username": username, "password": password}
+        options |= {"protocol": 2, "socket_timeout": None}
+        options["socket_connect_timeout"] = location.timeout
         if address is None:
-            return aioredis.UnixDomainSocketConnection(path=location.path, **options)
+            options["path"] = location.path
+            return RedisConnection(aioredis.UnixDomainSocketConnection(**options), location)
         options |= {"host": address.host, "port": address.port}
         if not location.is_tls:
-            return aioredis.Connection(**options)
-        tls: dict[str, Any] = dict(location.tls)
-        if "ssl_check_hostname" in tls:
-            tls["ssl_check_hostname"] = tls["ssl_check_hostname"] == "true"
-        return SSLConnection(**{"ssl_check_hostname": True, **tls}, **options)
+            return RedisConnection(aioredis.Connection(**options), location)
+        tls = {"ssl_check_hostname": "true", **dict(location.tls)}
+        options |= {**tls, "ssl_check_hostname": tls["ssl_check_hostname"] == "true"}
+        return RedisConnection(SSLConnection(**options), location)
 
-    async def _check(self, link: RedisConnection) -> ServerInfo:
+    async def _check(self, link: RedisConnection) -> None:
         loads = [("SCRIPT", "LOAD", script.source) for script in SCRIPTS]
         info, *loaded = await link.ask([("INFO",), *loads])
         if isinstance(info, Exception):
             if code_of(info) != "NOPERM":
-                raise UnusableError(reason_of(info))
+                raise self.unusable(reason_of(info))
             info = b""  # restarts then go unnoticed
         about = dict(line.split(":", 1) for line in info.decode().split("\r\n") if ":" in line)
-        version = tuple(int(n) for n in about.get("redis_version", "6.2").split(".")[:2])
-        if version < MIN_VERSION:
+        found = about.get("redis_version", "6.2")
+        link.version = tuple(int(n) for n in found.split(".")[:2])
+        if link.version < MIN_VERSION:
             oldest = ".".join(map(str, MIN_VERSION))
-            raise UnusableError(
-                f"Redis {about['redis_version']} is too old; use Redis {oldest} or newer"
-            )
+            raise self.unusable(f"Redis {found} is too old; use Redis {oldest} or newer")
         if about.get("role", "master") != "master":
-            raise UnusableError(reason_of(exceptions.ReadOnlyError()))
+            raise self.unusable(reason_of(exceptions.ReadOnlyError()))
         for reply in loaded:
             if isinstance(reply, Exception):
-                raise UnusableError(reason_of(reply))
-        return ServerInfo(f"{about.get('run_id', '')}{about.get('master_replid', '')[:8]}", version)
+                raise self.unusable(reason_of(reply))
+        link.run = f"{about.get('run_id', '')}{about.get('master_replid', '')[:8]}"
+
+
+class Reconnecting(ABC):
+    """Keeps a connection to a Redis in use, and replaces it when it is lost."""
+
+    def __init__(
+        self, dial: Callable[[], Awaitable[RedisConnection]], on_problem: Callable[[], object]
+    ) -> None:
+        """`on_problem` is called when Redis is unavailable or a slot has moved."""
+        self._dial = dial
+        self._on_problem = on_problem
+        self._problem = ""
+        self._task: asyncio.Task[None] | None = None
+        self.is_connected = False
+
+    def start(self, link: RedisConnection | None = None) -> None:
+        """Start to serve, with an open connection if there is one."""
+        self._task = asyncio.get_running_loop().create_task(self._serve(link))
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    @abstractmethod
+    async def _use(self, link: RedisConnection) -> None:
+        """Use the connection until it is lost. May raise `LostError`."""
+
+    async def _serve(self, link: RedisConnection | None) -> None:
+        while True:
+            link = link or await self._connect()
+            self.is_connected, self._problem = True, ""
+            try:
+                await self._use(link)
+            except LostError as error:
+                self._problem = error.reason
+            except Exception:  # a bug; the callers must not wait forever
+                log.exception("Redis command failed")
+            finally:
+                self.is_connected = False
+                await link.close()
+            link = None
+
+    async def _connect(self) -> RedisConnection:
+        pause = MIN_PAUSE
+        while True:
+            try:
+                return await self._dial()
+            except UnusableError as error:
+                self._problem = error.reason
+            self._on_problem()
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
+            pause = min(2 * pause, MAX_PAUSE)

@@ -7,14 +7,16 @@ import ssl
 
 from redis import exceptions
 
+from ...errors import BrokerError
+
 __all__ = ["LostError", "UnusableError", "code_of", "is_transient", "reason_of"]
 
 
-class UnusableError(Exception):
-    """Redis cannot be used. The text says why."""
+class UnusableError(BrokerError):
+    """Redis cannot be used."""
 
 
-class LostError(Exception):
+class LostError(BrokerError):
     """The connection was lost before the answer arrived: the command may have taken effect."""
 
 
@@ -70,8 +72,8 @@ def is_transient(error: Exception) -> bool:
 
 def reason_of(error: BaseException) -> str:
     """Return the reason of a `BrokerError` for this error."""
-    if isinstance(error, UnusableError | LostError):
-        return str(error)
+    if isinstance(error, BrokerError):
+        return error.reason
     if isinstance(error, exceptions.RedisError) and (code := code_of(error)) in _REASONS:
         return _REASONS[code]
     if isinstance(error, exceptions.TimeoutError | TimeoutError):
@@ -82,10 +84,10 @@ def reason_of(error: BaseException) -> str:
     if isinstance(cause, OSError):
         known = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror
         return f"cannot connect: {known or cause}"
-    if isinstance(error, exceptions.ResponseError | exceptions.RedisError):
-        if code_of(error) == "NOPERM":
-            return f"the user is not permitted to run this command: {error}"
-        if isinstance(error, exceptions.ConnectionError):
-            return f"cannot connect: {error}"
-        return f"Redis reports an error: {error}"
-    return f"internal error: {error!r}"
+    if not isinstance(error, exceptions.RedisError):
+        return f"internal error: {error!r}"
+    if code_of(error) == "NOPERM":
+        return f"the user is not permitted to run this command: {error}"
+    if isinstance(error, exceptions.ConnectionError):
+        return f"cannot connect: {error}"
+    return f"Redis reports an error: {error}"

@@ -20,7 +20,7 @@ from ...rooms import Publication
 from ...rooms.position import Position
 from ..base import Subscriber
 
-__all__ = ["Feed", "LogChanges", "LogPosition", "publication_of"]
+__all__ = ["Feed", "LogChanges", "LogPosition"]
 
 MAX_HELD = 1000
 """Held notices above which the messages are read from the log instead."""
@@ -52,12 +52,6 @@ class LogChanges(NamedTuple):
     """The messages with the nonces of their calls."""
 
 
-def publication_of(offset: int, fields: Sequence[Any]) -> Publication:
-    """Return the publication in the decoded JSON fields of a message."""
-    user, text, message_id, sent_at_ms = fields
-    return Publication(offset, user, text, message_id, sent_at_ms)
-
-
 class Feed:
     """Reports the events of one room to the subscriber."""
 
@@ -68,11 +62,7 @@ class Feed:
         look: Callable[[str, LogPosition | None], Awaitable[LogChanges]],
         users: Callable[[str], Awaitable[tuple[str, int, set[str]]]],
     ) -> None:
-        """Create an idle feed.
-
-        `look` reads the messages after a position. `users` returns epoch, number of changes and
-        the users.
-        """
+        """`look` reads the log after a position; `users` returns epoch, change count and users."""
         self._room = room
         self._subscriber = subscriber
         self._look = look
@@ -85,9 +75,8 @@ class Feed:
         self._is_behind = False
         self._catching_up: asyncio.Task[None] | None = None
         self._begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._begun.add_done_callback(
-            lambda begun: begun.exception()
-        )  # in case the caller was cancelled
+        # The exception is also retrieved if the caller was cancelled.
+        self._begun.add_done_callback(lambda begun: begun.exception())
         self.problem: BrokerError | None = None
         """The error of the last attempt to read the log."""
 
@@ -104,9 +93,7 @@ class Feed:
         """Start to catch up with the log."""
         self._is_behind = True
         if self._catching_up is None:
-            self._catching_up = asyncio.get_running_loop().create_task(
-                self._catch_up_while_needed()
-            )
+            self._catching_up = asyncio.create_task(self._catch_up_while_needed())
 
     def receive(self, payload: bytes) -> None:
         """Handle a notice from Redis."""
@@ -150,9 +137,10 @@ class Feed:
         if known is None or look.newest.epoch != known.epoch:
             self._begin_at(look.newest)
         elif look.newest.offset > known.offset:
+            first = known.offset + 1
             offsets = [publication.offset for publication, _ in look.found]
-            expected = range(known.offset + 1, known.offset + 1 + len(offsets))
-            if not offsets or look.oldest > known.offset + 1 or offsets != list(expected):
+            expected = list(range(first, first + len(offsets)))
+            if not offsets or look.oldest > first or offsets != expected:
                 self._begin_at(look.newest)
             else:
                 self._deliver([each for each, _ in look.found], look.found[-1][1])
@@ -192,7 +180,7 @@ class Feed:
                 self._is_behind = True  # the notice does not follow the known message
                 return
             numbered = enumerate(messages[skip:], known.offset + 1)
-            self._deliver([publication_of(*each) for each in numbered], first.nonce)
+            self._deliver([Publication(offset, *each) for offset, each in numbered], first.nonce)
         elif not is_held and first.nonce != known.nonce and first.nonce not in self._recent:
             self._is_behind = True  # delivered before, or the log went backwards
 

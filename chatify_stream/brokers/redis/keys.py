@@ -11,9 +11,9 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
-from .shards import slot_of
+from redis.crc import key_slot
 
-__all__ = ["Keys", "RoomKeys", "digest_of", "fingerprint_of"]
+__all__ = ["Keys", "RoomKeys", "digest_of", "slot_of"]
 
 _ESCAPES = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D"})
 
@@ -43,10 +43,8 @@ class Keys:
     def __init__(self, prefix: str, db: int, *, is_cluster: bool) -> None:
         self._prefix = prefix
         self._db = f"@{db}" if db else ""  # channels are shared by all databases
-        parts = range(CLUSTER_PARTS if is_cluster else 1)
-        self.indexes = [
-            f"{prefix}:rooms:{part}" if is_cluster else f"{prefix}:rooms" for part in parts
-        ]
+        parts = [f":{part}" for part in range(CLUSTER_PARTS)] if is_cluster else [""]
+        self.indexes = [f"{prefix}:rooms{part}" for part in parts]
         self.servers_slot = slot_of(f"{prefix}:{{servers}}:")
         self.of_room = lru_cache(maxsize=10_000)(self._of_room)
 
@@ -68,11 +66,11 @@ class Keys:
 
 
 def digest_of(*texts: str) -> str:
-    """Return a digest of the texts."""
+    """Return a digest of the texts, such as the fingerprint of a message text."""
     digest = blake2b("\0".join(texts).encode(), digest_size=12).digest()
     return urlsafe_b64encode(digest).decode()
 
 
-def fingerprint_of(text: str) -> str:
-    """Return the digest of a message text."""
-    return digest_of(text)
+def slot_of(key: str) -> int:
+    """Return the Cluster slot of a key."""
+    return key_slot(key.encode())

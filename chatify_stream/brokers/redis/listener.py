@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 
 from redis import exceptions
 
-from .connection import Command, RedisConnection
-from .errors import UnusableError
-from .pipeline import MAX_PAUSE, MIN_PAUSE
+from .connection import MIN_PAUSE, Command, Reconnecting, RedisConnection
 
-__all__ = ["Listener"]
+__all__ = ["Events", "Listener"]
 
 log = logging.getLogger(__name__)
 
@@ -36,33 +34,42 @@ MAX_CHANNELS = 500
 """Channels in one subscribe command."""
 
 
-class Listener:
+class Events(Protocol):
+    """Receives the events of Redis."""
+
+    def on_message(self, channel: str, payload: bytes) -> None:
+        """Handle a message."""
+
+    def on_subscribed(self, channel: str) -> None:
+        """Note that a channel is subscribed, again or for the first time."""
+
+    def on_restart(self) -> None:
+        """Note that a master was restarted or replaced."""
+
+    def on_moved(self) -> None:
+        """Note that slots have moved to another master."""
+
+
+class Listener(Reconnecting):
     """Listens to the channels of one Redis."""
 
     def __init__(
         self,
         dial: Callable[[], Awaitable[RedisConnection]],
-        on_message: Callable[[str, bytes], object],
-        on_subscribed: Callable[[str], object],
-        on_restart: Callable[[], object],
         on_problem: Callable[[], object],
+        events: Events,
         *,
         is_sharded: bool,
-        silence: float = SILENCE,
+        silence: float,
     ) -> None:
         """Create an idle listener.
 
-        `on_subscribed` is called for a channel after each subscription, `on_restart` when Redis was
-        restarted or replaced, `on_problem` when Redis is unavailable or a channel has moved.
         `is_sharded` uses SSUBSCRIBE. `silence` is the time in seconds without a reply after which
         the connection is lost.
         """
-        self._dial = dial
+        super().__init__(dial, on_problem)
+        self._events = events
         self._silence = min(silence, SILENCE)
-        self._on_message = on_message
-        self._on_subscribed = on_subscribed
-        self._on_restart = on_restart
-        self._on_problem = on_problem
         self._verb = "S" if is_sharded else ""
         self._channels: set[str] = set()
         self._outgoing: deque[Command] = deque()
@@ -70,8 +77,6 @@ class Listener:
         self.last_reply_at = 0.0
         """Loop time of the last reply."""
         self._run = ""
-        self._task: asyncio.Task[None] | None = None
-        self.is_connected = False
 
     @property
     def silence_ends_at(self) -> float:
@@ -80,12 +85,11 @@ class Listener:
     @property
     def is_responsive(self) -> bool:
         """Whether Redis is connected and replied recently."""
-        now = asyncio.get_running_loop().time()
-        return self.is_connected and now < self.silence_ends_at
+        return self.is_connected and asyncio.get_running_loop().time() < self.silence_ends_at
 
-    def start(self) -> None:
+    def start(self, link: RedisConnection | None = None) -> None:
         self.last_reply_at = asyncio.get_running_loop().time()
-        self._task = asyncio.get_running_loop().create_task(self._serve())
+        super().start(link)
 
     def subscribe(self, channel: str) -> None:
         """Subscribe to a channel; messages arrive after the next `on_subscribed`."""
@@ -98,41 +102,16 @@ class Listener:
             self._channels.discard(channel)
             self._send(f"{self._verb}UNSUBSCRIBE", channel)
 
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-
     def _send(self, *command: str) -> None:
         if self.is_connected:
             self._outgoing.append(command)
             self._has_outgoing.set()
 
-    async def _serve(self) -> None:
-        pause = MIN_PAUSE
-        while True:
-            try:
-                link = await self._dial()
-            except UnusableError:
-                pass
-            else:
-                pause = MIN_PAUSE
-                try:
-                    await self._listen(link)
-                finally:
-                    self.is_connected = False
-                    await link.close()
-            self._on_problem()
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
-            pause = min(2 * pause, MAX_PAUSE)
-
-    async def _listen(self, link: RedisConnection) -> None:
+    async def _use(self, link: RedisConnection) -> None:
         """Handle events until the connection is lost."""
-        self.is_connected = True
-        if self._run != link.info.run:
-            if self._run:
-                self._on_restart()
-            self._run = link.info.run
+        if self._run not in ("", link.run):
+            self._events.on_restart()
+        self._run = link.run
         self.last_reply_at = asyncio.get_running_loop().time()
         self._outgoing = deque(_subscriptions(f"{self._verb}SUBSCRIBE", self._channels))
         self._has_outgoing.set()
@@ -140,6 +119,7 @@ class Listener:
         try:
             await asyncio.wait(group, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self.is_connected = False
             for task in group:
                 task.cancel()
             await asyncio.wait(group)
@@ -147,6 +127,8 @@ class Listener:
             error = None if task.cancelled() else task.exception()
             if error is not None and not isinstance(error, exceptions.RedisError | OSError):
                 log.error("unexpected event from Redis", exc_info=error)
+        self._on_problem()
+        await asyncio.sleep(MIN_PAUSE)
 
     async def _read(self, link: RedisConnection) -> None:
         loop = asyncio.get_running_loop()
@@ -155,9 +137,9 @@ class Listener:
             self.last_reply_at = loop.time()
             match reply:
                 case [b"message" | b"smessage", channel, payload]:
-                    self._on_message(channel.decode(), payload)
+                    self._events.on_message(channel.decode(), payload)
                 case [b"subscribe" | b"ssubscribe", channel, _]:
-                    self._on_subscribed(channel.decode())
+                    self._events.on_subscribed(channel.decode())
                 case [b"sunsubscribe", channel, _] if channel.decode() in self._channels:
                     return  # the slot moved to another master
 

@@ -8,11 +8,11 @@ the presence of local users.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from ...errors import BrokerError
-from .errors import LostError
 
 __all__ = ["Maintenance"]
 
@@ -49,11 +49,8 @@ class Maintenance:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._tasks = [
-            loop.create_task(self._check_regularly()),
-            loop.create_task(self._check_urgent()),
-        ]
+        jobs = self._check_regularly(), self._check_urgent()
+        self._tasks = [asyncio.create_task(job) for job in jobs]
 
     def check_now(self, rooms: Iterable[str]) -> None:
         """Check these rooms without delay."""
@@ -67,15 +64,13 @@ class Maintenance:
             await asyncio.wait(self._tasks)
 
     async def _check_regularly(self) -> None:
-        count = 0
-        while True:
+        for count in itertools.count(1):
             rooms = list(self._rooms())
             seconds = min(max(ROUND, len(rooms) / RATE), MAX_ROUND)
             pause = seconds / max(1, -(-len(rooms) // CONCURRENCY))
             for first in range(0, max(1, len(rooms)), CONCURRENCY):
                 await asyncio.sleep(pause)
                 await self._all(rooms[first : first + CONCURRENCY])
-            count += 1
             if count % SWEEP_ROUNDS == 0:
                 await self._one(self._sweep())
 
@@ -98,7 +93,5 @@ class Maintenance:
             await job
         except BrokerError as error:
             log.debug("%s", error)
-        except LostError as error:
-            log.debug("Redis: %s", error)
         except Exception:  # a bug; continue with the other rooms
             log.exception("cannot check a room")

@@ -10,21 +10,18 @@ commands wait.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
-import random
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from ...errors import BrokerError
-from .connection import Command, RedisConnection
-from .errors import LostError, UnusableError, code_of, is_transient, reason_of
+from .connection import Command, Reconnecting, RedisConnection
+from .errors import LostError, code_of, is_transient, reason_of
 from .scripts import Script
 
-__all__ = ["Call", "Job", "Pipeline", "Plain"]
-
-log = logging.getLogger(__name__)
+__all__ = ["Ask", "Job", "Pipeline"]
 
 MAX_QUEUE = 20_000
 """Number of waiting commands above which more are rejected."""
@@ -35,9 +32,6 @@ MAX_BATCH = 256
 MAX_BATCH_SIZE = 1024 * 1024
 """Maximum characters in one batch, unless a single command has more."""
 
-MIN_PAUSE, MAX_PAUSE = 0.05, 1.0
-"""Seconds between attempts to connect, at least and at most."""
-
 RETRY_DELAY = 0.1
 """Seconds before a command that failed transiently is tried again."""
 
@@ -45,114 +39,76 @@ IDLE = 0.5
 """Idle seconds after which the connection is checked before use."""
 
 
-class Ask(Protocol):
-    """A command for Redis."""
+class Ask(NamedTuple):
+    """A command for Redis, or a call of a script."""
 
-    @property
-    def slot(self) -> int:
-        """The hash slot of its keys."""
+    slot: int
+    """The hash slot of its keys."""
+    words: tuple[str | bytes | int | float, ...]
+    """The command, or the arguments that follow the run id of Redis."""
+    may_repeat: bool = True
+    """Whether repeating it is harmless."""
+    size: int = 100
+    """Approximate number of characters."""
+    script: Script | None = None
+    keys: tuple[str, ...] = ()
+    begin: tuple[str | int, ...] = ()
+    """The arguments before the run id."""
 
-    @property
-    def may_repeat(self) -> bool:
-        """Whether repeating the command is harmless."""
-
-    @property
-    def size(self) -> int:
-        """Approximate number of characters."""
-
-    def command(self, link: RedisConnection, with_source: bool) -> Command:
+    def command(self, run: str, with_source: bool) -> Command:
         """Return the words to send; `with_source` sends a script in full."""
-
-
-class Call(NamedTuple):
-    """A call of a script."""
-
-    script: Script
-    slot: int
-    keys: tuple[str, ...]
-    begin: tuple[str | int, ...]
-    """The first arguments, which end before the run id of Redis."""
-    arguments: tuple[str | int | float, ...]
-    may_repeat: bool = True
-    size: int = 100
-
-    def command(self, link: RedisConnection, with_source: bool) -> Command:
+        if self.script is None:
+            return self.words
         way = ("EVAL", self.script.source) if with_source else ("EVALSHA", self.script.digest)
-        run = link.info.run
-        return (*way, len(self.keys), *self.keys, *self.begin, run, *self.arguments)
+        return (*way, len(self.keys), *self.keys, *self.begin, run, *self.words)
 
 
-class Plain(NamedTuple):
-    """A plain Redis command."""
-
-    slot: int
-    words: tuple[str | bytes | int, ...]
-    may_repeat: bool = True
-    size: int = 100
-
-    def command(self, link: RedisConnection, with_source: bool) -> Command:
-        return self.words
-
-
+@dataclass(slots=True, eq=False)
 class Job:
     """A command until it is answered."""
 
-    __slots__ = ("ask", "future", "timer", "with_source")
-
-    def __init__(self, ask: Ask, future: asyncio.Future[Any]) -> None:
-        self.ask = ask
-        self.future = future
-        self.with_source = False
-        self.timer: asyncio.TimerHandle | None = None
+    ask: Ask
+    future: asyncio.Future[Any]
+    with_source: bool = False
+    timer: asyncio.TimerHandle | None = None
 
     def fail(self, error: Exception) -> None:
         if not self.future.done():
             self.future.set_exception(error)
 
 
-class Pipeline:
+class Pipeline(Reconnecting):
     """Sends commands over one connection, which is replaced when it is lost."""
 
     def __init__(
         self,
         dial: Callable[[], Awaitable[RedisConnection]],
-        rejection: Callable[[str], BrokerError],
         on_problem: Callable[[], object],
+        url: str,
         retry: Callable[[Job], object],
         silence_ends_at: Callable[[], float] = lambda: math.inf,
     ) -> None:
         """Create an idle pipeline.
 
-        `dial` opens connections. `on_problem` is called when Redis is unavailable or another master
-        has the keys. `retry` receives jobs that failed transiently and passes them to the pipeline
-        of the current master. No job waits beyond `silence_ends_at`, which moves on while Redis
-        responds.
+        `retry` receives jobs that failed transiently and passes them to the pipeline of the current
+        master. No job waits beyond `silence_ends_at`, which moves on while Redis responds.
         """
-        self._dial = dial
-        self._rejection = rejection
-        self._on_problem = on_problem
-        self._retry_write = retry
+        super().__init__(dial, on_problem)
+        self._url = url
+        self._retry = retry
         self._silence_ends_at = silence_ends_at
         self._jobs: deque[Job] = deque()
         self._has_jobs = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._problem = ""
-        self.is_connected = False
-
-    def start(self, link: RedisConnection | None = None) -> None:
-        """Start to serve, with an open connection if there is one."""
-        self._task = asyncio.get_running_loop().create_task(self._serve(link))
 
     async def ask(self, ask: Ask, deadline: float) -> Any:
         """Send a command and return the answer.
 
-        `deadline` is a time of the event loop. Raises `BrokerError`, or `LostError` if the command
-        may have taken effect.
+        `deadline` is a time of the event loop. Raises `BrokerError`, which is a `LostError` if the
+        command may have taken effect.
         """
         if len(self._jobs) >= MAX_QUEUE:
-            raise self._rejection(f"{MAX_QUEUE} commands are waiting for Redis")
-        loop = asyncio.get_running_loop()
-        job = Job(ask, loop.create_future())
+            raise BrokerError(self._url, f"{MAX_QUEUE} commands are waiting for Redis")
+        job = Job(ask, asyncio.get_running_loop().create_future())
         self._watch(job, deadline)
         if not job.future.done():
             self.put(job)
@@ -173,13 +129,11 @@ class Pipeline:
         self._jobs.clear()
         return jobs
 
-    async def close(self, reason: str = "not open") -> None:
+    async def close(self) -> None:
         """Close the connection and fail the waiting jobs."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await super().close()
         for job in self.take_back():
-            job.fail(self._rejection(reason))
+            job.fail(BrokerError(self._url, "not open"))
 
     def _watch(self, job: Job, deadline: float) -> None:
         """Fail the job at its deadline, or when Redis has been silent for too long."""
@@ -188,37 +142,7 @@ class Pipeline:
         if loop.time() < end:
             job.timer = loop.call_at(end, self._watch, job, deadline)
         else:
-            job.fail(self._rejection(self._problem or "no answer in time"))
-
-    async def _serve(self, link: RedisConnection | None) -> None:
-        try:
-            while True:
-                link = link or await self._connect()
-                self.is_connected, self._problem = True, ""
-                try:
-                    await self._use(link)
-                except LostError as error:
-                    self._problem = str(error)
-                except Exception:  # a bug; the callers must not wait forever
-                    log.exception("Redis command failed")
-                finally:
-                    self.is_connected = False
-                    await link.close()
-                link = None
-        finally:
-            if link is not None:
-                await link.close()
-
-    async def _connect(self) -> RedisConnection:
-        pause = MIN_PAUSE
-        while True:
-            try:
-                return await self._dial()
-            except UnusableError as error:
-                self._problem = str(error)
-            self._on_problem()
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
-            pause = min(2 * pause, MAX_PAUSE)
+            job.fail(BrokerError(self._url, self._problem or "no answer in time"))
 
     async def _use(self, link: RedisConnection) -> None:
         """Send batches until the connection is lost. Raises `LostError`."""
@@ -227,9 +151,8 @@ class Pipeline:
         while True:
             await self._has_jobs.wait()
             if loop.time() - last > IDLE and await link.is_stale():
-                raise LostError("the connection was closed")
-            jobs = self._next_batch()
-            if jobs:
+                raise LostError(self._url, "the connection was closed")
+            if jobs := self._next_batch():
                 await self._do(link, jobs)
             last = loop.time()
 
@@ -247,14 +170,13 @@ class Pipeline:
 
     async def _do(self, link: RedisConnection, jobs: list[Job]) -> None:
         try:
-            replies = await link.ask([job.ask.command(link, job.with_source) for job in jobs])
+            replies = await link.ask([job.ask.command(link.run, job.with_source) for job in jobs])
         except BaseException as error:
-            for job in reversed(jobs):
-                if job.ask.may_repeat:
-                    self._jobs.appendleft(job)
-                else:
-                    job.fail(error if isinstance(error, LostError) else LostError("closed"))
-            self._has_jobs.set()
+            for job in jobs:
+                if not job.ask.may_repeat:
+                    closed = LostError(self._url, "closed")
+                    job.fail(error if isinstance(error, LostError) else closed)
+            self._put_first([job for job in jobs if job.ask.may_repeat])
             raise
         again: list[Job] = []
         lost = ""
@@ -267,14 +189,16 @@ class Pipeline:
                 again.append(job)
             elif is_transient(reply):
                 self._problem = reason_of(reply)
-                if code_of(reply) == "READONLY":
-                    lost = self._problem
+                lost = self._problem if code_of(reply) == "READONLY" else lost
                 self._on_problem()
-                asyncio.get_running_loop().call_later(RETRY_DELAY, self._retry_write, job)
+                asyncio.get_running_loop().call_later(RETRY_DELAY, self._retry, job)
             else:
-                job.fail(self._rejection(reason_of(reply)))
-        if again:
-            self._jobs.extendleft(reversed(again))
-            self._has_jobs.set()
+                job.fail(BrokerError(self._url, reason_of(reply)))
+        self._put_first(again)
         if lost:
-            raise LostError(lost)
+            raise LostError(self._url, lost)
+
+    def _put_first(self, jobs: list[Job]) -> None:
+        self._jobs.extendleft(reversed(jobs))
+        if jobs:
+            self._has_jobs.set()

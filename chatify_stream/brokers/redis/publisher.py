@@ -20,7 +20,7 @@ from ...rooms import WINDOW_MS, Draft, Outcome, Receipt, Retention
 from ...rooms.position import Position
 from .errors import LostError
 from .feed import LogPosition
-from .keys import RoomKeys, fingerprint_of
+from .keys import RoomKeys, digest_of
 from .scripts import HELD
 
 __all__ = ["HOLD_MS", "Publisher", "Publishing", "arguments_of", "receipts_of"]
@@ -72,8 +72,7 @@ class Publishing(NamedTuple):
 
 def message_of(draft: Draft) -> str:
     """Return the stored form. Raises `UnicodeEncodeError` for an invalid text."""
-    user, text, message_id, sent_at_ms = draft
-    written = json.dumps((user, text, message_id, sent_at_ms), ensure_ascii=False)
+    written = json.dumps(draft, ensure_ascii=False)
     written.encode()
     return written
 
@@ -84,21 +83,21 @@ def arguments_of(
     """Return the keys and arguments of the script."""
     all_keys = list(keys.four)
     epoch, offset, nonce = known or ("", 0, "")
-    age_ms = int(retention.age * 1000)
     arguments: list[str | int] = [HOLD_MS, epoch, offset, nonce, publishing.nonce]
-    arguments += [retention.count, age_ms, WINDOW_MS]
+    arguments += [retention.count, int(retention.age * 1000), WINDOW_MS]
     for draft, message in zip(publishing.drafts, publishing.messages, strict=True):
         number = 0
         if draft.id:
             all_keys.append(keys.of_id(draft.user, draft.id))
             number = len(all_keys)
-        arguments += [number, draft.sent_at_ms, fingerprint_of(draft.text), message]
+        arguments += [number, draft.sent_at_ms, digest_of(draft.text), message]
     return tuple(all_keys), tuple(arguments)
 
 
-def receipts_of(reply: Sequence[Any], epoch: str) -> list[Receipt]:
+def receipts_of(reply: Sequence[Any]) -> list[Receipt]:
     """Return the receipts in the script's reply."""
-    outcomes = zip(reply[::3], reply[1::3], reply[2::3], strict=True)
+    epoch = reply[0].decode()
+    outcomes = zip(reply[2::3], reply[3::3], reply[4::3], strict=True)
     return [
         Receipt(Outcome(outcome.decode()), Position(epoch, offset), int(sent))
         for outcome, offset, sent in outcomes
@@ -109,20 +108,11 @@ class Publisher:
     """Queues messages by room."""
 
     def __init__(
-        self,
-        send: Callable[[Publishing], Awaitable[list[Any]]],
-        settle: Callable[[Publishing, list[Any]], Awaitable[str]],
-        rejection: Callable[[str], BrokerError],
-        timeout: float,
+        self, send: Callable[[Publishing], Awaitable[list[Any]]], url: str, timeout: float
     ) -> None:
-        """Create an idle publisher.
-
-        `send` calls the script. `settle` records its reply and returns the epoch. `timeout` is in
-        seconds.
-        """
+        """Create an idle publisher: `send` calls the script, `timeout` is in seconds."""
         self._send = send
-        self._settle = settle
-        self._rejection = rejection
+        self._url = url
         self._timeout = timeout
         self._waiting: dict[str, deque[Waiting]] = {}
         self._count = 0
@@ -134,7 +124,7 @@ class Publisher:
         if not drafts:
             return []
         if self._count >= MAX_QUEUE:
-            raise self._rejection(f"{MAX_QUEUE} messages are waiting for Redis")
+            raise BrokerError(self._url, f"{MAX_QUEUE} messages are waiting for Redis")
         loop = asyncio.get_running_loop()
         waiting = Waiting(drafts, messages, loop.create_future(), loop.time() + self._timeout)
         queue = self._waiting.get(room)
@@ -172,29 +162,23 @@ class Publisher:
         messages = [message for waiting in batch for message in waiting.messages]
         publishing = Publishing(room, drafts, messages, token_urlsafe(6), batch[0].deadline)
         try:
-            reply = await self._send_until_accepted(publishing)
-            epoch = await self._settle(publishing, reply)
+            receipts = receipts_of(await self._send_until_accepted(publishing))
         except LostError as error:
             is_late = asyncio.get_running_loop().time() > publishing.deadline
             again = [] if is_late else [waiting for waiting in batch if waiting.may_repeat]
-            _fail(
-                [waiting for waiting in batch if waiting not in again], self._rejection(str(error))
-            )
+            _fail([waiting for waiting in batch if waiting not in again], error)
             return again
         except BrokerError as error:
             _fail(batch, error)
             return []
         except BaseException:
-            _fail(batch, self._rejection("internal error"))
+            _fail(batch, BrokerError(self._url, "internal error"))
             raise
-        receipts = receipts_of(reply[2:], epoch)
-        first = 0
         for waiting in batch:
             count = len(waiting.drafts)
-            own = receipts[first : first + count]
+            own, receipts = receipts[:count], receipts[count:]
             if not waiting.future.done():
                 waiting.future.set_result(_as_published(own, waiting.drafts) if is_again else own)
-            first += count
         return []
 
     async def _send_until_accepted(self, publishing: Publishing) -> list[Any]:
@@ -203,7 +187,7 @@ class Publisher:
             if reply[0] != HELD:
                 return reply
             if asyncio.get_running_loop().time() + HOLD_RETRY_DELAY > publishing.deadline:
-                raise self._rejection("Redis was restarted and is being checked")
+                raise BrokerError(self._url, "Redis was restarted and is being checked")
             await asyncio.sleep(HOLD_RETRY_DELAY)
 
 
@@ -212,14 +196,11 @@ def _as_published(receipts: list[Receipt], drafts: Sequence[Draft]) -> list[Rece
     offsets: set[int] = set()
     found = []
     for receipt, draft in zip(receipts, drafts, strict=True):
+        is_first = receipt.position.offset not in offsets
         is_ours = receipt.sent_at_ms == draft.sent_at_ms
-        if (
-            receipt.outcome is Outcome.DUPLICATE
-            and is_ours
-            and receipt.position.offset not in offsets
-        ):
-            receipt = receipt._replace(outcome=Outcome.PUBLISHED)
         offsets.add(receipt.position.offset)
+        if receipt.outcome is Outcome.DUPLICATE and is_ours and is_first:
+            receipt = receipt._replace(outcome=Outcome.PUBLISHED)
         found.append(receipt)
     return found
 

@@ -15,8 +15,9 @@ from typing import Any
 
 from ...rooms.position import Position
 from ..base import RoomInfo, RoomPage
-from .keys import Keys
-from .shards import slot_of
+from .keys import Keys, slot_of
+from .pipeline import Ask
+from .shards import Shards
 
 __all__ = ["RoomList"]
 
@@ -30,19 +31,19 @@ class RoomList:
     def __init__(
         self,
         keys: Keys,
-        ask: Callable[..., Awaitable[Any]],
-        about: Callable[[str], Awaitable[tuple[Position, int, int]]],
+        shards: Shards,
+        describe: Callable[[str], Awaitable[tuple[Position, int, int]]],
     ) -> None:
-        """Keep the functions: `ask` sends a command to a slot, `about` describes a room."""
+        """`describe` returns the position of a room and the numbers of its messages and users."""
         self._keys = keys
-        self._ask = ask
-        self._describe = about
+        self._shards = shards
+        self._describe = describe
 
     async def add(self, room: str) -> None:
         """Add a room to the list."""
         keys = self._keys.of_room(room)
-        await self._ask(slot_of(keys.listed_in), "ZADD", keys.listed_in, 0, room)
-        await self._ask(keys.slot, "HSET", keys.four[0], "listed", 1)
+        await self._ask(keys.listed_in, "ZADD", 0, room)
+        await self._ask(keys.four[0], "HSET", "listed", 1)
 
     async def page(self, prefix: str, after: str, limit: int) -> RoomPage:
         """Return a page of rooms; see `Broker.rooms`."""
@@ -59,7 +60,7 @@ class RoomList:
     async def sweep(self) -> None:
         """Remove some of the empty rooms."""
         for index in self._keys.indexes:
-            names = await self._ask(slot_of(index), "ZRANDMEMBER", index, SAMPLE)
+            names = await self._ask(index, "ZRANDMEMBER", SAMPLE)
             await asyncio.gather(*(self._info(name.decode()) for name in names))
 
     async def _names(self, prefix: str, after: str, count: int) -> list[str]:
@@ -69,7 +70,7 @@ class RoomList:
         last = f"({behind}" if behind else "+"
         pages = await asyncio.gather(
             *(
-                self._ask(slot_of(index), "ZRANGEBYLEX", index, first, last, "LIMIT", 0, count)
+                self._ask(index, "ZRANGEBYLEX", first, last, "LIMIT", 0, count)
                 for index in self._keys.indexes
             )
         )
@@ -80,12 +81,15 @@ class RoomList:
         newest, messages, users = await self._describe(room)
         if not messages and not users:
             keys = self._keys.of_room(room)
-            await self._ask(slot_of(keys.listed_in), "ZREM", keys.listed_in, room)
+            await self._ask(keys.listed_in, "ZREM", room)
             newest, messages, users = await self._describe(room)
             if not messages and not users:
                 return None
             await self.add(room)
         return RoomInfo(room, newest, users)
+
+    async def _ask(self, key: str, command: str, *arguments: str | int) -> Any:
+        return await self._shards.read(Ask(slot_of(key), (command, key, *arguments)))
 
 
 def _after_prefix(prefix: str) -> str:

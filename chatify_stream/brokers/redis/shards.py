@@ -7,21 +7,20 @@ go to the new master, and its rooms are subscribed to there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
-
-from redis.crc import key_slot
 
 from ...address import Address
 from ...config.broker_url import RedisLocation
-from ...errors import BrokerError
 from .connection import Dialer, RedisConnection
 from .errors import LostError, UnusableError, reason_of
-from .listener import Listener
+from .listener import Events, Listener
 from .pipeline import Ask, Job, Pipeline
 
-__all__ = ["Shard", "Shards", "slot_of"]
+__all__ = ["Shard", "Shards"]
 
 REFRESH = 10.0
 """Seconds between regular updates of the masters of a Cluster."""
@@ -30,18 +29,13 @@ PAUSE = 0.2
 """Minimum seconds between two updates after problems."""
 
 
-def slot_of(key: str) -> int:
-    """Return the Cluster slot of a key."""
-    return key_slot(key.encode())
-
-
+@dataclass
 class Shard:
     """One master. Slow reads have a connection of their own, so they do not delay writes."""
 
-    def __init__(self, writes: Pipeline, reads: Pipeline, listener: Listener) -> None:
-        self.writes = writes
-        self.reads = reads
-        self.listener = listener
+    writes: Pipeline
+    reads: Pipeline
+    listener: Listener
 
     @property
     def is_connected(self) -> bool:
@@ -54,26 +48,10 @@ class Shard:
 class Shards:
     """Routes commands to the masters."""
 
-    def __init__(
-        self,
-        location: RedisLocation,
-        rejection: Callable[[str], BrokerError],
-        on_message: Callable[[str, bytes], object],
-        on_subscribed: Callable[[str], object],
-        on_restart: Callable[[], object],
-        on_moved: Callable[[], object],
-    ) -> None:
-        """Create closed shards.
-
-        `on_restart` is called when a master was restarted or replaced, `on_moved` when slots have
-        moved to another master.
-        """
+    def __init__(self, location: RedisLocation, events: Events) -> None:
+        """Create closed shards."""
         self._location = location
-        self._rejection = rejection
-        self._on_message = on_message
-        self._on_subscribed = on_subscribed
-        self._on_restart = on_restart
-        self._on_moved = on_moved
+        self._events = events
         self._dialer = Dialer(location)
         self._masters: dict[Address | None, Shard] = {}
         self._slots: list[Shard] = []
@@ -86,16 +64,15 @@ class Shards:
         """Whether sharded pub/sub is used."""
 
     async def open(self) -> None:
-        """Raises `BrokerError`."""
+        """Connect to the masters. Raises `UnusableError`."""
         try:
             if self._location.kind == "cluster":
                 await self._open_cluster()
             else:
-                link = await self._dial(None)
-                self._slots = [self._start(None, link)]
-        except UnusableError as error:
+                self._slots = [self._start(None, await self._dial(None))]
+        except UnusableError:
             await self.close()
-            raise self._rejection(str(error)) from error
+            raise
 
     async def close(self) -> None:
         if self._refreshing is not None:
@@ -110,51 +87,44 @@ class Shards:
     def __iter__(self) -> Iterator[Shard]:
         return iter(self._masters.values())
 
-    async def write(self, ask: Ask, deadline: float) -> Any:
-        """Send a command to the master of its slot."""
-        return await self.of(ask.slot).writes.ask(ask, deadline)
+    @property
+    def publish_verb(self) -> str:
+        return "SPUBLISH" if self.is_sharded else "PUBLISH"
 
-    async def read(self, ask: Ask, deadline: float) -> Any:
+    def deadline(self) -> float:
+        """Return the deadline of a command that is sent now, in loop time."""
+        return asyncio.get_running_loop().time() + self._location.timeout
+
+    async def write(self, ask: Ask, deadline: float | None = None) -> Any:
+        """Send a command to the master of its slot. Raises `BrokerError`."""
+        return await self.of(ask.slot).writes.ask(ask, deadline or self.deadline())
+
+    async def read(self, ask: Ask) -> Any:
         """Send a command on the connection for reads, which does not delay writes."""
-        return await self.of(ask.slot).reads.ask(ask, deadline)
+        return await self.of(ask.slot).reads.ask(ask, self.deadline())
 
-    def _dial(self, master: Address | None) -> Any:
+    def _dial(self, master: Address | None) -> Awaitable[RedisConnection]:
         if self._location.kind == "sentinel":
             return self._dialer.dial_master()
         address = self._location.addresses[0] if self._location.kind == "server" else master
         return self._dialer.dial(address)
 
     def _start(self, master: Address | None, link: RedisConnection | None = None) -> Shard:
-        def dial() -> Any:
-            return self._dial(master)
-
-        writes = Pipeline(dial, self._rejection, self._problem.set, self._retry_write)
-        listener = Listener(
-            dial,
-            self._on_message,
-            self._on_subscribed,
-            self._on_restart,
-            self._problem.set,
-            is_sharded=self.is_sharded,
-            silence=self._location.timeout,
-        )
-        reads = Pipeline(
-            dial,
-            self._rejection,
-            self._problem.set,
-            self._retry_read,
-            lambda: listener.silence_ends_at,
-        )
+        owner = (partial(self._dial, master), self._problem.set)
+        timeout, url = self._location.timeout, str(self._location)
+        listener = Listener(*owner, self._events, is_sharded=self.is_sharded, silence=timeout)
+        writes = Pipeline(*owner, url, self._write_again)
+        reads = Pipeline(*owner, url, self._read_again, lambda: listener.silence_ends_at)
         shard = self._masters[master] = Shard(writes, reads, listener)
         writes.start(link)
         listener.start()
         reads.start()
         return shard
 
-    def _retry_write(self, job: Job) -> None:
+    def _write_again(self, job: Job) -> None:
         self.of(job.ask.slot).writes.put(job)
 
-    def _retry_read(self, job: Job) -> None:
+    def _read_again(self, job: Job) -> None:
         self.of(job.ask.slot).reads.put(job)
 
     # Redis Cluster.
@@ -162,7 +132,7 @@ class Shards:
     async def _open_cluster(self) -> None:
         masters = await self._find_masters()
         links = {address: await self._dialer.dial(address) for address in set(masters)}
-        self.is_sharded = all(link.info.version >= (7, 0) for link in links.values())
+        self.is_sharded = all(link.version >= (7, 0) for link in links.values())
         for address, link in links.items():
             self._start(address, link)
         self._slots = [self._masters[address] for address in masters]
@@ -170,11 +140,9 @@ class Shards:
 
     async def _keep_refreshing(self) -> None:
         while True:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(REFRESH):
                     await self._problem.wait()
-            except TimeoutError:
-                pass
             self._problem.clear()
             with suppress(UnusableError):
                 await self._refresh(await self._find_masters())
@@ -188,11 +156,11 @@ class Shards:
         gone = [self._masters.pop(address) for address in set(self._masters) - set(masters)]
         for shard in gone:
             for job in shard.writes.take_back():
-                self._retry_write(job)
+                self._write_again(job)
             for job in shard.reads.take_back():
-                self._retry_read(job)
+                self._read_again(job)
         if any(one is not other for one, other in zip(before, self._slots, strict=True)):
-            self._on_moved()
+            self._events.on_moved()
         await asyncio.gather(*(shard.close() for shard in gone))
 
     async def _find_masters(self) -> list[Address]:
@@ -202,19 +170,19 @@ class Shards:
             try:
                 return await self._ask_for_masters(address)
             except UnusableError as error:
-                reasons.append(f"{address}: {error}")
-        raise UnusableError("; ".join(reasons))
+                reasons.append(f"{address}: {error.reason}")
+        raise self._dialer.unusable("; ".join(reasons))
 
     async def _ask_for_masters(self, address: Address) -> list[Address]:
         link = await self._dialer.dial(address, any_role=True)
         try:
             [reply] = await link.ask([("CLUSTER", "SLOTS")])
         except LostError as error:
-            raise UnusableError(str(error)) from error
+            raise self._dialer.unusable(error.reason) from error
         finally:
             await link.close()
         if isinstance(reply, Exception):
-            raise UnusableError(f"not a Redis Cluster: {reason_of(reply)}")
+            raise self._dialer.unusable(f"not a Redis Cluster: {reason_of(reply)}")
         masters: list[Address | None] = [None] * 16384
         nodes = []
         for first, last, *replicas in reply:
@@ -222,6 +190,6 @@ class Shards:
             masters[first : last + 1] = [found[0]] * (last + 1 - first)
             nodes += found
         if not all(masters):
-            raise UnusableError("part of the cluster has no master")
+            raise self._dialer.unusable("part of the cluster has no master")
         self._known = list(dict.fromkeys(nodes))
         return [master for master in masters if master is not None]

@@ -9,17 +9,17 @@ master in a Redis Cluster. A lost message is not sent again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
 
 from ...errors import BrokerError
 from ..base import Answers
-from .errors import LostError
 from .keys import Keys
 from .listener import Listener
-from .pipeline import Plain
+from .pipeline import Ask
+from .shards import Shards
 
 __all__ = ["Surveys"]
 
@@ -27,16 +27,16 @@ ANSWER_TIMEOUT = 2.0
 """Seconds to wait for answers."""
 
 
+@dataclass(eq=False)
 class _Question:
     """A command that was sent, until every receiver has answered."""
 
-    def __init__(self) -> None:
-        self.answers: list[bytes] = []
-        self.own = 0
-        """Copies of the command that came back to this server."""
-        self.expected: int | None = None
-        """Number of receivers; None until Redis has reported it."""
-        self.is_answered = asyncio.Event()
+    answers: list[bytes] = field(default_factory=list)
+    own: int = 0
+    """Copies of the command that came back to this server."""
+    expected: int | None = None
+    """Number of receivers; None until Redis has reported it."""
+    is_answered: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def missing(self) -> int:
@@ -50,22 +50,13 @@ class _Question:
 class Surveys:
     """Sends surveys, and answers those of other servers."""
 
-    def __init__(
-        self,
-        keys: Keys,
-        node: str,
-        write: Callable[[Plain, float], Awaitable[Any]],
-        rejection: Callable[[str], BrokerError],
-    ) -> None:
-        """`node` names this server; `write` sends a command with a deadline in loop time."""
+    def __init__(self, keys: Keys, node: str, shards: Shards) -> None:
+        """Prepare; `node` names this server."""
         self._keys = keys
         self._node = node
         self._all, self._own = keys.of_servers(""), keys.of_servers(node)
-        self.slot = keys.servers_slot
-        self._write = write
-        self._rejection = rejection
+        self._shards = shards
         self._on_survey: Callable[[bytes], bytes] | None = None
-        self._verb = "PUBLISH"
         self._numbers = count(1)
         self._questions: dict[int, _Question] = {}
         self._answering: set[asyncio.Task[None]] = set()
@@ -73,12 +64,10 @@ class Surveys:
         self._subscribed: set[str] = set()
         self._is_listening = asyncio.Event()
 
-    async def open(
-        self, on_survey: Callable[[bytes], bytes], listener: Listener, *, is_sharded: bool
-    ) -> None:
+    async def open(self, on_survey: Callable[[bytes], bytes]) -> None:
         """Wait until both channels are subscribed. `on_survey` answers the surveys of others."""
-        self._on_survey, self._verb = on_survey, "SPUBLISH" if is_sharded else "PUBLISH"
-        self.listen(listener)
+        self._on_survey = on_survey
+        self.listen()
         await self._is_listening.wait()
 
     async def close(self) -> None:
@@ -90,8 +79,9 @@ class Surveys:
         if self._answering:
             await asyncio.wait(self._answering)
 
-    def listen(self, listener: Listener) -> None:
-        """Move the channels to this listener, which serves their slot."""
+    def listen(self) -> None:
+        """Move the channels to the listener that serves their slot now."""
+        listener = self._shards.of(self._keys.servers_slot).listener
         if listener is not self._listener:
             for channel in (self._all, self._own):
                 if self._listener is not None:
@@ -99,19 +89,17 @@ class Surveys:
                 listener.subscribe(channel)
             self._listener = listener
 
-    async def survey(self, command: bytes, deadline: float) -> Answers:
+    async def survey(self, command: bytes) -> Answers:
         """Send `command` and collect answers; see `Broker.survey`. Raises `BrokerError`."""
         number, question = next(self._numbers), _Question()
         self._questions[number] = question
         try:
             message = f"{self._node} {number} ".encode() + command
-            question.expected = await self._publish(self._all, message, deadline)
+            question.expected = await self._publish(self._all, message)
             question.check()
             with suppress(TimeoutError):
                 async with asyncio.timeout(ANSWER_TIMEOUT):
                     await question.is_answered.wait()
-        except LostError as error:
-            raise self._rejection(str(error)) from error
         finally:
             del self._questions[number]
         return Answers(question.answers, max(0, question.missing))
@@ -145,19 +133,17 @@ class Surveys:
 
     def _answer(self, asker: str, number: bytes, answer: bytes) -> None:
         message = b"%b %b %b" % (self._node.encode(), number, answer)
-        task = asyncio.get_running_loop().create_task(
-            self._send(self._keys.of_servers(asker), message)
-        )
+        task = asyncio.create_task(self._send(self._keys.of_servers(asker), message))
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
 
     async def _send(self, channel: str, message: bytes) -> None:
-        with suppress(BrokerError, LostError):  # the asking server stops waiting by itself
-            await self._publish(
-                channel, message, asyncio.get_running_loop().time() + ANSWER_TIMEOUT
-            )
+        deadline = asyncio.get_running_loop().time() + ANSWER_TIMEOUT
+        with suppress(BrokerError):  # the asking server stops waiting by itself
+            await self._publish(channel, message, deadline)
 
-    async def _publish(self, channel: str, message: bytes, deadline: float) -> int:
-        ask = Plain(self.slot, (self._verb, channel, message), may_repeat=False, size=len(message))
-        receivers: int = await self._write(ask, deadline)
+    async def _publish(self, channel: str, message: bytes, deadline: float | None = None) -> int:
+        words = (self._shards.publish_verb, channel, message)
+        ask = Ask(self._keys.servers_slot, words, may_repeat=False, size=len(message))
+        receivers: int = await self._shards.write(ask, deadline)
         return receivers

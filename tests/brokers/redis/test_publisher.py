@@ -25,7 +25,7 @@ class Redis:
         self.answers: list[Any] = []
         self.gate = asyncio.Event()
         self.gate.set()
-        self.publisher = Publisher(self.send, self.settle, lambda why: BrokerError("r", why), 5)
+        self.publisher = Publisher(self.send, "r", 5)
 
     async def send(self, call: Publishing) -> list[Any]:
         self.calls.append([each.text for each in call.drafts])
@@ -39,9 +39,6 @@ class Redis:
             what = b"duplicate" if len(self.calls) > 1 else b"published"
             reply += [what, offset, str(each.sent_at_ms).encode()]
         return reply
-
-    async def settle(self, call: Publishing, reply: list[Any]) -> str:
-        return "e"
 
 
 async def test_what_waits_goes_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +87,7 @@ async def test_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_an_answer_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """What has ids is published again, and told as if once; what has none is refused."""
     redis = Redis(monkeypatch)
-    redis.answers = [LostError("it was lost")]
+    redis.answers = [LostError("r", "it was lost")]
     drafts = [[draft("a", "1")], [draft("b")], [draft("c", "2"), draft("c", "2")]]
     a, b, c = await asyncio.gather(
         *(redis.publisher.publish("lobby", each) for each in drafts), return_exceptions=True
