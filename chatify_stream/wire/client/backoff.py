@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...errors import UsageError
-from .state import Failure
+from .state import ChannelState, Failure
 
 __all__ = ["FAST_FAILURE", "Attempts", "Backoff"]
 
@@ -99,6 +99,12 @@ class Attempts:
         self._due = now + self._backoff.with_jitter(self._delay, self._chance())
         self.failure = failure
         self.fails_fast = now - self._began < FAST_FAILURE
+
+    def state(self, *, is_in_progress: bool) -> ChannelState:
+        """Return the state of a thing that is not connected."""
+        if is_in_progress:
+            return ChannelState.CONNECTING
+        return ChannelState.IDLE if self.failure is None else ChannelState.TRANSIENT_FAILURE
 
     @property
     def age(self) -> float:

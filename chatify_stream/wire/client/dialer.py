@@ -6,6 +6,8 @@ import asyncio
 import os
 import ssl
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from ..connection.protocol import READ_SIZE
 from ..connection.registry import Connections
@@ -66,74 +68,67 @@ class Dialer:
         `ClientProtocol`.
         """
 
-        def factory() -> ClientProtocol:
-            return ClientProtocol(
-                self._config,
-                self._h2_config,
-                self._limits,
-                read_buffer=self._read_buffer,
-                fair_share=connections.fair_share,
-                endpoint=endpoint,
-                owner=connections,
-                on_capacity=on_capacity,
-                on_lost=on_lost,
-            )
-
+        factory = partial(
+            ClientProtocol,
+            self._config,
+            self._h2_config,
+            self._limits,
+            read_buffer=self._read_buffer,
+            fair_share=connections.fair_share,
+            endpoint=endpoint,
+            owner=connections,
+            on_capacity=on_capacity,
+            on_lost=on_lost,
+        )
         try:
             async with asyncio.timeout(self.timeout):
                 protocol = await self._connect(endpoint, factory)
                 try:
-                    greeted = await protocol.greeting
+                    is_greeted = await protocol.greeting
                 except BaseException:
                     protocol.abort()
                     raise
-        except TimeoutError as error:
-            raise DialError(Failure(f"no answer within {self.timeout:g} s")) from error
-        except ssl.SSLError as error:
-            raise _tls_failed(error) from error
-        except ValueError as error:  # an invalid server name
-            raise DialError(Failure(f"TLS failed ({error})")) from error
-        except OSError as error:
-            # For a Unix socket: the file does not exist yet.
-            retry_at_once = isinstance(error, ConnectionRefusedError | FileNotFoundError)
-            raise DialError(Failure(_reason(error), retry_at_once=retry_at_once)) from error
-        if greeted and protocol.connection.goaway is None:
+        except (OSError, ValueError) as error:
+            raise DialError(self._failure(error)) from error
+        if is_greeted and protocol.connection.goaway is None:
             return protocol
-        if protocol.connection.goaway is not None:
-            raise DialError(
-                Failure(f"the server refused the connection ({protocol.connection.goaway})")
-            )
-        if isinstance(protocol.lost_by, ssl.SSLError):
-            # In TLS 1.3 a server checks the client certificate after the handshake.
-            raise _tls_failed(protocol.lost_by) from protocol.lost_by
-        if protocol.connection.peer_error is not None:
-            reason = f"does not speak gRPC ({protocol.connection.peer_error})"
-            raise DialError(Failure(reason, not_grpc=True))
-        raise DialError(Failure("the server closed the connection without an answer"))
+        raise DialError(_rejection(protocol)) from protocol.lost_by
 
     async def _connect(
         self, endpoint: Endpoint, factory: Callable[[], ClientProtocol]
     ) -> ClientProtocol:
         loop = asyncio.get_running_loop()
         location = endpoint.location
-        server_name = None
+        tls: dict[str, Any] = {"ssl": self._ssl}
         if self._ssl is not None:
-            server_name = self._server_name or endpoint.host
+            tls["server_hostname"] = self._server_name or endpoint.host
         if isinstance(location, str):
-            _, protocol = await loop.create_unix_connection(
-                factory, location, ssl=self._ssl, server_hostname=server_name
-            )
-        else:
-            _, protocol = await loop.create_connection(
-                factory, location.host, location.port, ssl=self._ssl, server_hostname=server_name
-            )
-        return protocol
+            return (await loop.create_unix_connection(factory, location, **tls))[1]
+        return (await loop.create_connection(factory, location.host, location.port, **tls))[1]
+
+    def _failure(self, error: OSError | ValueError) -> Failure:
+        match error:
+            case TimeoutError():
+                return Failure(f"no answer within {self.timeout:g} s")
+            case ssl.SSLError():
+                return Failure(f"TLS failed ({tls_reason(error)})")
+            case OSError():
+                # The texts of asyncio repeat the address, which is part of the final error anyway.
+                own_text = str(error) or type(error).__name__
+                reason = os.strerror(error.errno) if error.errno else own_text
+                # FileNotFoundError: the Unix socket does not exist yet.
+                retry_at_once = isinstance(error, ConnectionRefusedError | FileNotFoundError)
+                return Failure(reason, retry_at_once)
+        return Failure(f"TLS failed ({error})")  # an invalid server name
 
 
-def _tls_failed(error: ssl.SSLError) -> DialError:
-    return DialError(Failure(f"TLS failed ({tls_reason(error)})"))
-
-
-def _reason(error: OSError) -> str:
-    # The texts of asyncio repeat the address, which is part of the final error anyway.
-    return os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
+def _rejection(protocol: ClientProtocol) -> Failure:
+    connection = protocol.connection
+    if connection.goaway is not None:
+        return Failure(f"the server refused the connection ({connection.goaway})")
+    if isinstance(protocol.lost_by, ssl.SSLError):
+        # In TLS 1.3 a server checks the client certificate after the handshake.
+        return Failure(f"TLS failed ({tls_reason(protocol.lost_by)})")
+    if connection.peer_error is not None:
+        return Failure(f"does not speak gRPC ({connection.peer_error})", not_grpc=True)
+    return Failure("the server closed the connection without an answer")

@@ -4,6 +4,10 @@ Only calls start attempts, so an idle channel has no task and no timer. A call t
 connection, or too few, starts the attempts that are allowed then. Their results serve all waiting
 calls. A call that waits for ready repeats them, as they become due, until one succeeds.
 
+States of an address (`ChannelState`): IDLE; CONNECTING as soon as the channel has decided to try
+it, also while addresses before it are tried; then READY or TRANSIENT_FAILURE. It becomes IDLE again
+when the connection is lost or the server starts to close it, and after `Subchannel.stop`.
+
 No reference leads from a connection to the channel. A channel that was not closed can therefore be
 collected, which warns about it.
 """
@@ -11,22 +15,22 @@ collected, which warns about it.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Sequence
 from operator import attrgetter
 from typing import TypeVar
 
 from ...errors import CallError, ClosedError
 from ..connection.registry import LINGER_TIMEOUT, Connections
-from .backoff import Attempts
+from .backoff import FAST_FAILURE, Attempts
 from .balancer import Balancer
-from .dialer import Dialer
+from .dialer import Dialer, DialError
 from .protocol import ClientProtocol
-from .resolver import ResolvedTarget
-from .state import PENDING, ChannelState, state_of_all, unreachable
-from .subchannel import Subchannel
+from .resolver import Endpoint, ResolvedTarget
+from .state import LOST, PENDING, ChannelState, Failure, state_of_all, unreachable
 from .wait_queue import WaitQueue
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "Subchannel"]
 
 T = TypeVar("T")
 
@@ -93,22 +97,25 @@ class Pool:
         return connection
 
     async def _wait_for(self, find: Callable[[], T | None], wait_for_ready: bool) -> T:
-        self._raise_if_closed()
-        self._start_attempts(_due if self._is_ready else _startable)
         ticket = self._waiting_calls.new_ticket()
-        while not (found := find()):
+        allowed = _due if self._is_ready else _startable
+        while True:
+            if self.is_closed:
+                raise ClosedError("the channel is closed; open a new one")
+            self._start_attempts(allowed)
+            if found := find():
+                return found
             if not (wait_for_ready or self._is_worth_waiting or self._is_ready):
                 raise self._unreachable()
             await self._waiting_calls.wait(ticket, self._next_due() if wait_for_ready else None)
-            self._raise_if_closed()
-            self._start_attempts(_due if wait_for_ready else _not_failed)
-        return found
+            allowed = _due if wait_for_ready else _not_failed
+
+    def _usable(self) -> list[ClientProtocol]:
+        return [p for each in self._subchannels.values() if (p := each.protocol)]
 
     def _pick(self) -> ClientProtocol | None:
-        ready = [
-            p for each in self._subchannels.values() if (p := each.protocol) and p.free_streams
-        ]
-        return self._balancer.pick(ready) if ready else None
+        free = [protocol for protocol in self._usable() if protocol.free_streams]
+        return self._balancer.pick(free) if free else None
 
     @property
     def _is_ready(self) -> bool:
@@ -161,13 +168,10 @@ class Pool:
         wanted = [each for each in self._balancer.wanted(self._parts()) if allowed(each.attempts)]
         if not wanted:
             return
-        targets = [
-            target
-            for target in self._targets
-            if target.needs_lookup and not target.is_in_progress and allowed(target.attempts)
-        ]
+        targets = [t for t in self._targets if t.needs_lookup and not t.is_in_progress]
+        targets = [target for target in targets if allowed(target.attempts)]
         fast = [target for target in targets if target.attempts.fails_fast]
-        slow = [target for target in targets if not target.attempts.fails_fast]
+        slow = [target for target in targets if target not in fast]
         for group in (fast, slow):
             if group:
                 for target in group:
@@ -179,8 +183,7 @@ class Pool:
 
     async def _resolve(self, targets: Sequence[ResolvedTarget], allowed: Allowed) -> None:
         try:
-            timeout = self._dialer.timeout
-            await asyncio.gather(*(target.resolve(timeout) for target in targets))
+            await asyncio.gather(*(target.resolve(self._dialer.timeout) for target in targets))
         finally:
             for target in targets:
                 target.is_in_progress = False
@@ -203,11 +206,11 @@ class Pool:
         """Create and stop subchannels to match the endpoints of the targets."""
         earlier, self._subchannels = self._subchannels, {}
         for endpoint in (endpoint for target in self._targets for endpoint in target.endpoints):
-            location = endpoint.location
-            if location in earlier:
-                self._subchannels[location] = earlier.pop(location)
-            elif location not in self._subchannels:
-                self._subchannels[location] = Subchannel(endpoint, self._new_attempts(), self)
+            if endpoint.location not in self._subchannels:
+                subchannel = earlier.pop(endpoint.location, None)
+                self._subchannels[endpoint.location] = subchannel or Subchannel(
+                    endpoint, self._new_attempts(), self
+                )
         for gone in earlier.values():
             gone.stop()
         self._sort()
@@ -253,18 +256,13 @@ class Pool:
     def capacity_changed(self) -> None:
         """Wake waiting calls, because a connection may accept more calls than before."""
         if self._waiting_calls:
-            ready = [p for each in self._subchannels.values() if (p := each.protocol)]
-            self._waiting_calls.wake(sum(protocol.free_streams for protocol in ready))
+            self._waiting_calls.wake(sum(each.free_streams for each in self._usable()))
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    def _raise_if_closed(self) -> None:
-        if self.is_closed:
-            raise ClosedError("the channel is closed; open a new one")
 
     def close(self) -> None:
         """End all attempts, connections and waiting calls. May be called again."""
@@ -281,3 +279,84 @@ class Pool:
             await asyncio.wait(self._tasks, timeout=LINGER_TIMEOUT)
         await self.connections.all_closed(LINGER_TIMEOUT)
         self.connections.abort()
+
+
+class Subchannel:
+    """One address, its attempts and its connection."""
+
+    def __init__(self, endpoint: Endpoint, attempts: Attempts, pool: Pool) -> None:
+        self.endpoint = endpoint
+        self.attempts = attempts
+        self._pool = pool
+        self._protocol: ClientProtocol | None = None
+        self._attempt: asyncio.Task[None] | None = None
+        self.is_scheduled = False
+        """An attempt is about to start."""
+        self.avoided_at = -math.inf
+        """Time of the last `Pool.avoid`."""
+
+    @property
+    def state(self) -> ChannelState:
+        if self.protocol is not None:
+            return ChannelState.READY
+        return self.attempts.state(is_in_progress=self.is_in_progress)
+
+    @property
+    def protocol(self) -> ClientProtocol | None:
+        """The connection, if it accepts calls."""
+        protocol = self._protocol
+        return protocol if protocol is not None and protocol.is_usable else None
+
+    @property
+    def is_in_progress(self) -> bool:
+        return self.is_scheduled or self._attempt is not None
+
+    @property
+    def failure(self) -> Failure:
+        """The reason why the address is not connected."""
+        return self.attempts.failure or (PENDING if self.is_in_progress else LOST)
+
+    def start(self) -> asyncio.Task[None]:
+        """Start an attempt. The returned task ends with it, and raises only unexpected errors."""
+        self.is_scheduled = False
+        self._attempt = self._pool.spawn(self._try())
+        return self._attempt
+
+    async def _try(self) -> None:
+        self.attempts.begin()
+        try:
+            protocol = await self._pool.dial(self)
+        except DialError as error:
+            self.attempts.fail(error.failure)
+        except Exception as error:
+            self.attempts.fail(Failure(f"unexpected error ({error!r})"))
+            raise  # for the log
+        else:
+            previous, self._protocol = self._protocol, protocol
+            if previous is not None:  # it has used up its stream ids
+                previous.close_when_idle()
+        finally:
+            self._attempt = None
+            self._pool.subchannel_changed()
+
+    def lost(self, protocol: ClientProtocol) -> None:
+        """Report that a connection accepts no more calls."""
+        if protocol is not self._protocol:
+            return
+        self._protocol = None
+        if protocol.is_unused and self.attempts.age < FAST_FAILURE:
+            # Without this, a server that closes right after its SETTINGS would be retried at once.
+            self.attempts.fail(LOST)
+        else:
+            self.attempts.succeed()
+        self._pool.subchannel_changed()
+
+    def stop(self) -> None:
+        """Cancel the attempt. Close the connection after its last call."""
+        self.is_scheduled = False
+        if self._attempt is not None:
+            self._attempt.cancel()
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            self.attempts.succeed()
+            protocol.close_when_idle()

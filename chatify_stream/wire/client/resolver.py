@@ -62,7 +62,8 @@ class ResolvedTarget:
         """Return the target for a host name, which needs a lookup, or an IP address."""
         if not _is_ip_address(address.host):
             return cls(str(address), attempts, host=address)
-        return cls(str(address), attempts, endpoints=[_endpoint(address, address)])
+        endpoint = Endpoint(address, str(address), address.host)
+        return cls(str(address), attempts, endpoints=[endpoint])
 
     @classmethod
     def of_socket(cls, path: str, authority: str, attempts: Attempts) -> ResolvedTarget:
@@ -79,11 +80,7 @@ class ResolvedTarget:
     @property
     def state(self) -> ChannelState:
         """The state of a target without endpoints."""
-        if self.is_in_progress:
-            return ChannelState.CONNECTING
-        if self.attempts.failure is not None:
-            return ChannelState.TRANSIENT_FAILURE
-        return ChannelState.IDLE
+        return self.attempts.state(is_in_progress=self.is_in_progress)
 
     async def resolve(self, timeout: float) -> None:
         """Look the host up, within `timeout` seconds. A failure is stored in `attempts`."""
@@ -97,19 +94,14 @@ class ResolvedTarget:
                     host.host, host.port, type=socket.SOCK_STREAM
                 )
         except TimeoutError:
-            reason = f"no answer from DNS within {timeout:g} s"
-            self.attempts.fail(Failure(reason))
+            self.attempts.fail(Failure(f"no answer from DNS within {timeout:g} s"))
         except (OSError, UnicodeError) as error:
-            why = getattr(error, "strerror", None) or error
-            self.attempts.fail(Failure(f"unknown host ({why})"))
+            reason = getattr(error, "strerror", None) or error
+            self.attempts.fail(Failure(f"unknown host ({reason})"))
         else:
             self.attempts.succeed()
             locations = dict.fromkeys(_location(sockaddr) for *_, sockaddr in found)
-            self.endpoints = tuple(_endpoint(host, location) for location in locations)
-
-
-def _endpoint(configured: Address, location: Address) -> Endpoint:
-    return Endpoint(location, str(configured), configured.host)
+            self.endpoints = tuple(Endpoint(each, str(host), host.host) for each in locations)
 
 
 def _location(sockaddr: tuple[Any, ...]) -> Address:

@@ -5,16 +5,9 @@ from __future__ import annotations
 import asyncio
 from bisect import insort
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import count
 
 __all__ = ["WaitQueue"]
-
-
-@dataclass(order=True)
-class _Entry:
-    ticket: int
-    woken: asyncio.Future[None] = field(compare=False)
 
 
 class WaitQueue:
@@ -25,11 +18,11 @@ class WaitQueue:
     """
 
     def __init__(self) -> None:
-        self._entries: list[_Entry] = []
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._tickets = count()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._waiting)
 
     def new_ticket(self) -> int:
         """Return a place after all tickets issued before."""
@@ -41,37 +34,33 @@ class WaitQueue:
         If a task is cancelled after it was woken, the next task in the queue is woken instead.
         """
         loop = asyncio.get_running_loop()
-        entry = _Entry(ticket, loop.create_future())
-        insort(self._entries, entry)
-        timer = None if timeout is None else loop.call_later(timeout, self._time_out, entry)
+        woken: asyncio.Future[None] = loop.create_future()
+        insort(self._waiting, (ticket, woken))
+        timer = None if timeout is None else loop.call_later(timeout, _wake, woken)
         try:
-            await entry.woken
+            await woken
         except asyncio.CancelledError:
-            if entry.woken.cancelled():
-                self._remove(entry)
-            else:
+            if not woken.cancelled():
                 self.wake()
             raise
         finally:
             if timer is not None:
                 timer.cancel()
+            with suppress(ValueError):  # already removed by wake
+                self._waiting.remove((ticket, woken))
 
     def wake(self, count: int = 1) -> None:
         """Wake the first `count` tasks."""
-        while self._entries and count > 0:
-            entry = self._entries.pop(0)
-            if not entry.woken.done():  # done if its task has just been cancelled
-                entry.woken.set_result(None)
-                count -= 1
+        while self._waiting and count > 0:
+            count -= _wake(self._waiting.pop(0)[1])
 
     def wake_all(self) -> None:
-        self.wake(len(self._entries))
+        self.wake(len(self._waiting))
 
-    def _time_out(self, entry: _Entry) -> None:
-        self._remove(entry)
-        if not entry.woken.done():
-            entry.woken.set_result(None)
 
-    def _remove(self, entry: _Entry) -> None:
-        with suppress(ValueError):  # already removed by wake
-            self._entries.remove(entry)
+def _wake(woken: asyncio.Future[None]) -> bool:
+    """Wake a task. Return False if it was cancelled or its timeout is over."""
+    if woken.done():
+        return False
+    woken.set_result(None)
+    return True

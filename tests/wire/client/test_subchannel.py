@@ -1,4 +1,4 @@
-"""Tests of wire/client/subchannel.py. test_pool.py tests several subchannels together."""
+"""Tests of single subchannels of wire/client/pool.py. test_pool.py tests several together."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from chatify_stream.address import Address
 from chatify_stream.wire.client.backoff import FAST_FAILURE, Attempts, Backoff
+from chatify_stream.wire.client.pool import Subchannel
 from chatify_stream.wire.client.resolver import Endpoint
 from chatify_stream.wire.client.state import LOST, ChannelState
-from chatify_stream.wire.client.subchannel import Subchannel
 from chatify_stream.wire.connection.registry import Connections
 
 from ..clock import Clock
