@@ -62,7 +62,7 @@ class MemoryBudget:
         )
 
     def add_unsent(self, size: int) -> None:
-        """Count `size` bytes that wait to be sent, until `remove_unsent` is called."""
+        """Count `size` bytes that wait to be sent. `remove_unsent` takes them back."""
         self._unsent += size
         self.is_full = self._unsent > self._max_unsent
 

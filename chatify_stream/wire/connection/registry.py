@@ -8,10 +8,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Protocol
+from typing import Literal, Protocol
 
 from ...address import address_block
-from ..limits import Rate
+from ..limits import Limits
 from ..token_bucket import TokenBuckets
 from .fair_share import FairShare
 from .protocol import WireProtocol
@@ -20,6 +20,8 @@ from .write_buffer import LINGER_TIMEOUT
 __all__ = ["LINGER_TIMEOUT", "Connection", "Connections"]
 
 log = logging.getLogger(__name__)
+
+UNLIMITED = Limits(max_connections=None)
 
 LOG_INTERVAL = 1.0
 """Seconds between two log lines about rejected connections."""
@@ -38,18 +40,9 @@ class Connections:
     """
 
     def __init__(
-        self,
-        max_connections: int | None = None,
-        max_per_address: int | None = None,
-        rate_per_address: Rate | None = None,
-        *,
-        clock: Callable[[], float] = time.monotonic,
+        self, limits: Limits = UNLIMITED, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Limit the connections in total and per IP address, and their rate. None: no limit.
-
-        IPv6 addresses with the same first 64 bits count as one address.
-        """
-        self.set_limits(max_connections, max_per_address, rate_per_address)
+        self.set_limits(limits)
         self._clock = clock
         self.fair_share = FairShare()
         self._open: dict[Connection, str | None] = {}  # with the address block of each
@@ -62,17 +55,11 @@ class Connections:
         self.refused_by: Counter[str] = Counter()
         """Number of rejected connections by the name of the limit."""
 
-    def set_limits(
-        self,
-        max_connections: int | None,
-        max_per_address: int | None,
-        rate_per_address: Rate | None,
-    ) -> None:
+    def set_limits(self, limits: Limits) -> None:
         """Replace the limits. Open connections stay open."""
-        self._max_connections = max_connections
-        self._max_per_address = max_per_address
-        self._buckets = None if rate_per_address is None else TokenBuckets(rate_per_address)
-        self._rate_per_address = rate_per_address
+        self._limits = limits
+        rate = limits.connection_rate_per_address
+        self._buckets = None if rate is None else TokenBuckets(rate)
 
     @property
     def refused(self) -> int:
@@ -92,9 +79,9 @@ class Connections:
 
     def add(self, connection: Connection, address: str | None = None) -> bool:
         """Add a connection from an IP address. Return False if a limit is reached."""
-        if self._max_connections is not None and len(self._open) >= self._max_connections:
-            self._refuse("max_connections", f"{self._max_connections} are open")
-            return False
+        maximum = self._limits.max_connections
+        if maximum is not None and len(self._open) >= maximum:
+            return self._refuse("max_connections", f"{maximum} are open")
         self._open[connection] = None
         if not self.set_address(connection, address):
             del self._open[connection]
@@ -106,14 +93,13 @@ class Connections:
     def set_address(self, connection: Connection, address: str | None) -> bool:
         """Set the address of a connection without one. Return False if a limit is reached."""
         if address is not None:
-            block, maximum = address_block(address), self._max_per_address
+            block, maximum = address_block(address), self._limits.max_connections_per_address
             if self._buckets is not None and not self._buckets.take(block, self._clock()):
-                rate = self._rate_per_address
-                self._refuse("connection_rate_per_address", f"{block} is over its rate of {rate}")
-                return False
+                why = f"{block} is over its rate of {self._limits.connection_rate_per_address}"
+                return self._refuse("connection_rate_per_address", why)
             if maximum is not None and self._by_address[block] >= maximum:
-                self._refuse("max_connections_per_address", f"{maximum} from {block} are open")
-                return False
+                why = f"{maximum} from {block} are open"
+                return self._refuse("max_connections_per_address", why)
             self._by_address[block] += 1
             self._open[connection] = block
         return True
@@ -151,7 +137,7 @@ class Connections:
         for connection in list(self._open):
             connection.abort()
 
-    def _refuse(self, limit: str, why: str) -> None:
+    def _refuse(self, limit: str, why: str) -> Literal[False]:
         self.refused_by[limit] += 1
         self._refused_since_log += 1
         now = self._clock()
@@ -159,3 +145,4 @@ class Connections:
             log.warning("rejected %d connections: %s", self._refused_since_log, why)
             self._logged_at = now
             self._refused_since_log = 0
+        return False

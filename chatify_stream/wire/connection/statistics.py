@@ -17,9 +17,7 @@ class StreamStatistics:
 
     messages_received: int
     """Messages that were read from the stream."""
-
     messages_sent: int
-
     bytes_waiting: int
     """Size of received messages that were not read yet."""
 
@@ -30,21 +28,16 @@ class ConnectionStatistics:
 
     peer: str | None
     """The IP address of the peer; None on a Unix socket."""
-
     age: float
     is_draining: bool
-
     streams: int
     """Open streams."""
-
     streams_opened: int
     messages_received: int
     messages_sent: int
     bytes_received: int
-
     bytes_sent: int
     """Bytes passed to the transport, which may still buffer them. Excludes the overhead of TLS."""
-
     bytes_unsent: int
     """Bytes that wait for the peer to read."""
 
@@ -55,33 +48,24 @@ class ServerStatistics:
 
     connections: int
     """Open connections."""
-
     connections_opened: int
-
     connections_refused: int
     """Connections that were rejected by a limit."""
-
     connections_refused_by: Mapping[str, int]
     """Rejected connections by the name of the limit in `Limits`."""
-
     connections_ended: Mapping[str, int]
     """Connections that the server ended, by reason: a limit or an error of the peer."""
-
     calls: int
     """Open calls."""
-
     calls_opened: int
-
     calls_ended: Mapping[str, int]
     """Ended calls by the name of the status that the server sent, or RESET without a status.
 
     Plain HTTP pages are counted by their status, such as `HTTP 200`.
     """
-
     messages_received: int
     messages_sent: int
     bytes_received: int
-
     bytes_sent: int
     """The sum of `bytes_sent` of all connections."""
 

@@ -85,11 +85,7 @@ class Server(grpclib.server.Server):
             lambda: self._accepting,
             Observers(observers),
         )
-        self._connections = Connections(
-            self._limits.max_connections,
-            self._limits.max_connections_per_address,
-            self._limits.connection_rate_per_address,
-        )
+        self._connections = Connections(self._limits)
         self._read_buffer = memoryview(bytearray(READ_SIZE))
         self._closed = Totals()
         self._ended: Counter[str] = Counter()
@@ -106,11 +102,7 @@ class Server(grpclib.server.Server):
     def limits(self, limits: Limits) -> None:
         self._limits = limits
         self._services = replace(self._services, max_header_list_size=limits.max_header_list_size)
-        self._connections.set_limits(
-            limits.max_connections,
-            limits.max_connections_per_address,
-            limits.connection_rate_per_address,
-        )
+        self._connections.set_limits(limits)
 
     @property
     def addresses(self) -> list[tuple[str, int]]:

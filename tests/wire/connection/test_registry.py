@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
-from chatify_stream.wire import Rate
+from chatify_stream.wire import Limits, Rate
 from chatify_stream.wire.connection.protocol import WireProtocol
 from chatify_stream.wire.connection.registry import LOG_INTERVAL, Connections
 
@@ -18,10 +19,15 @@ def connection() -> WireProtocol:
     return cast(WireProtocol, object())
 
 
+def rate(burst: int, per_second: float) -> Limits:
+    """Return limits on the rate of connections from one address."""
+    return Limits(connection_rate_per_address=Rate(burst, per_second))
+
+
 class TestRoom:
     async def test_in_all(self) -> None:
         """The total is limited, and a closed connection makes room."""
-        connections = Connections(2)
+        connections = Connections(Limits(max_connections=2))
         first = connection()
         assert connections.add(first, "127.0.0.1")
         assert connections.add(connection(), None)
@@ -32,7 +38,7 @@ class TestRoom:
 
     async def test_per_address(self) -> None:
         """The limit per address is independent of other addresses."""
-        connections = Connections(None, 1)
+        connections = Connections(Limits(max_connections_per_address=1))
         first = connection()
         assert connections.add(first, "127.0.0.1")
         assert not connections.add(connection(), "127.0.0.1")
@@ -49,18 +55,18 @@ class TestRoom:
         first, second = connection(), connection()
         assert connections.add(first, "127.0.0.1")
         assert connections.add(second, "127.0.0.1")
-        connections.set_limits(None, 2, None)
+        connections.set_limits(Limits(max_connections_per_address=2))
         assert not connections.add(connection(), "127.0.0.1")
         connections.discard(first)
         assert connections.add(connection(), "127.0.0.1")
-        connections.set_limits(1, None, None)
+        connections.set_limits(Limits(max_connections=1))
         assert not connections.add(connection(), "127.0.0.2")
         assert len(connections) == 2
 
     async def test_refusals_do_not_flood_the_log(self, caplog: Any) -> None:
         """One line a second is logged, with the number of rejected connections."""
         now = 50.0
-        connections = Connections(1, clock=lambda: now)
+        connections = Connections(Limits(max_connections=1), clock=lambda: now)
         connections.add(connection())
         with caplog.at_level(logging.WARNING):
             for _ in range(10):
@@ -112,7 +118,7 @@ class TestRate:
     async def test_of_one_address(self) -> None:
         """The rate of connections from one address is limited."""
         now = 50.0
-        connections = Connections(rate_per_address=Rate(2, 1.0), clock=lambda: now)
+        connections = Connections(rate(2, 1.0), clock=lambda: now)
         added = [connections.add(connection(), "192.0.2.1") for _ in range(3)]
         assert added == [True, True, False]
         assert connections.add(connection(), "192.0.2.2")
@@ -124,7 +130,8 @@ class TestRate:
 
     async def test_of_one_block(self) -> None:
         """IPv6 addresses of one 64-bit block count as one address."""
-        connections = Connections(None, 1, Rate(3, 1.0), clock=lambda: 50.0)
+        limits = replace(rate(3, 1.0), max_connections_per_address=1)
+        connections = Connections(limits, clock=lambda: 50.0)
         assert connections.add(connection(), "2001:db8::1")
         assert not connections.add(connection(), "2001:db8::2")
         assert connections.add(connection(), "2001:db8:0:1::1")
@@ -137,5 +144,5 @@ class TestRate:
 
     async def test_of_a_unix_socket(self) -> None:
         """Connections without an address are not limited."""
-        connections = Connections(rate_per_address=Rate(1, 0.001), clock=lambda: 50.0)
+        connections = Connections(rate(1, 0.001), clock=lambda: 50.0)
         assert all(connections.add(connection(), None) for _ in range(5))
