@@ -59,7 +59,7 @@ class GrpcTransport:
 
     @property
     def send_nowait(self) -> TrySend:
-        return self._stream.try_send_framed
+        return self._stream.sender()
 
     def read_join(self) -> JoinRequest:
         return JoinRequest.decode(self._metadata)
