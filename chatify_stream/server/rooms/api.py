@@ -1,4 +1,4 @@
-"""What the program in which a server runs does with its rooms."""
+"""The rooms of a server, for the program that embeds it and for operators."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ...rooms.position import MAX_OFFSET, Position
 from .node import Node, RoomStatistics
 from .node_commands import ASK_NODE, disconnect_command, read_answers
 
-__all__ = ["LONGEST_REASON", "Disconnected", "Nodes", "Rooms"]
+__all__ = ["MAX_REASON_LENGTH", "Disconnected", "Nodes", "Rooms"]
 
-LONGEST_REASON = 256
-"""Characters; it goes into trailers, for which clients have little room."""
+MAX_REASON_LENGTH = 256
+"""Characters. The reason is sent in trailers, whose size clients limit."""
 
 
 class Disconnected(NamedTuple):
-    """What became of disconnecting a user."""
+    """The result of disconnecting a user."""
 
     sessions: int
-    """How many were ended."""
+    """Number of sessions that were ended."""
     missing: int
     """Number of servers that were asked and did not answer in time."""
 
@@ -32,26 +32,38 @@ class Nodes(NamedTuple):
     """The servers that share a broker."""
 
     nodes: list[v1.Node]
-    """In the order of their hosts, addresses and pids."""
+    """The servers that answered, and this one, sorted by host, address and pid."""
     missing: int
     """Number of further servers that were asked and did not answer in time."""
 
 
 class Rooms:
-    """The rooms of a server that is started.
+    """Reads and writes the rooms of a running server, as `ChatServer.rooms`.
 
-    Methods raise `UsageError` for wrong arguments, and `BrokerError` when the broker cannot do
-    what it is asked. The hooks of the server are not asked: they are for what clients send.
+    The hooks of the server are not called: they check what clients send. Cancelling a method that
+    waits has no effect on the rooms, except that a message may have been published or not.
+
+    Raises, from every method:
+        UsageError: An argument is not valid, or the server is not started.
+        ClosedError: The server is closed.
+
+    Raises, from methods that wait:
+        BrokerError: The broker is unavailable, full or damaged. It is raised in bounded time.
     """
 
     def __init__(self, node: Node) -> None:
         self._node = node
 
     async def publish(self, room: str, user: str, text: str, *, id: str = "") -> Position:  # noqa: A002
-        """Publishes one message, as `user`; its position once it is in the room's log.
+        """Publish one message as `user`, and return its position.
 
-        An id that the user has published in the room within five minutes is not published again:
-        the position is the first one. Raises `RefusedError` when that was with another text.
+        Waits until the broker has stored the message. If the user has published a message with this
+        `id` in the room within five minutes, nothing is published, and the position is that of the
+        first message. Without `id` a message is always published.
+
+        Raises:
+            RefusedError: The id was used for another text.
+            TooLargeError: The text is larger than `RoomOptions.max_message_size`.
         """
         receipt = await self.publish_once(room, user, text, id)
         if receipt.outcome is Outcome.CONFLICT:
@@ -62,7 +74,7 @@ class Rooms:
         return receipt.position
 
     async def publish_once(self, room: str, user: str, text: str, message_id: str) -> Receipt:
-        """As `publish`, with what became of the message."""
+        """Publish as `publish` does, but return the outcome instead of raising `RefusedError`."""
         _check(check_name, "room", room)
         _check(check_name, "user", user)
         _check(check_id, message_id)
@@ -85,10 +97,11 @@ class Rooms:
         limit: int = 100,
         newest: bool = False,
     ) -> LogPage:
-        """At most `limit` messages that are kept, with `after` < offset < `before`.
+        """Return at most `limit` stored messages with `after` < offset < `before`.
 
-        They are the oldest of these, or with `newest` the newest; always the oldest first. With
-        them come the position of the newest message of the room, and the offset of the oldest.
+        Returns the oldest messages in that range, or with `newest` the newest, always in the order
+        of their offsets. The page also has the position of the room's newest message and the offset
+        of its oldest.
         """
         _check(check_name, "room", room)
         _check_number("limit", limit, 1)
@@ -100,14 +113,14 @@ class Rooms:
         )
 
     async def presence(self, room: str) -> list[str]:
-        """The users who are in a room, in the order of their names. May be 60 s stale."""
+        """Return the users in a room, sorted by name. The list may be 60 seconds old."""
         _check(check_name, "room", room)
         return await self._open().broker.users(room)
 
     async def list(self, *, prefix: str = "", after: str = "", limit: int = 100) -> RoomPage:
-        """The rooms that have messages or users, in the order of their names.
+        """Return at most `limit` rooms that have messages or users, sorted by name.
 
-        Those whose names begin with `prefix`, at most `limit`, from behind the name `after`.
+        Only rooms whose names begin with `prefix` and come after the name `after` are returned.
         """
         _check_number("limit", limit, 1)
         for name, text in {"prefix": prefix, "after": after}.items():
@@ -122,11 +135,12 @@ class Rooms:
         reason: str = "by an operator",
         reconnect: bool = False,
     ) -> int:
-        """Ends the sessions of a user on this server, in one room or all; says how many.
+        """End the sessions of a user on this server, and return their number. Does not wait.
 
-        The client is told the reason, and with `reconnect` that it may come back and resume.
+        `room` limits it to one room. The clients receive `reason`, at most 256 characters; with
+        `reconnect` they may reconnect and resume, otherwise our clients stay away.
         """
-        return self._open().disconnect(_disconnection(user, room, reason, reconnect))
+        return self._open().disconnect(_disconnect_request(user, room, reason, reconnect))
 
     async def disconnect_everywhere(
         self,
@@ -136,12 +150,13 @@ class Rooms:
         reason: str = "by an operator",
         reconnect: bool = False,
     ) -> Disconnected:
-        """The same on every server that shares the broker; waits for them some seconds at most.
+        """End the sessions of a user on every server that shares the broker.
 
-        A server that is cut off from the broker at that moment is not told. Raises `BrokerError`
-        when the broker is away; the sessions on this server have been ended then.
+        Waits for the other servers for a few seconds. A server without a connection to the broker
+        does not receive the request and is not counted. If this raises `BrokerError`, the sessions
+        on this server have been ended.
         """
-        request = _disconnection(user, room, reason, reconnect)
+        request = _disconnect_request(user, room, reason, reconnect)
         node = self._open()
         own = node.disconnect(request)
         survey = await node.broker.survey(disconnect_command(request))
@@ -149,7 +164,10 @@ class Rooms:
         return Disconnected(own + sum(other.sessions for other in others), survey.missing)
 
     async def nodes(self) -> Nodes:
-        """The servers that share the broker, this one among them, as they say that they are."""
+        """Return the state of every server that shares the broker.
+
+        Waits for the other servers for a few seconds.
+        """
         node = self._open()
         survey = await node.broker.survey(ASK_NODE)
         found = [node.describe(), *(n for n in read_answers(v1.Node, survey.answers) if n.id)]
@@ -157,7 +175,7 @@ class Rooms:
         return Nodes(found, survey.missing)
 
     def statistics(self) -> RoomStatistics:
-        """What the rooms have done so far."""
+        """Return the statistics of the rooms on this server."""
         return self._node.statistics()
 
     def _open(self) -> Node:
@@ -168,17 +186,17 @@ class Rooms:
         return self._node
 
 
-def _disconnection(
+def _disconnect_request(
     user: str, room: str | None, reason: str, reconnect: bool
 ) -> v1.DisconnectRequest:
-    """Raises `UsageError`."""
+    """Return the request to disconnect a user. Raises `UsageError`."""
     _check(check_name, "user", user)
     if room is not None:
         _check(check_name, "room", room)
     _size("reason", reason)
-    if len(reason) > LONGEST_REASON:
+    if len(reason) > MAX_REASON_LENGTH:
         raise UsageError(
-            f"the reason has {len(reason)} characters; at most {LONGEST_REASON} are allowed"
+            f"the reason has {len(reason)} characters; at most {MAX_REASON_LENGTH} are allowed"
         )
     return v1.DisconnectRequest(user=user, room=room or "", reason=reason, reconnect=reconnect)
 
@@ -186,22 +204,22 @@ def _disconnection(
 def _check(check: Callable[..., object], *values: str) -> None:
     for value in values:
         if not isinstance(value, str):
-            raise UsageError(f"{value!r} is no text")
+            raise UsageError(f"{value!r} is not a str")
     try:
         check(*values)
     except ValueError as error:
         raise UsageError(str(error)) from None
 
 
-def _check_number(name: str, number: object, least: int) -> None:
-    if type(number) is not int or not least <= number <= MAX_OFFSET:
-        raise UsageError(f"{name} is a whole number from {least}, not {number!r}")
+def _check_number(name: str, number: object, minimum: int) -> None:
+    if type(number) is not int or not minimum <= number <= MAX_OFFSET:
+        raise UsageError(f"{name}: {number!r} is not a whole number of at least {minimum}")
 
 
 def _size(what: str, text: str) -> int:
-    """In bytes."""
+    """Return the size of a text in bytes."""
     if not isinstance(text, str):
-        raise UsageError(f"the {what} is a str, not {text!r}")
+        raise UsageError(f"{what}: {text!r} is not a str")
     try:
         return len(text.encode())
     except UnicodeEncodeError as error:

@@ -1,4 +1,4 @@
-"""`service.v1.Service`: runs a handler for every Chat stream."""
+"""`service.v1.Service`: runs a handler or a room session for every Chat call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..session import Session
 __all__ = ["CHAT_PATHS", "ChatService", "Handler"]
 
 Handler = Callable[[Session], Awaitable[None]]
-"""Serves one session."""
+"""Serves one direct session; the session ends when it returns or raises."""
 
 CHAT_PATHS = (
     "/service.v1.Service/Chat",
@@ -24,18 +24,18 @@ CHAT_PATHS = (
 
 
 class ChatService:
-    """The Chat method, under each of `paths`: direct sessions, and those of rooms."""
+    """Serves the Chat method under each of `paths`: direct sessions and room sessions."""
 
     def __init__(
         self, handler: Handler, node: Node | None, paths: Sequence[str] = CHAT_PATHS
     ) -> None:
-        """`handler` serves direct sessions; `node` has the rooms, None when there are none."""
+        """`handler` serves direct sessions. `node` has the rooms; None disables them."""
         self._handler = handler
         self._node = node
         self._paths = tuple(paths)
 
     def _chat(self, stream: ServerStream) -> Awaitable[None]:
-        """What serves the stream. Not a coroutine, which would be there as long as each call."""
+        # Not a coroutine, which would take memory as long as the call lasts.
         if not wants_room(stream.metadata or {}):
             return self._handler(Session(stream))
         node = self._node

@@ -1,6 +1,6 @@
-"""An index of .proto definitions: which file declares which name.
+"""An index of .proto definitions: the file that declares each name.
 
-Built from FileDescriptorSets, as `protoc --descriptor_set_out --include_imports` writes them.
+It is built from FileDescriptorSets, which `protoc --descriptor_set_out --include_imports` writes.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ __all__ = ["DescriptorIndex", "own_descriptor_set"]
 
 
 def own_descriptor_set() -> bytes:
-    """The descriptor set of the services that this package has."""
+    """Return the descriptor set of the services in this package."""
     return files("chatify_stream.messages").joinpath("descriptors.binpb").read_bytes()
 
 
 class DescriptorIndex:
-    """Looks up .proto files by their name, by a full name they declare, and by extension."""
+    """Finds .proto files by file name, by a full name that they declare, and by extension."""
 
     def __init__(self, descriptor_sets: Iterable[bytes]) -> None:
-        """Of a file that stands in several sets the first is taken."""
+        """Index the files; of several with the same name, the first counts."""
         self._files: dict[str, bytes] = {}
         self._imports: dict[str, list[str]] = {}
         self._file_of_symbol: dict[str, str] = {}
@@ -41,28 +41,28 @@ class DescriptorIndex:
                     self._add(file)
 
     def file(self, name: str) -> list[bytes] | None:
-        """The serialised file of this name, then all files that it imports; None if unknown."""
+        """Return the serialised file, then all files that it imports; None if it is unknown."""
         if name not in self._files:
             return None
         return [self._files[each] for each in self._with_imports(name)]
 
     def file_of_symbol(self, symbol: str) -> list[bytes] | None:
-        """As `file`, for the file that declares this full name."""
+        """Return as `file` does the file that declares this full name."""
         return self.file(self._file_of_symbol.get(symbol, ""))
 
     def file_of_extension(self, extendee: str, number: int) -> list[bytes] | None:
-        """As `file`, for the file that declares this extension of the message `extendee`."""
+        """Return as `file` does the file that declares this extension of `extendee`."""
         return self.file(self._file_of_extension.get(extendee, {}).get(number, ""))
 
     def extension_numbers(self, message: str) -> list[int] | None:
-        """The numbers of all extensions of a message, ascending; None if it is unknown."""
+        """Return the sorted numbers of all extensions of a message; None if it is unknown."""
         if message not in self._file_of_symbol:
             return None
         return sorted(self._file_of_extension.get(message, {}))
 
     def _with_imports(self, name: str) -> list[str]:
         names = [name]
-        for each in names:  # which grows meanwhile
+        for each in names:  # the list grows during the loop
             names += [
                 imported
                 for imported in self._imports[each]

@@ -1,4 +1,4 @@
-"""`grpc.health.v1.Health`: whether the server, and each service of it, takes calls.
+"""`grpc.health.v1.Health`: whether the server and each of its services accept calls.
 
 Protocol: https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 """
@@ -29,10 +29,10 @@ ServingStatus = HealthCheckResponseServingStatus
 
 
 class HealthService(HealthBase):
-    """The statuses by service name; `""` is the server as a whole.
+    """Holds the status of each service by name; `""` is the whole server.
 
-    Who watches gets the status at once and then each change; of two changes in quick succession
-    it may see the last alone.
+    A `Watch` call receives the status at once and then each change. Of two changes in quick
+    succession it may receive only the second.
     """
 
     def __init__(self) -> None:
@@ -41,16 +41,16 @@ class HealthService(HealthBase):
         self._shut_down = False
 
     def set_status(self, service: str, status: ServingStatus) -> None:
-        """Sets the status of one service, known before or not; nothing serves after `shut_down`."""
+        """Set the status of a service, which may be new. After `shut_down` it is NOT_SERVING."""
         self._statuses[service] = ServingStatus.NOT_SERVING if self._shut_down else status
         self._notify()
 
     def status(self, service: str = "") -> ServingStatus | None:
-        """The status of one service; None for one that is not known."""
+        """Return the status of a service, or None if the service is unknown."""
         return self._statuses.get(service)
 
     def shut_down(self) -> None:
-        """Sets every service to NOT_SERVING, tells those who watch, and ends their calls."""
+        """Set every service to NOT_SERVING, send that to `Watch` calls, and end them."""
         self._statuses = dict.fromkeys(self._statuses, ServingStatus.NOT_SERVING)
         self._shut_down = True
         self._notify()
@@ -59,11 +59,11 @@ class HealthService(HealthBase):
         mapping: dict[str, Any] = dict(super().__mapping__())
         check: MethodHandler = mapping[CHECK_PATH]
 
-        async def checking(stream: ServerStream) -> None:
+        async def check_with_version(stream: ServerStream) -> None:
             stream.trailers["chatify-version"] = __version__
             await check.func(cast("Any", stream))
 
-        mapping[CHECK_PATH] = check._replace(func=cast("Any", checking))
+        mapping[CHECK_PATH] = check._replace(func=cast("Any", check_with_version))
         return mapping
 
     def _notify(self) -> None:
@@ -87,12 +87,12 @@ class HealthService(HealthBase):
         )
 
     async def watch(self, message: HealthCheckRequest) -> AsyncIterator[HealthCheckResponse]:
-        told: ServingStatus | None = None
+        sent: ServingStatus | None = None
         while True:
             changed = self._changed
             status = self._statuses.get(message.service, ServingStatus.SERVICE_UNKNOWN)
-            if status != told:
-                told = status
+            if status != sent:
+                sent = status
                 yield HealthCheckResponse(status=status)
             elif self._shut_down:
                 raise UnavailableError(Status.UNAVAILABLE, "the server is shutting down")

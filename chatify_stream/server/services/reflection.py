@@ -1,4 +1,4 @@
-"""`grpc.reflection.v1` and `v1alpha`: lets tools such as grpcurl ask what the server has.
+"""`grpc.reflection.v1` and `v1alpha`: describes the services to tools such as grpcurl.
 
 Protocol: https://github.com/grpc/grpc/blob/master/doc/server-reflection.md
 """
@@ -18,7 +18,7 @@ __all__ = ["reflection_services"]
 
 
 def reflection_services(services: Sequence[str], index: DescriptorIndex) -> list[Any]:
-    """Both versions of the service: `services` are the names to list."""
+    """Return both versions of the service. They list the names in `services`."""
     return [_ReflectionV1(services, index), _ReflectionV1Alpha(services, index)]
 
 
@@ -45,7 +45,7 @@ class _ReflectionV1Alpha(v1alpha.ServerReflectionBase):
 
 
 class _Answers:
-    """The two versions differ in nothing but the package of their messages."""
+    """Answers requests. The two versions differ only in the package of their messages."""
 
     def __init__(self, api: Any, services: Sequence[str], index: DescriptorIndex) -> None:
         self._api = api
@@ -84,7 +84,8 @@ class _Answers:
                 }
             case _:
                 answer = self._error(
-                    Status.INVALID_ARGUMENT, "the request asks for nothing this server knows"
+                    Status.INVALID_ARGUMENT,
+                    "unknown kind of request; send one that the protocol defines",
                 )
         return api.ServerReflectionResponse(
             valid_host=request.host, original_request=request, **answer

@@ -2,8 +2,8 @@
 
 Protocol: proto/chatify/rooms/v1/rooms.proto.
 
-Rules: what a request is refused for never repeats what has no bound in the request, because it
-goes into the trailers. No page is larger than clients take; who is present comes all at once.
+An error text never repeats an unbounded value of the request, because it is sent in trailers. A
+page is never larger than clients accept. `Presence` is not paged.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ __all__ = ["ROOMS_SERVICE", "RoomsService"]
 
 ROOMS_SERVICE = "chatify.rooms.v1.Rooms"
 
-DEFAULT_PAGE, LARGEST_PAGE = 100, 1000
+DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 100, 1000
 
-MOST_TEXT = 1024 * 1024
+MAX_TEXT_SIZE = 1024 * 1024
 """Bytes of text on one page, unless its first message alone has more.
 
-Clients take messages of 4 MiB; the names and ids of 1000 messages are at most one.
+Clients accept messages of 4 MiB; the names and ids of 1000 messages take at most 1 MiB.
 """
 
 
 class RoomsService(v1.RoomsBase):
     """Serves the rooms of one server.
 
-    Wrong requests are INVALID_ARGUMENT, and a text that is too large RESOURCE_EXHAUSTED, with what
-    is wrong; UNAVAILABLE is what the broker cannot do now.
+    A call with an invalid request ends INVALID_ARGUMENT, with a text that is too large
+    RESOURCE_EXHAUSTED, and while the broker is unavailable UNAVAILABLE.
     """
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
 
     async def publish(self, message: v1.PublishRequest) -> v1.PublishResponse:
-        with _answering():
+        with _translating_errors():
             receipt = await self._rooms.publish_once(
                 message.room, message.user, message.text, message.id
             )
@@ -68,12 +68,12 @@ class RoomsService(v1.RoomsBase):
     async def history(self, message: v1.HistoryRequest) -> v1.HistoryResponse:
         before, after = message.before or None, message.after or v1.Position()
         if before is not None and not message.backwards:
-            raise _wrong("before goes with backwards; forwards there is after")
+            raise _invalid("before: only allowed with backwards; use after to read forwards")
         if message.after is not None and message.backwards:
-            raise _wrong("after does not go with backwards; there is before")
+            raise _invalid("after: not allowed with backwards; use before")
         if max(after.offset, message.before) > MAX_OFFSET:
-            raise _wrong(f"no offset is larger than {MAX_OFFSET}")
-        with _answering():
+            raise _invalid(f"the offset is too large; at most {MAX_OFFSET} is allowed")
+        with _translating_errors():
             page = await self._rooms.history(
                 message.room,
                 after=after.offset,
@@ -86,8 +86,8 @@ class RoomsService(v1.RoomsBase):
         ):
             raise StatusError(
                 Status.OUT_OF_RANGE,
-                f"what follows that position is not kept, or never was: the newest message of the "
-                f"room is at {page.newest}, and the oldest has the offset {page.oldest}",
+                f"after: the room does not have all messages after this position; its newest "
+                f"message is at {page.newest}, its oldest has the offset {page.oldest}",
             )
         publications = page.publications[::-1] if message.backwards else page.publications
         return v1.HistoryResponse(
@@ -97,13 +97,13 @@ class RoomsService(v1.RoomsBase):
         )
 
     async def presence(self, message: v1.PresenceRequest) -> v1.PresenceResponse:
-        with _answering():
+        with _translating_errors():
             users = await self._rooms.presence(message.room)
         return v1.PresenceResponse(users=[] if message.count_only else users, count=len(users))
 
     async def list_rooms(self, message: v1.ListRoomsRequest) -> v1.ListRoomsResponse:
         after = _read_token(message.page_token)
-        with _answering():
+        with _translating_errors():
             page = await self._rooms.list(
                 prefix=message.prefix, after=after, limit=_page_size(message.page_size)
             )
@@ -117,20 +117,20 @@ class RoomsService(v1.RoomsBase):
 
     async def disconnect(self, message: v1.DisconnectRequest) -> v1.DisconnectResponse:
         reason = {"reason": message.reason} if message.reason else {}
-        with _answering():
+        with _translating_errors():
             ended = await self._rooms.disconnect_everywhere(
                 message.user, message.room or None, reconnect=message.reconnect, **reason
             )
         return v1.DisconnectResponse(sessions=ended.sessions, silent=ended.missing)
 
     async def list_nodes(self, message: v1.ListNodesRequest) -> v1.ListNodesResponse:
-        with _answering():
+        with _translating_errors():
             found = await self._rooms.nodes()
         return v1.ListNodesResponse(nodes=found.nodes, silent=found.missing)
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
+def _translating_errors() -> Iterator[None]:
     try:
         yield
     except TooLargeError as error:
@@ -138,23 +138,23 @@ def _answering() -> Iterator[None]:
     except (BrokerError, ClosedError) as error:
         raise UnavailableError(Status.UNAVAILABLE, str(error)) from error
     except UsageError as error:
-        raise _wrong(str(error)) from error
+        raise _invalid(str(error)) from error
 
 
-def _wrong(why: str) -> StatusError:
+def _invalid(why: str) -> StatusError:
     return StatusError(Status.INVALID_ARGUMENT, why)
 
 
-def _page_size(asked: int) -> int:
-    return min(asked or DEFAULT_PAGE, LARGEST_PAGE)
+def _page_size(requested: int) -> int:
+    return min(requested or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
 def _within_bounds(publications: Sequence[Publication]) -> Iterator[Publication]:
-    """The first of them, so many as an answer may hold."""
+    """Yield the first publications, as many as fit on a page."""
     size = 0
     for index, publication in enumerate(publications):
         size += len(publication.text.encode())
-        if index and size > MOST_TEXT:
+        if index and size > MAX_TEXT_SIZE:
             return
         yield publication
 
@@ -181,4 +181,4 @@ def _read_token(token: str) -> str:
     try:
         return base64.b64decode(token, altchars="-_", validate=True).decode()
     except ValueError:
-        raise _wrong("that is no page token; take next_page_token of the page before") from None
+        raise _invalid("page_token: not valid; pass next_page_token of the previous page") from None

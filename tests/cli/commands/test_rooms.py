@@ -314,8 +314,8 @@ class TestHistory:
         assert rooms(operated, "history", "h6", "--after", "another/1") == Finished(
             5,
             "",
-            "Error: OUT_OF_RANGE: what follows that position is not kept, or never was: the newest "
-            f"message of the room is at {epoch}/1, and the oldest has the offset 1\n",
+            "Error: OUT_OF_RANGE: after: the room does not have all messages after this position; "
+            f"its newest message is at {epoch}/1, its oldest has the offset 1\n",
         )
 
     def test_bad_name(self, operated: ServerProcess) -> None:
@@ -437,7 +437,11 @@ class TestPublish:
         ("args", "status", "error"),
         [
             (["a", "--user", "", "x"], 5, "INVALID_ARGUMENT: the user name is empty; use 1 to"),
-            (["", "--user", "Ada", "x"], 5, "INVALID_ARGUMENT: the room name is empty; it has 1"),
+            (
+                ["", "--user", "Ada", "x"],
+                5,
+                "INVALID_ARGUMENT: the room name is empty; use 1 to 128 char",
+            ),
             (["a", "--user", "Ada", b"x\xff"], 2, "PublishRequest: text is not valid Unicode"),
             ([b"a\xff", "--user", "Ada", "x"], 2, "PublishRequest: text is not valid Unicode"),
         ],

@@ -10,7 +10,7 @@ from chatify_stream import ChatServer, ClosedError, RefusedError, RoomOptions, U
 from chatify_stream.errors import TooLargeError
 from chatify_stream.rooms import Outcome, Retention
 from chatify_stream.server.rooms import Rooms
-from chatify_stream.server.rooms.api import LONGEST_REASON
+from chatify_stream.server.rooms.api import MAX_REASON_LENGTH
 
 from .membership import room_server
 
@@ -61,10 +61,10 @@ class TestPublishing:
             (("x" * 129, "bot", "a"), "the room name has 129 characters; at most 128 are allowed"),
             (("lobby", "\n", "a"), "has the control character U+000A, which is not allowed"),
             (("lobby", "bot", "a\ud800"), "the text is not valid Unicode"),
-            (("lobby", "bot", b"a"), "the text is a str, not b'a'"),
-            (("lobby", "bot", None), "the text is a str, not None"),
-            ((5, "bot", "a"), "5 is no text"),
-            (("lobby", None, "a"), "None is no text"),
+            (("lobby", "bot", b"a"), "text: b'a' is not a str"),
+            (("lobby", "bot", None), "text: None is not a str"),
+            ((5, "bot", "a"), "5 is not a str"),
+            (("lobby", None, "a"), "None is not a str"),
         ],
     )
     async def test_wrong_arguments(
@@ -81,8 +81,8 @@ class TestPublishing:
         [
             ("x" * 129, "the id of the message has 129 characters; at most 128 are allowed"),
             ("\ud800", "the id of the message is not valid Unicode"),
-            (None, "None is no text"),
-            (5, "5 is no text"),
+            (None, "None is not a str"),
+            (5, "5 is not a str"),
         ],
     )
     async def test_wrong_ids(self, rooms: Rooms, message_id: str, why: str) -> None:
@@ -142,14 +142,14 @@ class TestHistory:
         for asked in (rooms.history("lobby", limit=limit), rooms.list(limit=limit)):
             with pytest.raises(UsageError) as caught:
                 await asked
-            assert str(caught.value) == f"limit is a whole number from 1, not {limit!r}"
+            assert str(caught.value) == f"limit: {limit!r} is not a whole number of at least 1"
 
     @pytest.mark.parametrize("name", ["after", "before"])
     @pytest.mark.parametrize("offset", [-1, 1.0, "1", True, 2**63])
     async def test_offsets_that_are_none(self, rooms: Rooms, name: str, offset: int) -> None:
         with pytest.raises(UsageError) as caught:
             await rooms.history("lobby", **{name: offset})
-        assert str(caught.value) == f"{name} is a whole number from 0, not {offset!r}"
+        assert str(caught.value) == f"{name}: {offset!r} is not a whole number of at least 0"
 
     @pytest.mark.parametrize("room", ["", "x" * 129, "a\0", 5, None])
     async def test_wrong_names(self, rooms: Rooms, room: str) -> None:
@@ -181,7 +181,7 @@ class TestLists:
     @pytest.mark.parametrize("name", ["prefix", "after"])
     @pytest.mark.parametrize("value", [None, 5, b"a", "\ud800"])
     async def test_what_is_no_name(self, rooms: Rooms, name: str, value: str) -> None:
-        with pytest.raises(UsageError, match=f"the {name} is"):
+        with pytest.raises(UsageError, match=f"^{name}: .* is not a str$|^the {name} is not valid"):
             await rooms.list(**{name: value})
 
 
@@ -190,12 +190,12 @@ class TestDisconnecting:
         ("arguments", "why"),
         [
             ({"user": ""}, "the user name is empty"),
-            ({"user": None}, "None is no text"),
+            ({"user": None}, "None is not a str"),
             ({"user": "ada", "room": ""}, "the room name is empty"),
-            ({"user": "ada", "reason": 5}, "the reason is a str, not 5"),
+            ({"user": "ada", "reason": 5}, "reason: 5 is not a str"),
             ({"user": "ada", "reason": "\ud800"}, "the reason is not valid Unicode"),
             (
-                {"user": "ada", "reason": "x" * (LONGEST_REASON + 1)},
+                {"user": "ada", "reason": "x" * (MAX_REASON_LENGTH + 1)},
                 "the reason has 257 characters; at most 256 are allowed",
             ),
         ],

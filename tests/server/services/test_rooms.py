@@ -303,8 +303,8 @@ class TestPublish:
             (("a\ud800", "u", "x"), "has the control character U\\+D800"),
             (("a", "u\udfff", "x"), "has the control character U\\+DFFF"),
             (("a", "u", "x\ud800"), "the text is not valid Unicode: surrogates not allowed"),
-            (("a", "u", 5), "the text is a str, not 5"),
-            ((5, "u", "x"), "5 is no text"),
+            (("a", "u", 5), "text: 5 is not a str"),
+            ((5, "u", "x"), "5 is not a str"),
         ],
     )
     async def test_python_only(self, arguments: tuple[Any, ...], why: str) -> None:
@@ -490,8 +490,8 @@ class TestHistory:
             status, text = await error_of(stub.history(HistoryRequest(room="a", after=after)))
             assert status is Status.OUT_OF_RANGE
             assert text == (
-                "what follows that position is not kept, or never was: the newest message of the "
-                f"room is at {own}/10, and the oldest has the offset 8"
+                "after: the room does not have all messages after this position; its newest "
+                f"message is at {own}/10, its oldest has the offset 8"
             )
             last = await stub.history(HistoryRequest(room="a", after=Position(epoch=own, offset=7)))
             assert offsets(last) == [8, 9, 10]
@@ -499,23 +499,26 @@ class TestHistory:
     @pytest.mark.parametrize(
         ("request_", "text"),
         [
-            ({"before": 3}, "before goes with backwards; forwards there is after"),
+            ({"before": 3}, "before: only allowed with backwards; use after to read forwards"),
             (
                 {"before": 3, "after": Position(offset=1)},
-                "before goes with backwards; forwards there is after",
+                "before: only allowed with backwards; use after to read forwards",
             ),
             (
                 {"backwards": True, "after": Position(offset=1)},
-                "after does not go with backwards; there is before",
+                "after: not allowed with backwards; use before",
             ),
             (
                 {"backwards": True, "after": Position()},
-                "after does not go with backwards; there is before",
+                "after: not allowed with backwards; use before",
             ),
-            ({"after": Position(offset=2**63)}, "no offset is larger than 9223372036854775807"),
+            (
+                {"after": Position(offset=2**63)},
+                "the offset is too large; at most 9223372036854775807 is allowed",
+            ),
             (
                 {"backwards": True, "before": 2**64 - 1},
-                "no offset is larger than 9223372036854775807",
+                "the offset is too large; at most 9223372036854775807 is allowed",
             ),
         ],
     )
@@ -711,12 +714,12 @@ class TestListRooms:
         ids=range(9),
     )
     async def test_wrong_token(self, token: str) -> None:
-        """What is no page token is INVALID_ARGUMENT."""
+        """An invalid page token is INVALID_ARGUMENT."""
         async with rooms_server() as (_, stub):
             error = await error_of(stub.list_rooms(ListRoomsRequest(page_token=token)))
         assert error == (
             Status.INVALID_ARGUMENT,
-            "that is no page token; take next_page_token of the page before",
+            "page_token: not valid; pass next_page_token of the previous page",
         )
 
 
@@ -848,7 +851,7 @@ class TestDisconnect:
         ("reason", "why"),
         [
             ("x\ud800", "the reason is not valid Unicode: surrogates not allowed"),
-            (None, "the reason is a str, not None"),
+            (None, "reason: None is not a str"),
             ("x" * 257, "the reason has 257 characters"),
         ],
     )
@@ -1092,7 +1095,7 @@ class TestPeers:
         )  # fmt: skip
         assert done.returncode != 0
         assert "Code: InvalidArgument" in done.stderr
-        assert "that is no page token" in done.stderr
+        assert "page_token: not valid" in done.stderr
 
     def test_grpcurl_where_it_is(self, grpcurl: Path) -> None:
         """With a port of its own, reflection tells of it there and not at the other port."""
