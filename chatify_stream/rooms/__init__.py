@@ -6,7 +6,7 @@ The domain does not know a wire format: each member brings an `Encoding`.
 from __future__ import annotations
 
 from .dedupe import WINDOW_MS, Dedupe, DedupeEntry
-from .disconnect import Disconnect, DisconnectReason
+from .disconnect import Disconnect, DisconnectReason, SessionEnded
 from .hub import Hub
 from .log import Log, append
 from .member import Encoding, Member, Sink
@@ -41,6 +41,7 @@ __all__ = [
     "Retention",
     "RetentionRule",
     "Room",
+    "SessionEnded",
     "Sink",
     "append",
     "can_resume",

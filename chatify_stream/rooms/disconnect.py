@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..errors import Status
 
-__all__ = ["Disconnect", "DisconnectReason"]
+__all__ = ["Disconnect", "DisconnectReason", "SessionEnded"]
 
 
 class Disconnect(NamedTuple):
@@ -118,3 +118,11 @@ class DisconnectReason(Enum):
         """Return the end of one session. `values` fill the placeholders of the text."""
         reason, status, text, reconnect = self.value
         return Disconnect(reason, status, text.format(**values), reconnect)
+
+
+class SessionEnded(Exception):  # noqa: N818 - a session may end without an error
+    """Ends a room session from within, for the reason in `disconnect`."""
+
+    def __init__(self, disconnect: Disconnect) -> None:
+        super().__init__(disconnect)
+        self.disconnect = disconnect

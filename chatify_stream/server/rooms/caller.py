@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...auth import Identity
-from ...rooms import DisconnectReason
+from ...rooms import DisconnectReason, SessionEnded
 from ...rooms.metadata import JoinRequest
 from ..session import Peer
-from .session_end import SessionEnded
 
 __all__ = ["Caller", "Permission", "permission_of"]
 

@@ -11,12 +11,11 @@ from typing import cast
 
 from ...codec import decode_request, frame_presence, frame_publication, frame_refusal
 from ...errors import CallError, CancelledCallError, Status, StatusError, call_error
-from ...rooms import Disconnect, DisconnectReason, Encoding, Publication, check_id
+from ...rooms import Disconnect, DisconnectReason, Encoding, Publication, SessionEnded, check_id
 from ...rooms.metadata import JoinRequest, JoinResponse, encode_trailers
 from ...wire import ServerStream, StreamTerminatedError
 from ..session import peer_of
 from .caller import Caller
-from .session_end import SessionEnded
 from .transport import Request, SessionSummary, TrySend
 
 __all__ = ["FRAMED_REPLIES", "GrpcTransport"]

@@ -30,6 +30,7 @@ from ...rooms import (
     Publication,
     Receipt,
     Room,
+    SessionEnded,
     can_resume,
     chunks,
 )
@@ -38,7 +39,6 @@ from ...rooms.position import Position
 from .caller import permission_of
 from .hooks import RoomJoin, RoomLeave, RoomMessage
 from .node import Node
-from .session_end import SessionEnded
 from .transport import Request, SessionSummary, Transport
 
 __all__ = ["RoomSession"]

@@ -3,9 +3,9 @@
 import pytest
 
 from chatify_stream import Grants, Identity
+from chatify_stream.rooms import SessionEnded
 from chatify_stream.rooms.metadata import JoinRequest
 from chatify_stream.server.rooms.caller import Permission, permission_of
-from chatify_stream.server.rooms.session_end import SessionEnded
 
 
 def join(user: str | None = None, room: str = "lobby") -> JoinRequest:
