@@ -40,15 +40,15 @@ class Tier(StrEnum):
 
 _PATHS = {
     Tier.UNIT: """
-        auth brokers config messages rooms testing
+        assembly/test_extras.py auth brokers config messages rooms testing
         client/test_call_metadata.py client/test_channel.py client/test_event_queue.py
         client/test_reconnect.py client/test_room_cursor.py client/test_sender.py
         client/test_tokens.py client/test_unacked.py
         server/metrics server/rooms/test_hook_runner.py
         server/rooms/test_options.py server/rooms/test_permission.py
         server/rooms/test_subscriptions.py server/services/test_descriptors.py
-        server/test_extras.py server/test_instrumented_broker.py server/tracing/test_messages.py
-        server/usage
+        server/test_instrumented_broker.py server/test_telemetry.py
+        server/test_tracing_of_messages.py server/usage
         test_address.py test_capacity.py test_codec.py test_errors.py
         test_exports.py test_prose.py test_tiers.py
         wire
@@ -56,7 +56,7 @@ _PATHS = {
     Tier.INTEGRATION: """
         assembly auth/test_bearer.py auth/test_key_store.py brokers/redis
         cli/serving/workers/test_supervisor.py client server
-        server/metrics/test_endpoint.py server/metrics/test_metrics.py
+        server/metrics/test_exporter.py server/metrics/test_metrics.py
         server/usage/test_over_connections.py test_operations.py
         wire/client/test_channel.py wire/client/test_dialer.py wire/client/test_protocol.py
         wire/client/test_stream.py

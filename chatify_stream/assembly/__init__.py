@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .chat_server import ChatServer
-from .service_table import Service
+from .listener import Service
 
 __all__ = ["ChatServer", "Service"]

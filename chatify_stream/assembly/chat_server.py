@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl as ssl_module
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import TracebackType
 from typing import Any
@@ -14,23 +15,20 @@ from ..auth import Authenticator
 from ..config.template import DEFAULT_TEMPLATE, reply_template
 from ..errors import UsageError
 from ..server.interceptors.access import AccessControl
-from ..server.interceptors.chain import Interceptor
 from ..server.interceptors.forwarded_for import AddressHeader
 from ..server.load_monitor import LoadMonitor
-from ..server.metrics import MetricsOptions
 from ..server.reply_handler import Reply
-from ..server.rooms import Node, RoomOptions, Rooms, RoomsService
+from ..server.rooms import RoomOptions, Rooms, RoomsService
 from ..server.services.chat import CHAT_PATHS, ChatService, Handler
 from ..server.services.health import HealthService
+from ..server.session import Interceptor
+from ..server.telemetry import MetricsOptions, TracingOptions
 from ..server.tls import ServerTLS, TLSOptions
-from ..server.tracing import TracingOptions
 from ..server.usage import UsageControl, UsageLimits, UsageStatistics
 from ..wire import ConnectionStatistics, Limits, Server, ServerObserver, ServerStatistics
-from .listener import Listener
-from .observability import Observability, ServerState
+from .listener import Listener, Service, ServiceTable
+from .observability import BrokerHealth, Observability, health_pages, health_part
 from .parts import Part, Parts
-from .readiness import BrokerHealth, health_pages, health_part
-from .service_table import Service, ServiceTable
 
 __all__ = ["ChatServer"]
 
@@ -38,8 +36,6 @@ CHAT_SERVICE = "service.v1.Service"
 
 _DEFAULT_ROOMS = RoomOptions()
 _DEFAULT_USAGE = UsageLimits()
-
-TLSContext = ssl_module.SSLContext | Callable[[], ssl_module.SSLContext] | None
 
 
 class ChatServer:
@@ -159,7 +155,7 @@ class ChatServer:
         self._parts = Parts()
         self.health = HealthService()
         """The health service; `set_status` reports that a service does not serve."""
-        self._node = None if rooms is None else self._make_node(rooms)
+        self._node = None if rooms is None else self._observability.make_node(rooms, self._monitor)
         if handler is None:
             reply = reply_template(DEFAULT_TEMPLATE) if reply is None else reply
             handler = self._observability.reply_handler(reply)
@@ -176,14 +172,6 @@ class ChatServer:
                 self._rooms_table.add(self.health)
         for service in services:
             self.add_service(service)
-
-    def _make_node(self, options: RoomOptions) -> Node:
-        return Node(
-            options,
-            instrument=self._observability.instrument,
-            observers=self._observability.room_observers,
-            monitor=self._monitor,
-        )
 
     def add_service(self, service: Service) -> None:
         """Serve a grpclib or betterproto2 service beside Chat.
@@ -221,34 +209,32 @@ class ChatServer:
         if options.get("sock") is None and options.get("path") is None:
             options |= {"host": host, "port": port}
         tls = None if self._tls_options is None else ServerTLS(self._tls_options)
-        listeners = self._make_listeners(ssl if tls is None else tls.context, options)
-        await self._parts.start(self._make_parts(listeners, tls, options))
-        self._listeners, self._tls = listeners, tls
-        if self._node is not None and self.addresses:
-            self._node.address = str(Address(*self.addresses[0]))
-
-    def _make_listeners(self, context: TLSContext, options: dict[str, Any]) -> list[Listener]:
-        """Return the listener of Chat, then that of the rooms service if it has its own port."""
+        context = ssl if tls is None else tls.context
+        reuse_port = bool(options.get("reuse_port"))
         listeners = [
             self._make_listener(self._table, ssl=context, proxies=self._proxies, **options)
         ]
         if self._node is not None and self._rooms_table.names:
             rooms = self._node.options
-            address = {"host": rooms.service_host, "port": rooms.service_port}
-            reuse_port = bool(options.get("reuse_port"))
             listeners.append(
                 self._make_listener(
-                    self._rooms_table, ssl=context, reuse_port=reuse_port, **address
+                    self._rooms_table,
+                    ssl=context,
+                    reuse_port=reuse_port,
+                    host=rooms.service_host,
+                    port=rooms.service_port,
                 )
             )
-        return listeners
+        await self._parts.start(self._make_parts(listeners, tls, reuse_port))
+        self._listeners, self._tls = listeners, tls
+        if self._node is not None and self.addresses:
+            self._node.address = str(Address(*self.addresses[0]))
 
     def _make_listener(self, table: ServiceTable, **address: Any) -> Listener:
-        methods = table.__mapping__()
         if self._observability.metrics is not None:
-            self._observability.metrics.add_methods(methods)
+            self._observability.metrics.calls.add_methods(table.__mapping__())
         return Listener(
-            methods,
+            table,
             interceptors=self._interceptors,
             observers=self._observers,
             limits=self._limits,
@@ -257,7 +243,7 @@ class ChatServer:
         )
 
     def _make_parts(
-        self, listeners: Sequence[Listener], tls: ServerTLS | None, options: dict[str, Any]
+        self, listeners: Sequence[Listener], tls: ServerTLS | None, reuse_port: bool
     ) -> list[Part]:
         """Return the parts in the order in which they start; they close in reverse order."""
         parts: list[Part] = []
@@ -266,9 +252,17 @@ class ChatServer:
         if tls is not None:
             parts.append(Part(tls.start_watching, tls.stop_watching))
         if (metrics := self._observability.metrics) is not None:
-            state = ServerState(listeners, self._node, self._usage, tls, self.health, self._monitor)
-            reuse_port = bool(options.get("reuse_port"))
-            parts.append(Part(lambda: metrics.start(state, reuse_port=reuse_port), metrics.close))
+            start = partial(
+                metrics.start,
+                servers=[listener.server for listener in listeners],
+                node=self._node,
+                usage=self._usage,
+                tls=tls,
+                health=self.health,
+                monitor=self._monitor,
+                reuse_port=reuse_port,
+            )
+            parts.append(Part(start, metrics.close))
         if self._node is not None:
             broker = BrokerHealth(self._node, self._monitor, self.health)
             parts.append(Part(self._node.open, self._node.close))

@@ -1,27 +1,37 @@
-"""Trace, count and log what a server does."""
+"""Trace, count and log what a server does, and report its health."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
 
 from ..brokers import Broker
-from ..server.extras import load_metrics, load_tracing
+from ..errors import UsageError
 from ..server.interceptors.access_log import AccessLog
-from ..server.interceptors.chain import Interceptor
-from ..server.load_monitor import LoadMonitor
-from ..server.metrics import MetricsOptions
+from ..server.load_monitor import LoadMonitor, Sample
 from ..server.reply_handler import Reply, reply_handler
-from ..server.rooms import Node, RoomObserver
+from ..server.rooms import Node, RoomOptions
 from ..server.services.chat import Handler
 from ..server.services.health import HealthService, ServingStatus
-from ..server.tls import ServerTLS
-from ..server.tracing import TracingOptions
-from ..server.usage import UsageControl
-from ..wire import ServerObserver, ServerStatistics
-from .listener import Listener
+from ..server.session import Interceptor
+from ..server.telemetry import MetricsOptions, TracingOptions
+from ..wire import Page, ServerObserver
+from ..wire.server.http_pages import Pages
+from .parts import Part
 
-__all__ = ["Observability", "ServerState"]
+if TYPE_CHECKING:
+    from ..server.metrics.metrics import Metrics
+    from ..server.tracing import Tracing
+
+__all__ = ["ROOMS_READINESS", "BrokerHealth", "Observability", "health_pages", "health_part"]
+
+log = logging.getLogger(__name__)
+
+ROOMS_READINESS = "service.v1.Service/rooms"
+"""The name under which health reports whether the broker of the rooms is available."""
 
 
 class Observability:
@@ -36,8 +46,16 @@ class Observability:
         tracing: TracingOptions | None,
     ) -> None:
         """Load them. Raises `UsageError` if an extra is not installed."""
-        self.metrics = None if metrics is None else load_metrics(metrics, chat_paths)
-        self._tracing = None if tracing is None else load_tracing(tracing)
+        self.metrics: Metrics | None = None
+        self._tracing: Tracing | None = None
+        if metrics is not None:
+            with _require_extra("metrics"):
+                from ..server.metrics.metrics import Metrics
+            self.metrics = Metrics(metrics, chat_paths)
+        if tracing is not None:
+            with _require_extra("tracing"):
+                from ..server.tracing import Tracing
+            self._tracing = Tracing(tracing)
         self._access_log = AccessLog() if access_log else None
 
     @property
@@ -45,15 +63,11 @@ class Observability:
         """The innermost interceptors: a call that others have rejected opens no session."""
         return [] if self._access_log is None else [self._access_log.intercept]
 
-    @property
-    def room_observers(self) -> list[RoomObserver]:
-        return [] if self._tracing is None else [self._tracing.calls]
-
     def observers(self, others: Sequence[ServerObserver]) -> list[ServerObserver]:
         """Return the observers of connections and calls, with `others` in their place."""
         observers: list[ServerObserver | None] = [
-            None if self._tracing is None else self._tracing.calls,  # the others run in its spans
-            None if self.metrics is None else self.metrics.observer,
+            self._tracing,  # the others run in its spans
+            None if self.metrics is None else self.metrics.calls,
             *others,
             self._access_log,
         ]
@@ -65,32 +79,82 @@ class Observability:
             return reply_handler(reply)
         return reply_handler(self._tracing.reply(reply), in_context=True)
 
-    def instrument(self, broker: Broker) -> Broker:
-        """Return the broker to use in place of `broker`: its calls are traced and timed."""
+    def make_node(self, options: RoomOptions, monitor: LoadMonitor) -> Node:
+        """Return the rooms of the server. The calls of their broker are traced and timed."""
+        observers = [] if self._tracing is None else [self._tracing]
+        return Node(options, instrument=self._instrument, observers=observers, monitor=monitor)
+
+    def _instrument(self, broker: Broker) -> Broker:
         if self._tracing is not None:
             broker = self._tracing.instrument(broker)
         return broker if self.metrics is None else self.metrics.instrument(broker)
 
 
-@dataclass(frozen=True)
-class ServerState:
-    """What the metrics report of a running server; see `MetricsSource`."""
+@contextmanager
+def _require_extra(extra: str) -> Iterator[None]:
+    """Raise `UsageError`, which names the extra to install, if an import within fails."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        raise UsageError(
+            f"{extra} needs {package}; install it: pip install 'chatify-stream[{extra}]'"
+        ) from error
 
-    listeners: Sequence[Listener]
-    node: Node | None
-    usage: UsageControl
-    tls: ServerTLS | None
-    health: HealthService
-    monitor: LoadMonitor
 
-    def server_statistics(self) -> list[ServerStatistics]:
-        return [listener.server.statistics() for listener in self.listeners]
+def health_part(health: HealthService, services: Iterable[str]) -> Part:
+    """Return the part that reports SERVING for the server and its services while it runs."""
 
-    def usage_refusals(self) -> Mapping[str, int]:
-        return self.usage.statistics().refused
+    def start() -> None:
+        for name in ("", *services):
+            health.set_status(name, ServingStatus.SERVING)
 
-    def certificate_expiry(self) -> float | None:
-        return None if self.tls is None else self.tls.expires_at
+    return Part(start, health.shut_down)
 
-    def status(self) -> str:
-        return (self.health.status() or ServingStatus.UNKNOWN).name or ""
+
+def health_pages(health: HealthService) -> Pages:
+    """Return the pages for load balancers that do not speak gRPC, by their paths."""
+
+    def page(*names: str) -> Page:
+        found = (health.status(name) for name in names)
+        status = next(filter(None, found), ServingStatus.UNKNOWN)
+        return Page(f"{status.name}\n", 200 if status is ServingStatus.SERVING else 503)
+
+    return {"/healthz": partial(page, ""), "/readyz": partial(page, ROOMS_READINESS, "")}
+
+
+class BrokerHealth:
+    """Reports whether the broker is available: at the start, and when that changes.
+
+    A broker in memory is always available, so it is not asked again.
+    """
+
+    def __init__(self, node: Node, monitor: LoadMonitor, health: HealthService) -> None:
+        self._node = node
+        self._monitor = monitor
+        self._health = health
+        self._was_available: bool | None = None
+
+    def start(self) -> None:
+        """Report the health of the broker, which is open, from now on."""
+        self._check()
+        if self._node.options.broker != "memory://":
+            self._monitor.listeners.append(self._check)
+
+    def close(self) -> None:
+        """Stop reporting."""
+        if self._check in self._monitor.listeners:
+            self._monitor.listeners.remove(self._check)
+
+    def _check(self, _: Sample | None = None) -> None:
+        """Report and log the health of the broker if it has changed."""
+        is_available = self._node.broker.is_available
+        if is_available is self._was_available:
+            return
+        if not is_available:
+            log.warning("broker unavailable: messages in rooms are delayed or rejected")
+        elif self._was_available is not None:
+            log.info("broker available again")
+        self._was_available = is_available
+        status = ServingStatus.SERVING if is_available else ServingStatus.NOT_SERVING
+        self._health.set_status(ROOMS_READINESS, status)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from .interceptors.chain import CallHandler, Interceptor
 from .interceptors.forwarded_for import AddressHeader, client_address
-from .metrics import MetricsOptions
 from .reply_handler import Reply
 from .rooms import (
     RoomJoin,
@@ -16,9 +14,9 @@ from .rooms import (
 )
 from .services.chat import CHAT_PATHS, Handler
 from .services.health import HealthService, ServingStatus
-from .session import Peer, Session
+from .session import CallHandler, Interceptor, Peer, Session
+from .telemetry import MetricsOptions, TracingOptions
 from .tls import ServerTLS, TLSOptions
-from .tracing import TracingOptions
 from .usage import UsageLimits, UsageStatistics
 
 __all__ = [

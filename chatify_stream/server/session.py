@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,7 +13,19 @@ from ..errors import UsageError
 from ..messages.service.v1 import ChatReq, ChatRsp
 from ..wire import Deadline, MetadataLike, ServerStream, StreamStatistics
 
-__all__ = ["Peer", "Session", "peer_of"]
+__all__ = ["CallHandler", "Interceptor", "Peer", "Session", "peer_of"]
+
+CallHandler = Callable[[ServerStream], Awaitable[None]]
+"""Serves one call."""
+
+Interceptor = Callable[[str, CallHandler], CallHandler]
+"""Takes the path of a method, `/package.Service/Method`, and its handler; returns a handler.
+
+It is called once for each method, when the server starts. It returns the given handler for a method
+that it does not concern. Another handler that it returns is awaited for each call, and awaits the
+given handler. Before that it may set `stream.identity`, or reject the call by raising a
+`StatusError`. When the call is cancelled, so is the handler.
+"""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ...auth import Authenticator, Credentials, Identity
 from ...errors import CallError, Status, StatusError
 from ...rooms.metadata import encode_trailers
 from ...wire import ServerStream
-from .chain import CallHandler
+from ..session import CallHandler
 from .forwarded_for import client_address
 
 __all__ = ["EXPIRED", "AccessControl"]

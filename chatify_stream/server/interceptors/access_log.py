@@ -17,8 +17,7 @@ from typing import cast
 
 from ...rooms.metadata import JoinRequest, wants_room
 from ...wire import CallEnd, ConnectionStatistics, ServerObserver, ServerStream, Status
-from ..session import peer_of
-from .chain import CallHandler
+from ..session import CallHandler, peer_of
 from .forwarded_for import client_address
 
 __all__ = ["ACCESS_LOGGER", "AccessLog"]

@@ -14,8 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from ...address import check_header_name
 from ...errors import UsageError
 from ...wire import ServerStream
-from ..session import peer_of
-from .chain import CallHandler
+from ..session import CallHandler, peer_of
 
 __all__ = ["AddressHeader", "client_address"]
 

@@ -27,8 +27,7 @@ from ...rooms import DisconnectReason
 from ...wire import ServerStatistics
 from ..rooms import RoomStatistics
 from ..usage import UsageLimits
-from .call_counts import CallCounts
-from .timings import BrokerTimes, Histogram
+from .counts import BrokerTimes, CallCounts, Histogram
 
 __all__ = [
     "CONNECTION_LIMITS",
@@ -36,14 +35,12 @@ __all__ = [
     "broker_families",
     "call_families",
     "ended_connections",
-    "lag_families",
-    "limit_families",
     "limit_hits",
+    "process_families",
     "refused_connections",
     "room_families",
     "server_families",
     "stall_families",
-    "tls_families",
 ]
 
 CONNECT_LIMITS = ("max_connections", "max_connections_per_address", "connection_rate_per_address")
@@ -98,41 +95,43 @@ def limit_hits(
     return hits
 
 
+T = TypeVar("T")
 Family = TypeVar("Family", CounterMetricFamily, GaugeMetricFamily)
 
 Samples = Mapping[Any, float]
-"""Values by tuples of label values."""
+"""Values by label values: texts, or tuples of texts if there are several labels."""
 
 
 def call_families(calls: CallCounts) -> Iterator[Metric]:
     """Yield the metrics of each method that is served."""
     labels = ("grpc_type", "grpc_service", "grpc_method")
     started = {each.labels: each.started for each in calls}
-    yield _counter("grpc_server_started", "Calls that were started.", started, labels)
+    yield _counter("grpc_server_started", "Calls that were started.", started, *labels)
     yield _counter(
         "grpc_server_handled",
         "Calls that have ended, by the status sent to the client; Canceled if none was sent.",
         {(*each.labels, code): n for each in calls for code, n in each.handled.items()},
-        (*labels, "grpc_code"),
+        *labels,
+        "grpc_code",
     )
     messages = {each.labels: each.messages for each in calls}
     yield _counter(
         "grpc_server_msg_received",
         "Messages received from clients.",
         {method: received for method, (received, _) in messages.items()},
-        labels,
+        *labels,
     )
     yield _counter(
         "grpc_server_msg_sent",
         "Messages sent to clients.",
         {method: sent for method, (_, sent) in messages.items()},
-        labels,
+        *labels,
     )
     yield _histogram(
         "grpc_server_handling_seconds",
         "Duration of calls in seconds, from start to end.",
         {each.labels: each.seconds for each in calls if each.seconds.count},
-        labels,
+        *labels,
     )
 
 
@@ -141,13 +140,11 @@ def server_families(servers: Sequence[ServerStatistics]) -> Iterator[Metric]:
     yield _gauge(
         "chatify_build_info",
         "Always 1; the label is the version of the server.",
-        {(__version__,): 1},
-        ("version",),
+        {__version__: 1},
+        "version",
     )
     yield _gauge(
-        "chatify_connections",
-        "Open connections.",
-        sum(each.connections for each in servers),
+        "chatify_connections", "Open connections.", sum(each.connections for each in servers)
     )
     yield _counter(
         "chatify_connections_opened",
@@ -162,8 +159,8 @@ def server_families(servers: Sequence[ServerStatistics]) -> Iterator[Metric]:
     yield _counter(
         "chatify_connections_ended",
         "Connections that the server ended because of a limit or a protocol error.",
-        _by_name(ended_connections(servers)),
-        ("reason",),
+        ended_connections(servers),
+        "reason",
     )
     yield _counter(
         "chatify_received_bytes",
@@ -177,8 +174,8 @@ def server_families(servers: Sequence[ServerStatistics]) -> Iterator[Metric]:
     yield _counter(
         "chatify_calls_ended",
         "Calls that have ended, also of unknown methods; RESET if no status was sent.",
-        _by_name(_sum(each.calls_ended for each in servers)),
-        ("status",),
+        _sum(each.calls_ended for each in servers),
+        "status",
     )
 
 
@@ -187,8 +184,8 @@ def room_families(direct: int, rooms: RoomStatistics) -> Iterator[Metric]:
     yield _gauge(
         "chatify_sessions",
         "Open Chat streams, by kind: direct or room.",
-        _by_name({"direct": direct, "room": rooms.sessions}),
-        ("kind",),
+        {"direct": direct, "room": rooms.sessions},
+        "kind",
     )
     yield _gauge("chatify_rooms", "Rooms with at least one session on this server.", rooms.rooms)
     yield _counter(
@@ -198,8 +195,8 @@ def room_families(direct: int, rooms: RoomStatistics) -> Iterator[Metric]:
     yield _counter(
         "chatify_room_sessions_ended",
         "Sessions of rooms that have ended.",
-        _by_name({**reasons, **rooms.sessions_ended}),
-        ("reason",),
+        {**reasons, **rooms.sessions_ended},
+        "reason",
     )
     yield _counter(
         "chatify_room_slow_readers",
@@ -209,8 +206,8 @@ def room_families(direct: int, rooms: RoomStatistics) -> Iterator[Metric]:
     yield _counter(
         "chatify_room_resumes",
         "Sessions that asked to resume; recovered is true if no message was lost.",
-        _by_name({"true": rooms.resumes.get(True, 0), "false": rooms.resumes.get(False, 0)}),
-        ("recovered",),
+        {"true": rooms.resumes.get(True, 0), "false": rooms.resumes.get(False, 0)},
+        "recovered",
     )
     yield _counter(
         "chatify_room_messages_published",
@@ -229,52 +226,46 @@ def room_families(direct: int, rooms: RoomStatistics) -> Iterator[Metric]:
     )
 
 
-def tls_families(expires_at: float | None) -> Iterator[Metric]:
-    """Yield the metric of the certificate; `expires_at` is None without TLS."""
-    yield _gauge(
-        "chatify_tls_certificate_expiry_timestamp_seconds",
-        "Expiry of the server's certificate, in seconds since 1970; only with TLS.",
-        {} if expires_at is None else expires_at,
-    )
-
-
 def broker_families(times: BrokerTimes, is_available: bool | None) -> Iterator[Metric]:
     """Yield the metrics of the broker and its calls; `is_available` is None without rooms."""
     yield _gauge(
         "chatify_broker_available",
         "1 while the broker is known to be available, else 0; only with rooms.",
-        {} if is_available is None else {(): float(is_available)},
+        {} if is_available is None else is_available,
     )
     yield _histogram(
         "chatify_broker_call_seconds",
         "Duration of calls of the broker, in seconds.",
-        {(call,): seconds for call, seconds in times.seconds.items()},
-        ("call",),
+        times.seconds,
+        "call",
     )
     yield _counter(
-        "chatify_broker_errors",
-        "Calls of the broker that failed.",
-        _by_name(times.errors),
-        ("call",),
+        "chatify_broker_errors", "Calls of the broker that failed.", times.errors, "call"
     )
 
 
-def limit_families(hits: Mapping[str, int]) -> Iterator[Metric]:
-    """Yield the metric of exceeded limits; see `limit_hits`."""
+def process_families(
+    hits: Mapping[str, int], expires_at: float | None, lag: Histogram
+) -> Iterator[Metric]:
+    """Yield the metrics of exceeded limits (see `limit_hits`), the certificate and the event loop.
+
+    `expires_at` is None without TLS.
+    """
     yield _counter(
         "chatify_limit_hits",
         "Calls, connections and sessions that a limit rejected or ended, by its setting.",
-        _by_name(hits),
-        ("limit",),
+        hits,
+        "limit",
     )
-
-
-def lag_families(lag: Histogram) -> Iterator[Metric]:
-    """Yield the metric of the lag of the event loop."""
+    yield _gauge(
+        "chatify_tls_certificate_expiry_timestamp_seconds",
+        "Expiry of the server's certificate, in seconds since 1970; only with TLS.",
+        {} if expires_at is None else expires_at,
+    )
     yield _histogram(
         "chatify_event_loop_lag_seconds",
         "Lag of the event loop in seconds, measured once a second.",
-        {(): lag},
+        lag,
     )
 
 
@@ -307,39 +298,32 @@ def _sum(counters: Iterable[Mapping[str, int]]) -> Counter[str]:
     return total
 
 
-def _by_name(numbers: Mapping[str, int]) -> Samples:
-    return {(name,): number for name, number in numbers.items()}
-
-
-def _counter(
-    name: str, text: str, samples: Samples | float, labels: Sequence[str] = ()
-) -> CounterMetricFamily:
+def _counter(name: str, text: str, samples: Samples | float, *labels: str) -> CounterMetricFamily:
     return _filled(CounterMetricFamily(name, text, labels=labels), samples)
 
 
-def _gauge(
-    name: str, text: str, samples: Samples | float, labels: Sequence[str] = ()
-) -> GaugeMetricFamily:
+def _gauge(name: str, text: str, samples: Samples | float, *labels: str) -> GaugeMetricFamily:
     return _filled(GaugeMetricFamily(name, text, labels=labels), samples)
 
 
 def _filled(family: Family, samples: Samples | float) -> Family:
-    if not isinstance(samples, Mapping):
-        samples = {(): samples}
-    for labels, value in samples.items():
-        family.add_metric(labels, value)
+    for values, value in _by_labels(samples):
+        family.add_metric(values, value)
     return family
 
 
 def _histogram(
-    name: str,
-    text: str,
-    histograms: Mapping[Any, Histogram],
-    labels: Sequence[str] = (),
+    name: str, text: str, histograms: Mapping[Any, Histogram] | Histogram, *labels: str
 ) -> HistogramMetricFamily:
     family = HistogramMetricFamily(name, text, labels=labels)
-    for values, histogram in histograms.items():
+    for values, histogram in _by_labels(histograms):
         bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
         buckets = list(zip(bounds, histogram.cumulative, strict=True))
         family.add_metric(values, buckets, histogram.sum)
     return family
+
+
+def _by_labels(values: Mapping[Any, T] | T) -> Iterator[tuple[Sequence[str], T]]:
+    """Yield each value with its label values; a value that is not in a mapping has no labels."""
+    for labels, value in values.items() if isinstance(values, Mapping) else [((), values)]:
+        yield (labels,) if isinstance(labels, str) else labels, value

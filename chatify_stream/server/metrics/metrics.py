@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 
 from prometheus_client import (
     GC_COLLECTOR,
@@ -14,27 +15,26 @@ from prometheus_client import (
 
 from ...brokers import Broker
 from ...errors import UsageError
-from ...wire import MethodHandler, ServerObserver
+from ...wire import Server
 from ..instrumented_broker import InstrumentedBroker
 from ..load_monitor import LoadMonitor, Sample
-from ..rooms import RoomStatistics
-from .call_counts import CallCounts
-from .collector import LoopCollector
-from .endpoint import Endpoint
+from ..rooms import Node, RoomStatistics
+from ..services.health import HealthService, ServingStatus
+from ..telemetry import MetricsOptions
+from ..tls import ServerTLS
+from ..usage import UsageControl
+from .counts import LAG_BOUNDS, BrokerTimes, CallCounts, Histogram
+from .exporter import Endpoint, LoopCollector
 from .families import (
     broker_families,
     call_families,
     ended_connections,
-    lag_families,
-    limit_families,
     limit_hits,
+    process_families,
     refused_connections,
     room_families,
     server_families,
-    tls_families,
 )
-from .options import MetricsOptions, MetricsSource
-from .timings import LAG_BOUNDS, BrokerTimes, Histogram
 
 __all__ = ["Metrics"]
 
@@ -46,23 +46,14 @@ class Metrics:
 
     def __init__(self, options: MetricsOptions, chat_paths: Sequence[str]) -> None:
         """The calls of `chat_paths` are counted as sessions."""
+        self.calls = CallCounts()
+        """Observes the calls; needs to know the methods that are served."""
         self._options = options
         self._chat_paths = tuple(chat_paths)
-        self._calls = CallCounts()
         self._broker_times = BrokerTimes()
         self._lag = Histogram(LAG_BOUNDS)
-        self._monitor: LoadMonitor | None = None
-        self._registry = options.registry
-        self._collector: LoopCollector | None = None
+        self._exported = ExitStack()
         self._endpoint: Endpoint | None = None
-
-    @property
-    def observer(self) -> ServerObserver:
-        return self._calls
-
-    def add_methods(self, methods: Mapping[str, MethodHandler]) -> None:
-        """Count the calls of these methods, given by their paths."""
-        self._calls.add_methods(methods)
 
     def instrument(self, broker: Broker) -> Broker:
         """Return the broker to use in place of `broker`, so that its calls are measured."""
@@ -77,16 +68,28 @@ class Metrics:
             )
         return self._endpoint.port
 
-    async def start(self, source: MetricsSource, *, reuse_port: bool = False) -> None:
-        """Export the metrics of `source`: register them, and listen on the port.
+    async def start(
+        self,
+        *,
+        servers: Sequence[Server],
+        node: Node | None,
+        usage: UsageControl,
+        tls: ServerTLS | None,
+        health: HealthService,
+        monitor: LoadMonitor,
+        reuse_port: bool = False,
+    ) -> None:
+        """Export the metrics of these parts: register them, and listen on the port.
 
-        With `reuse_port`, other processes may listen on the port too. Raises `ListenError`, and
-        `UsageError` if the registry has metrics of these names already. After an error nothing is
-        exported.
+        `servers` are those of all ports. With `reuse_port`, other processes may listen on the port
+        of the metrics too. Raises `ListenError`, and `UsageError` if the registry has metrics of
+        these names already. After an error nothing is exported.
         """
-        monitor = source.monitor
-        registry = self._registry or _own_registry()
-        collector = LoopCollector(lambda: list(self._families(source)), lambda: monitor.current_lag)
+        options = self._options
+        registry = options.registry or _own_registry()
+        collector = LoopCollector(
+            lambda: list(self._families(servers, node, usage, tls)), lambda: monitor.current_lag
+        )
         try:
             registry.register(collector)
         except ValueError as error:
@@ -94,20 +97,21 @@ class Metrics:
                 "the registry already has metrics of these names, such as those of another "
                 "ChatServer; pass each server a registry of its own"
             ) from error
-        self._registry, self._collector, self._monitor = registry, collector, monitor
+        self._exported.callback(registry.unregister, collector)
         monitor.listeners.append(self._on_sample)
-        if self._options.port is None:
+        self._exported.callback(monitor.listeners.remove, self._on_sample)
+        if options.port is None:
             return
 
-        def health() -> tuple[bool, str]:
+        def server_health() -> tuple[bool, str]:
             if not collector.is_loop_alive():
                 return False, "STALLED"
-            status = source.status()
-            return status == "SERVING", status
+            status = health.status() or ServingStatus.UNKNOWN
+            return status is ServingStatus.SERVING, status.name or ""
 
         try:
             self._endpoint = Endpoint(
-                self._options.host, self._options.port, registry, health, reuse_port=reuse_port
+                options.host, options.port, registry, server_health, reuse_port=reuse_port
             )
         except BaseException:
             await self.close()
@@ -115,12 +119,7 @@ class Metrics:
 
     async def close(self) -> None:
         """Stop exporting, without waiting for open requests. May be called again."""
-        if self._monitor is not None:
-            self._monitor.listeners.remove(self._on_sample)
-            self._monitor = None
-        if self._collector is not None and self._registry is not None:
-            self._registry.unregister(self._collector)
-            self._collector = None
+        self._exported.close()
         if self._endpoint is not None:
             endpoint, self._endpoint = self._endpoint, None
             await endpoint.close()
@@ -128,25 +127,28 @@ class Metrics:
     def _on_sample(self, sample: Sample) -> None:
         self._lag.observe(sample.lag)
 
-    def _families(self, source: MetricsSource) -> Iterator[Metric]:
-        servers, node = source.server_statistics(), source.node
+    def _families(
+        self,
+        servers: Sequence[Server],
+        node: Node | None,
+        usage: UsageControl,
+        tls: ServerTLS | None,
+    ) -> Iterator[Metric]:
+        statistics = [server.statistics() for server in servers]
         rooms = NO_ROOMS if node is None else node.statistics()
         hits = limit_hits(
-            refused_connections(servers),
-            ended_connections(servers),
+            refused_connections(statistics),
+            ended_connections(statistics),
             rooms.sessions_ended,
-            source.usage_refusals(),
+            usage.statistics().refused,
         )
-        direct = self._calls.open_calls(self._chat_paths) - rooms.sessions
-        yield from call_families(self._calls)
-        yield from server_families(servers)
+        direct = self.calls.open_calls(self._chat_paths) - rooms.sessions
+        is_available = None if node is None else node.broker.is_available
+        yield from call_families(self.calls)
+        yield from server_families(statistics)
         yield from room_families(direct, rooms)
-        yield from broker_families(
-            self._broker_times, None if node is None else node.broker.is_available
-        )
-        yield from limit_families(hits)
-        yield from tls_families(source.certificate_expiry())
-        yield from lag_families(self._lag)
+        yield from broker_families(self._broker_times, is_available)
+        yield from process_families(hits, None if tls is None else tls.expires_at, self._lag)
 
 
 def _own_registry() -> CollectorRegistry:

@@ -14,8 +14,8 @@ from ...errors import StatusError
 from ...rooms import DisconnectReason
 from ...rooms.metadata import encode_trailers, requested_room, wants_room
 from ...wire import ServerStream
-from ..interceptors.chain import CallHandler
 from ..interceptors.forwarded_for import client_address
+from ..session import CallHandler
 from .limits import UsageLimits
 from .usage import NO_LIMITS, Usage, UsageStatistics, Visit
 

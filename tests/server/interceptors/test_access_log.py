@@ -20,8 +20,8 @@ from chatify_stream import (
     StatusError,
 )
 from chatify_stream.messages.grpc.health.v1 import HealthCheckRequest, HealthStub
+from chatify_stream.server import CallHandler
 from chatify_stream.server.interceptors.access_log import ACCESS_LOGGER
-from chatify_stream.server.interceptors.chain import CallHandler
 from chatify_stream.wire import Cardinality, ServerStream
 
 CHAT = "/service.v1.Service/Chat"

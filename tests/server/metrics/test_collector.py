@@ -1,4 +1,4 @@
-"""Tests of server/metrics/collector.py."""
+"""Tests of LoopCollector in server/metrics/exporter.py."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import threading
 import pytest
 from prometheus_client.core import GaugeMetricFamily
 
-from chatify_stream.server.metrics import collector as module
-from chatify_stream.server.metrics.collector import LoopCollector
+from chatify_stream.server.metrics import exporter as module
+from chatify_stream.server.metrics.exporter import LoopCollector
 
 
 class Gathering:

@@ -30,7 +30,7 @@ from chatify_stream import (
 )
 from chatify_stream.messages.chatify.rooms.v1 import PublishRequest, RoomsStub
 from chatify_stream.messages.grpc.health.v1 import HealthCheckRequest, HealthStub
-from chatify_stream.server.metrics import collector
+from chatify_stream.server.metrics import exporter
 from tests.server.rooms.moody_broker import MoodyBroker
 from tests.server.rooms.raw_member import raw_member
 
@@ -285,7 +285,7 @@ async def test_health() -> None:
 
 async def test_a_blocked_loop(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The port answers while the event loop is blocked, and reports it."""
-    monkeypatch.setattr(collector, "LOOP_TIMEOUT", 0.05)
+    monkeypatch.setattr(exporter, "LOOP_TIMEOUT", 0.05)
     answers: list[tuple[int, str]] = []
 
     async def ask() -> None:

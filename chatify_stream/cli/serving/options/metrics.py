@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ....config import MetricsSettings
-from ....server.metrics import MetricsOptions
+from ....server.telemetry import MetricsOptions
 
 __all__ = ["metrics_of"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ....config import TracingSettings
-from ....server.tracing import TracingOptions
+from ....server.telemetry import TracingOptions
 
 __all__ = ["tracing_of"]
 

@@ -1,4 +1,4 @@
-"""Tests of server/metrics/options.py."""
+"""Tests of server/telemetry.py."""
 
 from __future__ import annotations
 

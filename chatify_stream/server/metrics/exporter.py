@@ -1,8 +1,13 @@
-"""Serve the metrics over HTTP/1.1, in threads, so that they can be read while the loop is blocked.
+"""Export the metrics, also while the event loop is blocked.
 
-Python's own HTTP server runs the WSGI application of prometheus_client, which knows the formats.
-At most `MAX_REQUESTS` requests are served at once; further connections are closed. A client that
-takes longer than `REQUEST_TIMEOUT` to send its request or to read the response is disconnected.
+The state of the server is read only in the event loop. A thread asks the loop for the metrics and
+waits at most a second. While the loop is blocked, the thread gets the metrics that were collected
+last, and how long the loop has been blocked.
+
+The port serves them over HTTP/1.1, in threads. Python's own HTTP server runs the WSGI application
+of prometheus_client, which knows the formats. At most `MAX_REQUESTS` requests are served at once;
+further connections are closed. A client that takes longer than `REQUEST_TIMEOUT` to send its
+request or to read the response is disconnected.
 """
 
 from __future__ import annotations
@@ -10,22 +15,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from socketserver import TCPServer, ThreadingMixIn
-from threading import BoundedSemaphore, Thread
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import CollectorRegistry, Metric, make_wsgi_app
+from prometheus_client.registry import Collector
 
 from ...errors import ListenError
+from .families import stall_families
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["Endpoint"]
+__all__ = ["Endpoint", "LoopCollector"]
 
 log = logging.getLogger(__name__)
+
+LOOP_TIMEOUT = 1.0
+"""Seconds that a thread waits for the event loop."""
 
 MAX_REQUESTS = 16
 
@@ -39,6 +50,60 @@ TEXT = ("Content-Type", "text/plain; charset=utf-8")
 
 Health = Callable[[], tuple[bool, str]]
 """Returns whether the server is healthy, and its status in one word. Called in any thread."""
+
+
+class LoopCollector(Collector):
+    """A collector of prometheus_client. It is made in the thread of the event loop."""
+
+    def __init__(
+        self, gather: Callable[[], list[Metric]], current_lag: Callable[[], float]
+    ) -> None:
+        """Collect once, now.
+
+        `gather` returns the metrics and is called in the event loop. `current_lag` returns for how
+        many seconds the loop has been blocked and is called in any thread.
+        """
+        self._gather = gather
+        self._current_lag = current_lag
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._gathered = gather()
+
+    def collect(self) -> Iterable[Metric]:
+        stalled = stall_families(self._current_lag())
+        gathered: Future[list[Metric]] = Future()
+        if threading.get_ident() == self._thread:
+            self._gathered = self._gather()
+        elif self._call(lambda: _set_result(gathered, self._gather)):
+            try:
+                self._gathered = gathered.result(LOOP_TIMEOUT)
+            except TimeoutError:
+                log.warning("event loop blocked: returning the metrics that were collected before")
+        return [*self._gathered, *stalled]
+
+    def describe(self) -> Iterable[Metric]:
+        """Return the metrics; the registry rejects a name that it has already."""
+        return self.collect()
+
+    def is_loop_alive(self) -> bool:
+        """Return whether the event loop answers in time. Call it from another thread."""
+        answered = threading.Event()
+        return self._call(answered.set) and answered.wait(LOOP_TIMEOUT)
+
+    def _call(self, function: Callable[[], object]) -> bool:
+        """Make the loop call the function; return False if the loop is closed."""
+        try:
+            self._loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            return False
+        return True
+
+
+def _set_result(future: Future[list[Metric]], gather: Callable[[], list[Metric]]) -> None:
+    try:
+        future.set_result(gather())
+    except BaseException as error:  # it is raised in the thread that waits, not here
+        future.set_exception(error)
 
 
 class Endpoint:
@@ -64,7 +129,7 @@ class Endpoint:
         except (OSError, OverflowError) as error:
             raise ListenError.on_address(host, port, error) from error
         self._server.set_app(_application(make_wsgi_app(registry), health))
-        self._thread = Thread(
+        self._thread = threading.Thread(
             target=self._server.serve_forever, args=(POLL_INTERVAL,), name="metrics", daemon=True
         )
         self._thread.start()
@@ -115,7 +180,7 @@ class _Server(ThreadingMixIn, WSGIServer):
     def __init__(self, family: int, address: tuple[str, int], reuse_port: bool) -> None:
         self.address_family = family
         self.allow_reuse_port = reuse_port
-        self._slots = BoundedSemaphore(MAX_REQUESTS)
+        self._slots = threading.BoundedSemaphore(MAX_REQUESTS)
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:

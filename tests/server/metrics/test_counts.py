@@ -1,4 +1,4 @@
-"""Tests of server/metrics/timings.py."""
+"""Tests of server/metrics/counts.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from chatify_stream import BrokerError
-from chatify_stream.server.metrics.timings import BrokerTimes, Histogram
+from chatify_stream.server.metrics.counts import BrokerTimes, Histogram
 
 
 def test_histogram() -> None:

@@ -1,4 +1,4 @@
-"""Tests of server/tracing/messages.py."""
+"""Tests of server/tracing.py: the spans of messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from chatify_stream import TracingOptions, UsageError
-from chatify_stream.server.tracing.messages import MessageSpans
+from chatify_stream.server.tracing import Tracing
 
 
 @pytest.fixture
@@ -19,12 +19,12 @@ def exporter() -> InMemorySpanExporter:
     return InMemorySpanExporter()
 
 
-def make(exporter: InMemorySpanExporter, *draws: float) -> MessageSpans:
+def make(exporter: InMemorySpanExporter, *draws: float) -> Tracing:
     """Return spans with a ratio of one half and these random numbers."""
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     drawn = iter(draws)
-    return MessageSpans(provider.get_tracer("test"), 0.5, draw=lambda: next(drawn))
+    return Tracing(TracingOptions(0.5, provider), draw=lambda: next(drawn))
 
 
 def test_sampling(exporter: InMemorySpanExporter) -> None:

@@ -1,4 +1,4 @@
-"""Tests of server/metrics/endpoint.py, over HTTP."""
+"""Tests of server/metrics/exporter.py, over HTTP."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from chatify_stream import ListenError
-from chatify_stream.server.metrics import endpoint as module
-from chatify_stream.server.metrics.endpoint import Endpoint
+from chatify_stream.server.metrics import exporter as module
+from chatify_stream.server.metrics.exporter import Endpoint
 
 from .scraping import SECONDS, Scrape, get
 

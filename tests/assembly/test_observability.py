@@ -1,11 +1,11 @@
-"""Tests of assembly/readiness.py."""
+"""Tests of assembly/observability.py."""
 
 from __future__ import annotations
 
 import pytest
 
 from chatify_stream import HealthService, RoomOptions, ServingStatus
-from chatify_stream.assembly.readiness import (
+from chatify_stream.assembly.observability import (
     ROOMS_READINESS,
     BrokerHealth,
     health_pages,

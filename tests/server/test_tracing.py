@@ -1,4 +1,4 @@
-"""Tests of server/tracing/spans.py, with the SDK of OpenTelemetry."""
+"""Tests of server/tracing.py, with the SDK of OpenTelemetry."""
 
 from __future__ import annotations
 

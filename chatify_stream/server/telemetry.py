@@ -1,21 +1,18 @@
-"""The options of the metrics, and the state of a server that they report."""
+"""The options of metrics and tracing. Importing them needs no extra of the package."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from ...address import check_host
-from ...errors import UsageError
-from ...wire import ServerStatistics
-from ..load_monitor import LoadMonitor
-from ..rooms import Node
+from ..address import check_host
+from ..errors import UsageError
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
     from prometheus_client import CollectorRegistry
 
-__all__ = ["MetricsOptions", "MetricsSource"]
+__all__ = ["MetricsOptions", "TracingOptions"]
 
 
 @dataclass(frozen=True)
@@ -50,25 +47,22 @@ class MetricsOptions:
             raise UsageError(f"metrics host {self.host!r}: {error}") from None
 
 
-class MetricsSource(Protocol):
-    """The state of a server. It is read in the event loop each time metrics are collected."""
+@dataclass(frozen=True)
+class TracingOptions:
+    """The options of tracing. Raises `UsageError` for a ratio that is not from 0 to 1."""
 
-    @property
-    def node(self) -> Node | None:
-        """The rooms; None if they are turned off."""
+    message_sampling: float = 0.0
+    """The ratio of messages that get a span within the span of their call, from 0 to 1.
 
-    @property
-    def monitor(self) -> LoadMonitor:
-        """Measures the lag of the event loop."""
+    The span of a message covers the work of `reply`, or the publication of what a session sent to
+    a room at once. Every call gets a span; the sampler of OpenTelemetry decides whether it is
+    recorded.
+    """
 
-    def server_statistics(self) -> Sequence[ServerStatistics]:
-        """Return the statistics of the server of each port."""
+    tracer_provider: TracerProvider | None = None
+    """Receives the spans; None stands for the global tracer provider."""
 
-    def usage_refusals(self) -> Mapping[str, int]:
-        """Return how often each limit of use rejected a call."""
-
-    def certificate_expiry(self) -> float | None:
-        """Return when the certificate expires, in seconds since 1970; None without TLS."""
-
-    def status(self) -> str:
-        """Return the status of the server's health, SERVING if all is well. Any thread calls it."""
+    def __post_init__(self) -> None:
+        ratio: object = self.message_sampling
+        if not isinstance(ratio, int | float) or not 0 <= ratio <= 1:
+            raise UsageError(f"message_sampling must be a number from 0 to 1, not {ratio!r}")

@@ -1,4 +1,4 @@
-"""Tests of server/interceptors/chain.py."""
+"""Tests of assembly/listener.py: interceptors."""
 
 from __future__ import annotations
 
