@@ -6,13 +6,15 @@ All calls in both directions happen in one event loop.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from ..rooms import Draft, LogPage, Publication, Receipt
+from ..errors import BrokerError
+from ..rooms import Draft, LogPage, Presence, Publication, Receipt
 from ..rooms.position import Position
 
-__all__ = ["Answers", "Broker", "RoomInfo", "RoomPage", "Subscriber"]
+__all__ = ["Answers", "Broker", "RoomInfo", "RoomPage", "SingleServerBroker", "Subscriber"]
 
 
 class Subscriber(Protocol):
@@ -160,3 +162,52 @@ class Broker(Protocol):
         not connected to the storage at that moment does not receive it and is not counted. A
         broker that serves a single server returns no answers.
         """
+
+
+class SingleServerBroker(ABC):
+    """The presence half of a `Broker` for a single server; subclasses keep the logs.
+
+    Presence is kept in memory only, because the sessions of the only server end with its process.
+    """
+
+    def __init__(self, url: str, clock: Callable[[], float]) -> None:
+        self._url = url
+        self._clock = clock
+        self._presence = Presence()
+        self._subscriber: Subscriber | None = None
+
+    @property
+    def is_available(self) -> bool:
+        return self._subscriber is not None
+
+    async def enter(self, room: str, user: str, session_id: str) -> None:
+        subscriber = self._open_subscriber()
+        if self._presence.enter(room, user, session_id):
+            subscriber.presence_changed(room, user, True)
+
+    async def leave(self, room: str, user: str, session_id: str) -> None:
+        if self._presence.leave(room, user, session_id) and self._subscriber is not None:
+            self._subscriber.presence_changed(room, user, False)
+
+    async def users(self, room: str) -> list[str]:
+        self._open_subscriber()
+        return self._presence.users(room)
+
+    async def survey(self, command: bytes) -> Answers:
+        self._open_subscriber()
+        return Answers([], 0)
+
+    @abstractmethod
+    def _newest(self, room: str) -> Position:
+        """Return the position of the newest message of a room; no epoch if the room is unknown."""
+
+    def _info(self, room: str) -> RoomInfo:
+        return RoomInfo(room, self._newest(room), self._presence.count(room))
+
+    def _open_subscriber(self) -> Subscriber:
+        if self._subscriber is None:
+            raise BrokerError(self._url, "not open")
+        return self._subscriber
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)

@@ -11,11 +11,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
-from ..errors import BrokerError
 from ..rooms import Draft, Log, LogPage, Receipt, Retention, RetentionRule, retention_of
 from ..rooms.position import Position, new_epoch
-from .base import RoomPage, Subscriber
-from .single_server import SingleServerBroker
+from .base import RoomPage, SingleServerBroker, Subscriber
 
 __all__ = ["MemoryBroker"]
 
@@ -38,7 +36,7 @@ class MemoryBroker(SingleServerBroker):
         `retention` applies to rooms that match none of `rules`. `clock` returns Unix time in
         seconds.
         """
-        super().__init__(clock)
+        super().__init__("memory://", clock)
         self._retention = retention or Retention()
         self._rules = tuple(rules)
         self._logs: dict[str, Log] = {}
@@ -111,9 +109,6 @@ class MemoryBroker(SingleServerBroker):
         """Return the same epoch again for a room that was removed before it had any message."""
         digest = blake2b(room.encode(), key=self._epoch.encode(), digest_size=9).digest()
         return urlsafe_b64encode(digest).decode()
-
-    def _error(self, reason: str) -> BrokerError:
-        return BrokerError("memory://", reason)
 
     def _forget_if_empty(self, room: str) -> None:
         log = self._logs.get(room)

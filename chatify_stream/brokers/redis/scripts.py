@@ -63,9 +63,8 @@ local function oldest()
   return tonumber(string.match(found[1], '%d+')), tonumber(found[2][4])
 end
 
-local function is_older(at, limit)
-  local found = redis.call('XRANGE', STREAM, text(at) .. '-0', text(at) .. '-0')[1]
-  return not found or tonumber(found[2][4]) <= limit
+local function entry(at)
+  return redis.call('XRANGE', STREAM, text(at) .. '-0', text(at) .. '-0')[1]
 end
 
 local function expire(age)
@@ -75,7 +74,9 @@ local function expire(age)
     local last = offset
     while first <= last do
       local middle = math.floor((first + last) / 2)
-      if is_older(middle, limit) then first = middle + 1 else last = middle - 1 end
+      local found = entry(middle)
+      local is_older = not found or tonumber(found[2][4]) <= limit
+      if is_older then first = middle + 1 else last = middle - 1 end
     end
     redis.call('XTRIM', STREAM, 'MINID', text(first) .. '-0')
   end
@@ -84,26 +85,32 @@ end
 
 local function nonce_at(at)
   if at == offset then return nonce end
-  local found = redis.call('XRANGE', STREAM, text(at) .. '-0', text(at) .. '-0')[1]
+  local found = entry(at)
   return found and found[2][6]
+end
+
+local function split(nodes, node)
+  local others, was_there = {}, false
+  for other in string.gmatch(nodes or '', '%S+') do
+    if other == node then was_there = true else others[#others + 1] = other end
+  end
+  return others, was_there
+end
+
+local function store(user, nodes)
+  if #nodes > 0 then
+    redis.call('HSET', WHO, user, table.concat(nodes, ' '))
+  else
+    redis.call('HDEL', WHO, user)
+    tell({'left', redis.call('HINCRBY', LOG, 'changes', 1), user})
+  end
 end
 
 local function forget_dead()
   local dead = redis.call('ZRANGEBYSCORE', NODES, '-inf', server_ms)
   for _, node in ipairs(dead) do
     local users = redis.call('HGETALL', WHO)
-    for i = 1, #users, 2 do
-      local left = {}
-      for other in string.gmatch(users[i + 1], '%S+') do
-        if other ~= node then left[#left + 1] = other end
-      end
-      if #left == 0 then
-        redis.call('HDEL', WHO, users[i])
-        tell({'left', redis.call('HINCRBY', LOG, 'changes', 1), users[i]})
-      else
-        redis.call('HSET', WHO, users[i], table.concat(left, ' '))
-      end
-    end
+    for i = 1, #users, 2 do store(users[i], (split(users[i + 1], node))) end
     redis.call('ZREM', NODES, node)
   end
 end
@@ -244,25 +251,13 @@ JOIN = Script.of("""
 local node, lease, user, is_there = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9] == '1'
 begin()
 forget_dead()
-local nodes, was_there = {}, false
-for other in string.gmatch(redis.call('HGET', WHO, user) or '', '%S+') do
-  if other == node then was_there = true else nodes[#nodes + 1] = other end
+local nodes, was_there = split(redis.call('HGET', WHO, user), node)
+if is_there then redis.call('ZADD', NODES, text(server_ms + lease), node) end
+if is_there and not was_there then
+  if #nodes == 0 then tell({'joined', redis.call('HINCRBY', LOG, 'changes', 1), user}) end
+  nodes[#nodes + 1] = node
 end
-if is_there then
-  redis.call('ZADD', NODES, text(server_ms + lease), node)
-  if not was_there then
-    if #nodes == 0 then tell({'joined', redis.call('HINCRBY', LOG, 'changes', 1), user}) end
-    nodes[#nodes + 1] = node
-    redis.call('HSET', WHO, user, table.concat(nodes, ' '))
-  end
-elseif was_there then
-  if #nodes == 0 then
-    redis.call('HDEL', WHO, user)
-    tell({'left', redis.call('HINCRBY', LOG, 'changes', 1), user})
-  else
-    redis.call('HSET', WHO, user, table.concat(nodes, ' '))
-  end
-end
+if is_there ~= was_there then store(user, nodes) end
 redis.call('PEXPIRE', NODES, 2 * lease)
 redis.call('PEXPIRE', WHO, 2 * lease)
 return {epoch, listed or ''}

@@ -13,7 +13,7 @@ from ...rooms import Draft, Publication, Receipt, append
 from ...rooms.position import Position, new_epoch
 from ..base import Subscriber
 from .room_index import Room, RoomIndex
-from .rows import IdRow, MessageRow, RoomRow
+from .schema import IdRow, MessageRow, RoomRow
 
 __all__ = ["Batch"]
 
@@ -42,8 +42,7 @@ class Batch:
 
     def create(self, name: str) -> Room:
         """Return the room, creating it if needed."""
-        room, _ = self._room(name)
-        return room
+        return self._room(name)[0]
 
     def publish(self, name: str, drafts: Sequence[Draft]) -> list[Receipt]:
         """Return the result of `Broker.publish`."""
@@ -59,11 +58,11 @@ class Batch:
         changes.rooms[name] = room
         changes.rows[name] = row._replace(newest=newest.offset, latest_ms=latest_ms)
         for each in added:
-            changes.messages.append(MessageRow.of(row.number, each))
+            changes.messages.append(MessageRow(row.number, *each))
             if each.id:
                 known = dedupe[each.user, each.id]
                 number = self._index.state.next_id + len(changes.ids)
-                changes.ids.append(IdRow.of(number, row.number, each.user, each.id, known))
+                changes.ids.append(IdRow(number, row.number, each.user, each.id, *known))
         self._notify(name, added)
         return receipts
 

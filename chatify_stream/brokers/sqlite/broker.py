@@ -9,11 +9,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import nsmallest
 
-from ...errors import BrokerError
 from ...rooms import Draft, LogPage, Receipt, Retention, RetentionRule
 from ...rooms.position import Position
-from ..base import RoomPage, Subscriber
-from ..single_server import SingleServerBroker
+from ..base import RoomPage, SingleServerBroker, Subscriber
 from .batch import Batch
 from .pages import Reader, read_page
 from .worker import Worker
@@ -50,14 +48,11 @@ class SQLiteBroker(SingleServerBroker):
         `retention` applies to rooms that match none of `rules`. `clock` returns Unix time in
         seconds.
         """
-        super().__init__(clock)
-        url = f"sqlite:///{os.fspath(path)}"
-        file = os.path.realpath(path)
-        retention = retention or Retention()
-        self._writing = Writer(url, file, retention, rules, self._now_ms)
-        self._writer: Worker[Batch] = Worker("sqlite writer", self._writing, MAX_BATCH)
-        reading = Reader(url, file)
-        self._reader: Worker[sqlite3.Connection] = Worker("sqlite reader", reading, MAX_READS)
+        url, file = f"sqlite:///{os.fspath(path)}", os.path.realpath(path)
+        super().__init__(url, clock)
+        self._writing = Writer(url, file, retention or Retention(), rules, self._now_ms)
+        self._writer = Worker("sqlite writer", url, self._writing, MAX_BATCH)
+        self._reader = Worker("sqlite reader", url, Reader(url, file), MAX_READS)
 
     async def open(self, subscriber: Subscriber) -> None:
         """Read and check the whole file: about a second per gigabyte if the file is cached."""
@@ -76,12 +71,8 @@ class SQLiteBroker(SingleServerBroker):
         await self._writer.stop()  # closing the last connection removes the -wal and -shm files
 
     async def publish(self, room: str, drafts: Sequence[Draft]) -> list[Receipt]:
-        for (
-            user,
-            text,
-            message_id,
-            _,
-        ) in drafts:  # an invalid text must fail alone, not with its whole batch
+        for user, text, message_id, _ in drafts:
+            # An invalid text must fail alone, not with its whole batch.
             f"{user}{text}{message_id}".encode()
         request = partial(Batch.publish, name=room, drafts=drafts)
         return await self._writer.ask(request, len(drafts))
@@ -99,16 +90,10 @@ class SQLiteBroker(SingleServerBroker):
         found = self._writing.index.rooms.get(room)
         if found is None:
             found = await self._writer.ask(partial(Batch.create, name=room))
-        request = partial(
-            read_page,
-            room=found,
-            now_ms=self._now_ms(),
-            after=after,
-            before=before,
-            limit=limit,
-            newest=newest,
+        now_ms = self._now_ms()
+        return await self._reader.ask(
+            lambda connection: read_page(connection, found, now_ms, after, before, limit, newest)
         )
-        return await self._reader.ask(request)
 
     async def subscribe(self, room: str) -> None:
         await self._writer.ask(partial(Batch.subscribe, name=room))
@@ -133,6 +118,3 @@ class SQLiteBroker(SingleServerBroker):
     def _newest(self, room: str) -> Position:
         found = self._writing.index.rooms.get(room)
         return Position("", 0) if found is None else found.newest
-
-    def _error(self, reason: str) -> BrokerError:
-        return self._writing.rejection(reason)

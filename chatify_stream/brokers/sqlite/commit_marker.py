@@ -90,7 +90,8 @@ class CommitMarker:
 
     def read(self) -> Progress | None:
         """Return the recorded progress, or None if nothing was recorded. Raises `DamagedError`."""
-        content = self._read(2 * SLOT)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        content = os.read(self._descriptor, 2 * SLOT)
         slots = (_parse(content[:SLOT]), _parse(content[SLOT:]))
         written = [slot for slot in slots if slot is not None]
         if not written:
@@ -129,9 +130,7 @@ class CommitMarker:
     def discard(self) -> None:
         """Close the file; remove it if this object created it and wrote nothing."""
         if self.is_new and not os.fstat(self._descriptor).st_size:
-            with suppress(
-                OSError
-            ):  # Windows cannot remove an open file; an empty marker is harmless
+            with suppress(OSError):  # Windows cannot remove an open file; an empty one is harmless
                 os.remove(self.path)
         self.close()
 
@@ -141,10 +140,6 @@ class CommitMarker:
         os.lseek(self._descriptor, number % 2 * SLOT, os.SEEK_SET)
         if os.write(self._descriptor, line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def _read(self, size: int) -> bytes:
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        return os.read(self._descriptor, size)
 
 
 def _parse(slot: bytes) -> Progress | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from .commit_marker import CommitMarker
 from .errors import DamagedError, UnusableError
 from .room_index import Changes, RoomIndex
-from .rows import StateRow, seal
+from .schema import StateRow, sealed
 
 __all__ = ["Database", "connect"]
 
@@ -106,7 +106,7 @@ class Database:
         execute = self.connection.execute
         self._put("INSERT INTO messages", changes.messages)
         self._put("INSERT INTO ids", changes.ids)
-        self._put("REPLACE INTO rooms", [(*row, seal(row)) for row in changes.rows.values()])
+        self._put("REPLACE INTO rooms", changes.rows.values())
         for row in changes.trimmed:
             execute("DELETE FROM messages WHERE room = ? AND offset < ?", (row.number, row.oldest))
         for room in changes.removed:
@@ -119,22 +119,23 @@ class Database:
         written = execute(
             "UPDATE state SET identity = ?, sequence = ?, next_room = ?, rooms = ?, digest = ?, "
             "first_id = ?, next_id = ?, seal = ? WHERE sequence = ?",
-            (*after, seal(after), before.sequence),
+            (*sealed(after), before.sequence),
         )
         if written.rowcount != 1:
             raise DamagedError("another program changed the database while it was in use")
 
-    def _put(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
+    def _put(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
         """Insert many rows with few statements.
 
         After each statement the thread reacquires the GIL, which takes milliseconds while the event
         loop is busy.
         """
+        stored = [sealed(row) for row in rows]
         start, size = 0, MAX_CHUNK
-        while start < len(rows):
-            while size > len(rows) - start:
+        while start < len(stored):
+            while size > len(stored) - start:
                 size //= 2
-            values = ",".join([f"({','.join('?' * len(rows[0]))})"] * size)
-            chunk = rows[start : start + size]
+            values = ",".join([f"({','.join('?' * len(stored[0]))})"] * size)
+            chunk = stored[start : start + size]
             self.connection.execute(f"{statement} VALUES {values}", [*chain.from_iterable(chunk)])
             start += size

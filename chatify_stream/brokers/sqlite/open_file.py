@@ -19,8 +19,7 @@ from .commit_marker import CommitMarker, Progress
 from .database import Database, connect
 from .errors import DamagedError, UnusableError
 from .room_index import RoomIndex
-from .rows import IdRow, RoomRow, StateRow
-from .schema import APPLICATION_ID, VERSION, create
+from .schema import APPLICATION_ID, VERSION, IdRow, RoomRow, StateRow, checked, create
 
 __all__ = ["open_database"]
 
@@ -142,13 +141,13 @@ def _load(
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
         raise DamagedError(found.rpartition("\n")[2])
-    states = [StateRow.checked(row) for row in connection.execute(_STATE)]
+    states = [checked(StateRow, row) for row in connection.execute(_STATE)]
     if len(states) != 1:
         raise DamagedError("its state row is missing")
     index = RoomIndex(states[0], retention, rules)
     index.load(
-        [RoomRow.checked(row) for row in connection.execute(_ROOMS)],
-        [IdRow.checked(row) for row in connection.execute(_IDS)],
+        [checked(RoomRow, row) for row in connection.execute(_ROOMS)],
+        [checked(IdRow, row) for row in connection.execute(_IDS)],
     )
     return index
 

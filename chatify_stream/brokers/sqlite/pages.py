@@ -18,7 +18,7 @@ from ...rooms.position import Position
 from .database import connect
 from .errors import DamagedError, reason_of
 from .room_index import Room
-from .rows import RoomRow, seal
+from .schema import RoomRow, checked, seal
 from .worker import Job
 
 __all__ = ["Reader", "first_kept", "read_message", "read_messages", "read_page"]
@@ -36,14 +36,14 @@ class Reader:
             self._connection = connect(self._path)
             self._connection.execute("PRAGMA query_only=ON")
         except sqlite3.Error as error:
-            raise self.rejection(reason_of(error)) from error
+            raise BrokerError(self._url, reason_of(error)) from error
 
     def work(self, jobs: Sequence[Job[sqlite3.Connection]]) -> Sequence[Callable[[], object]]:
         for job in jobs:
             try:
                 job.result = job.request(self._connection)
             except (sqlite3.Error, OSError, DamagedError) as error:
-                job.error = self.rejection(reason_of(error))
+                job.error = BrokerError(self._url, reason_of(error))
                 job.error.__cause__ = error
         return ()
 
@@ -52,9 +52,6 @@ class Reader:
 
     def end(self) -> None:
         self._connection.close()
-
-    def rejection(self, reason: str) -> BrokerError:
-        return BrokerError(self._url, reason)
 
 
 CHUNK = 128
@@ -117,7 +114,6 @@ def first_kept(
 
 def read_page(
     connection: sqlite3.Connection,
-    *,
     room: Room,
     now_ms: int,
     after: int,
@@ -130,7 +126,7 @@ def read_page(
     try:
         found = connection.execute(_ROOM, (room.row.number,)).fetchone()
         # A room without messages may just have been removed.
-        row = room.row if found is None else RoomRow.checked(found)
+        row = room.row if found is None else checked(RoomRow, found)
         oldest = first_kept(connection, row, room.retention, now_ms)
         first = max(after + 1, oldest)
         last = row.newest if before is None else min(before - 1, row.newest)

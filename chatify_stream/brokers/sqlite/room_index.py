@@ -12,22 +12,20 @@ from dataclasses import dataclass, field
 from ...rooms import Dedupe, DedupeEntry, Retention, RetentionRule, retention_of
 from ...rooms.position import Position
 from .errors import DamagedError
-from .rows import IdRow, MessageRow, RoomRow, StateRow, seal
+from .schema import IdRow, MessageRow, RoomRow, StateRow, seal
 
 __all__ = ["Changes", "Room", "RoomIndex"]
 
 
+@dataclass(slots=True, eq=False)
 class Room:
     """A room: its row and the state that is not stored in the row."""
 
-    __slots__ = ("dedupe", "due_ms", "retention", "row")
-
-    def __init__(self, row: RoomRow, retention: Retention) -> None:
-        self.row = row
-        self.retention = retention
-        self.dedupe = Dedupe()
-        self.due_ms = 0.0
-        """Unix time in ms at which its oldest message expires; 0 if unknown."""
+    row: RoomRow
+    retention: Retention
+    dedupe: Dedupe = field(default_factory=Dedupe)
+    due_ms: float = 0.0
+    """Unix time in ms at which its oldest message expires; 0 if unknown."""
 
     @property
     def newest(self) -> Position:

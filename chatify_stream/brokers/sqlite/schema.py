@@ -1,15 +1,35 @@
-"""The tables: their creation and their version."""
+"""The tables of the database, their creation and their rows.
+
+SQLite has no checksums outside its write-ahead log. Each stored row therefore ends with a seal, a
+checksum of all its fields, which reveals a row that was changed. Gaps in gapless numbers reveal
+rows that are missing.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing, suppress
+from hashlib import blake2b
+from typing import Any, NamedTuple, TypeVar
 
-from .rows import StateRow, seal
+from .errors import DamagedError
 
-__all__ = ["APPLICATION_ID", "VERSION", "create", "sync_folder"]
+__all__ = [
+    "APPLICATION_ID",
+    "VERSION",
+    "IdRow",
+    "MessageRow",
+    "RoomRow",
+    "StateRow",
+    "checked",
+    "create",
+    "seal",
+    "sealed",
+    "sync_folder",
+]
 
 APPLICATION_ID = int.from_bytes(b"chat", "big")
 """Marks a database as belonging to this program."""
@@ -19,46 +39,102 @@ VERSION = 1
 
 _TABLES = """
 CREATE TABLE state (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    identity TEXT NOT NULL,
-    sequence INTEGER NOT NULL,
-    next_room INTEGER NOT NULL,
-    rooms INTEGER NOT NULL,
-    digest INTEGER NOT NULL,
-    first_id INTEGER NOT NULL,
-    next_id INTEGER NOT NULL,
-    seal INTEGER NOT NULL
+    one INTEGER PRIMARY KEY CHECK (one = 1), identity TEXT NOT NULL, sequence INTEGER NOT NULL,
+    next_room INTEGER NOT NULL, rooms INTEGER NOT NULL, digest INTEGER NOT NULL,
+    first_id INTEGER NOT NULL, next_id INTEGER NOT NULL, seal INTEGER NOT NULL
 );
 CREATE TABLE rooms (
-    number INTEGER PRIMARY KEY,
-    name TEXT NOT NULL,
-    epoch TEXT NOT NULL,
-    newest INTEGER NOT NULL,
-    oldest INTEGER NOT NULL,
-    latest_ms INTEGER NOT NULL,
-    seal INTEGER NOT NULL
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL, epoch TEXT NOT NULL, newest INTEGER NOT NULL,
+    oldest INTEGER NOT NULL, latest_ms INTEGER NOT NULL, seal INTEGER NOT NULL
 );
 CREATE TABLE messages (
-    room INTEGER NOT NULL,
-    offset INTEGER NOT NULL,
-    user TEXT NOT NULL,
-    text TEXT NOT NULL,
-    id TEXT NOT NULL,
-    sent_at_ms INTEGER NOT NULL,
-    seal INTEGER NOT NULL,
+    room INTEGER NOT NULL, offset INTEGER NOT NULL, user TEXT NOT NULL, text TEXT NOT NULL,
+    id TEXT NOT NULL, sent_at_ms INTEGER NOT NULL, seal INTEGER NOT NULL,
     PRIMARY KEY (room, offset)
 ) WITHOUT ROWID;
 CREATE TABLE ids (
-    number INTEGER PRIMARY KEY,
-    room INTEGER NOT NULL,
-    user TEXT NOT NULL,
-    id TEXT NOT NULL,
-    offset INTEGER NOT NULL,
-    sent_at_ms INTEGER NOT NULL,
-    fingerprint INTEGER NOT NULL,
+    number INTEGER PRIMARY KEY, room INTEGER NOT NULL, user TEXT NOT NULL, id TEXT NOT NULL,
+    offset INTEGER NOT NULL, sent_at_ms INTEGER NOT NULL, fingerprint INTEGER NOT NULL,
     seal INTEGER NOT NULL
 );
 """
+
+
+class StateRow(NamedTuple):
+    """The state of the whole database; the table has exactly one row."""
+
+    identity: str
+    """Random; differs between databases."""
+    sequence: int
+    """Number of transactions so far; the first one created the tables."""
+    next_room: int
+    """Number of the next new room. Numbers are never reused."""
+    rooms: int
+    """Number of rooms."""
+    digest: int
+    """Sum of the rooms' seals, 63 bits; reveals a room that is missing or out of date."""
+    first_id: int
+    """Number of the oldest id."""
+    next_id: int
+    """Number of the next id."""
+
+
+class RoomRow(NamedTuple):
+    """A room. All messages from `oldest` to `newest` are in the database."""
+
+    number: int
+    name: str
+    epoch: str
+    newest: int
+    oldest: int
+    latest_ms: int
+    """Unix time of the latest message; 0 if there was none."""
+
+
+class MessageRow(NamedTuple):
+    """A message."""
+
+    room: int
+    offset: int
+    user: str
+    text: str
+    id: str
+    sent_at_ms: int
+
+
+class IdRow(NamedTuple):
+    """An id that was published recently. Numbers are gapless."""
+
+    number: int
+    room: int
+    user: str
+    id: str
+    offset: int
+    sent_at_ms: int
+    fingerprint: int
+
+
+Row = TypeVar("Row", StateRow, RoomRow, IdRow)
+
+
+def seal(fields: Sequence[object]) -> int:
+    """Return the checksum of a row: 64 bits, signed."""
+    text = "\0".join(map(str, fields)).encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
+
+
+def sealed(row: Sequence[object]) -> tuple[object, ...]:
+    """Return the row as it is stored."""
+    return (*row, seal(row))
+
+
+def checked(kind: type[Row], stored: Sequence[Any]) -> Row:
+    """Return the row without its seal. Raises `DamagedError`."""
+    *fields, expected = stored
+    if seal(fields) != expected:
+        name = {StateRow: "the state row", RoomRow: f"room {fields[0]}"}.get(kind)
+        raise DamagedError(f"{name or f'the id {fields[0]}'} was changed")
+    return kind(*fields)
 
 
 def create(path: str) -> None:
@@ -75,9 +151,7 @@ def create(path: str) -> None:
             f"BEGIN; PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION};"
             f"{_TABLES} COMMIT;"
         )
-        connection.execute(
-            "INSERT INTO state VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)", (*state, seal(state))
-        )
+        connection.execute("INSERT INTO state VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)", sealed(state))
     os.replace(new, path)
     sync_folder(path)
 

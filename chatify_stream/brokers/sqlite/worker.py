@@ -14,8 +14,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
+
+from ...errors import BrokerError
 
 __all__ = ["ANSWER_TIMEOUT", "Job", "Worker", "Workload"]
 
@@ -32,28 +35,20 @@ Subject = TypeVar("Subject")
 Result = TypeVar("Result")
 
 
+@dataclass(slots=True, eq=False)
 class Job(Generic[Subject]):
     """A request. The thread sets `result` or `error`."""
 
-    __slots__ = ("deadline", "error", "future", "request", "result", "weight")
-
-    def __init__(
-        self,
-        request: Callable[[Subject], Any],
-        weight: int,
-        future: asyncio.Future[Any],
-        deadline: float,
-    ) -> None:
-        self.request = request
-        self.weight = weight
-        self.future = future
-        self.deadline = deadline
-        self.result: Any = None
-        self.error: Exception | None = None
+    request: Callable[[Subject], Any]
+    weight: int
+    future: asyncio.Future[Any]
+    deadline: float
+    result: Any = None
+    error: Exception | None = None
 
 
 class Workload(Protocol[Subject]):
-    """The work of the thread. It calls every method but `rejection`."""
+    """The work of the thread, which calls every method."""
 
     def begin(self) -> None:
         """Prepare. If this raises, no other method is called."""
@@ -67,16 +62,17 @@ class Workload(Protocol[Subject]):
     def end(self) -> None:
         """Clean up. No other method is called after this one."""
 
-    def rejection(self, reason: str) -> Exception:
-        """Return the error for a job that is not done."""
-
 
 class Worker(Generic[Subject]):
     """The event loop's handle of the thread."""
 
-    def __init__(self, name: str, workload: Workload[Subject], max_batch: int) -> None:
-        """`max_batch` limits the total weight of a batch, unless one job weighs more."""
+    def __init__(self, name: str, url: str, workload: Workload[Subject], max_batch: int) -> None:
+        """`url` names the broker in errors; `max_batch` limits the total weight of a batch.
+
+        A single job may weigh more.
+        """
         self._name = name
+        self._url = url
         self._max_batch = max_batch
         self._workload = workload
         self._queue: SimpleQueue[Job[Subject] | None] = SimpleQueue()
@@ -91,23 +87,22 @@ class Worker(Generic[Subject]):
         """Start the thread. Raises the exception of `begin`; the thread has then ended."""
         self._loop = asyncio.get_running_loop()
         self._begun: asyncio.Future[None] = self._loop.create_future()
-        self._begun.add_done_callback(
-            lambda begun: begun.exception()
-        )  # in case the caller was cancelled
+        # The exception is also retrieved if the caller was cancelled.
+        self._begun.add_done_callback(lambda begun: begun.exception())
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         self._thread.start()
         await asyncio.shield(self._begun)
         if self._is_stopped:
-            raise self._workload.rejection("closed while it was being opened")
+            raise BrokerError(self._url, "closed while it was being opened")
         self._takes_jobs = True
 
     async def ask(self, request: Callable[[Subject], Result], weight: int = 1) -> Result:
         """Run `request` in the thread and return its result. Raises the error of the workload."""
         if not self._takes_jobs:
-            raise self._workload.rejection("not open")
+            raise BrokerError(self._url, "not open")
         if len(self._pending) >= MAX_QUEUE:
-            raise self._workload.rejection(f"{MAX_QUEUE} operations are waiting for the disk")
+            raise BrokerError(self._url, f"{MAX_QUEUE} operations are waiting for the disk")
         future: asyncio.Future[Result] = self._loop.create_future()
         job = Job(request, weight, future, self._loop.time() + ANSWER_TIMEOUT)
         self._pending.append(job)
@@ -143,7 +138,7 @@ class Worker(Generic[Subject]):
                 break
             if not job.future.done():
                 reason = f"the disk did not respond within {ANSWER_TIMEOUT:g} seconds"
-                job.future.set_exception(self._workload.rejection(reason))
+                job.future.set_exception(BrokerError(self._url, reason))
 
     def _answer(self, jobs: Sequence[Job[Subject]], calls: Sequence[Callable[[], object]]) -> None:
         try:
@@ -186,7 +181,7 @@ class Worker(Generic[Subject]):
         except Exception as error:  # a bug; the callers must not wait forever
             log.exception("the thread %s failed", self._name)
             for job in jobs:
-                job.error = self._workload.rejection(f"internal error: {error!r}")
+                job.error = BrokerError(self._url, f"internal error: {error!r}")
             return ()
 
     def _rest(self) -> float:

@@ -57,7 +57,7 @@ class Writer:
         try:
             self._database, self.index = open_database(self._path, self._retention, self._rules)
         except STORAGE_ERRORS as error:
-            raise self.rejection(reason_of(error)) from error
+            raise BrokerError(self._url, reason_of(error)) from error
         self._maintenance = Maintenance(
             self.index, self._database.connection, self._subscribed, self._now_ms()
         )
@@ -97,9 +97,6 @@ class Writer:
     def end(self) -> None:
         self._database.close()
 
-    def rejection(self, reason: str) -> BrokerError:
-        return BrokerError(self._url, reason)
-
     def _new_batch(self) -> Batch:
         return Batch(self.index, self._subscribed, self.subscriber, self._now_ms())
 
@@ -113,7 +110,7 @@ class Writer:
             job.result = job.request(batch)
             if batch.writes:
                 batch.undo()
-                job.error = self.rejection(reason)
+                job.error = BrokerError(self._url, reason)
                 job.error.__cause__ = error
             else:
                 notifications += batch.notifications
@@ -124,10 +121,10 @@ class Writer:
             self._database.confirm(self.index.state)
         except OSError as error:
             for job in jobs:
-                job.error = self.rejection(reason_of(error))
+                job.error = BrokerError(self._url, reason_of(error))
 
     def _warn_once(self, reason: str) -> None:
         """Log a failure once, until deleting works again."""
         if reason != self._last_warning:
             self._last_warning = reason
-            log.warning("%s", self.rejection(f"cannot delete expired messages: {reason}"))
+            log.warning("%s", BrokerError(self._url, f"cannot delete expired messages: {reason}"))

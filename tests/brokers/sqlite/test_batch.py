@@ -9,7 +9,7 @@ import pytest
 from chatify_stream.brokers.sqlite.batch import Batch
 from chatify_stream.brokers.sqlite.errors import DamagedError
 from chatify_stream.brokers.sqlite.room_index import RoomIndex
-from chatify_stream.brokers.sqlite.rows import StateRow
+from chatify_stream.brokers.sqlite.schema import StateRow
 from chatify_stream.rooms import WINDOW_MS, Draft, Outcome, Retention, RetentionRule
 from chatify_stream.testing import Recorder
 

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from chatify_stream.brokers.sqlite.errors import DamagedError
 from chatify_stream.brokers.sqlite.pages import CHUNK, first_kept, read_messages, read_page
 from chatify_stream.brokers.sqlite.room_index import Room
-from chatify_stream.brokers.sqlite.rows import MessageRow, RoomRow, seal
-from chatify_stream.brokers.sqlite.schema import create
-from chatify_stream.rooms import Draft, Log, Publication, Retention
+from chatify_stream.brokers.sqlite.schema import MessageRow, RoomRow, create, sealed
+from chatify_stream.rooms import Draft, Log, Retention
 
 NOW = 1_700_000_000_000
 
@@ -24,12 +23,12 @@ NOW = 1_700_000_000_000
 def fill(connection: sqlite3.Connection, times: list[int]) -> RoomRow:
     """A room with messages that were sent at these times."""
     row = RoomRow(1, "lobby", "epoch", len(times), 1, max([0, *times]))
-    connection.execute("REPLACE INTO rooms VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, seal(row)))
+    connection.execute("REPLACE INTO rooms VALUES (?, ?, ?, ?, ?, ?, ?)", sealed(row))
     connection.execute("DELETE FROM messages")
     connection.executemany(
         "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)",
         [
-            MessageRow.of(1, Publication(offset, "ada", str(offset), "", sent_at_ms))
+            sealed(MessageRow(1, offset, "ada", str(offset), "", sent_at_ms))
             for offset, sent_at_ms in enumerate(times, 1)
         ],
     )
@@ -63,7 +62,7 @@ def test_like_a_log_in_memory(
     log._retention = retention
     for newest in (False, True):
         options = {"after": 0, "before": None, "limit": 7, "newest": newest}
-        page = read_page(connection, room=Room(row, retention), now_ms=now_ms, **options)
+        page = read_page(connection, Room(row, retention), now_ms, **options)
         assert page == log.read(now_ms, **options)
     assert not connection.in_transaction
 
@@ -95,15 +94,7 @@ def test_missing(connection: sqlite3.Connection) -> None:
     with pytest.raises(DamagedError, match="messages of the room 'lobby' are missing"):
         list(read_messages(connection, row, 1, 5))
     with pytest.raises(DamagedError, match="missing"):
-        read_page(
-            connection,
-            room=Room(row, Retention()),
-            now_ms=NOW,
-            after=0,
-            before=None,
-            limit=9,
-            newest=False,
-        )
+        read_page(connection, Room(row, Retention()), NOW, 0, None, limit=9, newest=False)
     assert not connection.in_transaction
 
 
@@ -112,5 +103,5 @@ def test_room_that_was_removed(connection: sqlite3.Connection, tmp_path: Path) -
     row = fill(connection, [])
     connection.execute("DELETE FROM rooms")
     room = Room(row._replace(newest=9, oldest=10), Retention())
-    page = read_page(connection, room=room, now_ms=NOW, after=0, before=None, limit=9, newest=False)
+    page = read_page(connection, room, NOW, after=0, before=None, limit=9, newest=False)
     assert (page.newest, page.oldest, page.publications) == (room.newest, 10, [])

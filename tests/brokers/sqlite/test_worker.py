@@ -11,10 +11,7 @@ import pytest
 
 from chatify_stream.brokers.sqlite import worker as worker_module
 from chatify_stream.brokers.sqlite.worker import Job, Worker
-
-
-class RefusedError(Exception):
-    pass
+from chatify_stream.errors import BrokerError
 
 
 class Work:
@@ -32,7 +29,7 @@ class Work:
     def begin(self) -> None:
         self.gate.wait(30)
         if self.fails_to_begin:
-            raise RefusedError("no")
+            raise BrokerError("work", "no")
         self.log.append("begin")
 
     def work(self, jobs: Sequence[Job[int]]) -> Sequence[Callable[[], object]]:
@@ -42,7 +39,7 @@ class Work:
         for job in jobs:
             try:
                 job.result = job.request(len(self.batches))
-            except RefusedError as error:
+            except BrokerError as error:
                 job.error = error
         return self.calls
 
@@ -55,13 +52,10 @@ class Work:
     def end(self) -> None:
         self.log.append("end")
 
-    def rejection(self, reason: str) -> Exception:
-        return RefusedError(reason)
-
 
 @asynccontextmanager
 async def started(work: Work, largest_batch: int = 100) -> AsyncIterator[Worker[int]]:
-    worker = Worker("test", work, largest_batch)
+    worker = Worker("test", "work", work, largest_batch)
     try:
         await worker.start()
         yield worker
@@ -81,19 +75,19 @@ async def test_errors() -> None:
     """An error that the workload has set is raised to who asked, and nobody else."""
 
     def fail(_: int) -> None:
-        raise RefusedError("no")
+        raise BrokerError("work", "no")
 
     async with started(Work()) as worker:
         results = await asyncio.gather(
             worker.ask(str), worker.ask(fail), worker.ask(str), return_exceptions=True
         )
-        assert [type(result) for result in results] == [str, RefusedError, str]
+        assert [type(result) for result in results] == [str, BrokerError, str]
 
 
 async def test_faults(caplog: pytest.LogCaptureFixture) -> None:
     """An error that nobody has thought of is logged; the batch hears of it, and it goes on."""
     async with started(Work()) as worker:
-        with pytest.raises(RefusedError, match="internal error: ZeroDivisionError"):
+        with pytest.raises(BrokerError, match="internal error: ZeroDivisionError"):
             await worker.ask(lambda _: 1 // 0)
         assert "ZeroDivisionError" in caplog.text
         assert await worker.ask(lambda _: 1) == 1
@@ -167,7 +161,7 @@ class TestTime:
         async with started(work) as worker:
             work.gate.clear()
             for _ in range(2):
-                with pytest.raises(RefusedError, match=r"did not respond within 0\.02 seconds"):
+                with pytest.raises(BrokerError, match=r"did not respond within 0\.02 seconds"):
                     await worker.ask(lambda _: 1)
             monkeypatch.setattr(worker_module, "ANSWER_TIMEOUT", 30)
             asked = asyncio.ensure_future(worker.ask(lambda _: 2))
@@ -186,7 +180,7 @@ class TestTime:
             await asyncio.sleep(0)
             monkeypatch.setattr(worker_module, "ANSWER_TIMEOUT", 0.02)
             await worker.stop()
-            with pytest.raises(RefusedError, match="did not respond"):
+            with pytest.raises(BrokerError, match="did not respond"):
                 await asked
 
     async def test_too_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +191,7 @@ class TestTime:
             work.gate.clear()
             asked = [asyncio.ensure_future(worker.ask(lambda _: 1)) for _ in range(3)]
             await asyncio.sleep(0)
-            with pytest.raises(RefusedError, match="3 operations are waiting for the disk"):
+            with pytest.raises(BrokerError, match="3 operations are waiting for the disk"):
                 await worker.ask(lambda _: 1)
             work.gate.set()
             assert await asyncio.gather(*asked) == [1, 1, 1]
@@ -214,7 +208,7 @@ class TestTime:
             monkeypatch.setattr(worker_module, "ANSWER_TIMEOUT", 30)
             late = asyncio.ensure_future(worker.ask(lambda _: 2))
             await asyncio.wait([early])
-            assert isinstance(early.exception(), RefusedError)
+            assert isinstance(early.exception(), BrokerError)
             assert not late.done()
             work.gate.set()
             assert await late == 2
@@ -239,7 +233,7 @@ class TestLife:
             await asyncio.sleep(0)
             stopping = [asyncio.ensure_future(worker.stop()) for _ in range(2)]
             await asyncio.sleep(0)
-            with pytest.raises(RefusedError, match="not open"):
+            with pytest.raises(BrokerError, match="not open"):
                 await worker.ask(lambda _: 1)
             work.gate.set()
             assert await asyncio.gather(*asked) == list(range(9))
@@ -251,10 +245,10 @@ class TestLife:
         """Who starts it hears why it cannot begin, and there is no thread then."""
         work = Work()
         work.fails_to_begin = True
-        worker = Worker("test", work, 100)
-        with pytest.raises(RefusedError, match="no"):
+        worker = Worker("test", "work", work, 100)
+        with pytest.raises(BrokerError, match="no"):
             await worker.start()
-        with pytest.raises(RefusedError, match="not open"):
+        with pytest.raises(BrokerError, match="not open"):
             await worker.ask(lambda _: 1)
         await worker.stop()
         assert "end" not in work.log
@@ -266,7 +260,7 @@ class TestLife:
             work = Work()
             work.fails_to_begin = fails
             work.gate.clear()
-            worker = Worker("test", work, 100)
+            worker = Worker("test", "work", work, 100)
             starting = asyncio.ensure_future(worker.start())
             await asyncio.sleep(0)
             starting.cancel()
@@ -287,7 +281,7 @@ class TestLife:
     def test_a_loop_that_is_gone(self) -> None:
         """Nobody is told once the loop was closed, and the thread does not fail over it."""
         work = Work()
-        worker = Worker("test", work, 100)
+        worker = Worker("test", "work", work, 100)
         loop = asyncio.new_event_loop()
         loop.run_until_complete(worker.start())
         work.gate.clear()
