@@ -1,4 +1,4 @@
-"""Limits of use: how much one session, one user and one address may do."""
+"""Usage limits: how much one session, one user and one address may do."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What one user, or one address, has used of late. No I/O, no clock.
+"""The recent usage of each user and each address. No I/O, no clock.
 
-Rules: an account is there as long as a session of it is open, and then until all its buckets are
-full again: a new one would be the same. Of those without a session at most `MOST_IDLE` are kept;
-past that the one that is idle for longest is forgotten, and its owner has a whole burst again.
+Rules: an account is kept while it has an open session, and then until all its buckets are full,
+when a new account would be equal. At most `MAX_IDLE` accounts without a session are kept. Above
+that, the account that has been idle for longest is dropped, which gives its owner a full burst.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from .limits import UsageLimits
 
 __all__ = ["Account", "Accounts"]
 
-MOST_IDLE = 10_000
+MAX_IDLE = 10_000
 
 
 class Account:
-    """Its buckets are there when they are first needed."""
+    """Counts the sessions and rooms of one owner, and has a token bucket for each rate."""
 
     __slots__ = ("_limits", "buckets", "kind", "rooms", "sessions")
 
     def __init__(self, kind: str, limits: UsageLimits) -> None:
-        """`kind`: `user`, `address`, or `session` for what belongs to one session alone."""
+        """`kind` is `user`, `address` or `session`."""
         self.kind = kind
         self._limits = limits
         self.sessions = 0
         self.rooms: Counter[str] = Counter()
-        """How many of its sessions are in each room."""
+        """Number of its sessions in each room."""
         self.buckets: dict[str, TokenBucket] = {}
 
     def rate(self, of: str, limits: UsageLimits) -> Rate | None:
-        """The limit of messages, bytes or joins."""
+        """Return the rate limit of `of`: `messages`, `bytes` or `joins`."""
         rate: Rate | None = getattr(limits, f"{of}_per_{self.kind}", None)
         return rate
 
     def bucket(self, of: str, rate: Rate, limits: UsageLimits, now: float) -> TokenBucket:
-        """The bucket, by the limits as they are now."""
+        """Return the bucket of `of`, with the limits as they are now."""
         if limits is not self._limits:
             self._change(limits, now)
         bucket = self.buckets.get(of)
@@ -46,7 +46,7 @@ class Account:
         return bucket
 
     def is_full(self, now: float) -> bool:
-        """All that it may use is there."""
+        """Return True if all buckets are full."""
         return all(bucket.is_full(now) for bucket in self.buckets.values())
 
     def _change(self, limits: UsageLimits, now: float) -> None:
@@ -60,19 +60,19 @@ class Account:
 
 
 class Accounts:
-    """Those of all users, or of all addresses."""
+    """The accounts of all users, or of all addresses."""
 
-    def __init__(self, kind: str, most_idle: int = MOST_IDLE) -> None:
+    def __init__(self, kind: str, max_idle: int = MAX_IDLE) -> None:
         self._kind = kind
-        self._most_idle = most_idle
+        self._max_idle = max_idle
         self._open: dict[str, Account] = {}
-        self._idle: dict[str, Account] = {}  # the one that is idle for longest stands first
+        self._idle: dict[str, Account] = {}  # ordered by the time since which they are idle
 
     def __len__(self) -> int:
         return len(self._open) + len(self._idle)
 
     def open(self, key: str, limits: UsageLimits) -> Account:
-        """The account of who has opened a session, or is about to; `close` is to follow."""
+        """Return the account of a new session. The caller must `close` it."""
         account = self._open.get(key)
         if account is None:
             account = self._idle.pop(key, None) or Account(self._kind, limits)
@@ -81,7 +81,7 @@ class Accounts:
         return account
 
     def close(self, key: str, now: float) -> None:
-        """One of its sessions has ended."""
+        """Note that a session of the account has ended."""
         account = self._open[key]
         account.sessions -= 1
         if not account.sessions:
@@ -91,9 +91,9 @@ class Accounts:
             self.forget(now)
 
     def forget(self, now: float) -> None:
-        """Drops those that are as new ones would be."""
+        """Drop idle accounts that are full, and those above the maximum."""
         while self._idle:
             oldest = next(iter(self._idle))
-            if len(self._idle) <= self._most_idle and not self._idle[oldest].is_full(now):
+            if len(self._idle) <= self._max_idle and not self._idle[oldest].is_full(now):
                 return
             del self._idle[oldest]

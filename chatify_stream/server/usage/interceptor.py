@@ -1,8 +1,8 @@
-"""Holds calls to the limits of use: the interceptor behind that which finds out who calls.
+"""The interceptor that applies the usage limits to calls. It follows authentication.
 
-Rules: Health, for probes, and the service of the rooms, for backends, are not counted. A call that
-is over a limit ends before its handler begins; one that sends too much ends behind the answers to
-what came before. `chat-user` is not believed: a user is who an authenticator says it is.
+Rules: Health, for probes, and the Rooms service, for backends, are not counted. A call above a
+limit ends before its handler starts. A call that sends too many messages ends after the replies to
+the messages within the limit. Only the user name of an authenticated caller counts.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ...rooms.metadata import encode_trailers, requested_room, wants_room
 from ...wire import ServerStream
 from ..interceptors.forwarded_for import client_address
 from ..session import CallHandler
-from .limits import UsageLimits
-from .usage import NO_LIMITS, Usage, UsageStatistics, Visit
+from .limits import NO_LIMITS, UsageLimits
+from .usage import Usage, UsageStatistics, Visit
 
 __all__ = ["UsageControl"]
 
@@ -28,12 +28,13 @@ class UsageControl:
     """The interceptor of one server."""
 
     def __init__(self, limits: UsageLimits | None, chat_paths: Collection[str]) -> None:
-        """`chat_paths`: the methods whose calls may be for rooms."""
+        """`chat_paths` are the methods whose calls may join rooms."""
         self._usage = Usage(limits or NO_LIMITS)
         self._chat_paths = frozenset(chat_paths)
 
     @property
     def limits(self) -> UsageLimits | None:
+        """The limits, or None. They may be replaced while calls are open."""
         return None if self._usage.limits is NO_LIMITS else self._usage.limits
 
     @limits.setter
@@ -63,14 +64,14 @@ class UsageControl:
                     disconnect = DisconnectReason.OVER_LIMIT(why=error.message)
                     stream.trailers.update(encode_trailers(disconnect.reconnect))
                 raise
-            if not visit.counts:  # then nothing is there for it as long as the call
+            if not visit.counts:  # saves the memory of a coroutine for the whole call
                 return handler(stream)
-            return _visiting(handler, stream, visit)
+            return _count_messages(handler, stream, visit)
 
         return limited
 
 
-async def _visiting(handler: CallHandler, stream: ServerStream, visit: Visit) -> None:
+async def _count_messages(handler: CallHandler, stream: ServerStream, visit: Visit) -> None:
     stream.meter = visit.meter
     try:
         await handler(stream)

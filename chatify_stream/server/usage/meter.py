@@ -1,24 +1,24 @@
 """Counts the messages of one session. No I/O.
 
-Rules: a message is taken from all buckets or from none. Once one is refused, so is everything after
-it: the order of a sender has no holes.
+Rules: a message takes tokens from all buckets or from none. After one rejected message all later
+messages are rejected, so that a sender's messages have no gap.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from ...errors import Status, StatusError
 from ...wire import Rate, TokenBucket
 from .account import Account
 from .limits import UsageLimits
 
-__all__ = ["SessionMeter", "over_count", "over_rate", "too_large"]
+__all__ = ["SessionMeter", "UsageOwner", "over_count", "over_rate", "too_large"]
 
 COUNT_RETRY = 5.0
-"""Seconds. Nobody knows when a session or a room is given up; and lost ones are soon found."""
+"""Seconds until a retry after too many sessions or rooms: when one of them ends is unknown."""
 
 _WORDS = {
     "messages_per_session": "messages of a session",
@@ -37,17 +37,17 @@ _WORDS = {
 
 
 def over_rate(limit: str, rate: Rate, wait: float) -> StatusError:
-    """More than the rate allows; in `wait` seconds it is allowed again."""
-    return _refusal(f"too many {_WORDS[limit]}: the limit is {rate}", wait)
+    """Return the error for a rate limit that allows the request again in `wait` seconds."""
+    return _rejection(f"too many {_WORDS[limit]}: the limit is {rate}", wait)
 
 
-def over_count(limit: str, most: int) -> StatusError:
-    """More at a time than allowed."""
-    return _refusal(f"too many {_WORDS[limit]}: at most {most} at a time", COUNT_RETRY)
+def over_count(limit: str, maximum: int) -> StatusError:
+    """Return the error for too many sessions or rooms at the same time."""
+    return _rejection(f"too many {_WORDS[limit]}: at most {maximum} at a time", COUNT_RETRY)
 
 
 def too_large(limit: str, rate: Rate, size: int) -> StatusError:
-    """A message that no waiting makes small enough."""
+    """Return the error for a message that is larger than the burst of its limit."""
     return StatusError(
         Status.RESOURCE_EXHAUSTED,
         f"the message has {size} bytes; at most {rate.burst} are allowed at once "
@@ -55,17 +55,17 @@ def too_large(limit: str, rate: Rate, size: int) -> StatusError:
     )
 
 
-def _refusal(what: str, wait: float) -> StatusError:
+def _rejection(problem: str, wait: float) -> StatusError:
     milliseconds = max(1, math.ceil(wait * 1000))
     return StatusError(
         Status.RESOURCE_EXHAUSTED,
-        f"{what}; try again in {milliseconds / 1000:g} s",
+        f"{problem}; try again in {milliseconds / 1000:g} s",
         metadata={"retry-after-ms": str(milliseconds)},
     )
 
 
-LONGEST_REFILL = 60.0
-"""Seconds. Whoever is refused comes back to a full bucket, or after this time."""
+MAX_REFILL_TIME = 60.0
+"""Seconds. A rejected client is asked to wait for a full bucket, but not longer than this."""
 
 
 class _Count(NamedTuple):
@@ -75,32 +75,36 @@ class _Count(NamedTuple):
     of_bytes: bool
 
 
-class SessionMeter:
-    """Called with the messages that have come, it takes those away that are over a limit."""
+class UsageOwner(Protocol):
+    """The part of `Usage` that a meter needs."""
 
-    def __init__(
-        self,
-        accounts: Sequence[Account],
-        limits: Callable[[], UsageLimits],
-        clock: Callable[[], float],
-        refused: Callable[[str], None],
-    ) -> None:
-        """`accounts`: what the messages are taken from. `refused` is told the name of the limit."""
+    limits: UsageLimits
+
+    def now(self) -> float:
+        """Return the time in seconds of a monotonic clock."""
+
+    def count_refusal(self, limit: str) -> None:
+        """Count a session or join that was rejected because of this limit."""
+
+
+class SessionMeter:
+    """Called with received messages, it removes those that exceed a limit."""
+
+    def __init__(self, accounts: Sequence[Account], usage: UsageOwner) -> None:
+        """`accounts` are those of the session, its user and its address."""
         self._accounts = accounts
-        self._limits = limits
-        self._clock = clock
-        self._refused = refused
+        self._usage = usage
         self._known: UsageLimits | None = None
         self._counts: list[_Count] = []
         self._refusal: StatusError | None = None
 
     def __call__(self, messages: list[bytes]) -> StatusError | None:
-        """Leaves those in the list that are within the limits; why the others are not."""
+        """Remove the messages above the limits from the list, and return the error for them."""
         if self._refusal is not None:
             messages.clear()
             return self._refusal
-        now = self._clock()
-        limits = self._limits()
+        now = self._usage.now()
+        limits = self._usage.limits
         if limits is not self._known:
             self._known, self._counts = limits, list(self._counts_of(limits, now))
         number, size = len(messages), sum(map(len, messages))
@@ -122,13 +126,13 @@ class SessionMeter:
         ]
 
     def _cut(self, messages: list[bytes], now: float) -> StatusError | None:
-        """Takes the first ones that fit, and refuses the others."""
+        """Count the first messages that are within the limits, and reject the others."""
         for kept, message in enumerate(messages):
             size = len(message)
             short = next((each for each in self._counts if not _fits(each, size, now)), None)
             if short is not None:
                 self._refusal = _over_limit(short, size, now)
-                self._refused(short.limit)
+                self._usage.count_refusal(short.limit)
                 del messages[kept:]
                 break
             for count in self._counts:
@@ -144,5 +148,5 @@ def _over_limit(count: _Count, size: int, now: float) -> StatusError:
     rate, number = count.rate, size if count.of_bytes else 1
     if number > rate.burst:
         return too_large(count.limit, rate, number)
-    filled = min(count.bucket.wait(now, rate.burst), LONGEST_REFILL)
+    filled = min(count.bucket.wait(now, rate.burst), MAX_REFILL_TIME)
     return over_rate(count.limit, rate, max(count.bucket.wait(now, number), filled))

@@ -1,8 +1,8 @@
-"""Who uses how much of one server: sessions come, and are let in or refused. No I/O.
+"""The usage of one server by its users and addresses: sessions are admitted or rejected. No I/O.
 
-Rules: a session that is refused has taken nothing. The limits may be replaced at any time: counts
-and buckets go on with the new ones. What was not counted while there was no limit of its kind is
-not counted afterwards.
+Rules: a rejected session uses up nothing. The limits may be replaced at any time, and counts and
+buckets continue with the new limits. Sessions that began when there was no limit of a kind are not
+counted for it later.
 """
 
 from __future__ import annotations
@@ -10,66 +10,65 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from ...errors import StatusError
 from ...wire import Meter, address_block
 from .account import Account, Accounts
-from .limits import UsageLimits
+from .limits import NO_LIMITS, UsageLimits
 from .meter import SessionMeter, over_count, over_rate
 
 __all__ = ["NO_LIMITS", "Usage", "UsageStatistics", "Visit"]
 
-_NAMES = {
-    kind: [field.name for field in fields(UsageLimits) if field.name.endswith(kind)]
-    for kind in ("user", "address")
-}
-
-NO_LIMITS = UsageLimits(**{field.name: None for field in fields(UsageLimits)})
-
 
 @dataclass(frozen=True)
 class UsageStatistics:
-    """What the limits of use have done so far. Counters only grow."""
+    """Statistics of the usage limits. Counters start at 0 with the server."""
 
     refused: Mapping[str, int]
-    """How many sessions and joins were refused, and how many sessions were ended for what they
-    sent: by the name of the limit, as in `UsageLimits`."""
+    """Sessions and joins rejected, and sessions ended for their messages, by name of the limit."""
 
     accounts: int
-    """Users and addresses of whom something is remembered."""
+    """Users and addresses whose usage is stored."""
 
 
 class Usage:
-    """What everybody uses."""
+    """Counts sessions, rooms, joins and messages, and applies the limits to them."""
 
     def __init__(self, limits: UsageLimits, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` gives seconds, and never goes back."""
+        """`clock` returns seconds and never goes back."""
         self.limits = limits
-        """May be replaced."""
+        """The limits. They may be replaced."""
         self._clock = clock
         self._users = Accounts("user")
         self._addresses = Accounts("address")
         self._refused: Counter[str] = Counter()
 
     def statistics(self) -> UsageStatistics:
-        """What was refused so far, and how many are remembered."""
-        now = self._clock()
+        """Return the statistics."""
+        now = self.now()
         for accounts in (self._users, self._addresses):
             accounts.forget(now)
         return UsageStatistics(dict(self._refused), len(self._users) + len(self._addresses))
 
-    def enter(self, user: str | None, address: str, room: str | None, *, joins: bool) -> Visit:
-        """Lets a session in. Raises `StatusError`.
+    def now(self) -> float:
+        """Return the time of the clock, in seconds."""
+        return self._clock()
 
-        `user` None for one who is not known, `address` empty for a Unix socket. `joins`: it is one
-        of a room, whose name is None where it cannot be read.
+    def count_refusal(self, limit: str) -> None:
+        self._refused[limit] += 1
+
+    def enter(self, user: str | None, address: str, room: str | None, *, joins: bool) -> Visit:
+        """Admit a session, or raise `StatusError`. The session must `leave` when it ends.
+
+        `user` is None for an unauthenticated caller, `address` empty for a Unix socket. `joins` is
+        True for a room session, whose `room` is None if its name cannot be read.
         """
-        limits, now = self.limits, self._clock()
+        limits, now = self.limits, self.now()
         keys: list[tuple[Accounts, str]] = []
-        if user is not None and _has_limits(limits, "user"):
+        if user is not None and limits.has_any("user"):
             keys.append((self._users, user))
-        if address and _has_limits(limits, "address"):
+        if address and limits.has_any("address"):
             keys.append((self._addresses, address_block(address)))
         accounts = [each.open(key, limits) for each, key in keys]
         try:
@@ -88,16 +87,16 @@ class Usage:
 
     def _check_counts(self, account: Account, room: str | None, limits: UsageLimits) -> None:
         name = f"sessions_per_{account.kind}"
-        most = getattr(limits, name)
-        if most is not None and account.sessions > most:
-            self._count(name)
-            raise over_count(name, most)
+        maximum = getattr(limits, name)
+        if maximum is not None and account.sessions > maximum:
+            self.count_refusal(name)
+            raise over_count(name, maximum)
         name = f"rooms_per_{account.kind}"
-        most = getattr(limits, name)
+        maximum = getattr(limits, name)
         is_new = room is not None and room not in account.rooms
-        if is_new and most is not None and len(account.rooms) >= most:
-            self._count(name)
-            raise over_count(name, most)
+        if is_new and maximum is not None and len(account.rooms) >= maximum:
+            self.count_refusal(name)
+            raise over_count(name, maximum)
 
     def _take_joins(self, accounts: list[Account], limits: UsageLimits, now: float) -> None:
         taken = []
@@ -106,7 +105,7 @@ class Usage:
                 bucket = account.bucket("joins", rate, limits, now)
                 if bucket.available(now) < 1:
                     name = f"joins_per_{account.kind}"
-                    self._count(name)
+                    self.count_refusal(name)
                     raise over_rate(name, rate, bucket.wait(now, 1))
                 taken.append(bucket)
         for bucket in taken:
@@ -118,14 +117,11 @@ class Usage:
         rates = (owner.rate(of, limits) for owner in owners for of in ("messages", "bytes"))
         if not any(rates):
             return None
-        return SessionMeter(owners, lambda: self.limits, self._clock, self._count)
-
-    def _count(self, limit: str) -> None:
-        self._refused[limit] += 1
+        return SessionMeter(owners, self)
 
 
 class Visit:
-    """A session that was let in."""
+    """A session that was admitted."""
 
     def __init__(
         self,
@@ -140,15 +136,15 @@ class Visit:
         self._room = room
         self._clock = clock
         self.meter = meter
-        """Counts its messages; None where nobody wants to know."""
+        """Counts the messages of the session; None if they are not limited."""
 
     @property
     def counts(self) -> bool:
-        """Somebody wants to know of its messages, or that it leaves."""
+        """True if the session has a meter, or has to `leave`."""
         return bool(self._keys) or self.meter is not None
 
     def leave(self) -> None:
-        """It has ended. To be called once."""
+        """Note the end of the session. Must be called once."""
         now = self._clock()
         if self._room is not None:
             for account in self._accounts:
@@ -157,7 +153,3 @@ class Visit:
                     del account.rooms[self._room]
         for accounts, key in self._keys:
             accounts.close(key, now)
-
-
-def _has_limits(limits: UsageLimits, kind: str) -> bool:
-    return any(getattr(limits, name) is not None for name in _NAMES[kind])

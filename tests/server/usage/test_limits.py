@@ -1,4 +1,4 @@
-"""Tests of server/usage/limits.py and refusal.py."""
+"""Tests of server/usage/limits.py, and of the errors of meter.py."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ NAMES = list(UsageLimits.__dataclass_fields__)
         ),
     ],
 )
-def test_what_is_no_limit(name: str, value: Any, text: str) -> None:
-    """A value that is no limit is refused, by its name."""
+def test_invalid_value(name: str, value: Any, text: str) -> None:
+    """An invalid value raises an error that names the limit."""
     with pytest.raises(UsageError, match=text):
         UsageLimits(**{name: value})
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_none_is_no_limit(name: str) -> None:
-    """Every limit may be left out."""
+def test_none(name: str) -> None:
+    """Every limit may be None."""
     assert getattr(UsageLimits(**{name: None}), name) is None
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_limit_is_told(name: str) -> None:
-    """Whoever is over a limit is told which, what it is, and when to try again."""
+def test_error_names_the_limit(name: str) -> None:
+    """The error of each limit names it, its value, and the time of the next attempt."""
     if name.startswith(("rooms", "sessions")):
         error = over_count(name, 7)
         assert "at most 7 at a time; try again in 5 s" in str(error.message)
@@ -61,13 +61,13 @@ def test_every_limit_is_told(name: str) -> None:
     assert name.rpartition("_")[2] in str(error.message)
 
 
-def test_no_time_is_told_as_a_short_one() -> None:
-    """Nobody is told to come back in no time at all."""
+def test_shortest_time() -> None:
+    """The time of the next attempt is at least one millisecond."""
     assert over_rate("joins_per_user", Rate(1, 1.0), 0.0).retry_after == 0.001
 
 
 def test_a_message_that_is_too_large() -> None:
-    """Who sends what no waiting makes small enough is not told to wait."""
+    """The error for a message larger than the burst has no time of a next attempt."""
     error = too_large("bytes_per_user", Rate(10, 1.0), 11)
     assert (error.status, error.retry_after) == (Status.RESOURCE_EXHAUSTED, None)
     assert "the message has 11 bytes; at most 10 are allowed at once" in str(error.message)

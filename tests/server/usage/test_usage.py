@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chatify_stream import Rate, StatusError, UsageLimits
 from chatify_stream.server.usage import Usage
-from chatify_stream.server.usage.account import MOST_IDLE, Accounts
+from chatify_stream.server.usage.account import MAX_IDLE, Accounts
 from chatify_stream.server.usage.usage import NO_LIMITS, Visit
 
 
@@ -269,9 +269,9 @@ class TestMemory:
         """No flood is remembered beyond a bound; who has a session is never forgotten."""
         usage = usage_of(clock, joins_per_address=Rate(1, 0.0001))
         enter(usage, None, "room", address="192.0.2.1")
-        for n in range(MOST_IDLE + 500):
+        for n in range(MAX_IDLE + 500):
             enter(usage, None, "room", address=f"2001:db8:{n:x}::1").leave()
-        assert usage.statistics().accounts == MOST_IDLE + 1
+        assert usage.statistics().accounts == MAX_IDLE + 1
         refused(lambda: enter(usage, None, "room", address="192.0.2.1"))
 
     def test_who_comes_back_is_remembered(self, clock: Clock) -> None:
@@ -285,7 +285,7 @@ class TestMemory:
     @given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.integers(0, 3))))
     def test_accounts_are_those_of_who_is_there(self, steps: list[tuple[int, bool, int]]) -> None:
         """An account is there while a session is open, and its counts are right."""
-        accounts, limits, now = Accounts("user", most_idle=2), limits_of(), 0.0
+        accounts, limits, now = Accounts("user", max_idle=2), limits_of(), 0.0
         open_: dict[str, int] = {}
         for number, comes, later in steps:
             key, now = str(number), now + later
