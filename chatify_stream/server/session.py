@@ -1,4 +1,4 @@
-"""One Chat stream, as its handler sees it."""
+"""One direct Chat session, for the handler that serves it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ given handler. Before that it may set `stream.identity`, or reject the call by r
 
 @dataclass(frozen=True)
 class Peer:
-    """Where a client connects from. A client on a Unix socket has no host and port 0."""
+    """The address of a client. On a Unix socket the host is empty and the port 0."""
 
     host: str
     port: int
@@ -40,12 +40,12 @@ class Peer:
 
 
 class Session:
-    """One Chat stream, from the call to its end.
+    """One Chat call, as a `ChatServer(handler=...)` receives it.
 
-    Iterating gives the requests until the client half-closes. When the handler returns, the call
-    ends with status OK; when it raises a `CallError`, with that status; any other exception is
-    logged, and the client gets INTERNAL without its text. When the client leaves or its deadline
-    passes, the handler is cancelled.
+    Iterate over it to receive the requests until the client half-closes. The call ends with status
+    OK when the handler returns, and with the status of a `CallError` that the handler raises. Any
+    other exception is logged, and the client receives INTERNAL without its text. The handler is
+    cancelled when the client leaves or its deadline passes.
     """
 
     def __init__(self, stream: ServerStream) -> None:
@@ -53,25 +53,25 @@ class Session:
 
     @property
     def peer(self) -> Peer:
-        """Where the client connects from."""
+        """The address of the client."""
         return peer_of(self._stream)
 
     @property
     def metadata(self) -> Mapping[str, str | bytes]:
-        """What the client sent with the call: text, or bytes under keys that end in `-bin`.
+        """The metadata of the call: text, or bytes for keys that end in `-bin`.
 
-        A multi-dict: `getall(key)` gives every value of a key that was sent more than once.
+        A multidict: `getall(key)` returns every value of a repeated key.
         """
         return cast("Mapping[str, str | bytes]", self._stream.metadata)
 
     @property
     def user_agent(self) -> str | None:
-        """The client library's name of itself, or None."""
+        """The user agent that the client sent, or None."""
         return self._stream.user_agent
 
     @property
     def deadline(self) -> Deadline | None:
-        """When the client stops waiting (`time_remaining()` in seconds), or None."""
+        """The deadline of the call (`time_remaining()` is in seconds), or None."""
         return self._stream.deadline
 
     @property
@@ -89,16 +89,16 @@ class Session:
 
     @property
     def identity(self) -> Any:
-        """The `Identity` of who calls; None on a server that asks nobody who they are."""
+        """The `Identity` of the authenticated caller; None if authentication is off."""
         return self._stream.identity
 
     @property
     def compression(self) -> str:
-        """How replies are compressed: "gzip", "deflate", or "identity" for not at all.
+        """The compression of replies: "gzip", "deflate" or "identity" (none).
 
-        As the requests are, unless it is set before the first reply; not at all where the client
-        does not accept what was set. Raises `UsageError` for another name, and when it is too
-        late.
+        By default that of the requests. Set it before the first reply; a client that does not
+        accept it receives uncompressed replies. Setting it raises `UsageError` for another name,
+        and after the response headers were sent.
         """
         return self._stream.compression
 
@@ -107,7 +107,11 @@ class Session:
         self._stream.compression = name
 
     async def receive(self) -> ChatReq | None:
-        """The next request, or None once the client has half-closed."""
+        """Wait for the next request; return None after the client has half-closed.
+
+        Cancelling loses nothing. Raises `StatusError` for a request that cannot be decoded or
+        exceeds a limit.
+        """
         request: ChatReq | None = await self._stream.recv_message()
         return request
 
@@ -121,50 +125,58 @@ class Session:
         return request
 
     def receive_texts(self) -> Awaitable[list[str]]:
-        """Wait for requests. Return the `name` of each that has arrived, up to a limit.
+        """Wait for requests, and return the `name` of each that has arrived, up to a limit.
 
-        Return none after the last request. Cancelling loses nothing.
+        Returns an empty list after the client has half-closed. Cancelling loses nothing. Raises as
+        `receive` does, after the requests before the error were returned.
         """
         return self._stream.receive_batch(decode_name)
 
     async def send(self, reply: str | ChatRsp) -> None:
-        """Sends one reply; a text is sent as the `message` of a `ChatRsp`.
+        """Send one reply. A str is sent as the `message` of a `ChatRsp`.
 
-        Waits while the client takes no more. Safe to call from several tasks at once. Cancelled
-        in the middle of a reply, it resets the call.
+        Waits while the client reads too slowly. Several tasks may call it at the same time.
+        Cancelling it in the middle of a reply resets the call.
+
+        Raises:
+            UsageError: The reply is neither a str nor a `ChatRsp`.
+            CancelledCallError: The client has left.
+            StatusError: The client has read nothing within the write timeout.
         """
         if isinstance(reply, str):
             reply = ChatRsp(message=reply)
         elif not isinstance(reply, ChatRsp):
-            raise UsageError(f"a reply is a str or a ChatRsp, not {type(reply).__name__}")
+            raise UsageError(
+                f"reply: {type(reply).__name__} is not allowed; pass a str or a ChatRsp"
+            )
         await self._stream.send_message(reply)
 
     def send_framed(self, frames: bytes, count: int = 1) -> Awaitable[None]:
-        """Sends `count` replies that `frame_text` has encoded, one behind the other.
+        """Send `count` replies that `frame_text` has encoded, as one bytes object.
 
-        What goes to many clients is encoded once so. As `send` otherwise.
+        Use it to encode a reply for many clients only once. Waits and raises as `send` does.
         """
         return self._stream.send_framed(frames, count)
 
     def try_send_framed(self, frames: bytes, count: int = 1) -> bool:
-        """As `send_framed`, if that would not have to wait; False when nothing has been sent.
+        """Send as `send_framed` does, if that needs no waiting. Return False if nothing was sent.
 
-        So it is before the response headers were sent, while another task sends, when the client
-        reads too slowly or has left, and on a call whose replies are compressed.
+        Nothing is sent before the response headers were sent, while another task sends, when the
+        client reads too slowly or has left, and when replies are compressed.
         """
         return self._stream.try_send_framed(frames, count)
 
     def statistics(self) -> StreamStatistics:
-        """What has come and gone on this stream so far."""
+        """Return the numbers of messages received and sent so far, and the bytes waiting."""
         return self._stream.statistics()
 
     async def send_initial_metadata(self, metadata: MetadataLike | None = None) -> None:
-        """Sends the response headers now, with `metadata`; otherwise the first reply does."""
+        """Send the response headers with `metadata` now; otherwise the first reply does."""
         await self._stream.send_initial_metadata(metadata=metadata)
 
 
 def peer_of(stream: ServerStream) -> Peer:
-    """Where the client of a stream connects from."""
+    """Return the address of the client of a stream."""
     match stream.peer.addr():
         case (str(host), int(port), *_):
             return Peer(host, port)

@@ -159,7 +159,7 @@ class TestSessions:
             with pytest.raises(StatusError) as caught:
                 await answers(server)
         assert caught.value.status is Status.INTERNAL
-        assert "a reply is a str or a ChatRsp" in caplog.text
+        assert "is not allowed; pass a str or a ChatRsp" in caplog.text
 
     async def test_a_client_that_leaves(self) -> None:
         """A client that leaves in the middle has its handler cancelled, and nothing is logged."""
