@@ -88,22 +88,17 @@ def parse_target(target: str | Sequence[str]) -> tuple[Address, ...]:
     `parse_address` parses each. Duplicates are removed. Raises `ValueError` with the problem and
     an example of a correct address.
     """
-    texts = _texts(target)
-    if not texts:
-        raise ValueError("the list of addresses is empty; write HOST:PORT, as in localhost:9000")
-    return tuple(dict.fromkeys(map(parse_address, texts)))
-
-
-def _texts(target: Any) -> list[str]:
+    texts: Any = target
     if isinstance(target, str):
-        return [text.strip() for text in target.split(",")] if "," in target else [target]
-    texts = list(target) if isinstance(target, Sequence) else [target]
-    if not all(isinstance(text, str) for text in texts):
+        texts = [text.strip() for text in target.split(",")] if "," in target else [target]
+    if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
         raise ValueError(
             f"{target!r} is not an address or a list of addresses; write HOST:PORT, as in "
             "localhost:9000"
         )
-    return texts
+    if not texts:
+        raise ValueError("the list of addresses is empty; write HOST:PORT, as in localhost:9000")
+    return tuple(dict.fromkeys(map(parse_address, texts)))
 
 
 def _is_ipv6(text: str) -> bool:
@@ -156,10 +151,7 @@ def is_loopback(host: str) -> bool:
 
 def check_network(text: str) -> None:
     """Raise `ValueError` unless `text` is an IP address or network such as `10.0.0.0/8`."""
-    try:
-        ipaddress.ip_network(text)
-    except ValueError as error:
-        raise ValueError(str(error)) from None
+    ipaddress.ip_network(text)
 
 
 def address_block(address: str) -> str:

@@ -122,59 +122,55 @@ class ListenError(ChatifyError):
     @classmethod
     def on_address(cls, host: str, port: int, error: Exception) -> ListenError:
         """Return the error for a host and port. `error` comes from the operating system."""
-        return cls(str(Address(host, port)), _address_reason(error))
+        if isinstance(error, OverflowError):
+            reason = "not a valid port; use a number from 0 to 65535"
+        elif not isinstance(error, OSError):
+            reason = f"not a valid host name ({error})"
+        elif isinstance(error, socket.gaierror):
+            reason = f"unknown host ({error.strerror})"
+        elif error.errno is None and str(error).startswith("could not bind on any address"):
+            reason = _ADDRESS_REASONS[errno.EADDRNOTAVAIL]  # Python 3.13 gives only this text
+        else:
+            reason = _reason(error, _ADDRESS_REASONS)
+        return cls(str(Address(host, port)), reason)
 
     @classmethod
     def on_path(cls, path: str, error: Exception) -> ListenError:
         """Return the error for the path of a Unix socket."""
-        return cls(repr(path), _path_reason(error))
+        # Python itself raises "AF_UNIX path too long", without a number.
+        return cls(repr(path), _reason(error, _PATH_REASONS))
 
     @classmethod
     def on_socket(cls, sock: object, error: Exception) -> ListenError:
         """Return the error for an existing socket."""
-        return cls(repr(sock), _socket_reason(error))
+        if not isinstance(error, OSError):
+            return cls(repr(sock), "not a stream socket; pass a socket of type SOCK_STREAM")
+        return cls(repr(sock), _reason(error, _SOCKET_REASONS))
 
     def __str__(self) -> str:
         return f"cannot listen on {self.where}: {self.reason}"
 
 
-def _path_reason(error: Exception) -> str:
+_ADDRESS_REASONS = {
+    errno.EADDRINUSE: "the port is in use by another program; stop it or use another port",
+    errno.EADDRNOTAVAIL: "not an address of this machine",
+    errno.EACCES: "permission denied; ports below 1024 often need privileges",
+}
+_PATH_REASONS = {
+    errno.ENOENT: "the folder does not exist or does not support sockets",
+    errno.ENOTDIR: "part of the path is a file, not a folder",
+    errno.EADDRINUSE: "a file that is not a socket exists there; remove it or use another path",
+    errno.EACCES: "permission denied; use a folder in which this user may create files",
+}
+_SOCKET_REASONS = {
+    errno.EBADF: "the socket is closed",
+    errno.EINVAL: "the socket is connected or not bound; pass a bound socket",
+}
+
+
+def _reason(error: Exception, known: Mapping[int, str]) -> str:
     if not isinstance(error, OSError):
         return str(error)
-    known = {
-        errno.ENOENT: "the folder does not exist or does not support sockets",
-        errno.ENOTDIR: "part of the path is a file, not a folder",
-        errno.EADDRINUSE: "a file that is not a socket exists there; remove it or use another path",
-        errno.EACCES: "permission denied; use a folder in which this user may create files",
-    }
-    # Python itself raises "AF_UNIX path too long", without a number.
-    return known.get(error.errno or 0, error.strerror or str(error))
-
-
-def _socket_reason(error: Exception) -> str:
-    known = {
-        errno.EBADF: "the socket is closed",
-        errno.EINVAL: "the socket is connected or not bound; pass a bound socket",
-    }
-    if isinstance(error, OSError):
-        return known.get(error.errno or 0, error.strerror or str(error))
-    return "not a stream socket; pass a socket of type SOCK_STREAM"
-
-
-def _address_reason(error: Exception) -> str:
-    if isinstance(error, OverflowError):
-        return "not a valid port; use a number from 0 to 65535"
-    if not isinstance(error, OSError):
-        return f"not a valid host name ({error})"
-    if isinstance(error, socket.gaierror):
-        return f"unknown host ({error.strerror})"
-    known = {
-        errno.EADDRINUSE: "the port is in use by another program; stop it or use another port",
-        errno.EADDRNOTAVAIL: "not an address of this machine",
-        errno.EACCES: "permission denied; ports below 1024 often need privileges",
-    }
-    if error.errno is None and str(error).startswith("could not bind on any address"):
-        return known[errno.EADDRNOTAVAIL]  # asyncio of Python 3.13 gives only this text
     return known.get(error.errno or 0, error.strerror or str(error))
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from ..errors import ConfigError, UsageError
-from ..wire.tls.pem import FilePath, load_authorities, load_pair, pem_error
+from ..wire.tls.contexts import FilePath, load_authorities, load_pair, pem_error
 
 __all__ = ["ServerTLS", "TLSOptions"]
 

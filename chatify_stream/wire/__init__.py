@@ -38,7 +38,7 @@ from .server.http_pages import Page
 from .server.observers import CallEnd, ServerObserver
 from .server.server import Server
 from .server.stream import Meter, ServerStream
-from .tls.client_context import ClientTLS, client_tls
+from .tls.contexts import ClientTLS, client_tls
 from .token_bucket import TokenBucket
 
 __all__ = [

@@ -32,7 +32,7 @@ from ..grpclib_internals import (
 )
 from ..limits import CHANNEL_LIMITS, Limits
 from ..protobuf.codec import ProtoCodec, StatusDetailsCodec
-from ..tls.client_context import ClientTLS
+from ..tls.contexts import ClientTLS
 from .backoff import Attempts, Backoff
 from .balancer import BALANCERS, Balancing
 from .dialer import Dialer

@@ -14,7 +14,7 @@ from ..connection.registry import Connections
 from ..grpclib_internals import Configuration
 from ..http2.h2_connection import h2_config
 from ..limits import Limits
-from ..tls.errors import tls_reason
+from ..tls.contexts import tls_reason
 from .protocol import ClientProtocol
 from .resolver import Endpoint
 from .state import Failure

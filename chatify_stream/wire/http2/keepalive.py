@@ -77,13 +77,10 @@ class Liveness:
         """Report that the peer has opened a call."""
         self._has_call = True
 
-    def data_received(self, now: float) -> bool:
-        """Report received data. Return True if a PING was waiting for it."""
+    def data_received(self, now: float) -> None:
+        """Report received data, which also answers a PING."""
         self.received_at = now
-        if self.pinged_at is None:
-            return False
         self.pinged_at = None
-        return True
 
     def write_blocked(self, now: float, unacked_bytes: int) -> None:
         """Report that data waits for the peer to read."""
@@ -104,22 +101,23 @@ class Liveness:
         at, verdict = min(self._deadlines(), key=lambda deadline: deadline[0])
         if at > now:
             return Verdict.KEEP
-        if now > at + OVERLOAD_DELAY:
-            # The loop may not have read yet what the peer sent in time: start the timeout again.
-            if verdict is Verdict.KEEPALIVE_TIMEOUT:
+        # If the check is late, the loop may not have read yet what the peer sent in time.
+        is_overloaded = now > at + OVERLOAD_DELAY
+        match verdict:
+            case Verdict.KEEPALIVE_TIMEOUT if is_overloaded:
                 self.pinged_at = now
                 return Verdict.KEEP
-            if verdict is Verdict.HANDSHAKE_TIMEOUT:
+            case Verdict.HANDSHAKE_TIMEOUT if is_overloaded:
                 self._opened_at = now
                 return Verdict.KEEP
-        if verdict is Verdict.PING:
-            self.pinged_at = now
-        elif verdict is Verdict.DRAIN_IDLE:
-            self._has_call = True
-        elif verdict is Verdict.DRAIN_OLD:
-            self._drain_at, self._end_at = math.inf, now + self._limits.max_connection_age_grace
-        elif verdict is Verdict.END_OLD:
-            self._end_at = math.inf
+            case Verdict.PING:
+                self.pinged_at = now
+            case Verdict.DRAIN_IDLE:
+                self._has_call = True
+            case Verdict.DRAIN_OLD:
+                self._drain_at, self._end_at = math.inf, now + self._limits.max_connection_age_grace
+            case Verdict.END_OLD:
+                self._end_at = math.inf
         return verdict
 
     @property

@@ -25,7 +25,7 @@ from ..connection.registry import LINGER_TIMEOUT, Connections
 from ..http2.first_bytes import HTTP_1_REPLY, TLS_HANDSHAKE, describe_first_bytes, plaintext_reply
 from ..http2.keepalive import Verdict
 from ..limits import Limits
-from ..tls.errors import tls_reason
+from ..tls.contexts import tls_reason
 from ..tls.transport import TLSTransport
 from .proxy_protocol import ProxyHeaderError, read_proxy_header
 
@@ -42,10 +42,8 @@ class ListenerConfig:
 
     context: Callable[[], ssl.SSLContext] | None
     """Returns the TLS context of the next handshake. None: no TLS."""
-
     protocols: Collection[str | None] = ("h2",)
     """Results of ALPN that are accepted. None stands for a client without ALPN."""
-
     proxies: Collection[Network] | None = None
     """Networks of proxies that send a PROXY protocol header. None: no proxy does."""
 
@@ -153,11 +151,8 @@ class ConnectionHandshake(asyncio.BufferedProtocol):
         self._timer = None
         if not self._is_over:
             missing = "PROXY protocol header" if self._is_header_due else "TLS handshake"
-            log.info(
-                "aborting connection from %s: no %s within handshake_timeout",
-                self._address,
-                missing,
-            )
+            text = "aborting connection from %s: no %s within handshake_timeout"
+            log.info(text, self._address, missing)
             self._owner.handshake_failed(Verdict.HANDSHAKE_TIMEOUT.ended_by)
         self.abort()
 
@@ -185,11 +180,8 @@ class ConnectionHandshake(asyncio.BufferedProtocol):
     def _begin_tls(self, context: Callable[[], ssl.SSLContext]) -> None:
         received, self._received = self._received, b""
         if received[0] != TLS_HANDSHAKE:
-            log.warning(
-                "%s connected without TLS to a TLS port; first bytes: %s",
-                self._address,
-                describe_first_bytes(received),
-            )
+            text = "%s connected without TLS to a TLS port; first bytes: %s"
+            log.warning(text, self._address, describe_first_bytes(received))
             self._end("no_tls", plaintext_reply(received))
             return
         tls = TLSTransport(self._transport, context(), self, read_buffer=self._read_buffer)
@@ -200,9 +192,8 @@ class ConnectionHandshake(asyncio.BufferedProtocol):
         if tls.application_protocol in self._listener.protocols:
             self._begin_http2(tls)
             return
-        log.warning(
-            "%s did not negotiate h2 with ALPN, which gRPC over TLS requires", self._address
-        )
+        text = "%s did not negotiate h2 with ALPN, which gRPC over TLS requires"
+        log.warning(text, self._address)
         tls.write(HTTP_1_REPLY)
         tls.write_eof()
         self._end("no_alpn")

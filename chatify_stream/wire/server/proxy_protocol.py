@@ -27,12 +27,15 @@ MAX_SIZE = 4096
 FIXED = struct.Struct("!BBH")
 FIXED_SIZE = len(SIGNATURE) + FIXED.size
 MAX_LINE_SIZE = 107
+LINE_FAMILIES = {"TCP4": ipaddress.IPv4Address, "TCP6": ipaddress.IPv6Address}
 
 LOCAL, PROXY = 0x20, 0x21
 UNSPECIFIED, TCP4, TCP6, UNIX = 0x00, 0x11, 0x21, 0x31
-ADDRESSES = {TCP4: struct.Struct("!4s4sHH"), TCP6: struct.Struct("!16s16sHH")}
-PATHS = struct.Struct("!108s108s")
-
+LAYOUTS = {
+    TCP4: struct.Struct("!4s4sHH"),
+    TCP6: struct.Struct("!16s16sHH"),
+    UNIX: struct.Struct("!108s108s"),
+}
 EXTENSION = struct.Struct("!BH")
 CHECKSUM = 0x03
 
@@ -52,10 +55,8 @@ class ProxyHeader:
 
     size: int
     """Size of the header in bytes."""
-
     peer: Place | None = None
     """Address of the client. None for LOCAL and UNKNOWN headers."""
-
     local: Place | None = None
     """The address that the client connected to."""
 
@@ -85,29 +86,23 @@ def _line(data: bytes) -> ProxyHeader | None:
     size = end + 2
     if family == "UNKNOWN":
         return ProxyHeader(size)
-    parse = {"TCP4": _ipv4, "TCP6": _ipv6}.get(family)
-    if parse is None or len(places) != 4:
+    if family not in LINE_FAMILIES or len(places) != 4:
         raise ProxyHeaderError(f"the line {data[:end]!r} is malformed")
+    kind = LINE_FAMILIES[family]
     source, destination, *ports = places
     from_port, to_port = map(_port, ports)
-    return ProxyHeader(size, (parse(source), from_port), (parse(destination), to_port))
-
-
-def _ipv4(text: str) -> str:
-    return _address(ipaddress.IPv4Address, text)
-
-
-def _ipv6(text: str) -> str:
-    if "%" in text:  # the scope is a network interface of the proxy
-        raise ProxyHeaderError(f"{text!r} is not an address")
-    return _address(ipaddress.IPv6Address, text)
+    return ProxyHeader(
+        size, (_address(kind, source), from_port), (_address(kind, destination), to_port)
+    )
 
 
 def _address(kind: Callable[[str], object], text: str) -> str:
     try:
-        return str(kind(text))
+        if "%" not in text:  # a scope is a network interface of the proxy
+            return str(kind(text))
     except ValueError:
-        raise ProxyHeaderError(f"{text!r} is not an address") from None
+        pass
+    raise ProxyHeaderError(f"{text!r} is not an address")
 
 
 def _port(text: str) -> int:
@@ -120,30 +115,22 @@ def _binary(data: bytes) -> ProxyHeader | None:
     command, family, length = FIXED.unpack_from(data, len(SIGNATURE))
     if command not in (LOCAL, PROXY):
         raise ProxyHeaderError(f"unknown version or command {command:#04x}")
-    if family not in (UNSPECIFIED, TCP4, TCP6, UNIX) and command == PROXY:
+    if command == PROXY and family not in (UNSPECIFIED, *LAYOUTS):
         raise ProxyHeaderError(f"unknown or non-stream address family {family:#04x}")
     size = FIXED_SIZE + length
     if size > MAX_SIZE:
         raise ProxyHeaderError(f"{size} bytes long; at most {MAX_SIZE} are allowed")
     if len(data) < size:
         return None
-    if command == LOCAL:
+    if command == LOCAL or family == UNSPECIFIED:
         return ProxyHeader(size)
-    header = data[:size]
-    if family == UNSPECIFIED:
-        return ProxyHeader(size)
+    layout = LAYOUTS[family]
+    _check_extensions(data[:size], layout.size)
+    source, destination, *ports = layout.unpack_from(data, FIXED_SIZE)
     if family == UNIX:
-        _check_extensions(header, PATHS.size)
-        source, destination = PATHS.unpack_from(header, FIXED_SIZE)
         return ProxyHeader(size, _path(source), _path(destination))
-    addresses = ADDRESSES[family]
-    _check_extensions(header, addresses.size)
-    source, destination, from_port, to_port = addresses.unpack_from(header, FIXED_SIZE)
-    return ProxyHeader(size, (_number(source), from_port), (_number(destination), to_port))
-
-
-def _number(packed: bytes) -> str:
-    return str(ipaddress.ip_address(packed))
+    peer, local = (str(ipaddress.ip_address(packed)) for packed in (source, destination))
+    return ProxyHeader(size, (peer, ports[0]), (local, ports[1]))
 
 
 def _path(field: bytes) -> str:
@@ -168,15 +155,10 @@ def _check_extensions(header: bytes, addresses_size: int) -> None:
         if kind == CHECKSUM:
             if is_checked:  # each check reads the whole header, which has space for 500
                 raise ProxyHeaderError("two checksums")
-            _verify_checksum(header, value, position)
+            without = header[:value] + bytes(length) + header[position:]
+            if header[value:position] != _crc32c(without).to_bytes(4, "big"):
+                raise ProxyHeaderError("wrong checksum")
             is_checked = True
-
-
-def _verify_checksum(header: bytes, start: int, stop: int) -> None:
-    given = header[start:stop]
-    without = header[:start] + bytes(len(given)) + header[stop:]
-    if given != _crc32c(without).to_bytes(4, "big"):
-        raise ProxyHeaderError("wrong checksum")
 
 
 def _crc32c(data: bytes) -> int:

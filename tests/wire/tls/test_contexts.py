@@ -1,4 +1,4 @@
-"""Tests of wire/tls/client_context.py and wire/tls/errors.py, without a network."""
+"""Tests of wire/tls/contexts.py, without a network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from chatify_stream.errors import ConfigError, UsageError
 from chatify_stream.wire import client_tls
-from chatify_stream.wire.tls.errors import tls_reason
+from chatify_stream.wire.tls.contexts import tls_reason
 
 from ...auth.certificates import Authority
 
