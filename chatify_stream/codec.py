@@ -31,7 +31,6 @@ __all__ = [
 
 FIRST_TEXT, SECOND_TEXT = 0x0A, 0x12
 """Tags of the text fields 1 and 2: `name` and `id` of ChatReq."""
-
 MESSAGE, SENDER, ID = 0x0A, 0x12, 0x1A
 """Tags of the text fields of ChatRsp."""
 
@@ -40,12 +39,11 @@ class ChatCodec(ProtoCodec):
     """A `ProtoCodec` with fast paths for ChatReq and ChatRsp."""
 
     def encode(self, message: Any, message_type: Any) -> bytes:
+        name = message_id = None
         if message_type is ChatReq and type(message) is ChatReq:
             name, message_id = message.name, message.id
         elif message_type is ChatRsp and type(message) is ChatRsp and _is_text(message):
             name, message_id = message.message, ""
-        else:
-            return super().encode(message, message_type)
         if type(name) is str and type(message_id) is str:
             try:
                 return encode_request(name, message_id)
@@ -83,10 +81,7 @@ def _text_field(tag: int, text: str) -> bytes:
     return b"%c%b%b" % (tag, varint_bytes(size), data)
 
 
-_HEADS = (
-    frame(b""),
-    *(frame(b"\x0a%c" % size + bytes(size))[:-size] for size in range(1, 0x80)),
-)
+_HEADS = (frame(b""), *(frame(b"\x0a%c" % n + bytes(n))[:-n] for n in range(1, 0x80)))
 """The bytes before a text, by its size."""
 
 

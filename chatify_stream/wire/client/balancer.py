@@ -85,7 +85,4 @@ class RoundRobin:
         return picked
 
 
-BALANCERS: dict[Balancing, type[PickFirst] | type[RoundRobin]] = {
-    "pick_first": PickFirst,
-    "round_robin": RoundRobin,
-}
+BALANCERS: dict[Balancing, type[Balancer]] = {"pick_first": PickFirst, "round_robin": RoundRobin}

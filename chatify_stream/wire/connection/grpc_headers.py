@@ -106,26 +106,27 @@ def read_request(
     if method not in methods:
         raise RefusalError(Status.UNIMPLEMENTED, f"unknown method {method}")
 
-    return Request(
-        method=method,
-        metadata=_read_metadata(headers),
-        content_type=content_type,
-        deadline=_read_deadline(fields.get("grpc-timeout")),
-        user_agent=fields.get("user-agent"),
-        encoding=_read_encoding(fields.get("grpc-encoding", IDENTITY)),
-        accept_encoding=fields.get("grpc-accept-encoding", ""),
-        header_list_size=size,
-    )
+    metadata = _read_metadata(headers)
+    deadline = _read_deadline(fields.get("grpc-timeout"))
 
-
-def _read_encoding(encoding: str) -> str:
+    encoding = fields.get("grpc-encoding", IDENTITY)
     if not is_accepted(encoding, ENCODINGS):
         raise RefusalError(
             Status.UNIMPLEMENTED,
             f"grpc-encoding {encoding!r} is not supported; use one of {ENCODINGS}",
             headers=[("grpc-accept-encoding", ENCODINGS)],
         )
-    return encoding
+
+    return Request(
+        method=method,
+        metadata=metadata,
+        content_type=content_type,
+        deadline=deadline,
+        user_agent=fields.get("user-agent"),
+        encoding=encoding,
+        accept_encoding=fields.get("grpc-accept-encoding", ""),
+        header_list_size=size,
+    )
 
 
 def _read_deadline(timeout: str | None) -> Deadline | None:

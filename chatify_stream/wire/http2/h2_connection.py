@@ -25,7 +25,6 @@ from .hpack import CachingDecoder, CachingEncoder
 __all__ = ["MAX_HEADER_TABLE", "LazyMethodTable", "WireH2", "h2_config", "h2_connection"]
 
 KNOWN_SETTINGS = frozenset(SettingCodes)
-
 MAX_HEADER_TABLE = 4096
 """Bytes of sent headers that HPACK may refer to later; HTTP/2's default."""
 
@@ -57,12 +56,10 @@ class LazyMethodTable:
 
     def __init__(self, owner: object, table: Mapping[Any, Callable[..., Any]]) -> None:
         """`table` must be the same for all owners of one class."""
-        names = self._known.get(type(owner))
-        if names is None:
-            names = {key: method.__name__ for key, method in table.items()}
-            self._known[type(owner)] = names
+        if type(owner) not in self._known:
+            self._known[type(owner)] = {key: method.__name__ for key, method in table.items()}
         self._owner = owner
-        self._names = names
+        self._names = self._known[type(owner)]
 
     def __getitem__(self, key: Any) -> Callable[..., Any]:
         method: Callable[..., Any] = getattr(self._owner, self._names[key])

@@ -20,19 +20,15 @@ _CONNECTION_FIELDS = frozenset(
     ("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade")
 )
 _REQUEST_PSEUDO_FIELDS = frozenset((":method", ":scheme", ":path", ":authority"))
-_REQUIRED = (":method", ":scheme", ":path")
 
 
 def request_fault(headers: Headers) -> str | None:
     """Check the headers of a request."""
-    fault = _fault(headers, _REQUEST_PSEUDO_FIELDS)
-    if fault is not None:
+    if fault := _fault(headers, _REQUEST_PSEUDO_FIELDS):
         return fault
     pseudo = dict(headers[: len(_REQUEST_PSEUDO_FIELDS)])
-    for name in _REQUIRED:
-        if not pseudo.get(name):
-            return f"{name} is missing"
-    return None
+    missing = [name for name in (":method", ":scheme", ":path") if not pseudo.get(name)]
+    return f"{missing[0]} is missing" if missing else None
 
 
 def response_fault(headers: Headers) -> str | None:

@@ -36,12 +36,16 @@ def stream_opened(h2: WireH2, stream_id: int, headers: Headers, *, ends: bool) -
 
 def end_received(stream: H2Stream) -> None:
     """Note that END_STREAM was received on a stream whose state allows it."""
+    _end(stream, StreamState.HALF_CLOSED_REMOTE, StreamClosedBy.RECV_END_STREAM)
+
+
+def _end(stream: H2Stream, half_closed: StreamState, closed_by: StreamClosedBy) -> None:
     machine = stream.state_machine
     if machine.state is StreamState.OPEN:
-        machine.state = StreamState.HALF_CLOSED_REMOTE
+        machine.state = half_closed
     else:
         machine.state = StreamState.CLOSED
-        machine.stream_closed_by = StreamClosedBy.RECV_END_STREAM
+        machine.stream_closed_by = closed_by
 
 
 def send_headers(h2: WireH2, stream: H2Stream, headers: Headers, *, ends: bool) -> bytes:
@@ -63,20 +67,11 @@ def send_headers(h2: WireH2, stream: H2Stream, headers: Headers, *, ends: bool) 
             machine.headers_sent = True
             flags = END_HEADERS
             if ends:
-                _end_sent(stream)
+                _end(stream, StreamState.HALF_CLOSED_LOCAL, StreamClosedBy.SEND_END_STREAM)
                 flags |= END_STREAM
             return frame_header(len(block), HEADERS, flags, stream.stream_id) + block
     h2.send_headers(stream.stream_id, headers, end_stream=ends)
     return h2.data_to_send() or b""
-
-
-def _end_sent(stream: H2Stream) -> None:
-    machine = stream.state_machine
-    if machine.state is StreamState.OPEN:
-        machine.state = StreamState.HALF_CLOSED_LOCAL
-    else:
-        machine.state = StreamState.CLOSED
-        machine.stream_closed_by = StreamClosedBy.SEND_END_STREAM
 
 
 def _is_final(headers: Headers) -> bool:
