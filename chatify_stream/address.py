@@ -25,7 +25,6 @@ __all__ = [
     "parse_target",
 ]
 
-
 DEFAULT_PORT = 9000
 
 DNS = "dns:///"

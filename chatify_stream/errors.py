@@ -56,9 +56,7 @@ __all__ = [
     "call_error",
 ]
 
-
 _MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
-
 
 Metadata = Mapping[str, str | bytes] | Collection[tuple[str, str | bytes]]
 """Metadata as it is passed: a mapping, a multidict, or pairs of key and value."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,12 +23,11 @@ from .state import Failure
 __all__ = ["DialError", "Dialer"]
 
 
+@dataclass(eq=False)
 class DialError(Exception):
     """A connection attempt failed."""
 
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure)
-        self.failure = failure
+    failure: Failure
 
 
 class Dialer:

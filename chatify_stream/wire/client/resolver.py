@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,26 +35,18 @@ class Endpoint:
         return self.location if isinstance(self.location, str) else self.authority
 
 
+@dataclass(eq=False)
 class ResolvedTarget:
-    """A configured target and its endpoints.
+    """A configured target and its endpoints."""
 
-    With a `host`, the endpoints come from the last successful DNS lookup. Otherwise they are fixed.
-    """
-
-    def __init__(
-        self,
-        text: str,
-        attempts: Attempts,
-        *,
-        host: Address | None = None,
-        endpoints: Sequence[Endpoint] = (),
-    ) -> None:
-        self._text = text
-        self._host = host
-        self.attempts = attempts
-        self.endpoints = tuple(endpoints)
-        self.is_in_progress = False
-        """A lookup is in progress. The caller of `resolve` sets this."""
+    text: str
+    """The target as configured."""
+    attempts: Attempts
+    host: Address | None = None
+    """A host, whose last successful lookup gave the endpoints. None: the endpoints are fixed."""
+    endpoints: tuple[Endpoint, ...] = ()
+    is_in_progress: bool = False
+    """A lookup is in progress. The caller of `resolve` sets this."""
 
     @classmethod
     def of_address(cls, address: Address, attempts: Attempts) -> ResolvedTarget:
@@ -63,19 +54,19 @@ class ResolvedTarget:
         if not _is_ip_address(address.host):
             return cls(str(address), attempts, host=address)
         endpoint = Endpoint(address, str(address), address.host)
-        return cls(str(address), attempts, endpoints=[endpoint])
+        return cls(str(address), attempts, endpoints=(endpoint,))
 
     @classmethod
     def of_socket(cls, path: str, authority: str, attempts: Attempts) -> ResolvedTarget:
         """Return the target for a Unix socket."""
-        return cls(path, attempts, endpoints=[Endpoint(path, authority)])
+        return cls(path, attempts, endpoints=(Endpoint(path, authority),))
 
     def __str__(self) -> str:
-        return self._text
+        return self.text
 
     @property
     def needs_lookup(self) -> bool:
-        return self._host is not None
+        return self.host is not None
 
     @property
     def state(self) -> ChannelState:
@@ -84,7 +75,7 @@ class ResolvedTarget:
 
     async def resolve(self, timeout: float) -> None:
         """Look the host up, within `timeout` seconds. A failure is stored in `attempts`."""
-        host = self._host
+        host = self.host
         if host is None:
             return
         self.attempts.begin()

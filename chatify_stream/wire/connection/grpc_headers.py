@@ -15,7 +15,7 @@ import base64
 import binascii
 import re
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from grpclib.const import Status
 from grpclib.metadata import Deadline
@@ -25,7 +25,6 @@ from ..grpclib_internals import GRPC_CONTENT_TYPE, SPECIAL_HEADERS, Headers, Met
 from .compression import ENCODINGS, IDENTITY, is_accepted
 
 __all__ = ["RefusalError", "Request", "decode_bin", "read_request", "split_binary_values"]
-
 
 _TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
@@ -48,18 +47,15 @@ class Request:
     """Size of all headers in bytes, as in RFC 9113, 6.5.2."""
 
 
+@dataclass(eq=False)
 class RefusalError(Exception):
     """The call is rejected with this status before its handler starts."""
 
-    def __init__(
-        self, status: Status, message: str, http_status: int = 200, headers: Headers | None = None
-    ) -> None:
-        """`headers` are additional headers of the response."""
-        super().__init__(status, message, http_status)
-        self.status = status
-        self.message = message
-        self.http_status = http_status
-        self.headers = headers or []
+    status: Status
+    message: str
+    http_status: int = 200
+    headers: Headers = field(default_factory=list)
+    """Additional headers of the response."""
 
 
 def read_request(

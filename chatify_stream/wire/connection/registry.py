@@ -63,7 +63,6 @@ class Connections:
 
     @property
     def refused(self) -> int:
-        """Number of rejected connections."""
         return self.refused_by.total()
 
     def __len__(self) -> int:
@@ -133,7 +132,6 @@ class Connections:
         self._changed.set()
 
     def abort(self) -> None:
-        """Abort all open connections."""
         for connection in list(self._open):
             connection.abort()
 

@@ -35,15 +35,6 @@ SHOWN_BYTES = 4
 
 TLS_ONLY = "this port requires TLS"
 
-_PAGE = """\
-HTTP/1.1 {status}\r
-content-type: text/plain\r
-content-length: {length}\r
-connection: close\r
-\r
-{text}
-"""
-
 
 def describe_first_bytes(data: bytes) -> str:
     """Return the name of the protocol, or the first four bytes if it is unknown."""
@@ -68,7 +59,10 @@ def plaintext_reply(data: bytes) -> bytes:
 
 
 def _page(status: str, text: str) -> bytes:
-    return _PAGE.format(status=status, length=len(text) + 1, text=text).encode()
+    return (
+        f"HTTP/1.1 {status}\r\ncontent-type: text/plain\r\ncontent-length: {len(text) + 1}\r\n"
+        f"connection: close\r\n\r\n{text}\n"
+    ).encode()
 
 
 HTTP_1_REPLY = _page("505 HTTP Version Not Supported", "this port speaks HTTP/2 only (gRPC)")

@@ -52,18 +52,15 @@ _WINDOW_UPDATE_BODY = struct.Struct(">L")
 
 read_frame_header = _HEADER.unpack_from
 """Unpack a frame header from a buffer and offset: high and low length, type, flags, stream id."""
-
 pack_frame_header = _HEADER.pack
-"""Takes the two parts of the length, type, flags and stream; returns the header of a frame."""
+"""Pack these five parts of a frame header."""
 
 
 def frame_header(length: int, kind: int, flags: int, stream_id: int) -> bytes:
-    """Return a frame header."""
     return _HEADER.pack(length >> 8, length & 0xFF, kind, flags, stream_id)
 
 
 def window_update(stream_id: int, increment: int) -> bytes:
-    """Return a WINDOW_UPDATE frame."""
     return frame_header(4, WINDOW_UPDATE, 0, stream_id) + _WINDOW_UPDATE_BODY.pack(increment)
 
 

@@ -38,10 +38,8 @@ NEVER_INDEXED = 0x10
 HUFFMAN = 0x80
 FIELD_OVERHEAD = 32
 """Bytes that a field counts in addition to its name and value (RFC 7541, 4.1)."""
-
 MAX_INTEGER_BYTES = 8
 """Bytes passed to hpack for one integer. hpack rejects integers of this length."""
-
 MAX_BLOCKS = 32
 """Blocks in the cache. A gRPC client sends fewer different ones."""
 LONG_REFERENCE = 0xFF
