@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .broker_contract import BrokerContract
-from .clock import FakeClock
-from .recorder import Recorder
+from .doubles import FakeClock, Recorder
 
 __all__ = ["BrokerContract", "FakeClock", "Recorder"]

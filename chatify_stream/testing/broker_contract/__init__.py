@@ -12,29 +12,14 @@ their failures more detailed.
 from __future__ import annotations
 
 from .close import Closing
-from .dedupe import Repeating
-from .durability import Durability
 from .presence import Presence
 from .publish import Publishing
 from .read import Reading
-from .retention import Retaining
-from .room_list import Listing
 from .subscribe import Subscribing
 from .survey import Survey
 
 __all__ = ["BrokerContract"]
 
 
-class BrokerContract(
-    Publishing,
-    Repeating,
-    Subscribing,
-    Reading,
-    Retaining,
-    Presence,
-    Listing,
-    Survey,
-    Closing,
-    Durability,
-):
+class BrokerContract(Publishing, Subscribing, Reading, Presence, Survey, Closing):
     """The whole contract. Subclasses define `make_broker`, and set `durable` and `shared`."""

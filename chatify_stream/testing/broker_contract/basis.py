@@ -9,8 +9,7 @@ from typing import Any
 
 from ...brokers import Broker
 from ...rooms import Draft, Publication
-from ..clock import FakeClock
-from ..recorder import Recorder
+from ..doubles import FakeClock, Recorder
 
 __all__ = ["Basis", "offsets_of"]
 

@@ -1,13 +1,13 @@
-"""Publishing: offsets, order, atomicity, and what a message may be."""
+"""Publishing: offsets, order, atomicity, the texts of messages, and repeated ids."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
 
-from ...rooms import Outcome, Publication, Receipt
+from ...rooms import WINDOW_MS, Outcome, Publication, Receipt, Retention
 from ...rooms.position import Position
-from .basis import Basis
+from .basis import Basis, offsets_of
 
 __all__ = ["Publishing"]
 
@@ -17,20 +17,17 @@ class Publishing(Basis):
         """Messages get the offsets 1, 2, 3 and so on, in one epoch."""
         async with self.opened() as (broker, _):
             receipts = []
-            for text in ("one", "two", "three"):
-                receipts += await broker.publish("lobby", [self.draft(text)])
+            expected = []
+            for offset in (1, 2, 3):
+                receipts += await broker.publish("lobby", [self.draft("hello")])
+                position = Position(receipts[0].position.epoch, offset)
+                expected.append(Receipt(Outcome.PUBLISHED, position, self.clock.now_ms))
                 self.clock.advance(1)
-            epoch = receipts[0].position.epoch
-            first_ms = self.clock.now_ms - 3000
-            assert receipts == [
-                Receipt(Outcome.PUBLISHED, Position(epoch, 1), first_ms),
-                Receipt(Outcome.PUBLISHED, Position(epoch, 2), first_ms + 1000),
-                Receipt(Outcome.PUBLISHED, Position(epoch, 3), first_ms + 2000),
-            ]
+            assert receipts == expected
             assert Position.parse(str(receipts[0].position)) == receipts[0].position
 
     async def test_messages_of_one_call_follow_each_other(self) -> None:
-        """Nothing of another call comes between them, and they keep their order."""
+        """The messages of a call are contiguous and keep their order."""
         async with self.opened() as (broker, _):
             calls = [
                 broker.publish("lobby", self.drafts(f"{call}-{n}" for n in range(20)))
@@ -50,7 +47,7 @@ class Publishing(Basis):
             assert (await broker.read("lobby", limit=10)).newest.offset == 0
 
     async def test_rooms_are_apart(self) -> None:
-        """Each room has its own offsets and its own messages."""
+        """Each room has its own offsets and messages."""
         async with self.opened() as (broker, _):
             for room in ("a", "b", "a", "c"):
                 await broker.publish(room, [self.draft(f"in {room}")])
@@ -60,7 +57,7 @@ class Publishing(Basis):
                 assert page.newest.offset == count
 
     async def test_the_calls_of_a_task_keep_their_order(self) -> None:
-        """With many tasks at once, each finds its messages in its own order, and none is lost."""
+        """With many tasks at once, the messages of each task keep their order; none is lost."""
         tasks, calls = 25, 20
         async with self.opened() as (broker, recorder):
             await broker.subscribe("lobby")
@@ -72,23 +69,20 @@ class Publishing(Basis):
             async with asyncio.timeout(6 * self.timeout), asyncio.TaskGroup() as group:
                 for number in range(tasks):
                     group.create_task(talk(f"user-{number}"))
-            await recorder.until(
-                lambda: len(recorder.delivered["lobby"]) >= tasks * calls, self.timeout
-            )
+            delivered, count = recorder.delivered["lobby"], tasks * calls
+            await recorder.until(lambda: len(delivered) >= count, self.timeout)
             for number in range(tasks):
-                own = [p.text for p in recorder.delivered["lobby"] if p.user == f"user-{number}"]
+                own = [p.text for p in delivered if p.user == f"user-{number}"]
                 assert own == [str(n) for n in range(calls)]
-            page = await broker.read("lobby", limit=tasks * calls + 1)
-            assert page.publications == recorder.delivered["lobby"]
+            page = await broker.read("lobby", limit=count + 1)
+            assert page.publications == delivered
 
     async def test_a_call_that_was_cancelled(self) -> None:
-        """A cancelled call is in the log or is not, and the log stays whole."""
+        """The messages of a cancelled call are in the log all together or not at all."""
         async with self.opened() as (broker, recorder):
             await broker.subscribe("lobby")
-            calls = [
-                asyncio.ensure_future(broker.publish("lobby", self.drafts([n, n])))
-                for n in range(10)
-            ]
+            publishing = [broker.publish("lobby", self.drafts([n, n])) for n in range(10)]
+            calls = [asyncio.ensure_future(each) for each in publishing]
             await asyncio.sleep(0)
             for call in calls:
                 call.cancel()
@@ -103,7 +97,7 @@ class Publishing(Basis):
             assert recorder.delivered["lobby"][:read] == page.publications
 
     async def test_what_a_message_may_be(self) -> None:
-        """Names, ids and texts of any script come back as they were: empty, long, odd."""
+        """Names, ids and texts of any script are returned unchanged: empty, long, unusual."""
         room, user = "聊天室 👩‍👩‍👧", "Zoë 李 🦊"
         texts = ["", "你好，世界", "👋🏽 " * 10, "a\0b\n\r\t\x7f", "\"\\'%_{}", "x" * 65_536]
         texts += ["中" * 21_845, "\u2028\ufeff\uffff", "é", "e\u0301"]
@@ -115,3 +109,92 @@ class Publishing(Basis):
             expected = [Publication(n, *draft) for n, draft in enumerate(drafts, 1)]
             assert recorder.delivered[room] == expected
             assert (await broker.read(room, limit=100)).publications == expected
+
+    # Publishing an id again.
+
+    async def test_the_same_again(self) -> None:
+        """An id is not published again; its receipt holds the first position."""
+        async with self.opened() as (broker, recorder):
+            await broker.subscribe("lobby")
+            [first] = await broker.publish("lobby", [self.draft("hello", "1")])
+            self.clock.advance(60)
+            [again] = await broker.publish("lobby", [self.draft("hello", "1")])
+            assert again == first._replace(outcome=Outcome.DUPLICATE)
+            await broker.publish("lobby", [self.draft("more")])
+            await recorder.until(lambda: recorder.offsets("lobby") == [1, 2], self.timeout)
+            page = await broker.read("lobby", limit=10)
+            assert [p.text for p in page.publications] == ["hello", "more"]
+
+    async def test_another_text(self) -> None:
+        """An id with another text is not published; its receipt says so."""
+        async with self.opened() as (broker, _):
+            [first] = await broker.publish("lobby", [self.draft("hello", "1")])
+            [other] = await broker.publish("lobby", [self.draft("goodbye", "1")])
+            assert other == first._replace(outcome=Outcome.CONFLICT)
+            page = await broker.read("lobby", limit=10)
+            assert [p.text for p in page.publications] == ["hello"]
+
+    async def test_in_one_call(self) -> None:
+        """Repeated ids are also found within one call; its other messages are published."""
+        async with self.opened() as (broker, _):
+            drafts = [
+                self.draft(text, message_id) for text, message_id in ("a1", "b2", "a1", "c2", "d3")
+            ]
+            receipts = await broker.publish("lobby", drafts)
+            outcomes = [receipt.outcome.value for receipt in receipts]
+            assert outcomes == ["published", "published", "duplicate", "conflict", "published"]
+            assert [receipt.position.offset for receipt in receipts] == [1, 2, 1, 2, 3]
+            page = await broker.read("lobby", limit=10)
+            assert [p.text for p in page.publications] == ["a", "b", "d"]
+
+    async def test_other_users_and_rooms(self) -> None:
+        """An id belongs to one user in one room."""
+        async with self.opened() as (broker, _):
+            for room, user, offset in (
+                ("lobby", "ada", 1),
+                ("lobby", "bob", 2),
+                ("attic", "ada", 1),
+            ):
+                [receipt] = await broker.publish(room, [self.draft("hello", "1", user)])
+                assert (receipt.outcome, receipt.position.offset) == (Outcome.PUBLISHED, offset)
+
+    async def test_without_ids(self) -> None:
+        """A message without an id is published every time."""
+        async with self.opened() as (broker, _):
+            receipts = await broker.publish("lobby", [self.draft("hello")] * 3)
+            assert [r.position.offset for r in receipts] == [1, 2, 3]
+            assert {r.outcome for r in receipts} == {Outcome.PUBLISHED}
+
+    async def test_the_window(self) -> None:
+        """An id is remembered for five minutes after it was published, and not much longer."""
+        async with self.opened() as (broker, _):
+            almost = WINDOW_MS / 1000 - 1
+            for seconds, outcome, offset in (
+                (0, Outcome.PUBLISHED, 1),
+                (almost, Outcome.DUPLICATE, 1),
+                (2, Outcome.PUBLISHED, 2),
+                (almost, Outcome.DUPLICATE, 2),
+            ):
+                self.clock.advance(seconds)
+                [receipt] = await broker.publish("lobby", [self.draft("hello", "1")])
+                assert (receipt.outcome, receipt.position.offset) == (outcome, offset)
+
+    async def test_ids_outlive_their_messages(self) -> None:
+        """An id is remembered for five minutes even if its message is deleted earlier."""
+        async with self.opened(retention=Retention(count=1, age=10)) as (broker, _):
+            [first] = await broker.publish("lobby", [self.draft("hello", "1")])
+            await broker.publish("lobby", self.drafts(range(500)))
+            self.clock.advance(WINDOW_MS / 1000 - 1)
+            await broker.publish("lobby", self.drafts(range(500)))
+            [again] = await broker.publish("lobby", [self.draft("hello", "1")])
+            assert again == first._replace(outcome=Outcome.DUPLICATE)
+
+    async def test_many_at_once(self) -> None:
+        """Of many simultaneous calls with the same id, one publishes."""
+        async with self.opened() as (broker, _):
+            calls = [broker.publish("lobby", [self.draft("hello", "1")]) for _ in range(50)]
+            receipts = [r for each in await asyncio.gather(*calls) for r in each]
+            assert sorted(r.outcome.value for r in receipts) == ["duplicate"] * 49 + ["published"]
+            assert {r.position.offset for r in receipts} == {1}
+            page = await broker.read("lobby", limit=10)
+            assert offsets_of(page.publications) == [1]

@@ -32,7 +32,7 @@ class Subscribing(Basis):
             await recorder.until(lambda: recorder.offsets("lobby") == [4], self.timeout)
 
     async def test_begins_in_an_empty_room(self) -> None:
-        """A room that nobody has used begins at 0 of its epoch, which it keeps."""
+        """An unused room begins at offset 0 of its epoch, which lasts."""
         async with self.opened() as (broker, recorder):
             await broker.subscribe("lobby")
             [begun] = recorder.begun["lobby"]
@@ -43,7 +43,7 @@ class Subscribing(Basis):
             await recorder.until(lambda: recorder.offsets("lobby") == [1], self.timeout)
 
     async def test_begins_while_others_publish(self) -> None:
-        """All messages after the beginning are delivered, and none before it."""
+        """All messages after the start are delivered, and none before it."""
         publishers, calls = 10, 30
         async with self.opened() as (broker, recorder):
             under_way = asyncio.Event()
@@ -62,23 +62,23 @@ class Subscribing(Basis):
             [begun] = recorder.begun["lobby"]
             last = publishers * calls
             assert begun.offset > 0
-            expected = list(range(begun.offset + 1, last + 1))
-            await recorder.until(
-                lambda: len(recorder.delivered["lobby"]) >= len(expected), self.timeout
+            expected, delivered = (
+                list(range(begun.offset + 1, last + 1)),
+                recorder.delivered["lobby"],
             )
+            await recorder.until(lambda: len(delivered) >= len(expected), self.timeout)
             assert recorder.offsets("lobby") == expected
             page = await broker.read("lobby", after=begun.offset, limit=last)
-            assert page.publications == recorder.delivered["lobby"]
+            assert page.publications == delivered
 
     async def test_many_rooms_at_once(self) -> None:
-        """Rooms that are subscribed to together begin each on its own."""
+        """Rooms that are subscribed to at the same time each begin once."""
         rooms = [f"room-{n}" for n in range(50)]
         async with self.opened() as (broker, recorder):
             await asyncio.gather(*[broker.subscribe(room) for room in rooms])
             await asyncio.gather(*[broker.publish(r, self.drafts(range(2))) for r in rooms])
-            await recorder.until(
-                lambda: all(len(recorder.delivered[room]) == 2 for room in rooms), self.timeout
-            )
+            delivered = recorder.delivered
+            await recorder.until(lambda: all(len(delivered[r]) == 2 for r in rooms), self.timeout)
             assert {len(recorder.begun[room]) for room in rooms} == {1}
 
     async def test_only_what_is_subscribed_to(self) -> None:
@@ -106,7 +106,7 @@ class Subscribing(Basis):
             assert recorder.begun["lobby"][1:] == [unheard.position]
 
     async def test_unsubscribe_from_what_is_not_subscribed_to(self) -> None:
-        """It does nothing."""
+        """Unsubscribing from a room that is not subscribed to does nothing."""
         async with self.opened() as (broker, recorder):
             await broker.unsubscribe("lobby")
             await broker.subscribe("lobby")

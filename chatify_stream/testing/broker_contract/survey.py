@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
-from ...brokers import Broker
-from ..recorder import Recorder
+from ..doubles import Recorder
 from .basis import Basis
 
 __all__ = ["Survey"]
@@ -31,8 +30,7 @@ class Survey(Basis):
                 for command in (b"", EVERY_BYTE, b"%d" % index):
                     assert await broker.survey(command) == ([command[::-1]] * 2, 0)
                     for _, recorder in opened:
-                        expected = [] if recorder is own else [command]
-                        assert recorder.commands == expected
+                        assert recorder.commands == ([] if recorder is own else [command])
                         recorder.commands.clear()
 
     async def test_concurrent_surveys(self) -> None:
@@ -47,7 +45,7 @@ class Survey(Basis):
             assert sorted(one[1].commands) == sorted(other[1].commands) == sorted(commands)
 
     async def test_after_another_was_closed(self) -> None:
-        """A server that was closed is not surveyed, and is not waited for."""
+        """A survey does not wait for a server that was closed."""
         if not self.shared:
             return
         async with self.opened() as (broker, _), asyncio.timeout(self.timeout):
@@ -58,17 +56,14 @@ class Survey(Basis):
             assert gone.commands == []
 
     async def test_availability(self) -> None:
-        """It is available while it is open, and only then."""
+        """A broker is available only while it is open."""
         broker = await self.make_broker(clock=self.clock)
         assert not broker.is_available
         await broker.open(Recorder())
         try:
-            await self._until_available(broker)
+            async with asyncio.timeout(self.timeout):
+                while not broker.is_available:  # noqa: ASYNC110 - no event exists
+                    await asyncio.sleep(0.01)
         finally:
             await broker.close()
         assert not broker.is_available
-
-    async def _until_available(self, broker: Broker) -> None:
-        async with asyncio.timeout(self.timeout):
-            while not broker.is_available:  # noqa: ASYNC110 - no event exists
-                await asyncio.sleep(0.01)

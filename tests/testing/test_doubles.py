@@ -1,4 +1,4 @@
-"""Tests of testing/recorder.py."""
+"""Tests of testing/doubles.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from chatify_stream.rooms import Publication
 from chatify_stream.rooms.position import Position
-from chatify_stream.testing import Recorder
+from chatify_stream.testing import FakeClock, Recorder
 
 
 def publications(*offsets: int) -> list[Publication]:
@@ -63,3 +63,11 @@ async def test_until_never() -> None:
     recorder.presence_changed("lobby", "ada", True)
     with pytest.raises(AssertionError, match=r"within 0\.01 s.*\('ada', True\)"):
         await recorder.until(lambda: False, 0.01)
+
+
+def test_clock() -> None:
+    """A clock returns the same time, in seconds and milliseconds, until it is advanced."""
+    clock = FakeClock(1000.0)
+    assert (clock(), clock(), clock.now_ms) == (1000.0, 1000.0, 1_000_000)
+    clock.advance(0.25)
+    assert (clock(), clock.now_ms) == (1000.25, 1_000_250)

@@ -1,4 +1,4 @@
-"""A subscriber that records the events of a broker and checks their order."""
+"""Test doubles: a clock that only moves on request, and a subscriber that records events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,26 @@ from collections.abc import Callable, Sequence
 from ..rooms import Publication
 from ..rooms.position import Position
 
-__all__ = ["Recorder"]
+__all__ = ["FakeClock", "Recorder"]
+
+
+class FakeClock:
+    """A callable that returns Unix time in seconds."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    @property
+    def now_ms(self) -> int:
+        """The current time in milliseconds."""
+        return int(self.now * 1000)
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward."""
+        self.now += seconds
 
 
 class Recorder:
