@@ -32,6 +32,8 @@ __all__ = [
     "entering",
     "joined",
     "node_of",
+    "offsets",
+    "publish",
     "refused",
     "room_server",
 ]
@@ -64,6 +66,16 @@ async def room_server(*, limits: Limits | None = None, **options: Any) -> AsyncI
         await until(lambda: not node.subscriptions._last, "that the broker is idle")
         assert node.subscriptions._subscribed == set()
     await until(lambda: _other_tasks() <= tasks, "that no task is left")
+
+
+async def publish(server: ChatServer, *texts: str, room: str = "lobby") -> None:
+    """Publish messages of the server's own program."""
+    for text in texts:
+        await server.rooms.publish(room, "bot", text)
+
+
+def offsets(messages: list[ChatRsp]) -> list[int]:
+    return [message.offset for message in messages]
 
 
 @asynccontextmanager
