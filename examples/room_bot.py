@@ -21,7 +21,9 @@ async def main(target: str, room: str) -> None:
                         # The same question has the same id, so it is answered at most once.
                         await chat.send(f"it is {now}", id=f"answer-{question}")
                     case Reconnecting(delay=delay, error=error):
-                        print(f"{error}; back in {delay:.1f} s", file=sys.stderr, flush=True)
+                        print(
+                            f"{error}; reconnecting in {delay:.1f} s", file=sys.stderr, flush=True
+                        )
                     case Gap():
                         print("questions may have been missed", file=sys.stderr, flush=True)
     except CallError as error:

@@ -1,4 +1,4 @@
-"""Every program in examples/ does what it says."""
+"""Tests of the programs in examples/."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ async def answers(target: str, *texts: str) -> list[str]:
 
 
 def test_chat_client() -> None:
-    """The Python form of the original's example client prints the last reply."""
+    """chat_client.py prints the last reply."""
     with ServerProcess("serve") as server:
         assert run("chat_client.py", server.address) == "Response: Hello Message 4\n"
 
 
 def test_chat_client_without_server() -> None:
-    """Without a server it says so, and fails."""
+    """chat_client.py fails with a message if there is no server."""
     with pytest.raises(subprocess.CalledProcessError) as caught:
         run("chat_client.py", f"127.0.0.1:{free_port()}")
     assert "the call failed: UNAVAILABLE: cannot connect to" in caught.value.stderr
 
 
 def test_stub_client() -> None:
-    """The stub's example prints the reply to each message."""
+    """stub_client.py prints the reply to each message."""
     with ServerProcess("serve") as server:
         assert run("stub_client.py", server.address) == "Hello Ada\nHello Grace\n"
 
 
 def test_embedded_server() -> None:
-    """The server beside other tasks counts its visitors, and Ctrl-C ends it."""
+    """embedded_server.py counts its visitors, and Ctrl-C ends it."""
     with ListeningProcess(sys.executable, EXAMPLES / "embedded_server.py", "0") as server:
         assert asyncio.run(answers(server.address, "Ada", "Grace")) == [
             "Welcome, Ada! You are number 1.",
@@ -67,7 +67,7 @@ def test_embedded_server() -> None:
 
 
 def test_session_handler() -> None:
-    """The session's example counts down, sets trailers, and refuses what is no number."""
+    """session_handler.py counts down, sets trailers, and rejects a text that is not a number."""
 
     async def talk(target: str) -> None:
         async with ChatClient(target, metadata={"greeting": "Go!"}) as chat:
@@ -88,7 +88,7 @@ def test_session_handler() -> None:
 
 
 def test_fastapi_app() -> None:
-    """The chat server lives in the lifespan of the application, and shares its state."""
+    """fastapi_app.py runs the chat server in the lifespan and shares the state."""
     http, chat = free_port(), free_port()
     argv = [sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES), "fastapi_app:app"]
     with Process(*argv, "--port", str(http), env={"CHAT_PORT": str(chat)}) as server:
@@ -102,7 +102,7 @@ def test_fastapi_app() -> None:
 
 
 def test_room_bot() -> None:
-    """The bot answers a question in its room, and nothing else, also after a restart."""
+    """room_bot.py answers only questions in its room, also after a restart of the server."""
 
     async def ask(target: str) -> None:
         async with RoomClient(target, room="lobby", user="Ada") as ada:
@@ -124,7 +124,7 @@ def test_room_bot() -> None:
 
 
 def test_moderated_rooms(tmp_path: Path) -> None:
-    """The rules of the example hold, and what was said is there after a restart."""
+    """moderated_rooms.py enforces its rules and keeps messages across a restart."""
 
     async def talk(target: str) -> None:
         with pytest.raises(StatusError, match="staff-only is for the staff") as caught:
@@ -147,14 +147,14 @@ def test_moderated_rooms(tmp_path: Path) -> None:
 
 
 def test_capacity() -> None:
-    """A table of machines comes out; tests/test_capacity.py compares it with the documentation."""
+    """capacity.py prints a table; tests/test_capacity.py compares it with the documentation."""
     lines = run("capacity.py").splitlines()
     assert lines[0].startswith("| users | use | published/s |")
     assert {line.count("|") for line in lines} == {11}
 
 
 def test_every_example_has_a_test() -> None:
-    """No example is without a test."""
+    """Every example has a test."""
     source = Path(__file__).read_text(encoding="utf-8")
     for example in os.listdir(EXAMPLES):
         if example.endswith(".py"):

@@ -1,7 +1,7 @@
 """Keeps a client in its room over successive sessions, until the server or an error stops it.
 
 Events go to a bounded queue. When the queue is full, the reader stops, so flow control slows the
-server down. However, while messages wait for their acknowledgement, the reader goes on, because
+server down. However, while messages wait for their acknowledgement, the reader continues, because
 `send` must not depend on a program that does not receive. The events that do not fit are dropped,
 and the program is *lagging*. When a lagging program has emptied the queue, the session is replaced:
 the new session resumes at the program's position and delivers the dropped events. Thus memory is
@@ -76,7 +76,7 @@ class ReconnectingSession:
     async def enter(self, *, wait_for_ready: bool) -> None:
         """Join the room, and stay in it until `close`. Raises `ChatifyError`.
 
-        Retries for `timeout` seconds if the server asks the client to come back, and without a
+        Retries for `timeout` seconds if the server asks the client to reconnect, and without a
         time limit after any retryable error if `wait_for_ready` is set.
         """
         clock = asyncio.get_running_loop().time

@@ -65,7 +65,7 @@ class RoomClient:
     - `ssl`: True, or the result of `client_tls`, to use TLS.
 
     Entering joins the room. It raises the error of the first attempt; if the server asks the client
-    to come back, it retries for `connect_timeout` seconds. A client is entered once.
+    to reconnect, it retries for `connect_timeout` seconds. A client is entered once.
 
     Afterwards the client stays in the room. When a session is lost, or ends with a retryable
     status, the client reconnects, resumes after the last message, and sends the unacknowledged
@@ -78,8 +78,8 @@ class RoomClient:
     - `Gap`: messages may have been missed, because the room no longer keeps them.
     - `Joined` and `Left`, with `presence`.
 
-    A program that does not receive blocks nobody: `send` works without it. The buffer of events is
-    bounded. Events that do not fit are requested again when the program has emptied the buffer.
+    A program may send without receiving. The buffer of events is bounded. Events that do not fit
+    are requested again when the program has emptied the buffer.
 
     Leaving waits for unacknowledged messages and for the server to end the session. If the client
     stopped with an error that no method has raised yet, leaving raises that error. After an

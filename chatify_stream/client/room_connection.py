@@ -17,7 +17,7 @@ from .channel import CHAT_PATH, Channel
 __all__ = ["ResyncNeeded", "RoomConnection"]
 
 
-class ResyncNeeded(Exception):  # noqa: N818 - not an error: the next session brings what is missing
+class ResyncNeeded(Exception):  # noqa: N818 - not an error, the client continues
     """Ends a session from this side so that the next one delivers the dropped events."""
 
 

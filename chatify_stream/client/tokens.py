@@ -11,7 +11,12 @@ from ..errors import ChatifyError, Status, UnavailableError, UsageError
 __all__ = ["Token", "bearer", "check_token", "next_token"]
 
 Token = str | Callable[[], str | Awaitable[str]]
-"""A token, or a function, async or not, that returns the token for the next call."""
+"""A token, or a function, async or not, that returns the token for the next call.
+
+A token is printable ASCII text without spaces. A `ChatifyError` that the function raises counts as
+the error of the call. Another exception, or a timeout, counts as UNAVAILABLE, which a `RoomClient`
+retries.
+"""
 
 
 def check_token(token: object) -> None:

@@ -22,8 +22,9 @@ _OFFSET = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 class Position(NamedTuple):
     """The position directly after the message with this offset; offset 0 is before the first.
 
-    A client that resumes at a position receives the messages after it. `str()` returns the text
-    form `EPOCH/OFFSET`, which is used in metadata.
+    A client that resumes at a position receives the messages after it. Two positions can only be
+    compared if their epochs are equal. `str()` returns the text form `EPOCH/OFFSET`, which is used
+    in metadata.
     """
 
     epoch: str

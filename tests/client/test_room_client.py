@@ -118,7 +118,7 @@ class TestTalking:
             assert [position.offset for position in positions] == list(range(1, 2001))
             assert await texts(chat, 2000) == sent
 
-    async def test_whoever_only_sends(self, server: ChatServer) -> None:
+    async def test_sending_only(self, server: ChatServer) -> None:
         """A program can send without receiving, and later receives everything."""
         async with client(server) as chat:
             for number in range(3 * MAX_EVENTS):
