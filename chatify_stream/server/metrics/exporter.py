@@ -26,7 +26,7 @@ from prometheus_client import CollectorRegistry, Metric, make_wsgi_app
 from prometheus_client.registry import Collector
 
 from ...errors import ListenError
-from .families import stall_families
+from .families import metric_families
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -70,7 +70,7 @@ class LoopCollector(Collector):
         self._gathered = gather()
 
     def collect(self) -> Iterable[Metric]:
-        stalled = stall_families(self._current_lag())
+        stalled = metric_families({"chatify_event_loop_stalled_seconds": self._current_lag()})
         gathered: Future[list[Metric]] = Future()
         if threading.get_ident() == self._thread:
             self._gathered = self._gather()

@@ -4,15 +4,16 @@ Dashboards and alert rules hold these names. Every family is exported from the s
 a sample, so that a query finds the same metrics on each server. No label holds a text that a client
 sent, because that would make an unbounded number of time series.
 
-The functions are pure: they take counters and return metric families of prometheus_client.
+The functions are pure: they take counters and return values, and then metric families of
+prometheus_client.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -32,15 +33,90 @@ from .counts import BrokerTimes, CallCounts, Histogram
 __all__ = [
     "CONNECTION_LIMITS",
     "SLOW_READERS",
-    "broker_families",
-    "call_families",
+    "broker_values",
+    "call_values",
     "ended_connections",
     "limit_hits",
-    "process_families",
+    "metric_families",
     "refused_connections",
-    "room_families",
-    "server_families",
-    "stall_families",
+    "room_values",
+    "server_values",
+]
+
+METHOD = ("grpc_type", "grpc_service", "grpc_method")
+
+COUNTERS = {
+    "grpc_server_started": ["Calls that were started.", *METHOD],
+    "grpc_server_handled": [
+        "Calls that have ended, by the status sent to the client; Canceled if none was sent.",
+        *METHOD,
+        "grpc_code",
+    ],
+    "grpc_server_msg_received": ["Messages received from clients.", *METHOD],
+    "grpc_server_msg_sent": ["Messages sent to clients.", *METHOD],
+    "chatify_connections_opened": ["Connections that were accepted."],
+    "chatify_connections_refused": ["Connections that a limit rejected when they were accepted."],
+    "chatify_connections_ended": [
+        "Connections that the server ended because of a limit or a protocol error.",
+        "reason",
+    ],
+    "chatify_received_bytes": ["Bytes received from clients."],
+    "chatify_sent_bytes": ["Bytes sent to clients."],
+    "chatify_calls_ended": [
+        "Calls that have ended, also of unknown methods; RESET if no status was sent.",
+        "status",
+    ],
+    "chatify_room_sessions_opened": ["Sessions of rooms that were opened."],
+    "chatify_room_sessions_ended": ["Sessions of rooms that have ended.", "reason"],
+    "chatify_room_slow_readers": [
+        "Sessions of rooms that were ended because the client read too slowly."
+    ],
+    "chatify_room_resumes": [
+        "Sessions that asked to resume; recovered is true if no message was lost.",
+        "recovered",
+    ],
+    "chatify_room_messages_published": ["Messages published in rooms, on this server."],
+    "chatify_room_deliveries": [
+        "Deliveries of messages to sessions: each message counts once per session."
+    ],
+    "chatify_broker_errors": ["Calls of the broker that failed.", "call"],
+    "chatify_limit_hits": [
+        "Calls, connections and sessions that a limit rejected or ended, by its setting.",
+        "limit",
+    ],
+}
+"""By name, the help text and then the labels."""
+
+GAUGES = {
+    "chatify_build_info": ["Always 1; the label is the version of the server.", "version"],
+    "chatify_connections": ["Open connections."],
+    "chatify_calls": ["Open calls."],
+    "chatify_sessions": ["Open Chat streams, by kind: direct or room.", "kind"],
+    "chatify_rooms": ["Rooms with at least one session on this server."],
+    "chatify_room_outbox_bytes": [
+        "Bytes in the outboxes of sessions, waiting for their clients to read."
+    ],
+    "chatify_broker_available": [
+        "1 while the broker is known to be available, else 0; only with rooms."
+    ],
+    "chatify_tls_certificate_expiry_timestamp_seconds": [
+        "Expiry of the server's certificate, in seconds since 1970; only with TLS."
+    ],
+    "chatify_event_loop_stalled_seconds": [
+        "Seconds that the event loop has been blocked; 0 while it runs."
+    ],
+}
+
+HISTOGRAMS = {
+    "grpc_server_handling_seconds": ["Duration of calls in seconds, from start to end.", *METHOD],
+    "chatify_broker_call_seconds": ["Duration of calls of the broker, in seconds.", "call"],
+    "chatify_event_loop_lag_seconds": ["Lag of the event loop in seconds, measured once a second."],
+}
+
+KINDS: list[tuple[Callable[..., Any], dict[str, list[str]]]] = [
+    (CounterMetricFamily, COUNTERS),
+    (GaugeMetricFamily, GAUGES),
+    (HistogramMetricFamily, HISTOGRAMS),
 ]
 
 CONNECT_LIMITS = ("max_connections", "max_connections_per_address", "connection_rate_per_address")
@@ -75,6 +151,88 @@ SLOW_READERS = ("slow_reader", "stalled", "overtaken")
 """The reasons why a session was ended because its client read too slowly."""
 
 
+Values = Mapping[str, Any]
+"""By the name of a metric, a number or a `Histogram`, or a mapping of these by label values.
+
+The keys of such a mapping are texts, or tuples of texts for a metric with several labels.
+"""
+
+
+def metric_families(values: Values) -> Iterator[Metric]:
+    """Yield the metrics with these names and values."""
+    for name, samples in values.items():
+        kind, (text, *labels) = next((kind, table[name]) for kind, table in KINDS if name in table)
+        family = kind(name, text, labels=labels)
+        for key, value in samples.items() if isinstance(samples, Mapping) else [((), samples)]:
+            family.add_metric((key,) if isinstance(key, str) else key, *_sample(value))
+        yield family
+
+
+def _sample(value: float | Histogram) -> tuple[Any, ...]:
+    if not isinstance(value, Histogram):
+        return (value,)
+    bounds = [*map(floatToGoString, value.bounds), "+Inf"]
+    return list(zip(bounds, value.cumulative, strict=True)), value.sum
+
+
+def call_values(calls: CallCounts) -> Values:
+    """Return the values for each method that is served."""
+    messages = {each.labels: each.messages for each in calls}
+    return {
+        "grpc_server_started": {each.labels: each.started for each in calls},
+        "grpc_server_handled": {
+            (*each.labels, code): n for each in calls for code, n in each.handled.items()
+        },
+        "grpc_server_msg_received": {key: received for key, (received, _) in messages.items()},
+        "grpc_server_msg_sent": {key: sent for key, (_, sent) in messages.items()},
+        "grpc_server_handling_seconds": {
+            each.labels: each.seconds for each in calls if each.seconds.count
+        },
+    }
+
+
+def server_values(servers: Sequence[ServerStatistics]) -> Values:
+    """Return the values for connections and calls, on all ports."""
+    return {
+        "chatify_build_info": {__version__: 1},
+        "chatify_connections": sum(each.connections for each in servers),
+        "chatify_connections_opened": sum(each.connections_opened for each in servers),
+        "chatify_connections_refused": sum(each.connections_refused for each in servers),
+        "chatify_connections_ended": ended_connections(servers),
+        "chatify_received_bytes": sum(each.bytes_received for each in servers),
+        "chatify_sent_bytes": sum(each.bytes_sent for each in servers),
+        "chatify_calls": sum(each.calls for each in servers),
+        "chatify_calls_ended": _sum(each.calls_ended for each in servers),
+    }
+
+
+def room_values(direct: int, rooms: RoomStatistics) -> Values:
+    """Return the values for sessions and rooms. `direct` is the number of direct sessions."""
+    reasons = {reason.label: 0 for reason in DisconnectReason}
+    slow_readers = sum(rooms.sessions_ended.get(reason, 0) for reason in SLOW_READERS)
+    resumes = {"true": rooms.resumes.get(True, 0), "false": rooms.resumes.get(False, 0)}
+    return {
+        "chatify_sessions": {"direct": direct, "room": rooms.sessions},
+        "chatify_rooms": rooms.rooms,
+        "chatify_room_sessions_opened": rooms.sessions_opened,
+        "chatify_room_sessions_ended": {**reasons, **rooms.sessions_ended},
+        "chatify_room_slow_readers": slow_readers,
+        "chatify_room_resumes": resumes,
+        "chatify_room_messages_published": rooms.messages_published,
+        "chatify_room_deliveries": rooms.deliveries,
+        "chatify_room_outbox_bytes": rooms.outbox_bytes,
+    }
+
+
+def broker_values(times: BrokerTimes, is_available: bool | None) -> Values:
+    """Return the values for the broker and its calls; `is_available` is None without rooms."""
+    return {
+        "chatify_broker_available": {} if is_available is None else is_available,
+        "chatify_broker_call_seconds": times.seconds,
+        "chatify_broker_errors": times.errors,
+    }
+
+
 def limit_hits(
     connections_refused: Mapping[str, int],
     connections_ended: Mapping[str, int],
@@ -95,189 +253,6 @@ def limit_hits(
     return hits
 
 
-T = TypeVar("T")
-Family = TypeVar("Family", CounterMetricFamily, GaugeMetricFamily)
-
-Samples = Mapping[Any, float]
-"""Values by label values: texts, or tuples of texts if there are several labels."""
-
-
-def call_families(calls: CallCounts) -> Iterator[Metric]:
-    """Yield the metrics of each method that is served."""
-    labels = ("grpc_type", "grpc_service", "grpc_method")
-    started = {each.labels: each.started for each in calls}
-    yield _counter("grpc_server_started", "Calls that were started.", started, *labels)
-    yield _counter(
-        "grpc_server_handled",
-        "Calls that have ended, by the status sent to the client; Canceled if none was sent.",
-        {(*each.labels, code): n for each in calls for code, n in each.handled.items()},
-        *labels,
-        "grpc_code",
-    )
-    messages = {each.labels: each.messages for each in calls}
-    yield _counter(
-        "grpc_server_msg_received",
-        "Messages received from clients.",
-        {method: received for method, (received, _) in messages.items()},
-        *labels,
-    )
-    yield _counter(
-        "grpc_server_msg_sent",
-        "Messages sent to clients.",
-        {method: sent for method, (_, sent) in messages.items()},
-        *labels,
-    )
-    yield _histogram(
-        "grpc_server_handling_seconds",
-        "Duration of calls in seconds, from start to end.",
-        {each.labels: each.seconds for each in calls if each.seconds.count},
-        *labels,
-    )
-
-
-def server_families(servers: Sequence[ServerStatistics]) -> Iterator[Metric]:
-    """Yield the metrics of connections and calls, on all ports."""
-    yield _gauge(
-        "chatify_build_info",
-        "Always 1; the label is the version of the server.",
-        {__version__: 1},
-        "version",
-    )
-    yield _gauge(
-        "chatify_connections", "Open connections.", sum(each.connections for each in servers)
-    )
-    yield _counter(
-        "chatify_connections_opened",
-        "Connections that were accepted.",
-        sum(each.connections_opened for each in servers),
-    )
-    yield _counter(
-        "chatify_connections_refused",
-        "Connections that a limit rejected when they were accepted.",
-        sum(each.connections_refused for each in servers),
-    )
-    yield _counter(
-        "chatify_connections_ended",
-        "Connections that the server ended because of a limit or a protocol error.",
-        ended_connections(servers),
-        "reason",
-    )
-    yield _counter(
-        "chatify_received_bytes",
-        "Bytes received from clients.",
-        sum(each.bytes_received for each in servers),
-    )
-    yield _counter(
-        "chatify_sent_bytes", "Bytes sent to clients.", sum(each.bytes_sent for each in servers)
-    )
-    yield _gauge("chatify_calls", "Open calls.", sum(each.calls for each in servers))
-    yield _counter(
-        "chatify_calls_ended",
-        "Calls that have ended, also of unknown methods; RESET if no status was sent.",
-        _sum(each.calls_ended for each in servers),
-        "status",
-    )
-
-
-def room_families(direct: int, rooms: RoomStatistics) -> Iterator[Metric]:
-    """Yield the metrics of sessions and rooms. `direct` is the number of direct sessions."""
-    yield _gauge(
-        "chatify_sessions",
-        "Open Chat streams, by kind: direct or room.",
-        {"direct": direct, "room": rooms.sessions},
-        "kind",
-    )
-    yield _gauge("chatify_rooms", "Rooms with at least one session on this server.", rooms.rooms)
-    yield _counter(
-        "chatify_room_sessions_opened", "Sessions of rooms that were opened.", rooms.sessions_opened
-    )
-    reasons = {reason.label: 0 for reason in DisconnectReason}
-    yield _counter(
-        "chatify_room_sessions_ended",
-        "Sessions of rooms that have ended.",
-        {**reasons, **rooms.sessions_ended},
-        "reason",
-    )
-    yield _counter(
-        "chatify_room_slow_readers",
-        "Sessions of rooms that were ended because the client read too slowly.",
-        sum(rooms.sessions_ended.get(reason, 0) for reason in SLOW_READERS),
-    )
-    yield _counter(
-        "chatify_room_resumes",
-        "Sessions that asked to resume; recovered is true if no message was lost.",
-        {"true": rooms.resumes.get(True, 0), "false": rooms.resumes.get(False, 0)},
-        "recovered",
-    )
-    yield _counter(
-        "chatify_room_messages_published",
-        "Messages published in rooms, on this server.",
-        rooms.messages_published,
-    )
-    yield _counter(
-        "chatify_room_deliveries",
-        "Deliveries of messages to sessions: each message counts once per session.",
-        rooms.deliveries,
-    )
-    yield _gauge(
-        "chatify_room_outbox_bytes",
-        "Bytes in the outboxes of sessions, waiting for their clients to read.",
-        rooms.outbox_bytes,
-    )
-
-
-def broker_families(times: BrokerTimes, is_available: bool | None) -> Iterator[Metric]:
-    """Yield the metrics of the broker and its calls; `is_available` is None without rooms."""
-    yield _gauge(
-        "chatify_broker_available",
-        "1 while the broker is known to be available, else 0; only with rooms.",
-        {} if is_available is None else is_available,
-    )
-    yield _histogram(
-        "chatify_broker_call_seconds",
-        "Duration of calls of the broker, in seconds.",
-        times.seconds,
-        "call",
-    )
-    yield _counter(
-        "chatify_broker_errors", "Calls of the broker that failed.", times.errors, "call"
-    )
-
-
-def process_families(
-    hits: Mapping[str, int], expires_at: float | None, lag: Histogram
-) -> Iterator[Metric]:
-    """Yield the metrics of exceeded limits (see `limit_hits`), the certificate and the event loop.
-
-    `expires_at` is None without TLS.
-    """
-    yield _counter(
-        "chatify_limit_hits",
-        "Calls, connections and sessions that a limit rejected or ended, by its setting.",
-        hits,
-        "limit",
-    )
-    yield _gauge(
-        "chatify_tls_certificate_expiry_timestamp_seconds",
-        "Expiry of the server's certificate, in seconds since 1970; only with TLS.",
-        {} if expires_at is None else expires_at,
-    )
-    yield _histogram(
-        "chatify_event_loop_lag_seconds",
-        "Lag of the event loop in seconds, measured once a second.",
-        lag,
-    )
-
-
-def stall_families(seconds: float) -> Iterator[Metric]:
-    """Yield the metric of a stall of the event loop, also while the loop is blocked."""
-    yield _gauge(
-        "chatify_event_loop_stalled_seconds",
-        "Seconds that the event loop has been blocked; 0 while it runs.",
-        seconds,
-    )
-
-
 def refused_connections(servers: Iterable[ServerStatistics]) -> Counter[str]:
     """Return the number of rejected connections, by the limit."""
     return _sum(each.connections_refused_by for each in servers)
@@ -296,34 +271,3 @@ def _sum(counters: Iterable[Mapping[str, int]]) -> Counter[str]:
     for each in counters:
         total.update(each)
     return total
-
-
-def _counter(name: str, text: str, samples: Samples | float, *labels: str) -> CounterMetricFamily:
-    return _filled(CounterMetricFamily(name, text, labels=labels), samples)
-
-
-def _gauge(name: str, text: str, samples: Samples | float, *labels: str) -> GaugeMetricFamily:
-    return _filled(GaugeMetricFamily(name, text, labels=labels), samples)
-
-
-def _filled(family: Family, samples: Samples | float) -> Family:
-    for values, value in _by_labels(samples):
-        family.add_metric(values, value)
-    return family
-
-
-def _histogram(
-    name: str, text: str, histograms: Mapping[Any, Histogram] | Histogram, *labels: str
-) -> HistogramMetricFamily:
-    family = HistogramMetricFamily(name, text, labels=labels)
-    for values, histogram in _by_labels(histograms):
-        bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
-        buckets = list(zip(bounds, histogram.cumulative, strict=True))
-        family.add_metric(values, buckets, histogram.sum)
-    return family
-
-
-def _by_labels(values: Mapping[Any, T] | T) -> Iterator[tuple[Sequence[str], T]]:
-    """Yield each value with its label values; a value that is not in a mapping has no labels."""
-    for labels, value in values.items() if isinstance(values, Mapping) else [((), values)]:
-        yield (labels,) if isinstance(labels, str) else labels, value

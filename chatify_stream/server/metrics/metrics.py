@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from prometheus_client import (
@@ -10,7 +10,6 @@ from prometheus_client import (
     PLATFORM_COLLECTOR,
     PROCESS_COLLECTOR,
     CollectorRegistry,
-    Metric,
 )
 
 from ...brokers import Broker
@@ -26,14 +25,15 @@ from ..usage import UsageControl
 from .counts import LAG_BOUNDS, BrokerTimes, CallCounts, Histogram
 from .exporter import Endpoint, LoopCollector
 from .families import (
-    broker_families,
-    call_families,
+    Values,
+    broker_values,
+    call_values,
     ended_connections,
     limit_hits,
-    process_families,
+    metric_families,
     refused_connections,
-    room_families,
-    server_families,
+    room_values,
+    server_values,
 )
 
 __all__ = ["Metrics"]
@@ -88,7 +88,8 @@ class Metrics:
         options = self._options
         registry = options.registry or _own_registry()
         collector = LoopCollector(
-            lambda: list(self._families(servers, node, usage, tls)), lambda: monitor.current_lag
+            lambda: list(metric_families(self._values(servers, node, usage, tls))),
+            lambda: monitor.current_lag,
         )
         try:
             registry.register(collector)
@@ -127,28 +128,34 @@ class Metrics:
     def _on_sample(self, sample: Sample) -> None:
         self._lag.observe(sample.lag)
 
-    def _families(
+    def _values(
         self,
         servers: Sequence[Server],
         node: Node | None,
         usage: UsageControl,
         tls: ServerTLS | None,
-    ) -> Iterator[Metric]:
+    ) -> Values:
         statistics = [server.statistics() for server in servers]
         rooms = NO_ROOMS if node is None else node.statistics()
+        direct = self.calls.open_calls(self._chat_paths) - rooms.sessions
+        is_available = None if node is None else node.broker.is_available
         hits = limit_hits(
             refused_connections(statistics),
             ended_connections(statistics),
             rooms.sessions_ended,
             usage.statistics().refused,
         )
-        direct = self.calls.open_calls(self._chat_paths) - rooms.sessions
-        is_available = None if node is None else node.broker.is_available
-        yield from call_families(self.calls)
-        yield from server_families(statistics)
-        yield from room_families(direct, rooms)
-        yield from broker_families(self._broker_times, is_available)
-        yield from process_families(hits, None if tls is None else tls.expires_at, self._lag)
+        return {
+            **call_values(self.calls),
+            **server_values(statistics),
+            **room_values(direct, rooms),
+            **broker_values(self._broker_times, is_available),
+            "chatify_limit_hits": hits,
+            "chatify_tls_certificate_expiry_timestamp_seconds": {}
+            if tls is None
+            else tls.expires_at,
+            "chatify_event_loop_lag_seconds": self._lag,
+        }
 
 
 def _own_registry() -> CollectorRegistry:
