@@ -438,11 +438,10 @@ class ChatServer:
 
 def _check_functions(**functions: object) -> None:
     """Raise `UsageError` unless at most one argument is given, and it is a function."""
-    given = {name: function for name, function in functions.items() if function is not None}
-    if len(given) > 1:
-        raise UsageError(f"pass {' or '.join(f'{name}=' for name in given)}, not both")
-    for name, function in given.items():
-        if not callable(function):
+    if None not in functions.values():
+        raise UsageError(f"pass {' or '.join(f'{name}=' for name in functions)}, not both")
+    for name, function in functions.items():
+        if function is not None and not callable(function):
             raise UsageError(f"{name}= must be a function, not {function!r}")
 
 

@@ -37,8 +37,6 @@ HTTP_STATUS = {
     Status.UNAUTHENTICATED: 401,
 }
 
-_REASON_OF_HTTP = {404: Status.NOT_FOUND.name, 405: "METHOD_NOT_ALLOWED"}
-
 
 def error_response(
     code: int,
@@ -65,15 +63,13 @@ async def _closed(request: Request, error: Exception) -> JSONResponse:
 
 async def _http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - as registered below
-    code = error.status_code
-    reason = _REASON_OF_HTTP.get(code, HTTPStatus(code).name)
-    message = error.detail
+    code, message = error.status_code, error.detail
     path = request.scope["path"]  # request.url raises for some values of the header Host
     if code == 404:
         message = f"{path}: not found; use GET /helloworld/NAME"
     elif code == 405:
         message = f"{path}: {request.method} is not allowed; use GET"
-    return error_response(code, reason, message, headers=error.headers)
+    return error_response(code, HTTPStatus(code).name, message, headers=error.headers)
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

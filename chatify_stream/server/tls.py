@@ -14,6 +14,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -205,19 +206,13 @@ def _test_handshake(context: ssl.SSLContext, cert: FilePath) -> float:
     unfinished = [client, server]
     try:
         while unfinished:
-            unfinished = [side for side in unfinished if not _advance(side)]
+            for side in tuple(unfinished):
+                with suppress(ssl.SSLWantReadError):
+                    side.do_handshake()
+                    unfinished.remove(side)
     except ssl.SSLCertVerificationError as error:
         raise pem_error(cert, f"clients would reject it: {error.verify_message}") from None
     except ssl.SSLError as error:
         raise pem_error(cert, f"no handshake is possible with it: {error.reason}") from None
     found = client.getpeercert() or {}
     return float(ssl.cert_time_to_seconds(cast(str, found["notAfter"])))
-
-
-def _advance(side: ssl.SSLObject) -> bool:
-    """Continue the handshake of one side; return whether it is done."""
-    try:
-        side.do_handshake()
-    except ssl.SSLWantReadError:
-        return False
-    return True

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import cast
@@ -18,7 +19,6 @@ from typing import cast
 from ...rooms.metadata import JoinRequest, wants_room
 from ...wire import CallEnd, ConnectionStatistics, ServerObserver, ServerStream, Status
 from ..session import CallHandler, peer_of
-from .forwarded_for import client_address
 
 __all__ = ["ACCESS_LOGGER", "AccessLog"]
 
@@ -101,24 +101,18 @@ class AccessLog(ServerObserver):
 
 def _call_fields(stream: ServerStream) -> Fields:
     """Return the fields that are known when the handler of a call begins."""
-    peer = peer_of(stream)
     fields: Fields = {
         "call": stream.log_fields.get("call", ""),
-        "peer": str(peer),
+        "peer": str(peer_of(stream)),
         "method": stream.method,
     }
-    if (client := client_address(stream)) and client != peer.host:
-        fields["client"] = client
     metadata = cast("Mapping[str, str | bytes]", stream.metadata or {})
     if stream.client_address is not None:
         fields["client"] = stream.client_address
     user = getattr(stream.identity, "user", None)
     if wants_room(metadata):
-        try:
+        with suppress(ValueError):  # the call is rejected for that
             join = JoinRequest.decode(metadata)
-        except ValueError:
-            pass  # the call is rejected for that
-        else:
             fields["room"] = join.room
             user = user or join.user
     if user:
