@@ -1,4 +1,4 @@
-"""A server and a client of it, for the tests of what they say to each other."""
+"""A server and a client of it, for tests of direct sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that betterproto2 itself would take, and protobuf does not, to services of a server."""
+"""Malformed requests that betterproto2 accepts and protobuf rejects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PUBLISH = bytes(PublishRequest(room="lobby", user="Ada", text=TEXT))
 
 
 class Encoded(bytes):
-    """A message as it is on the wire."""
+    """A message of raw bytes."""
 
     SerializeToString = bytes.__bytes__
     FromString = classmethod(lambda cls, data: cls(data))
@@ -30,7 +30,7 @@ async def call(channel: Channel, path: str, request: bytes) -> bytes | None:
 
 
 async def test_publish() -> None:
-    """What is cut off in its text, wherever, is refused, and never published shortened."""
+    """A request that is truncated in its text is rejected, and never published shortened."""
     async with (
         serving(rooms=RoomOptions(service=True)) as server,
         Channel("127.0.0.1", server.port) as channel,
@@ -48,7 +48,7 @@ async def test_publish() -> None:
 
 @pytest.mark.parametrize("request_", [b"\x0a\x05ab", b"\x0a\x01\xff", b"\x0c", b"\x08"])
 async def test_health(request_: bytes) -> None:
-    """It is INTERNAL, and the text says what is wrong."""
+    """A malformed request is INTERNAL, and the text names the problem."""
     async with serving() as server, Channel("127.0.0.1", server.port) as channel:
         with pytest.raises(StatusError, match="not a valid HealthCheckRequest: ") as caught:
             await call(channel, "/grpc.health.v1.Health/Check", request_)

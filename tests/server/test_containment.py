@@ -1,4 +1,4 @@
-"""What is raised in one session, hook, broker or observer ends no other, nor the process."""
+"""An exception in a session, hook, broker or observer affects no other session."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def echo(server: ChatServer) -> str:
 
 
 async def fails(server: ChatServer, **options: Any) -> None:
-    """A session that ends, with whatever error."""
+    """A session ends with any error."""
     with pytest.raises((StatusError, UnavailableError, Exception)):
         async with ChatClient(f"127.0.0.1:{server.port}", timeout=SECONDS, **options) as chat:
             await chat.send("bad")
@@ -53,7 +53,7 @@ async def fails(server: ChatServer, **options: Any) -> None:
 @each_error
 @pytest.mark.parametrize("kind", ["reply", "async reply", "handler"])
 async def test_a_session(error: BaseException, kind: str) -> None:
-    """A bystander on another connection is served before, meanwhile and after."""
+    """A bystander on another connection is served before, during and after."""
 
     def reply(text: str) -> str:
         if text == "bad":
@@ -86,7 +86,7 @@ async def test_a_session(error: BaseException, kind: str) -> None:
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), RuntimeError("boom")])
 @pytest.mark.parametrize("hook", ["on_join", "on_message", "on_leave"])
 async def test_a_hook(error: BaseException, hook: str) -> None:
-    """The server goes on, and so do those who are in the room."""
+    """The server and the members of the room continue."""
 
     async def failing(event: Any) -> None:
         if event.user == "mallory":
@@ -114,7 +114,7 @@ async def test_a_hook(error: BaseException, hook: str) -> None:
 
 
 class FailingBroker(MemoryBroker):
-    """Raises what would stop the loop, wherever it is asked of the room `bad`."""
+    """Raises exceptions that stop the event loop, for the room `bad`."""
 
     async def subscribe(self, room: str) -> None:
         if room == "bad":
@@ -129,7 +129,7 @@ class FailingBroker(MemoryBroker):
 
 @pytest.mark.parametrize("room", ["bad", "worse"])
 async def test_a_broker(room: str) -> None:
-    """A session of that room may end; others do not."""
+    """Sessions of that room may end; others continue."""
     async with ChatServer(rooms=RoomOptions(broker=FailingBroker())) as server:
         await server.start("127.0.0.1", 0)
         target = f"127.0.0.1:{server.port}"
@@ -147,7 +147,7 @@ async def test_a_broker(room: str) -> None:
 
 
 class Failing(ServerObserver):
-    """Raises what would stop the loop."""
+    """Raises exceptions that stop the event loop."""
 
     def connection_opened(self, address: str | None) -> None:
         raise SystemExit(1)
@@ -160,7 +160,7 @@ class Failing(ServerObserver):
 
 
 async def test_an_observer() -> None:
-    """Calls are as if it were not there."""
+    """Calls do not notice a failing observer."""
     async with ChatServer(observers=[Failing()]) as server:
         await server.start("127.0.0.1", 0)
         assert await echo(server) == "Hello good"

@@ -58,7 +58,7 @@ class TestSessions:
 
     @pytest.mark.parametrize("asked", ["identity", "deflate", "gzip"])
     async def test_compression(self, asked: str) -> None:
-        """Replies are compressed as the requests are, unless the handler says otherwise."""
+        """Replies are compressed as the requests are, unless the handler decides otherwise."""
         seen: list[str] = []
 
         async def handler(session: Session) -> None:
@@ -77,7 +77,7 @@ class TestSessions:
         assert seen == [asked, asked, "gzip"]
 
     async def test_framed_replies(self) -> None:
-        """Replies that are encoded already are sent whole and in order, and are counted."""
+        """Encoded replies are sent complete and in order, and are counted."""
         sent: list[bool] = []
         numbers: list[tuple[int, int, int]] = []
 
@@ -97,7 +97,7 @@ class TestSessions:
 
     @pytest.mark.parametrize("frames", ["Ada", [b"Ada"], None])
     async def test_what_is_not_framed(self, frames: object) -> None:
-        """What is not bytes is refused before it can harm the connection."""
+        """Values that are not bytes raise UsageError and do not harm the connection."""
         refused: list[str] = []
 
         async def handler(session: Session) -> None:
@@ -115,7 +115,7 @@ class TestSessions:
         assert refused == [f"framed messages are bytes, as frame() makes them, not {name}"] * 2
 
     async def test_no_deadline(self) -> None:
-        """A client that set no deadline gives none."""
+        """Without a deadline of the client, `deadline` is None."""
         deadlines = []
 
         async def handler(session: Session) -> None:
@@ -137,7 +137,7 @@ class TestSessions:
             assert await answers(server, "abc", "", "d") == ["a", "b", "c", "d"]
 
     async def test_sending_from_several_tasks(self) -> None:
-        """Several tasks of a handler may send at once: every reply arrives whole."""
+        """Several tasks of a handler may send at the same time; every reply arrives complete."""
 
         async def handler(session: Session) -> None:
             await asyncio.gather(*(session.send(letter * 500_000) for letter in "abcdef"))
@@ -150,7 +150,7 @@ class TestSessions:
     async def test_what_cannot_be_sent(
         self, reply: object, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Sending what is no reply is the handler's mistake, and the log says what is right."""
+        """A reply of another type is INTERNAL, and the log names the allowed types."""
 
         async def handler(session: Session) -> None:
             await session.send(reply)
@@ -162,7 +162,7 @@ class TestSessions:
         assert "is not allowed; pass a str or a ChatRsp" in caplog.text
 
     async def test_a_client_that_leaves(self) -> None:
-        """A client that leaves in the middle has its handler cancelled, and nothing is logged."""
+        """A client that leaves cancels its handler, and nothing is logged."""
         cancelled = asyncio.Event()
         started = asyncio.Event()
 
@@ -183,7 +183,7 @@ class TestSessions:
     async def test_a_client_that_leaves_while_it_is_sent_to(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A handler that sends to a client that has left is ended, without an error in the log."""
+        """A handler that sends to a client that has left ends without an error in the log."""
         ended = asyncio.Event()
 
         async def handler(session: Session) -> None:

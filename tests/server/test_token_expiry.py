@@ -28,7 +28,7 @@ PATIENCE = 60
 
 
 class Member:
-    """Sends until its first token has expired and it is back, and reads what its room says."""
+    """Sends until its first token has expired and it has reconnected, and reads its room."""
 
     def __init__(self, channel: Channel, number: int) -> None:
         self.room = f"room {number % ROOMS}"
@@ -82,7 +82,7 @@ class Member:
 
 
 async def test_nothing_is_lost(tmp_path: Path) -> None:
-    """200 members send while their tokens expire: all come back, and nothing is lost or doubled."""
+    """200 members send while their tokens expire; all reconnect, and no message is lost."""
     auth = JwtAuthenticator(secret_file=secret_path(tmp_path), leeway=0)
     async with ChatServer(auth=auth) as server:
         await server.start("127.0.0.1", 0)

@@ -1,4 +1,4 @@
-"""A server with rooms that has to be left as it was found, and those who come to its rooms."""
+"""A server with rooms that checks for leaks at the end, and clients in its rooms."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def node_of(server: ChatServer) -> Node:
 
 @asynccontextmanager
 async def room_server(*, limits: Limits | None = None, **options: Any) -> AsyncIterator[ChatServer]:
-    """A server with rooms; once all clients have gone nothing of them may be left in it."""
+    """Run a server with rooms. After all clients have left, nothing of them may remain in it."""
     tasks = _other_tasks()
     async with ChatServer(rooms=RoomOptions(**options), limits=limits) as server:
         await server.start("127.0.0.1", 0)
@@ -86,7 +86,7 @@ async def channel_to(server: ChatServer, **options: Any) -> AsyncIterator[Channe
 
 @dataclass(frozen=True)
 class End:
-    """How a session ended, as its client was told."""
+    """How a session ended, as its client sees it."""
 
     status: Status
     message: str
@@ -102,7 +102,7 @@ class End:
 
 
 class Membership:
-    """A session of a room, as its client has it."""
+    """The client of one room session."""
 
     def __init__(self, stream: ClientStream) -> None:
         self.stream = stream
@@ -120,7 +120,7 @@ class Membership:
             await self.stream.send_message(ChatReq(name=text, id=id))
 
     async def hear(self, count: int = 1) -> list[ChatRsp]:
-        """The next messages."""
+        """Return the next messages."""
         heard = []
         async with asyncio.timeout(PATIENCE):
             for _ in range(count):
@@ -133,7 +133,7 @@ class Membership:
         return [message.message for message in await self.hear(count)]
 
     async def rest(self) -> list[ChatRsp]:
-        """All that comes until the session ends OK."""
+        """Return all messages until the session ends OK."""
         async with asyncio.timeout(PATIENCE):
             return [message async for message in self.stream]
 
@@ -141,11 +141,11 @@ class Membership:
         await self.stream.end()
 
     async def end(self) -> End:
-        """How the session ends, once all that is still to come has been read."""
+        """Return how the session ends, after the messages before the end were read."""
         return (await self.last_words())[1]
 
     async def last_words(self) -> tuple[list[ChatRsp], End]:
-        """All that still comes, and how the session then ends."""
+        """Return the remaining messages, and how the session ends."""
         heard: list[ChatRsp] = []
         async with asyncio.timeout(PATIENCE):
             try:
@@ -166,7 +166,7 @@ async def joined(
     compression: str | None = None,
     **metadata: str | bytes,
 ) -> AsyncIterator[Membership]:
-    """A session that is let in; `user` is sent as `chat-user`, `user_bin` as `chat-user-bin`."""
+    """Open a session that is admitted; `user` and `user_bin` are the metadata values."""
     keys = _keys({"room": room, **metadata})
     async with entering(channel, keys, path=path, compression=compression) as membership:
         async with asyncio.timeout(PATIENCE):
@@ -182,7 +182,7 @@ async def entering(
     path: str = CHAT,
     compression: str | None = None,
 ) -> AsyncIterator[Membership]:
-    """A session that may or may not be let in. What is left of it is cancelled in the end."""
+    """Open a session that may be rejected, and cancel it at the end."""
     stream = channel.request(
         path,
         Cardinality.STREAM_STREAM,
@@ -201,7 +201,7 @@ async def entering(
 
 
 async def refused(channel: Channel, *metadata: tuple[str, str | bytes], **more: str | bytes) -> End:
-    """How a session that is not let in ends."""
+    """Return how a session ends that is not admitted."""
     async with entering(channel, [*metadata, *_keys(more)]) as membership:
         return await membership.end()
 

@@ -1,4 +1,4 @@
-"""A broker in memory that fails, waits and dawdles as a test wishes."""
+"""A broker in memory that fails or waits as a test requests."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ class MoodyBroker:
     def __init__(
         self, retention: Retention | None = None, *, chance: random.Random | None = None
     ) -> None:
-        """With `chance` everything takes its time, and what is told comes late."""
+        """With `chance`, everything takes some time, and events arrive late."""
         self.memory = MemoryBroker(retention)
         self.failing: set[str] = set()
-        """The methods that raise `BrokerError`, without having done anything."""
+        """Methods that raise `BrokerError` and do nothing."""
         self.failing_late: set[str] = set()
-        """As `failing`, once it is done; only `publish`."""
+        """Methods that raise `BrokerError` after they have done their work; only `publish`."""
         self.gates: dict[str, asyncio.Event] = {}
-        """The methods that wait for a gate to be opened."""
+        """Methods that wait for a gate."""
         self.calls: list[tuple[str, str]] = []
-        """Methods, with the rooms that they were called for."""
+        """The calls: method and room."""
         self.is_there = True
-        """What it says of its storage."""
+        """The value of `is_available`."""
         self.others = Answers([], 0)
-        """What other servers answer to whatever they are told."""
+        """The answer of other servers to every survey."""
         self.told: list[bytes] = []
-        """What they were told."""
+        """The commands of all surveys."""
         self.waiting = 0
-        """Calls that wait for a gate."""
+        """Number of calls that wait for a gate."""
         self._chance = chance
 
     def close_gate(self, method: str) -> asyncio.Event:
-        """From now on the method waits, until what is returned is set."""
+        """Make the method wait until the returned event is set."""
         gate = self.gates[method] = asyncio.Event()
         return gate
 
     def count(self, method: str) -> int:
-        """How often it was called."""
+        """Return how often the method was called."""
         return sum(name == method for name, _ in self.calls)
 
     @property
@@ -118,7 +118,7 @@ class MoodyBroker:
         return self.others
 
     def lose_the_log(self, room: str) -> None:
-        """It begins anew, with another epoch."""
+        """Reset the log of a room to another epoch."""
         del self.memory._logs[room]
         self.memory._epoch = new_epoch()
         subscriber = self.memory._subscriber
@@ -144,7 +144,7 @@ class MoodyBroker:
 
 
 class _Late:
-    """Tells a subscriber everything, in order, but some turns later."""
+    """Passes all events to a subscriber, in order, some turns later."""
 
     def __init__(self, subscriber: Subscriber, chance: random.Random) -> None:
         self._subscriber = subscriber

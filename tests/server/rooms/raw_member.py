@@ -1,4 +1,4 @@
-"""A member whose connection is written by hand: it reads, and gives windows back, when told to."""
+"""A member that reads and returns flow-control windows only on request."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ INITIAL_WINDOW_SIZE = 4
 
 
 class RawMember:
-    """Stream 1 of its connection."""
+    """Stream 1 of a connection."""
 
     def __init__(self, client: FrameClient) -> None:
         self._client = client
@@ -46,13 +46,13 @@ class RawMember:
         self._walked = 0
         self._data = b""
         self.bytes_received = 0
-        """Of DATA."""
+        """Bytes of DATA received."""
         self.headers: list[dict[str, str]] = []
-        """Those of the response, and the trailers."""
+        """The response headers and the trailers."""
         self.messages: list[ChatRsp] = []
-        """Those that have come whole."""
+        """The complete messages."""
         self.reset: int | None = None
-        """The code with which the stream was reset."""
+        """The code of RST_STREAM, or None."""
         self.is_closed = False
 
     @property
@@ -68,7 +68,7 @@ class RawMember:
         return bool(self.headers) and "grpc-status" in self.headers[-1]
 
     def say(self, text: str, *, times: int = 1) -> None:
-        """Sends messages, whether the server takes them or not."""
+        """Send messages, whether or not the server reads them."""
         data = framed(encode_request(text, "")) * times
         for start in range(0, len(data), LARGEST_FRAME):
             self._client.send(frame(DATA, 0, 1, data[start : start + LARGEST_FRAME]))
@@ -77,20 +77,20 @@ class RawMember:
         self._client.send(frame(DATA, END_STREAM, 1, b""))
 
     def grant(self, size: int, *, connection: int | None = None) -> None:
-        """Gives the server so much more of a window."""
+        """Return `size` bytes of window to the server."""
         for stream_id, increment in ((1, size), (0, size if connection is None else connection)):
             if increment:
                 self._client.send(frame(WINDOW_UPDATE, 0, stream_id, increment.to_bytes(4, "big")))
 
     async def read_until(self, condition: Callable[[], object]) -> None:
-        """Reads from the socket until the condition is true."""
+        """Read from the socket until the condition is true."""
         async with asyncio.timeout(PATIENCE):
             while not condition():
                 assert not self.is_closed, f"closed after {self.headers}, {self.offsets}"
                 await self.read()
 
     async def read(self) -> None:
-        """Reads once, and takes in what has come."""
+        """Read once, and process the frames."""
         if not await self._client._read():
             self.is_closed = True
             return
@@ -124,9 +124,10 @@ async def raw_member(
     timeout: str | None = None,
     **metadata: str,
 ) -> AsyncIterator[RawMember]:
-    """A session in the lobby. `window`: of each stream; `connection`: what that of all has more.
+    """Join the lobby.
 
-    `timeout`: when it is to end, as gRPC writes it.
+    `window` is the initial window of a stream, `connection` an addition to the connection's window,
+    both in bytes. `timeout` is a value of `grpc-timeout`.
     """
     settings = frame(
         SETTINGS, 0, 0, INITIAL_WINDOW_SIZE.to_bytes(2, "big") + window.to_bytes(4, "big")

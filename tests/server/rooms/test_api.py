@@ -1,4 +1,4 @@
-"""Tests of server/rooms/api.py: `server.rooms`, for the program in which a server runs."""
+"""Tests of server/rooms/api.py: `server.rooms`, for the program that embeds the server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def rooms() -> AsyncIterator[Rooms]:
 
 class TestPublishing:
     async def test_a_message(self, rooms: Rooms) -> None:
-        """It is in the log, at the position that is returned."""
+        """A published message is in the log at the returned position."""
         first = await rooms.publish("lobby", "bot", "a")
         second = await rooms.publish("lobby", "bot", "b", id="1")
         assert (first.offset, second.offset, first.epoch) == (1, 2, second.epoch)
@@ -38,7 +38,7 @@ class TestPublishing:
         assert rooms.statistics().messages_published == 2
 
     async def test_the_same_again(self, rooms: Rooms) -> None:
-        """An id is published once; its position is the first, and another text is refused."""
+        """An id is published once; a duplicate has the first position, another text is an error."""
         first = await rooms.publish("lobby", "bot", "a", id="1")
         assert await rooms.publish("lobby", "bot", "a", id="1") == first
         assert (await rooms.publish("lobby", "Bot", "a", id="1")).offset == 2
@@ -70,7 +70,7 @@ class TestPublishing:
     async def test_wrong_arguments(
         self, rooms: Rooms, arguments: tuple[str, str, str], why: str
     ) -> None:
-        """They are the program's mistake, and nothing is published."""
+        """Invalid names and texts raise UsageError, and nothing is published."""
         with pytest.raises(UsageError) as caught:
             await rooms.publish(*arguments)
         assert why in str(caught.value)
@@ -86,14 +86,14 @@ class TestPublishing:
         ],
     )
     async def test_wrong_ids(self, rooms: Rooms, message_id: str, why: str) -> None:
-        """So are these."""
+        """Invalid ids raise UsageError."""
         with pytest.raises(UsageError) as caught:
             await rooms.publish("lobby", "bot", "a", id=message_id)
         assert why in str(caught.value)
         assert (await rooms.list()).rooms == []
 
     async def test_the_limit(self, rooms: Rooms) -> None:
-        """A text is as long as clients may send it, in bytes."""
+        """The size limit of a text counts bytes."""
         await rooms.publish("lobby", "bot", "x" * 65_536)
         with pytest.raises(TooLargeError) as caught:
             await rooms.publish("lobby", "bot", "界" * 21_846)
@@ -125,14 +125,14 @@ class TestHistory:
         ],
     )
     async def test_a_part(self, rooms: Rooms, asked: dict[str, int], offsets: list[int]) -> None:
-        """What is kept, between two offsets, from the one end or the other."""
+        """`history` returns stored messages between two offsets, the oldest or the newest first."""
         await self.publish(rooms)
         page = await rooms.history("lobby", **asked)
         assert [publication.offset for publication in page.publications] == offsets
         assert (page.newest.offset, page.oldest) == (8, 4)
 
     async def test_of_a_room_that_nobody_has_used(self, rooms: Rooms) -> None:
-        """It has an epoch, and no messages."""
+        """An unused room has an epoch and no messages."""
         page = await rooms.history("attic")
         assert (page.newest.offset, page.oldest, page.publications) == (0, 1, [])
         assert page.newest.epoch
@@ -160,7 +160,7 @@ class TestHistory:
 
 class TestLists:
     async def test_of_rooms(self, rooms: Rooms) -> None:
-        """They come in the order of their names, in pages, also those of a prefix alone."""
+        """Rooms are listed by name, in pages, also with a prefix."""
         for room in ("b", "a2", "a1", "世界"):
             await rooms.publish(room, "bot", "x")
         page = await rooms.list(limit=2)
@@ -174,7 +174,7 @@ class TestLists:
         ]
 
     async def test_of_users(self, rooms: Rooms) -> None:
-        """Nobody is in a room in which nobody is."""
+        """An unused room has no users."""
         await rooms.publish("lobby", "bot", "x")
         assert await rooms.presence("lobby") == []
 
@@ -208,7 +208,7 @@ class TestDisconnecting:
 
 class TestWhen:
     async def test_before_the_start(self) -> None:
-        """There is nothing to be used yet, and nothing has happened."""
+        """Before `start` every method raises UsageError."""
         rooms = ChatServer().rooms
         for asked in (
             rooms.publish("lobby", "bot", "a"),
@@ -223,7 +223,7 @@ class TestWhen:
         assert rooms.statistics().sessions_opened == 0
 
     async def test_after_the_end(self) -> None:
-        """A server that is closed has no rooms to speak of; what they did is known."""
+        """After `close` methods raise ClosedError; the statistics remain."""
         async with ChatServer() as server:
             await server.start("127.0.0.1", 0)
             rooms = server.rooms
@@ -241,12 +241,12 @@ class TestWhen:
         assert rooms.statistics().messages_published == 1
 
     async def test_without_rooms(self) -> None:
-        """A server without rooms has none to be used."""
+        """A server without rooms has no `rooms`."""
         with pytest.raises(UsageError, match="it was made with rooms=None"):
             ChatServer(rooms=None).rooms  # noqa: B018
 
     async def test_two_servers(self) -> None:
-        """Each has rooms of its own."""
+        """Two servers in one process have separate rooms."""
         async with ChatServer(rooms=RoomOptions()) as one, ChatServer() as two:
             for server in (one, two):
                 await server.start("127.0.0.1", 0)

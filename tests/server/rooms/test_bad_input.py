@@ -1,4 +1,4 @@
-"""What clients send that they should not: each is told what is wrong, and nobody else notices."""
+"""Invalid input of clients: the client learns what is wrong, and other members notice nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def channel(server: ChatServer) -> AsyncIterator[Channel]:
 
 @pytest.fixture
 async def bystander(server: ChatServer) -> AsyncIterator[Membership]:
-    """Somebody in the room who is heard before and after, and never hears anything of it."""
+    """Runs a member that exchanges messages before and after, and sees nothing in between."""
     async with channel_to(server) as channel, joined(channel, user="bystander") as bystander:
         await bystander.say("before")
         assert await bystander.texts() == ["before"]
@@ -108,7 +108,7 @@ class TestMetadata:
         metadata: list[tuple[str, str | bytes]],
         message: str,
     ) -> None:
-        """It is INVALID_ARGUMENT, with what would be right; to come back would not help."""
+        """An invalid join is INVALID_ARGUMENT, with the fix, and without reconnect."""
         end = await refused(channel, *metadata)
         assert (end.status, end.message) == (Status.INVALID_ARGUMENT, message)
         assert end.trailers == {"chat-reconnect": "no"}
@@ -131,7 +131,7 @@ class TestMetadata:
     async def test_that_no_library_sends(
         self, server: ChatServer, bystander: Membership, key: str, value: bytes, message: str
     ) -> None:
-        """Whatever a client sends, it is told what is wrong with it."""
+        """Every invalid combination of metadata ends with a text that names the problem."""
         async with raw_client(server.port) as client:
             headers = {**dict(request_headers(CHAT)), "chat-room": b"lobby", key: value}
             client.h2.send_headers(1, list(headers.items()))
@@ -148,7 +148,7 @@ class TestMessages:
     async def test_the_limit(
         self, channel: Channel, bystander: Membership, text: str, taken: bool
     ) -> None:
-        """64 KiB are taken in a room; a byte more ends the session, after what came before it."""
+        """A message of 64 KiB is accepted; a larger one ends the session after earlier messages."""
         async with joined(channel, user="ada") as ada:
             await ada.say("first", text)
             await ada.half_close()
@@ -165,14 +165,14 @@ class TestMessages:
             )
 
     async def test_the_limit_of_direct_sessions(self, channel: Channel) -> None:
-        """They take 4 MiB, beside a room on the same connection."""
+        """Direct sessions accept 4 MiB, beside a room on the same connection."""
         async with joined(channel), entering(channel, []) as direct:
             text = "x" * (4 * KIB * KIB - 20)
             await direct.say(text)
             assert await direct.texts() == [f"Hello {text}"]
 
     async def test_a_limit_of_ones_own(self) -> None:
-        """Both can be set; the smaller one counts in rooms."""
+        """Of the limits for rooms and for all calls, the smaller one applies in rooms."""
         for limits, size, most in (
             (Limits(max_message_size=1000), 50, 50),
             (Limits(max_message_size=30), 50, 30),
@@ -185,7 +185,7 @@ class TestMessages:
 
     @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
     async def test_compressed(self, channel: Channel, bystander: Membership, encoding: str) -> None:
-        """A message that is too large only when it is inflated is too large."""
+        """A message that is too large only after decompression is rejected."""
         async with joined(channel, compression=encoding) as ada:
             await ada.say("first", "x" * 1_000_000)
             heard, end = await ada.last_words()
@@ -197,7 +197,7 @@ class TestMessages:
     async def test_that_came_before_the_room(
         self, server: ChatServer, bystander: Membership
     ) -> None:
-        """One that is too large is not taken either when it comes in the turn of the headers."""
+        """A message that is too large is rejected in the same read as the headers, too."""
         async with raw_client(server.port) as client:
             client.h2.send_headers(1, request_headers(CHAT, chat_room="lobby"))
             large = framed(encode_request("x" * 64 * KIB, ""))
@@ -216,7 +216,7 @@ class TestMessages:
     async def test_that_are_none(
         self, server: ChatServer, bystander: Membership, data: bytes
     ) -> None:
-        """Bytes that are no message end the session, as gRPC does it; those before it count."""
+        """Bytes that are not a message end the session; earlier messages are published."""
         async with raw_client(server.port) as client:
             await enter(client)
             client.h2.send_data(1, framed(encode_request("first", "")) + framed(data))
@@ -231,7 +231,7 @@ class TestMessages:
     async def test_an_id_that_is_too_long(
         self, channel: Channel, bystander: Membership, message_id: str
     ) -> None:
-        """It ends the session; the messages before it are published, those after it are not."""
+        """An invalid message ends the session; only earlier messages are published."""
         async with joined(channel) as ada:
             await ada.say("first")
             await ada.say("second", id=message_id)
@@ -243,7 +243,7 @@ class TestMessages:
         assert await bystander.texts() == ["first"]
 
     async def test_the_longest_id(self, channel: Channel, bystander: Membership) -> None:
-        """An id has up to 128 characters, of any kind."""
+        """An id may have 128 characters of any kind."""
         async with joined(channel) as ada:
             await ada.say("hi", id="🚀" * 128)
             (message,) = await ada.hear()
@@ -251,7 +251,7 @@ class TestMessages:
         assert await bystander.texts() == ["hi"]
 
     async def test_an_id_with_another_text(self, channel: Channel, bystander: Membership) -> None:
-        """It ends the session; nothing of it is published."""
+        """A longer id ends the session, and its message is not published."""
         async with joined(channel, user="ada") as ada:
             await ada.say("hi", id="1")
             await ada.say("ho", id="1")
@@ -269,7 +269,7 @@ async def enter(client: RawClient) -> None:
 
 
 async def trailers_of(client: RawClient) -> dict[str, str]:
-    """The last headers of stream 1."""
+    """Return the last headers of stream 1."""
     await client.wait_for(StreamEnded, 1)
     headers = [event.headers for event in client.events if hasattr(event, "headers")]
     return dict(headers[-1])

@@ -1,4 +1,4 @@
-"""A broker that fails, hangs or comes back: who needs it is told, others go on, nothing is left."""
+"""A broker that fails, hangs or returns: affected sessions end, the others continue."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def channel(server: ChatServer) -> AsyncIterator[Channel]:
 
 
 def assert_away(end: End, position: str | None) -> None:
-    """It is told to come back, and nothing of what is wrong in the server."""
+    """Check for UNAVAILABLE with reconnect, and for a text without details of the server."""
     assert (end.status, end.message, end.may_come_back) == (Status.UNAVAILABLE, AWAY, "yes")
     assert end.position == position
 
@@ -52,7 +52,7 @@ class TestFailing:
         method: str,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        """It is sent away, and keeps the place that it had; the log has the reason."""
+        """A joining session ends with the position of its client; the log has the reason."""
         broker.failing.add(method)
         await broker.memory.publish("lobby", [])
         epoch = broker.memory._log("lobby").newest.epoch
@@ -68,7 +68,7 @@ class TestFailing:
     async def test_while_it_comes_into_presence(
         self, broker: MoodyBroker, server: ChatServer, channel: Channel
     ) -> None:
-        """A session of which nobody can be told is not kept."""
+        """A session that cannot enter the presence ends."""
         broker.failing.add("enter")
         async with entering(channel, [("chat-room", "lobby")]) as ada:
             end = await ada.end()
@@ -77,7 +77,7 @@ class TestFailing:
     async def test_while_it_catches_up(
         self, broker: MoodyBroker, server: ChatServer, channel: Channel
     ) -> None:
-        """What it has got by then counts."""
+        """A session that catches up ends with the position that it has reached."""
         for number in range(100):
             await server.rooms.publish("lobby", "bot", str(number))
         gate = broker.close_gate("read")
@@ -96,7 +96,7 @@ class TestFailing:
     async def test_while_it_publishes(
         self, broker: MoodyBroker, server: ChatServer, channel: Channel
     ) -> None:
-        """The publisher is sent away; who listens hears the next message that there is."""
+        """The publisher's session ends; other members receive the next message."""
         async with joined(channel, user="ada") as ada, joined(channel, user="bob") as bob:
             await ada.say("1")
             await ada.hear()
@@ -112,7 +112,7 @@ class TestFailing:
     async def test_after_it_has_published(
         self, broker: MoodyBroker, server: ChatServer, channel: Channel
     ) -> None:
-        """A message that is in the log although the broker failed is not published twice."""
+        """A message that is stored although the broker reported an error is not published twice."""
         async with joined(channel, user="ada") as ada:
             broker.failing_late.add("publish")
             await ada.say("1", id="x")
@@ -132,7 +132,7 @@ class TestFailing:
         channel: Channel,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        """The session is over all the same, and the log says what was not done."""
+        """A session ends although the broker cannot be notified, and the log says so."""
         broker.failing |= {"leave", "unsubscribe"}
         async with joined(channel) as ada:
             await ada.half_close()
@@ -145,7 +145,7 @@ class TestFailing:
         assert "in no mood to unsubscribe" in caplog.text
 
     async def test_on_leave_is_told_all_the_same(self) -> None:
-        """The program hears of a session that has left, whatever the broker does."""
+        """`on_leave` is called although the broker fails."""
         left = asyncio.Event()
 
         async def on_leave(leave: object) -> None:
@@ -159,7 +159,7 @@ class TestFailing:
                 await left.wait()
 
     async def test_the_program(self, broker: MoodyBroker, server: ChatServer) -> None:
-        """It gets the broker's own error."""
+        """The embedding program receives the broker's own error."""
         broker.failing |= {"publish", "read", "users", "rooms"}
         rooms = server.rooms
         for asked in (
@@ -178,7 +178,7 @@ class TestHanging:
     async def test_a_client_that_leaves_meanwhile(
         self, broker: MoodyBroker, server: ChatServer, channel: Channel, method: str
     ) -> None:
-        """It leaves nothing; others use what works."""
+        """A session that is cancelled while the broker hangs leaves nothing behind."""
         gate = broker.close_gate(method)
         await broker.memory.publish("lobby", [])
         keys = {"resume": f"{broker.memory._log('lobby').newest.epoch}/0", "events": "users"}
@@ -194,7 +194,7 @@ class TestHanging:
     async def test_others_go_on(
         self, broker: MoodyBroker, server: ChatServer, channel: Channel
     ) -> None:
-        """A publication that hangs keeps nobody from hearing of others."""
+        """A publication that hangs does not delay the messages of others."""
         async with joined(channel, user="ada") as ada, joined(channel, user="bob") as bob:
             gate = broker.close_gate("publish")
             await ada.say("slow")
@@ -208,7 +208,7 @@ class TestHanging:
     async def test_one_client_publishes_in_order(
         self, broker: MoodyBroker, server: ChatServer, channel: Channel
     ) -> None:
-        """What a client sends while its last message hangs waits for that."""
+        """A client's messages wait for its earlier message that hangs."""
         async with joined(channel) as ada:
             gate = broker.close_gate("publish")
             await ada.say("1")

@@ -1,4 +1,4 @@
-"""How the sessions of a server end that goes, or that sends them away."""
+"""Sessions of a server that drains or closes, or that disconnects users."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ async def said(member: Membership, *texts: str) -> None:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chance has it that sessions end at the beginning of a drain."""
+    """Makes sessions end at the beginning of a drain."""
     monkeypatch.setattr(random, "uniform", lambda low, high: low)
 
 
 class TestDrain:
     @pytest.mark.usefixtures("at_once")
     async def test_sessions(self, server: ChatServer, channel: Channel) -> None:
-        """They end UNAVAILABLE with the place where they are, and what they said was heard."""
+        """Drained sessions end UNAVAILABLE with their position; their messages are published."""
         async with joined(channel, user="ada") as ada, joined(channel, "attic") as bob:
             await said(ada, "a", "b")
             draining = asyncio.create_task(server.drain(30.0))
@@ -68,7 +68,7 @@ class TestDrain:
     async def test_spread_over_half_of_the_grace(
         self, server: ChatServer, channel: Channel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """They do not all come back in the same moment, and all are told in time."""
+        """Drained sessions end at different times, all within the grace period."""
         loop = asyncio.get_running_loop()
         at: list[float] = []
 
@@ -88,7 +88,7 @@ class TestDrain:
         assert 0 <= min(at) < 10 < 20 < max(at) <= 30
 
     async def test_who_comes_meanwhile(self, server: ChatServer, channel: Channel) -> None:
-        """A session that is opened on an old connection is sent on at once."""
+        """A session that opens on an old connection during a drain ends at once."""
         async with joined(channel):
             node_of(server).drain(3600.0)
             end = await refused(channel, room="lobby", resume="e/5")
@@ -99,7 +99,7 @@ class TestDrain:
     async def test_a_session_that_is_coming(
         self, broker: MoodyBroker, server: ChatServer, channel: Channel, method: str
     ) -> None:
-        """One that waits for the broker ends like the others, and does not lose its own place."""
+        """A session that waits for the broker is drained without losing the client's position."""
         await server.rooms.publish("lobby", "bot", "1")
         epoch = (await server.rooms.history("lobby")).newest.epoch
         gate = broker.close_gate(method)
@@ -113,7 +113,7 @@ class TestDrain:
             gate.set()
 
     async def test_half_closed_ones(self, server: ChatServer, channel: Channel) -> None:
-        """A session that has half-closed and has got its own ends OK, drain or not."""
+        """A session that has half-closed and received its own messages ends OK during a drain."""
         async with joined(channel) as ada:
             await ada.say("a")
             await ada.half_close()
@@ -124,7 +124,7 @@ class TestDrain:
 
     @pytest.mark.usefixtures("at_once")
     async def test_direct_sessions(self, server: ChatServer, channel: Channel) -> None:
-        """They go on within the grace, as ever."""
+        """Direct sessions continue within the grace period."""
         async with entering(channel, []) as direct, joined(channel) as ada:
             await direct.say("a")
             assert await direct.texts() == ["Hello a"]
@@ -139,7 +139,7 @@ class TestDrain:
 
 class TestClose:
     async def test_sessions(self, server: ChatServer, channel: Channel) -> None:
-        """They end UNAVAILABLE at once, with the place where they are."""
+        """Closing the server ends sessions UNAVAILABLE at once, with their position."""
         async with joined(channel) as ada:
             await said(ada, "a", "b", "c")
             closing = asyncio.create_task(server.close())
@@ -156,7 +156,7 @@ class TestClose:
     async def test_a_broker_that_is_slow(
         self, broker: MoodyBroker, server: ChatServer, channel: Channel
     ) -> None:
-        """Sessions are taken out of it before it is closed."""
+        """Sessions leave the broker's presence before the broker closes."""
         async with joined(channel):
             gate = broker.close_gate("leave")
             closing = asyncio.create_task(server.close())
@@ -167,7 +167,7 @@ class TestClose:
         assert broker.memory._presence.rooms() == set()
 
     async def test_twice(self, server: ChatServer, channel: Channel) -> None:
-        """It may be closed again, also after a drain."""
+        """A server may be closed twice, also after a drain."""
         async with joined(channel):
             await server.drain(0.0)
             await server.close()
@@ -176,7 +176,7 @@ class TestClose:
 
 class TestDisconnect:
     async def test_for_good(self, server: ChatServer, channel: Channel) -> None:
-        """All sessions of the user end with the reason, in all rooms; nobody else does."""
+        """All sessions of the user end with the reason, in all rooms; others stay."""
         async with (
             joined(channel, user="ada") as first,
             joined(channel, "attic", user="ada") as second,
@@ -201,7 +201,7 @@ class TestDisconnect:
         assert node_of(server).sessions_ended["sent_away"] == 2
 
     async def test_to_come_back(self, server: ChatServer, channel: Channel) -> None:
-        """A client that may come back is told so, and resumes where it was."""
+        """With `reconnect` the client may reconnect, and resumes at its position."""
         async with joined(channel, user="ada") as ada:
             await said(ada, "a")
             assert server.rooms.disconnect("ada", reconnect=True) == 1
@@ -216,7 +216,7 @@ class TestDisconnect:
             assert await again.texts() == ["b"]
 
     async def test_in_one_room(self, server: ChatServer, channel: Channel) -> None:
-        """Sessions in other rooms stay."""
+        """Sessions of the user in other rooms stay."""
         async with joined(channel, user="ada") as here:
             async with joined(channel, "attic", user="ada") as there:
                 assert server.rooms.disconnect("ada", "attic") == 1
@@ -224,7 +224,7 @@ class TestDisconnect:
                 await said(here, "a")
 
     async def test_nobody(self, server: ChatServer, channel: Channel) -> None:
-        """Nobody of that name is there."""
+        """Disconnecting an unknown user or room returns 0."""
         async with joined(channel, user="ada"):
             assert server.rooms.disconnect("Ada") == 0
             assert server.rooms.disconnect("ada", "attic") == 0
@@ -232,7 +232,7 @@ class TestDisconnect:
     async def test_one_that_is_coming(
         self, broker: MoodyBroker, server: ChatServer, channel: Channel
     ) -> None:
-        """A session that is not in yet does not come in."""
+        """A session that is still joining is disconnected before it joins."""
         gate = broker.close_gate("subscribe")
         keys = [("chat-room", "lobby"), ("chat-user", "ada")]
         async with entering(channel, keys) as ada:
@@ -247,7 +247,7 @@ class TestDisconnect:
 
 class TestTime:
     async def test_a_deadline(self, server: ChatServer) -> None:
-        """A session that is over because its client has set a time may be resumed."""
+        """A session that ends by the client's deadline can be resumed."""
         async with raw_member(server, timeout="200m") as member:
             await server.rooms.publish("lobby", "bot", "a")
             await member.read_until(lambda: member.is_ended)
@@ -257,7 +257,7 @@ class TestTime:
         assert member.trailers["chat-resume"] == f"{member.headers[0]['chat-epoch']}/1"
 
     async def test_an_old_connection(self) -> None:
-        """So may one whose connection has reached its age."""
+        """A session that ends by its connection's maximum age can be resumed."""
         limits = Limits(max_connection_age=0.1, max_connection_age_grace=0.1)
         async with room_server(limits=limits) as server, raw_member(server) as member:
             await member.read_until(lambda: member.is_ended)
@@ -269,7 +269,7 @@ class TestTime:
 class TestLeaving:
     @pytest.mark.parametrize("how", ["cancel", "connection"])
     async def test_without_a_word(self, server: ChatServer, channel: Channel, how: str) -> None:
-        """Whoever leaves so is gone at once, and what they had said stays said."""
+        """A client that cancels is gone at once, and its messages stay published."""
         async with channel_to(server) as other, joined(other, user="bob", events="presence") as bob:
             async with joined(channel, user="ada") as ada:
                 await bob.hear()

@@ -54,7 +54,7 @@ async def hanging(event: object) -> None:
 
 class TestWithout:
     async def test_none(self) -> None:
-        """Without hooks everybody may come, say what they like, and go."""
+        """Without hooks every join, message and leave is allowed."""
         none = hooks()
         assert not none.checks_messages
         await none.join(JOIN)
@@ -64,7 +64,7 @@ class TestWithout:
 
 class TestAsking:
     async def test_what_they_are_told(self) -> None:
-        """Each is given what it is about, once."""
+        """Each hook receives its event once."""
         seen: list[object] = []
 
         async def hook(event: object) -> None:
@@ -79,17 +79,17 @@ class TestAsking:
 
     @pytest.mark.parametrize(("answer", "text"), [(None, "hi"), ("", ""), ("ho 世界", "ho 世界")])
     async def test_messages(self, answer: str | None, text: str) -> None:
-        """A hook changes the text, also into nothing, or leaves it as it is."""
+        """A message hook can replace the text, also with an empty text, or keep it."""
         assert await hooks(on_message=returning(answer)).message(MESSAGE) == text
 
     async def test_what_a_join_returns(self) -> None:
-        """It is nothing; the user is in."""
+        """The result of a join hook is ignored."""
         await hooks(on_join=returning(False)).join(JOIN)
 
 
 class TestRefusing:
     async def test_with_a_reason(self) -> None:
-        """The reason of the hook is the reason."""
+        """A RefusedError of a hook passes its reason on."""
         refusing = hooks(
             on_join=raising(RefusedError("you are banned")),
             on_message=raising(RefusedError("no swearing")),
@@ -107,7 +107,7 @@ class TestRefusing:
         ],
     )
     async def test_with_a_status(self, error: StatusError, reason: str) -> None:
-        """A status is a refusal too."""
+        """A StatusError of a hook becomes a RefusedError."""
         with pytest.raises(RefusedError) as caught:
             await hooks(on_message=raising(error)).message(MESSAGE)
         assert caught.value.reason == reason
@@ -120,7 +120,7 @@ class TestFailing:
     async def test_by_an_exception(
         self, name: str, error: Exception, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """It refuses with a reason that gives nothing away; the exception is logged."""
+        """An exception becomes a general reason for the client; the log has the exception."""
         failing = hooks(**{f"on_{name}": raising(error)})
         with pytest.raises(UncheckedError) as caught:
             await getattr(failing, name)(JOIN if name == "join" else MESSAGE)
@@ -131,7 +131,7 @@ class TestFailing:
 
     @pytest.mark.parametrize("name", ["join", "message"])
     async def test_by_its_time(self, name: str, caplog: pytest.LogCaptureFixture) -> None:
-        """One that hangs refuses once its time is over, which is logged."""
+        """A hook that takes too long rejects the request, and the timeout is logged."""
         slow = hooks(SHORT, **{f"on_{name}": hanging})
         with pytest.raises(
             UncheckedError, match="the server could not check this in time; try again later"
@@ -143,7 +143,7 @@ class TestFailing:
 
     @pytest.mark.parametrize("answer", [5, b"hi", ["hi"], True, "\ud800"])
     async def test_by_nonsense(self, answer: object, caplog: pytest.LogCaptureFixture) -> None:
-        """What is no text is not published, and the log says what would be right."""
+        """A result that is not valid text is not published, and the log names the allowed types."""
         with pytest.raises(
             UncheckedError, match="the server could not check this; try again later"
         ):
@@ -151,7 +151,7 @@ class TestFailing:
         assert f"on_message returned {answer!r}; return a str of valid" in caplog.text
 
     async def test_by_too_much(self, caplog: pytest.LogCaptureFixture) -> None:
-        """A text that no client could have sent is not published, or many could not read on."""
+        """A text larger than the maximum message size is not published."""
         assert await hooks(on_message=returning("界" * 10)).message(MESSAGE) == "界" * 10
         with pytest.raises(
             UncheckedError, match="the server could not check this; try again later"
@@ -162,13 +162,13 @@ class TestFailing:
         ]
 
     async def test_one_that_is_not_async(self, caplog: pytest.LogCaptureFixture) -> None:
-        """A plain function is a mistake that the log tells of."""
+        """A hook that is not async is logged as an error."""
         with pytest.raises(UncheckedError):
             await hooks(on_message=lambda message: message.text).message(MESSAGE)
         assert "on_message failed" in caplog.text
 
     async def test_a_cancelled_one(self) -> None:
-        """A session that ends takes its hook with it."""
+        """A hook is cancelled with its session."""
         asking = asyncio.create_task(hooks(on_message=hanging).message(MESSAGE))
         await asyncio.sleep(0)
         asking.cancel()
@@ -179,5 +179,5 @@ class TestFailing:
 class TestLeaving:
     @pytest.mark.parametrize("hook", [raising(RefusedError("stay")), raising(KeyError()), hanging])
     async def test_nothing_keeps_anybody(self, hook: Hook) -> None:
-        """Whatever the hook does, the session has left."""
+        """A leave hook cannot prevent the end of a session."""
         await hooks(SHORT, on_leave=hook).leave(LEAVE)

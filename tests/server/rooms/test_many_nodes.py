@@ -1,4 +1,4 @@
-"""Servers that share a Redis, as operators and probes see them."""
+"""Several servers that share a Redis, for operators and probes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def stub_of(server: ChatServer) -> AsyncIterator[v1.RoomsStub]:
 
 
 async def test_disconnect(redis: RedisServer) -> None:
-    """A user's sessions end on every server, whichever is asked; those of others stay."""
+    """A user's sessions end on every server; those of other users stay."""
     async with two_nodes(redis) as servers, stub_of(servers[0]) as stub:
         async with (
             member(servers[0], "a", "Ada") as here,
@@ -68,7 +68,7 @@ async def test_disconnect(redis: RedisServer) -> None:
 
 
 async def test_presence_and_rooms(redis: RedisServer) -> None:
-    """Each server knows the rooms and the users of the others."""
+    """Each server knows the rooms and users of the others."""
     async with two_nodes(redis) as servers:
         async with member(servers[0], "a", "Ada") as ada, member(servers[1], "b", "Bob") as bob:
             await ada.send("x")
@@ -86,7 +86,7 @@ async def test_presence_and_rooms(redis: RedisServer) -> None:
 
 
 async def test_nodes(redis: RedisServer) -> None:
-    """Each server names all, in the same order; one that has stopped is not there."""
+    """Every server lists all running servers in the same order."""
     async with two_nodes(redis) as servers:
         async with member(servers[1], "a", "Ada") as ada, stub_of(servers[0]) as stub:
             await ada.send("x")
@@ -108,7 +108,7 @@ async def test_nodes(redis: RedisServer) -> None:
 
 
 async def test_readiness(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While Redis is away the rooms do not serve, the server does; then they do by themselves."""
+    """While Redis is unavailable the rooms are NOT_SERVING and the server SERVING."""
     monkeypatch.setattr(load_monitor, "INTERVAL", 0.05)
     with redis_server() as redis:
         async with (
@@ -133,13 +133,13 @@ async def test_readiness(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_no_rooms() -> None:
-    """A server without rooms has no such name."""
+    """A server without rooms has no health status for rooms."""
     async with serving(rooms=None) as server:
         assert server.health.status(READINESS) is None
 
 
 async def test_stopped() -> None:
-    """A server that has stopped does not become ready again."""
+    """A closed server does not become ready again."""
     async with serving() as server:
         await server.drain(1)
         server.health.set_status(READINESS, ServingStatus.SERVING)

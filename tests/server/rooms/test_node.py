@@ -57,7 +57,7 @@ async def test_its_clock(node: Node) -> None:
 
 
 async def test_what_is_published_in_one_turn(node: Node, broker: MoodyBroker) -> None:
-    """It is given to the members in the next one, together."""
+    """Messages published in one turn of the loop are delivered together in the next."""
     room = await node.subscriptions.hold("lobby")
     sink = Sink()
     member = Member(sink, "ada", "s", 1000)
@@ -75,7 +75,7 @@ async def test_what_is_published_in_one_turn(node: Node, broker: MoodyBroker) ->
 
 
 async def test_close_waits(node: Node, broker: MoodyBroker) -> None:
-    """What was begun is ended before the broker is closed, also what comes of it."""
+    """Background tasks, and tasks that they start, end before the broker closes."""
     steps: list[str] = []
     gate = asyncio.Event()
 
@@ -101,7 +101,7 @@ async def test_close_waits(node: Node, broker: MoodyBroker) -> None:
 
 
 async def test_what_fails_after_a_session(node: Node, caplog: pytest.LogCaptureFixture) -> None:
-    """The log has it: a broker's trouble as a warning, anything else as a fault."""
+    """An error of the broker is logged as a warning, other errors as errors."""
 
     async def fail(error: Exception) -> None:
         raise error
@@ -116,7 +116,7 @@ async def test_what_fails_after_a_session(node: Node, caplog: pytest.LogCaptureF
 
 
 async def test_drain(node: Node) -> None:
-    """Every session is told, once, and new ones are not let in."""
+    """A drain ends every session once, and rejects new sessions."""
     sessions = [Session() for _ in range(10)]
     node.sessions.update(sessions)
     assert not node.is_draining
@@ -132,7 +132,7 @@ async def test_drain(node: Node) -> None:
 async def test_a_broker_that_cannot_be_opened(
     broker: MoodyBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is said, and the node is not open."""
+    """An error of the broker's `open` is raised, and the node is not open."""
 
     async def fail(subscriber: object) -> None:
         raise BrokerError("memory://", "it is damaged")
@@ -145,7 +145,7 @@ async def test_a_broker_that_cannot_be_opened(
 
 
 async def test_a_hook_that_hangs_does_not_hold_up_the_end() -> None:
-    """A server closes although `on_leave` hangs: the hook is cancelled."""
+    """A server closes although `on_leave` hangs; the hook is cancelled."""
     ended: list[str] = []
 
     async def on_leave(leave: RoomLeave) -> None:

@@ -1,4 +1,4 @@
-"""Tests of server/rooms/node_commands.py, and of what a server makes of the answers."""
+"""Tests of server/rooms/node_commands.py, and of the server's use of the answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REQUEST = v1.DisconnectRequest(user="小明", room="a b", reason="够了", recon
 
 
 class Target:
-    """A node that records the requests, and has three sessions of every user."""
+    """Records the requests, and has three sessions of every user."""
 
     def __init__(self, asked: list[v1.DisconnectRequest]) -> None:
         self.asked = asked
@@ -41,7 +41,7 @@ def answer(command: bytes, asked: list[v1.DisconnectRequest] | None = None) -> b
 
 
 def test_disconnect() -> None:
-    """A request comes to the letter, and the number back."""
+    """A request arrives unchanged, and its answer has the number of sessions."""
     asked: list[v1.DisconnectRequest] = []
     answered = answer(disconnect_command(REQUEST), asked)
     assert asked == [REQUEST]
@@ -49,12 +49,12 @@ def test_disconnect() -> None:
 
 
 def test_node() -> None:
-    """A node says how it is."""
+    """A node answers with its state."""
     assert read_answers(v1.Node, [answer(ASK_NODE)]) == [v1.Node(id="here", pid=7)]
 
 
 def test_unknown_and_broken(caplog: pytest.LogCaptureFixture) -> None:
-    """What a node of another version tells, or nobody should, is answered with nothing."""
+    """Unknown and invalid commands have an empty answer."""
     for command in (b"", b"dance ", b"nodes", b"\xff\x00 \n"):
         assert answer(command) == b""
     assert caplog.records == []
@@ -65,7 +65,7 @@ def test_unknown_and_broken(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_answers_that_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
-    """They are passed over, and logged; an empty one is that of a message without fields."""
+    """Invalid answers are logged and skipped; an empty answer is a message without fields."""
     answers = [b"\xff\xff\xff", b"", bytes(v1.DisconnectResponse(sessions=2))]
     assert [each.sessions for each in read_answers(v1.DisconnectResponse, answers)] == [0, 2]
     assert len(caplog.records) == 1
@@ -73,7 +73,7 @@ def test_answers_that_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
 
 class TestServer:
     async def test_disconnect_everywhere(self) -> None:
-        """The sessions of all servers are counted, and those servers that say nothing."""
+        """The sessions of all servers are added up, and missing servers counted."""
         broker = MoodyBroker()
         broker.others = Answers([bytes(v1.DisconnectResponse(sessions=n)) for n in (2, 0, 5)], 1)
         async with room_server(broker=broker) as server:
@@ -83,7 +83,7 @@ class TestServer:
         assert broker.told == [disconnect_command(request)]
 
     async def test_nodes(self) -> None:
-        """This server and those that answer, in order; what is no node is not one."""
+        """The list has this server and those that answered, in order, without invalid answers."""
         broker = MoodyBroker()
         others = [v1.Node(id="2", host="\U0010ffff", pid=1), v1.Node(id="1", host=""), v1.Node()]
         broker.others = Answers([bytes(node) for node in others], 2)
@@ -95,7 +95,7 @@ class TestServer:
         assert own.address == f"127.0.0.1:{nodes[1].address.rpartition(':')[2]}"
 
     async def test_the_broker_is_away(self) -> None:
-        """Whoever asks learns that others could not be told."""
+        """An unavailable broker raises BrokerError."""
         broker = MoodyBroker()
         broker.failing.add("survey")
         async with room_server(broker=broker) as server:

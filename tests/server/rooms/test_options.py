@@ -12,7 +12,7 @@ from chatify_stream.rooms import Retention, RetentionRule
 
 
 def test_by_default() -> None:
-    """Rooms are in memory, take 64 KiB a message, and hold 1 MiB for a slow reader."""
+    """By default rooms are in memory, with messages of 64 KiB and outboxes of 1 MiB."""
     options = RoomOptions()
     assert (options.broker, options.max_message_size, options.max_outbox) == (
         "memory://",
@@ -25,13 +25,13 @@ def test_by_default() -> None:
 
 
 def test_a_broker_of_ones_own() -> None:
-    """It is taken as it is."""
+    """A broker object is used unchanged."""
     broker = MemoryBroker()
     assert RoomOptions(broker=broker).make_broker() is broker
 
 
 async def test_retention() -> None:
-    """A broker that is made from a URL keeps what the options say, for each room its own."""
+    """A broker that is made from a URL has the retention of the options, for each room."""
     rules = [RetentionRule("big-*", Retention(count=3))]
     options = RoomOptions(retention=Retention(count=1), retention_rules=rules)
     broker = options.make_broker()
@@ -43,7 +43,7 @@ async def test_retention() -> None:
 @pytest.mark.parametrize("name", ["max_message_size", "max_outbox"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, "1", None, True, 2**31])
 def test_sizes_that_cannot_be(name: str, value: object) -> None:
-    """They are refused when the options are made."""
+    """Invalid sizes raise UsageError."""
     with pytest.raises(UsageError) as caught:
         RoomOptions(**{name: value})
     assert str(caught.value) == (
@@ -68,6 +68,6 @@ def test_hooks_that_cannot_be_called(name: str) -> None:
 
 @pytest.mark.parametrize("url", ["", "memory", "redis-x://", "sqlite://", "http://localhost"])
 def test_a_url_that_is_none(url: str) -> None:
-    """It is refused when the broker is made."""
+    """An invalid URL raises UsageError when the broker is made."""
     with pytest.raises(UsageError):
         RoomOptions(broker=url).make_broker()

@@ -1,4 +1,4 @@
-"""What the session of a caller may do in its room."""
+"""Tests of server/rooms/caller.py: the rights of a session."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def ada(*rights: str) -> Identity:
 
 @pytest.mark.parametrize("identity", [None, "somebody's own"])
 def test_nobody_is_asked(identity: object) -> None:
-    """Where nobody is asked who they are, a client is who it says."""
+    """Without authentication the client chooses its user name."""
     assert permission_of(identity, join("bob")) == Permission("bob", True, True)
     assert permission_of(identity, join()) == Permission(None, True, True)
 
@@ -34,7 +34,7 @@ def test_nobody_is_asked(identity: object) -> None:
     ],
 )
 def test_rights(rights: list[str], may_send: bool, may_read: bool) -> None:
-    """The user is who calls, and may do what their rights say."""
+    """An authenticated caller has its own name and rights."""
     for said in (None, "ada"):
         assert permission_of(ada(*rights), join(said)) == Permission("ada", may_send, may_read)
 
@@ -52,7 +52,7 @@ OTHER_NAME = "the requested user name is not that of the caller; request 'ada' o
     ],
 )
 def test_forbidden(identity: Identity, request_: JoinRequest, why: str) -> None:
-    """Who may not join, or says to be somebody else, is told so; coming back does not help."""
+    """A missing right or another user name is PERMISSION_DENIED, without reconnect."""
     with pytest.raises(SessionEnded) as info:
         permission_of(identity, request_)
     disconnect = info.value.disconnect

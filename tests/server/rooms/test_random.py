@@ -1,8 +1,8 @@
-"""The promises of rooms over real connections, with everything at random at once.
+"""The promises of rooms over real connections, under random events.
 
-Users come, talk, read slowly or not at all, leave in every way and resume; the broker dawdles,
-fails, and loses its log; an operator sends users away. Whatever happens, each session hears what is
-in the log, every message once and in order, and in the end nothing is left.
+Users join, send, read slowly or not at all, leave in every way and resume. The broker is slow,
+fails and loses its log. An operator disconnects users. In every case each session receives the
+messages of the log once and in order, and nothing remains at the end.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ KEPT = 50
 
 
 class Truth:
-    """A broker, and what it has told of."""
+    """A broker that records the events it has sent."""
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
@@ -47,7 +47,7 @@ class Truth:
 
 
 class Notes:
-    """Notes what a subscriber is told."""
+    """Records the events of a subscriber."""
 
     def __init__(self, subscriber: Subscriber, log: dict[Position, Publication]) -> None:
         self._subscriber = subscriber
@@ -68,10 +68,10 @@ class Notes:
 
 
 class Listener:
-    """What one session has heard, checked against what is true."""
+    """The messages of one session, checked against the log."""
 
     def __init__(self, truth: Truth, position: Position, latest: int) -> None:
-        """It begins at `position`, or later, but not behind the offset `latest`."""
+        """The session begins at `position` or later, but not after the offset `latest`."""
         self._truth = truth
         self.position = position
         self._latest = latest
@@ -89,7 +89,7 @@ class Listener:
         self.position, self._latest = at, message.offset
 
     def end(self, trailers: Mapping[str, str | bytes]) -> None:
-        """It is told to resume behind the last message that it has heard."""
+        """Check that the server's resume position is that of the last message."""
         if (text := trailers.get("chat-resume")) is not None:
             position = Position.parse(str(text))
             assert position.epoch == self.position.epoch
@@ -97,7 +97,7 @@ class Listener:
 
 
 class User:
-    """Somebody who comes and goes."""
+    """A user that joins and leaves."""
 
     def __init__(self, name: str, truth: Truth, seed: float) -> None:
         self.name = name
@@ -126,7 +126,7 @@ class User:
         return metadata
 
     def _listener(self, asked: dict[str, str], headers: dict[str, str]) -> Listener:
-        """Whoever is told where the session begins; what it did not hear of is checked here."""
+        """Check where the session begins, and which messages it has missed."""
         newest = Position(headers["chat-epoch"], int(headers["chat-offset"]))
         if headers["chat-recovered"] == "true":
             resumed = Position.parse(asked["resume"])
@@ -137,7 +137,7 @@ class User:
         return Listener(self._truth, newest._replace(offset=oldest), newest.offset)
 
     async def _talk(self, channel: Channel) -> None:
-        """A session that reads all the time, and says this and that."""
+        """Run a session that always reads, and sends messages."""
         asked = self._metadata()
         keys = [("chat-room", ROOM), *((f"chat-{key}", text) for key, text in asked.items())]
         async with entering(channel, keys) as member:
@@ -183,7 +183,7 @@ class User:
         await self._wait()
 
     async def _read_slowly(self, server: ChatServer) -> None:
-        """A session that gives its window back when it likes, or never."""
+        """Run a session that returns its window late or never."""
         asked = self._metadata()
         async with raw_member(server, window=self._chance.choice([65_535, 4000]), **asked) as slow:
             if slow.is_ended:
@@ -214,7 +214,7 @@ class User:
 
 
 async def disturb(server: ChatServer, broker: Broker, chance: random.Random) -> None:
-    """Whatever else may happen to a server."""
+    """Cause other events in the server."""
     while True:
         for _ in range(chance.randrange(200)):
             await asyncio.sleep(0)
@@ -234,7 +234,7 @@ async def disturb(server: ChatServer, broker: Broker, chance: random.Random) -> 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("kind", ["moody", "sqlite"])
 async def test_everything_at_once(kind: str, seed: int, tmp_path: Path) -> None:
-    """What sessions hear is the log, whole and in order, from where each of them began."""
+    """Every session receives the log without gaps, in order, from its first position on."""
     chance = random.Random(seed)
     if kind == "moody":
         broker: Broker = MoodyBroker(Retention(count=KEPT), chance=chance)

@@ -49,7 +49,7 @@ class TestHistory:
     async def test_the_newest(
         self, server: ChatServer, channel: Channel, asked: str, first: int
     ) -> None:
-        """The newest messages that are kept come first, as many as were asked for."""
+        """The newest stored messages arrive first, as many as requested."""
         await publish(server, *(str(number) for number in range(1, 26)))
         async with joined(channel, history=asked) as ada:
             await publish(server, "live")
@@ -59,7 +59,7 @@ class TestHistory:
             assert ada.headers["chat-recovered"] == "false"
 
     async def test_of_an_empty_room(self, server: ChatServer, channel: Channel) -> None:
-        """There is none, and then what is published."""
+        """The history of an empty room is empty; new messages follow."""
         async with joined(channel, history="5") as ada:
             await publish(server, "first")
             assert offsets(await ada.hear()) == [1]
@@ -67,7 +67,7 @@ class TestHistory:
     async def test_what_is_published_meanwhile(
         self, broker: MoodyBroker, server: ChatServer, channel: Channel
     ) -> None:
-        """It is held back until the history was sent, and then comes, each once."""
+        """Messages published meanwhile arrive once, after the history."""
         await publish(server, "1", "2", "3")
         gate = broker.close_gate("read")
         async with entering(channel, [("chat-room", "lobby"), ("chat-history", "2")]) as ada:
@@ -85,7 +85,7 @@ class TestHistory:
     async def test_that_is_gone_when_it_is_read(
         self, broker: MoodyBroker, server: ChatServer, channel: Channel
     ) -> None:
-        """A session that was overtaken is not sent a part of it, but told to come back."""
+        """A session whose next messages were trimmed ends without receiving a part of them."""
         await publish(server, "1", "2")
         gate = broker.close_gate("read")
         async with entering(channel, [("chat-room", "lobby"), ("chat-history", "2")]) as ada:
@@ -104,7 +104,7 @@ class TestHistory:
 
 class TestResume:
     async def test_all_that_was_missed(self, server: ChatServer, channel: Channel) -> None:
-        """Every message after the position comes, in order, and then the live ones."""
+        """Every message after the position arrives in order, then new messages."""
         async with joined(channel) as ada:
             await publish(server, "1", "2")
             await ada.hear(2)
@@ -117,7 +117,7 @@ class TestResume:
         assert server.rooms.statistics().resumes == {True: 1}
 
     async def test_a_long_way(self, channel: Channel) -> None:
-        """More than is read at a time comes whole."""
+        """A resume longer than one page is complete."""
         async with room_server(retention=Retention(count=1000)) as server:
             async with channel_to(server) as channel:
                 await publish(
@@ -144,7 +144,7 @@ class TestResume:
     async def test_whole_or_nothing(
         self, server: ChatServer, channel: Channel, position: str, recovered: str, first: int
     ) -> None:
-        """Where something of it is gone, nothing old is sent; the headers say which it is."""
+        """If a message is no longer stored, no old message is sent, and the headers say so."""
         await publish(server, *(str(number) for number in range(1, 26)))
         epoch = (await server.rooms.history("lobby")).newest.epoch
         async with joined(channel, resume=position.format(epoch=epoch)) as ada:
@@ -155,7 +155,7 @@ class TestResume:
         assert server.rooms.statistics().resumes == {recovered == "true": 1}
 
     async def test_in_another_room(self, server: ChatServer, channel: Channel) -> None:
-        """The position of one room is nothing in another."""
+        """A position of another room cannot be resumed."""
         await publish(server, "1")
         await publish(server, "1", room="attic")
         epoch = (await server.rooms.history("lobby")).newest.epoch
@@ -165,7 +165,7 @@ class TestResume:
     async def test_after_the_log_was_lost(
         self, broker: MoodyBroker, server: ChatServer, channel: Channel
     ) -> None:
-        """Whoever is there is sent away with the old position, and finds a new epoch."""
+        """A reset of the log ends sessions with their old position; they find a new epoch."""
         async with joined(channel) as ada:
             await publish(server, "1")
             await ada.hear()
@@ -185,7 +185,7 @@ class TestResume:
     async def test_the_log_is_lost_meanwhile(
         self, broker: MoodyBroker, server: ChatServer, channel: Channel
     ) -> None:
-        """A session that still reads is not sent messages of two epochs."""
+        """A session that is catching up does not receive messages of two epochs."""
         await publish(server, "1", "2")
         epoch = (await server.rooms.history("lobby")).newest.epoch
         for asked, reads in (("history", 1), ("resume", 1), ("history", 2)):
@@ -213,11 +213,11 @@ class TestResume:
 
 
 class TestLateNews:
-    """A broker may tell of messages after they are in the log, and after it has said so."""
+    """A broker may report messages later than it has stored them."""
 
     @pytest.fixture
     def late(self, server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-        """What it has not told yet, as the hub's `published` is to be called with it."""
+        """The events that the broker has not reported yet, as arguments of `Hub.published`."""
         news: list[tuple[Any, ...]] = []
         monkeypatch.setattr(node_of(server).hub, "published", lambda *told: news.append(told))
         return news
@@ -230,7 +230,7 @@ class TestLateNews:
     async def test_history(
         self, server: ChatServer, channel: Channel, late: list[tuple[Any, ...]]
     ) -> None:
-        """What is in the log and was not told yet is no history: it comes when it is told."""
+        """A stored message that was not reported yet arrives when it is reported."""
         async with joined(channel) as ada:
             await publish(server, "1", "2")
             self.tell(server, late)
@@ -246,7 +246,7 @@ class TestLateNews:
     async def test_half_close(
         self, server: ChatServer, channel: Channel, late: list[tuple[Any, ...]]
     ) -> None:
-        """A session waits for what it has published, and for what it had published before."""
+        """A half-closed session waits for its own new and duplicate messages."""
         async with joined(channel, user="ada") as ada, joined(channel, user="ada") as again:
             for member in (ada, again):
                 await member.say("hi", id="1")

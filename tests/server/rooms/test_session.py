@@ -53,7 +53,7 @@ async def channel(server: ChatServer) -> AsyncIterator[Channel]:
 
 class TestJoining:
     async def test_the_headers(self, server: ChatServer, channel: Channel) -> None:
-        """A session is told at once which one it is and where the room is."""
+        """The headers arrive at once, with the session id and the position of the room."""
         await publish(server, "a", "b")
         async with joined(channel) as ada, joined(channel) as bob:
             for member in (ada, bob):
@@ -65,7 +65,7 @@ class TestJoining:
             assert ada.headers["chat-session"] != bob.headers["chat-session"]
 
     async def test_names_of_any_script(self, server: ChatServer, channel: Channel) -> None:
-        """Names come as UTF-8 under the -bin keys; a plain key and its twin mean the same room."""
+        """Names may be sent as UTF-8 in -bin keys; a key and its twin name the same room."""
         async with (
             joined(channel, user="ada") as ada,
             entering(
@@ -79,7 +79,7 @@ class TestJoining:
             assert await bob.hear() == [message]
 
     async def test_a_room_of_any_script(self, server: ChatServer, channel: Channel) -> None:
-        """The room is known by that name everywhere."""
+        """A room name may be in any script."""
         async with entering(channel, [("chat-room-bin", "大厅".encode())]) as ada:
             await ada.say("hi")
             await ada.hear()
@@ -87,7 +87,7 @@ class TestJoining:
             assert [(room.name, room.users) for room in page.rooms] == [("大厅", 1)]
 
     async def test_guests(self, channel: Channel) -> None:
-        """Whoever does not say who they are is a guest, each another one."""
+        """A client without a user name becomes a guest with a unique name."""
         async with joined(channel) as one, joined(channel) as two:
             await one.say("x")
             await two.say("y")
@@ -97,13 +97,13 @@ class TestJoining:
 
     @pytest.mark.parametrize("path", CHAT_PATHS)
     async def test_every_path(self, channel: Channel, path: str) -> None:
-        """Rooms are under every name of the method."""
+        """Rooms work on every path of the method."""
         async with joined(channel, path=path) as ada:
             await ada.say("hi")
             assert await ada.texts() == ["hi"]
 
     async def test_many_rooms_on_one_connection(self, server: ChatServer, channel: Channel) -> None:
-        """Each stream is a membership of its own room, and hears nothing of the others."""
+        """Each stream of a connection is a member of its own room."""
         async with joined(channel, "a") as a, joined(channel, "b") as b, joined(channel, "a") as c:
             await b.say("in b")
             await a.say("in a")
@@ -112,7 +112,7 @@ class TestJoining:
             assert server.rooms.statistics().rooms == 2
 
     async def test_a_thousand_rooms(self, server: ChatServer) -> None:
-        """Each is its own, with members and messages of its own, and none is left."""
+        """A thousand rooms have separate members and messages, and are removed at the end."""
         async with AsyncExitStack() as stack:
             channels = [await stack.enter_async_context(channel_to(server)) for _ in range(4)]
             members = [
@@ -130,7 +130,7 @@ class TestJoining:
             assert len({room.newest.epoch for room in page.rooms}) == 1000
 
     async def test_a_rooms_statistics(self, server: ChatServer, channel: Channel) -> None:
-        """What has happened is counted."""
+        """The statistics count sessions, messages and deliveries."""
         async with joined(channel) as ada, joined(channel) as bob:
             await ada.say("x", "y")
             await ada.half_close()
@@ -144,7 +144,7 @@ class TestJoining:
 
 class TestDirectSessions:
     async def test_beside_rooms(self, server: ChatServer, channel: Channel) -> None:
-        """A call that asks for no room is answered as ever, also if it says who it is."""
+        """A call without a room is a direct session, also with a user name."""
         async with joined(channel) as ada:
             for metadata in ({}, {"chat-user": "bob", "chat-history": "x"}):
                 async with entering(channel, metadata.items()) as direct:
@@ -158,7 +158,7 @@ class TestDirectSessions:
         assert server.rooms.statistics().sessions_opened == 1
 
     async def test_byte_for_byte(self) -> None:
-        """What a direct session is sent is the same to the byte, be there rooms or not."""
+        """A direct session sends the same bytes whether or not there are rooms."""
         received = []
         for rooms in (RoomOptions(), None):
             async with ChatServer(rooms=rooms) as server:
@@ -174,7 +174,7 @@ class TestDirectSessions:
         assert received[0] == received[1]
 
     async def test_a_handler_of_ones_own(self) -> None:
-        """It never sees the sessions of rooms."""
+        """A custom handler does not receive room sessions."""
         seen: list[Session] = []
 
         async def handler(session: Session) -> None:
@@ -188,7 +188,7 @@ class TestDirectSessions:
         assert seen == []
 
     async def test_without_rooms(self) -> None:
-        """A server without rooms says so to whoever asks for one, and serves all others."""
+        """A server without rooms rejects room sessions and serves the others."""
         async with ChatServer(rooms=None) as server:
             await server.start("127.0.0.1", 0)
             async with channel_to(server) as channel:
@@ -205,7 +205,7 @@ class TestDirectSessions:
 
 class TestMessages:
     async def test_to_everybody(self, server: ChatServer, channel: Channel) -> None:
-        """Every session, the sender's too, gets a message with all that is known of it."""
+        """Every member, including the sender, receives a message with all its fields."""
         before = int(time.time() * 1000)
         async with channel_to(server) as other:
             async with joined(channel, user="ada") as ada, joined(other, user="bob") as bob:
@@ -218,7 +218,7 @@ class TestMessages:
         assert before <= own.sent_at_ms <= time.time() * 1000
 
     async def test_in_one_order(self, server: ChatServer, channel: Channel) -> None:
-        """However many talk at once, all hear the same, with offsets 1, 2, 3 and so on."""
+        """Concurrent messages arrive at all members in one order, with contiguous offsets."""
         async with channel_to(server) as other:
             async with joined(channel, user="ada") as ada, joined(other, user="bob") as bob:
                 texts = [str(number) for number in range(300)]
@@ -230,14 +230,14 @@ class TestMessages:
             assert [m.message for m in heard if m.sender == user] == texts
 
     async def test_of_any_kind(self, channel: Channel) -> None:
-        """Texts come as they were sent: empty, long, of any script."""
+        """Texts arrive unchanged: empty, long, in any script."""
         texts = ["", " ", "\0\n", "👩\u200d🚀 e\u0301", "x" * 60_000, "界" * 20_000]
         async with joined(channel) as ada:
             await ada.say(*texts)
             assert await ada.texts(len(texts)) == texts
 
     async def test_by_the_program(self, server: ChatServer, channel: Channel) -> None:
-        """What the program of the server publishes comes to the members."""
+        """Messages of the embedding program arrive at the members."""
         async with joined(channel) as ada:
             position = await server.rooms.publish("lobby", "bot", "hi", id="1")
             (message,) = await ada.hear()
@@ -246,7 +246,7 @@ class TestMessages:
 
     @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
     async def test_compressed(self, server: ChatServer, channel: Channel, encoding: str) -> None:
-        """A client that compresses is in the same room, and is answered in kind."""
+        """A client with compression is in the same room, and receives compressed messages."""
         async with joined(channel) as ada, joined(channel, compression=encoding) as bob:
             await bob.say("x" * 5000, "y")
             await ada.say("z" * 5000)
@@ -256,7 +256,7 @@ class TestMessages:
 
 class TestIds:
     async def test_again(self, server: ChatServer, channel: Channel) -> None:
-        """An id that was published is not published again: its sender gets the first one again."""
+        """A repeated id is not published again; its sender receives the first message again."""
         async with joined(channel, user="ada") as ada, joined(channel, user="bob") as bob:
             await ada.say("hi", id="1")
             (first,) = await ada.hear()
@@ -268,7 +268,7 @@ class TestIds:
         assert (await server.rooms.history("lobby")).newest.offset == 3
 
     async def test_twice_at_once(self, channel: Channel) -> None:
-        """Sent twice in a row it is published once, and acknowledged."""
+        """An id that is sent twice in a row is published once and acknowledged."""
         async with joined(channel, user="ada") as ada:
             await ada.say("hi", "hi", "hi", id="1")
             await ada.say("end")
@@ -277,7 +277,7 @@ class TestIds:
         assert {message.offset for message in heard[:-1]} == {1}
 
     async def test_from_another_session(self, channel: Channel) -> None:
-        """A user who comes back and sends it again gets the copy, before or after its position."""
+        """A user who reconnects and repeats an id receives the copy, whatever the position."""
         async with joined(channel, user="ada") as ada:
             await ada.say("hi", id="1")
             (first,) = await ada.hear()
@@ -291,7 +291,7 @@ class TestIds:
                 assert (await again.last_words())[0] == []
 
     async def test_of_another_user(self, channel: Channel) -> None:
-        """Ids are each user's own, in each room."""
+        """Ids belong to one user in one room."""
         async with joined(channel, user="ada") as ada, joined(channel, user="bob") as bob:
             async with joined(channel, "attic", user="ada") as elsewhere:
                 for member, text in ((ada, "a"), (bob, "b"), (elsewhere, "c")):
@@ -300,7 +300,7 @@ class TestIds:
                 assert await elsewhere.texts() == ["c"]
 
     async def test_with_another_text(self, server: ChatServer, channel: Channel) -> None:
-        """That is a mistake, which ends the session; what came before it is published."""
+        """A repeated id with another text ends the session; earlier messages are published."""
         async with joined(channel, user="ada") as ada, joined(channel, user="bob") as bob:
             await ada.say("hi", id="1")
             await ada.say("ho", id="2")
@@ -328,7 +328,7 @@ async def _until_end(member: Membership) -> AsyncIterator[ChatRsp]:
 
 class TestHalfClose:
     async def test_with_messages_on_their_way(self, server: ChatServer, channel: Channel) -> None:
-        """The session ends OK once all that it published has come back to it."""
+        """After a half-close the session ends OK once its own messages have arrived."""
         async with joined(channel, user="ada") as ada, joined(channel, user="bob") as bob:
             texts = [str(number) for number in range(500)]
             await ada.say(*texts)
@@ -340,7 +340,7 @@ class TestHalfClose:
             assert await bob.texts(500) == texts
 
     async def test_at_once(self, server: ChatServer, channel: Channel) -> None:
-        """A session that only looks in is over at once."""
+        """A session that half-closes at once ends at once."""
         await publish(server, "a")
         async with joined(channel) as ada:
             await ada.half_close()
@@ -349,7 +349,7 @@ class TestHalfClose:
         assert end.position == f"{ada.epoch}/1"
 
     async def test_at_once_with_history(self, server: ChatServer, channel: Channel) -> None:
-        """One that asked for history gets it before it ends."""
+        """A half-closed session with history receives the history first."""
         await publish(server, "a", "b", "c")
         async with joined(channel, history="2") as ada:
             await ada.half_close()
@@ -360,7 +360,7 @@ class TestHalfClose:
     async def test_before_the_broker_has_published(
         self, broker: MoodyBroker, channel: Channel
     ) -> None:
-        """However long that takes, it is waited for."""
+        """A half-closed session waits for a slow broker."""
         gate = broker.close_gate("publish")
         async with joined(channel) as ada:
             await ada.say("x", "y")
@@ -374,7 +374,7 @@ class TestHalfClose:
         assert end.status is Status.OK
 
     async def test_of_duplicates_and_nothing_else(self, channel: Channel) -> None:
-        """What had been published before comes back, too."""
+        """A half-closed session receives copies of its duplicates."""
         async with joined(channel, user="ada") as ada:
             await ada.say("hi", id="1")
             await ada.hear()
@@ -388,7 +388,7 @@ class TestHalfClose:
 
 class TestPresence:
     async def test_joins_and_leaves(self, channel: Channel) -> None:
-        """Whoever wants to know is told of others who come and go, between the messages."""
+        """With `presence`, joins and leaves arrive between the messages."""
         async with joined(channel, user="ada", events="presence") as ada:
             async with joined(channel, user="bob") as bob:
                 assert await ada.hear() == [ChatRsp(sender="bob", kind=ChatRspKind.JOINED)]
@@ -400,14 +400,14 @@ class TestPresence:
             assert leave == ChatRsp(sender="bob", kind=ChatRspKind.LEFT)
 
     async def test_only_who_wants_to_know(self, channel: Channel) -> None:
-        """Others hear messages and nothing else; nobody hears of themselves."""
+        """Without `presence` a member receives messages only, and never its own join."""
         async with joined(channel, user="ada") as ada:
             async with joined(channel, user="bob", events="presence") as bob:
                 await ada.say("hi")
                 assert await bob.texts() == await ada.texts() == ["hi"]
 
     async def test_two_sessions_of_one_user(self, server: ChatServer, channel: Channel) -> None:
-        """The user comes with the first and goes with the last; a lost one counts as any other."""
+        """A user joins with the first session and leaves with the last, even if that is lost."""
         async with joined(channel, user="ada", events="presence") as ada:
             async with channel_to(server) as other:
                 async with joined(channel, user="bob") as first:
@@ -425,7 +425,7 @@ class TestPresence:
             assert await server.rooms.presence("lobby") == ["ada"]
 
     async def test_who_is_there(self, channel: Channel) -> None:
-        """`users` tells of each user who is there already, once, before anything that is live."""
+        """`users` sends each present user once, before new events."""
         async with joined(channel, user="bob"), joined(channel, user="bob"):
             async with joined(channel, user="ada", events="users") as ada:
                 await ada.say("hi")
@@ -436,7 +436,7 @@ class TestPresence:
                     assert await ada.texts() == ["ho"]
 
     async def test_many_who_are_there(self, server: ChatServer, channel: Channel) -> None:
-        """They all are told, in the order of their names, however many."""
+        """`users` sends any number of users, sorted by name."""
         broker = node_of(server).broker
         users = [f"{number:04} {'界' * 100}" for number in range(3000)]
         for user in users:
@@ -447,7 +447,7 @@ class TestPresence:
     async def test_who_goes_while_a_session_catches_up(
         self, broker: MoodyBroker, server: ChatServer, channel: Channel
     ) -> None:
-        """A session that was told of a user is told that the user has left, whenever that was."""
+        """A session that received a user receives the leave of that user, too."""
         await publish(server, "1")
         keys = [("chat-room", "lobby"), ("chat-user", "ada"), ("chat-history", "1")]
         async with joined(channel, user="bob") as bob:
@@ -467,7 +467,7 @@ class TestPresence:
     async def test_a_session_that_is_not_live_yet(
         self, broker: MoodyBroker, server: ChatServer, channel: Channel
     ) -> None:
-        """A user is in the room once the session is live, and is not before."""
+        """A user is present only while a session is live."""
         await publish(server, "1")
         gate = broker.close_gate("read")
         async with entering(channel, [("chat-room", "lobby"), ("chat-history", "1")]) as ada:

@@ -1,4 +1,4 @@
-"""Tests of server/rooms/session.py with the hooks of a program: only who is judged notices."""
+"""Tests of server/rooms/session.py with hooks: only the affected session notices."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def refusal(message_id: str, reason: str) -> ChatRsp:
 
 
 class Program:
-    """A program that lets in and leaves alone whoever has a good name and good words."""
+    """A program that allows some users and texts."""
 
     def __init__(self) -> None:
         self.joins: list[RoomJoin] = []
@@ -73,7 +73,7 @@ class Program:
 
 class TestJoining:
     async def test_who_is_let_in(self) -> None:
-        """The program is told who wants to come, from where, and what their client has said."""
+        """The join hook receives the user, the address and the metadata of the client."""
         program = Program()
         async with room_server(**program.options()) as server, channel_to(server) as channel:
             async with joined(channel, user="ada", history="3") as ada:
@@ -102,7 +102,7 @@ class TestJoining:
     async def test_who_is_not(
         self, user: str, status: Status, message: str, may_come_back: str
     ) -> None:
-        """The session ends with the reason; the room never hears of it, nor does `on_leave`."""
+        """A rejected join ends the session with the reason, and `on_leave` is not called."""
         program = Program()
         async with room_server(**program.options()) as server, channel_to(server) as channel:
             async with joined(channel, user="ada", events="presence") as ada:
@@ -114,7 +114,7 @@ class TestJoining:
                 assert program.leaves == []
 
     async def test_one_that_leaves_meanwhile(self) -> None:
-        """A client that gives up while it is judged leaves nothing behind."""
+        """A client that leaves during the join hook leaves nothing behind."""
         program = Program()
         options = program.options() | {"hook_timeout": 60.0}
         async with room_server(**options) as server, channel_to(server) as channel:
@@ -128,7 +128,7 @@ class TestJoining:
 
 class TestMessages:
     async def test_what_is_said(self) -> None:
-        """A message is published as the hook returns it; its sender sees what became of it."""
+        """A message is published as the hook returns it, and its sender receives that text."""
         program = Program()
         async with room_server(**program.options()) as server, channel_to(server) as channel:
             async with joined(channel, user="ada") as ada, joined(channel, user="bob") as bob:
@@ -149,7 +149,7 @@ class TestMessages:
         ],
     )
     async def test_what_is_not(self, text: str, reason: str) -> None:
-        """The sender alone is told why; the messages around it are published, others' as well."""
+        """Only the sender of a rejected message receives the reason; others are published."""
         program = Program()
         async with room_server(**program.options()) as server, channel_to(server) as channel:
             async with joined(channel, user="ada") as ada, joined(channel, user="bob") as bob:
@@ -165,7 +165,7 @@ class TestMessages:
                 assert (await ada.end()).status is Status.OK
 
     async def test_one_that_hangs_keeps_back_no_earlier_one(self) -> None:
-        """A message that was let through is published while the next one is still judged."""
+        """An accepted message is published while the hook checks the next one."""
         program = Program()
         options = program.options() | {"hook_timeout": 60.0}
         async with room_server(**options) as server, channel_to(server) as channel:
@@ -175,7 +175,7 @@ class TestMessages:
                 await program.is_hanging.wait()
 
     async def test_the_half_close_waits(self) -> None:
-        """A session ends once all that it said has been judged, refusals included."""
+        """A half-closed session ends after all its messages were checked, including rejections."""
         program = Program()
         async with room_server(**program.options()) as server, channel_to(server) as channel:
             async with joined(channel) as ada:
@@ -186,7 +186,7 @@ class TestMessages:
         assert end.status is Status.OK
 
     async def test_it_does_not_ask_again_about_what_was_said(self) -> None:
-        """What the program itself publishes is not judged."""
+        """Messages of the embedding program are not checked."""
         program = Program()
         async with room_server(**program.options()) as server, channel_to(server) as channel:
             async with joined(channel) as ada:
@@ -195,7 +195,7 @@ class TestMessages:
         assert program.messages == []
 
     async def test_a_changed_text_and_its_id(self) -> None:
-        """An id that is sent again is the same message when the hook makes the same of it."""
+        """A repeated id is a duplicate if the hook returns the same text again."""
         program = Program()
         async with room_server(**program.options()) as server, channel_to(server) as channel:
             async with joined(channel, user="ada") as ada:
@@ -208,7 +208,7 @@ class TestLeaving:
     @pytest.mark.parametrize("how", ["half-close", "cancel", "connection", "disconnect"])
     @pytest.mark.parametrize("user", ["ada", "bye refuse", "bye fail", "bye hang"])
     async def test_is_told_once(self, how: str, user: str) -> None:
-        """The program is told of each session that it has let in, however that ended."""
+        """`on_leave` is called for each admitted session, however it ended."""
         program = Program()
         async with (
             room_server(**program.options()) as server,

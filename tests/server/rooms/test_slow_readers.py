@@ -1,4 +1,4 @@
-"""Clients that read slowly or not at all: they are ended, can resume, and slow nobody."""
+"""Clients that read slowly or not at all: they are ended, can resume, and delay nobody."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def server() -> AsyncIterator[ChatServer]:
 
 @pytest.fixture
 async def impatient() -> AsyncIterator[ChatServer]:
-    """A server that waits for nobody who does not read."""
+    """A server with short timeouts for slow readers."""
     async with room_server(max_outbox=OUTBOX, limits=SHORT) as server:
         yield server
 
@@ -48,7 +48,7 @@ async def channel(server: ChatServer) -> AsyncIterator[Channel]:
 
 
 async def publish_until(server: ChatServer, ended: str, text: str, reader: Membership) -> int:
-    """Publishes until a session has ended for this reason; the reader reads it all. How many."""
+    """Publish until a session has ended for this reason; return the number of messages."""
     count = 0
     async with asyncio.timeout(20):
         while not server.rooms.statistics().sessions_ended.get(ended):
@@ -60,7 +60,7 @@ async def publish_until(server: ChatServer, ended: str, text: str, reader: Membe
 
 
 def assert_resumable(member: RawMember, message: str = TOO_SLOW) -> None:
-    """It was told why, and resumes behind the last message that it has got."""
+    """Check the reason and the position of the last received message."""
     assert member.trailers["grpc-status"] == str(Status.RESOURCE_EXHAUSTED.value)
     assert member.trailers["grpc-message"] == message
     assert member.trailers["chat-reconnect"] == "yes"
@@ -70,7 +70,7 @@ def assert_resumable(member: RawMember, message: str = TOO_SLOW) -> None:
 
 
 async def resumes(server: ChatServer, channel: Channel, member: RawMember, newest: int) -> None:
-    """It comes back, and has missed nothing."""
+    """Resume, and check that no message is missing."""
     async with joined(channel, resume=member.trailers["chat-resume"]) as again:
         assert again.headers["chat-recovered"] == "true"
         missed = await again.hear(newest - len(member.offsets))
@@ -82,7 +82,7 @@ async def resumes(server: ChatServer, channel: Channel, member: RawMember, newes
 class TestStalledWindow:
     @pytest.mark.parametrize("size", [10, 1000, 20 * KIB])
     async def test_over_its_outbox(self, server: ChatServer, channel: Channel, size: int) -> None:
-        """A client that gives no window back is ended, and misses nothing when it comes back."""
+        """A client that returns no window is ended, and misses nothing after it resumes."""
         async with joined(channel) as reader, raw_member(server) as stalled:
             count = await publish_until(server, "slow_reader", "x" * size, reader)
             await stalled.read_until(lambda: stalled.is_ended)
@@ -91,7 +91,7 @@ class TestStalledWindow:
             await resumes(server, channel, stalled, count)
 
     async def test_its_memory(self, server: ChatServer, channel: Channel) -> None:
-        """Nothing of it is left, also while its connection is still there."""
+        """Nothing of the session remains, also while its connection is open."""
         earlier = len(held(Outbox))
         async with joined(channel) as reader, raw_member(server) as stalled:
             await publish_until(server, "slow_reader", "x" * KIB, reader)
@@ -103,7 +103,7 @@ class TestStalledWindow:
     async def test_whose_window_is_for_less_than_a_message(
         self, server: ChatServer, channel: Channel
     ) -> None:
-        """What has left in part leaves whole when the client reads again, and then the status."""
+        """A message that was sent in part is completed when the client reads again."""
         async with joined(channel) as reader, raw_member(server) as slow:
             for size in (20, 50, 50):
                 await server.rooms.publish("lobby", "bot", "x" * size * KIB)
@@ -119,7 +119,7 @@ class TestStalledWindow:
             await resumes(server, channel, slow, 3)
 
     async def test_what_comes_as_it_catches_up(self, server: ChatServer) -> None:
-        """What is published just when the last message that waited has gone is sent once."""
+        """A message published just after the last buffered message was sent is sent once."""
         async with raw_member(server) as slow:
             for size in (20, 50):
                 await server.rooms.publish("lobby", "bot", "x" * size * KIB)
@@ -143,7 +143,7 @@ class TestStalledWindow:
             assert slow.offsets == [1, 2, 3, 4]
 
     async def test_in_the_middle_of_a_message(self, impatient: ChatServer) -> None:
-        """One that never reads the rest of it is reset, as gRPC says RESOURCE_EXHAUSTED so."""
+        """A client that never reads the rest of a message is reset with RESOURCE_EXHAUSTED."""
         async with channel_to(impatient) as channel, joined(channel) as reader:
             async with raw_member(impatient) as stalled:
                 for size in (20, 50):
@@ -157,7 +157,7 @@ class TestStalledWindow:
         assert impatient.rooms.statistics().sessions_ended["stalled"] == 1
 
     async def test_for_too_long(self, impatient: ChatServer) -> None:
-        """One for which little waits is ended too, when it has read nothing for a time."""
+        """A client with few buffered bytes is ended if it reads nothing within the timeout."""
         async with channel_to(impatient) as channel, joined(channel) as reader:
             async with raw_member(impatient, window=1000) as stalled:
                 for _ in range(5):
@@ -169,7 +169,7 @@ class TestStalledWindow:
                 await resumes(impatient, channel, stalled, 5)
 
     async def test_while_it_catches_up(self, impatient: ChatServer) -> None:
-        """So is one that asks for more than it reads."""
+        """A client that requests history and does not read is ended."""
         for _ in range(100):
             await impatient.rooms.publish("lobby", "bot", "x" * KIB)
         async with channel_to(impatient) as channel:
@@ -182,7 +182,7 @@ class TestStalledWindow:
 
     @pytest.mark.parametrize("window", [1, 100, 1000])
     async def test_a_tiny_window(self, server: ChatServer, window: int) -> None:
-        """A client that takes little at a time gets everything, and the end, in small pieces."""
+        """A client that reads a few bytes at a time receives everything and the end."""
         async with raw_member(server, window=window) as slow:
             for number in range(5):
                 await server.rooms.publish("lobby", "bot", f"{number} {'x' * 50}")
@@ -198,7 +198,7 @@ class TestStalledWindow:
             assert slow.trailers["grpc-status"] == "0"
 
     async def test_a_small_window_of_all_calls(self, server: ChatServer) -> None:
-        """A message that only the window of a stream has room for is not waited with for ever."""
+        """A message that only the stream's window has space for does not wait forever."""
         async with raw_member(server, window=LARGEST) as slow:
             for offset in (1, 2, 3):
                 await server.rooms.publish("lobby", "bot", "x" * 64 * KIB)
@@ -209,7 +209,7 @@ class TestStalledWindow:
             assert slow.offsets == [1, 2, 3]
 
     async def test_one_of_many_calls(self, server: ChatServer, channel: Channel) -> None:
-        """A stream that nobody reads does not hold up the others of its connection."""
+        """A stream that is not read does not block the other streams of its connection."""
         async with joined(channel, "attic") as unread, joined(channel) as reader:
             for number in range(200):
                 await server.rooms.publish("attic", "bot", "x" * KIB)
@@ -220,7 +220,7 @@ class TestStalledWindow:
 
 class TestStalledConnection:
     async def test_over_its_outbox(self, server: ChatServer, channel: Channel) -> None:
-        """A client that leaves all in its socket is ended; the reason is there when it reads."""
+        """A client that leaves everything in its socket is ended, and finds the reason there."""
         async with joined(channel) as reader:
             async with raw_member(server, window=LARGEST, connection=2**30) as stalled:
                 count = await publish_until(server, "slow_reader", "x" * 50 * KIB, reader)
@@ -230,7 +230,7 @@ class TestStalledConnection:
                 await resumes(server, channel, stalled, count)
 
     async def test_for_too_long(self, impatient: ChatServer) -> None:
-        """Its connection is cut off in the end, and nothing is left of it."""
+        """The connection of a client that never reads is aborted at last."""
         async with channel_to(impatient) as channel, joined(channel) as reader:
             async with raw_member(impatient, window=LARGEST, connection=2**30):
                 await publish_until(impatient, "slow_reader", "x" * 50 * KIB, reader)
@@ -248,7 +248,7 @@ class TestStalledConnection:
         connection: int,
         sizes: tuple[int, ...],
     ) -> None:
-        """A client that goes while much waits for it leaves nothing, and no error in the log."""
+        """A client that leaves with a full outbox leaves nothing behind and no error in the log."""
         reported: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda loop, it: reported.append(it))
         async with joined(channel) as reader:
@@ -267,7 +267,7 @@ class TestStalledConnection:
     async def test_that_is_lost_as_it_ends(
         self, server: ChatServer, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """So it is when the session had ended, and only a part of a message kept it."""
+        """The same holds for a session that had ended with a message sent in part."""
         reported: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda loop, it: reported.append(it))
         async with raw_member(server, user="ada") as slow:
@@ -288,7 +288,7 @@ class TestStalledConnection:
 
 class TestPublishers:
     async def test_that_do_not_read(self, impatient: ChatServer) -> None:
-        """Whoever floods the room and does not read is not read from, and then ended."""
+        """A client that floods the room without reading is not read from, and then ended."""
         async with channel_to(impatient) as channel, joined(channel) as reader:
             async with raw_member(impatient) as flood:
                 flood.say("x" * KIB, times=500)
@@ -304,7 +304,7 @@ class TestPublishers:
 
     @pytest.mark.parametrize("text", ["x" * KIB, "界" * 300, "🚀" * 256, ""])
     async def test_that_send_much_at_once(self, server: ChatServer, text: str) -> None:
-        """Whoever reads as it writes may send more at once than may wait for it."""
+        """A client that reads while it sends may send more at once than its outbox holds."""
         async with raw_member(server) as eager:
             eager.say(text, times=300)
             eager.half_close()
@@ -317,7 +317,7 @@ class TestPublishers:
             assert eager.offsets == list(range(1, 301))
 
     async def test_that_half_close_in_a_busy_room(self, server: ChatServer) -> None:
-        """A session ends once it has its own; what others go on to say is not waited for."""
+        """A half-closed session ends once its own messages arrived; it ignores later messages."""
         async with raw_member(server) as slow:
             for _ in range(5):
                 await server.rooms.publish("lobby", "bot", "x" * 15 * KIB)
@@ -338,7 +338,7 @@ class TestPublishers:
             assert slow.trailers["grpc-status"] == "0"
 
     async def test_that_half_close_and_do_not_read(self, impatient: ChatServer) -> None:
-        """A session that waits for its own messages to be read does not wait for ever."""
+        """A half-closed session whose client does not read ends by the timeout."""
         async with raw_member(impatient) as member:
             member.say("x" * KIB, times=100)
             member.half_close()
@@ -347,7 +347,7 @@ class TestPublishers:
 
 
 async def test_many_of_them(server: ChatServer, channel: Channel) -> None:
-    """Ten who do not read cost the others no message, and are all told where they were."""
+    """Ten clients that do not read cost the others no message, and can all resume."""
     async with joined(channel) as reader, AsyncExitStack() as stack:
         stalled = [await stack.enter_async_context(raw_member(server)) for _ in range(10)]
         for offset in range(1, 201):

@@ -16,7 +16,7 @@ from .moody_broker import MoodyBroker
 
 
 class Rooms:
-    """A hub, its broker, and what joins them."""
+    """A hub and its broker."""
 
     def __init__(self, broker: MoodyBroker | None = None) -> None:
         self.broker = broker or MoodyBroker()
@@ -24,7 +24,7 @@ class Rooms:
         self.subscriptions = Subscriptions(self.hub, self.broker)
 
     async def is_told(self, room: Room) -> bool:
-        """What is published in the room comes here."""
+        """Return True if a message published in the room arrives in the hub."""
         before = room.offset
         await self.broker.memory.publish(room.name, [Draft("ada", "hi", "", 1)])
         return room.offset == before + 1
@@ -49,7 +49,7 @@ async def turns(count: int = 5) -> None:
 
 
 async def test_a_room(rooms: Rooms) -> None:
-    """A room that is held has begun, is told of what is published, and is left in the end."""
+    """A held room is subscribed, and is unsubscribed after its release."""
     room = await rooms.subscriptions.hold("lobby")
     assert room.position is not None
     assert await rooms.is_told(room)
@@ -60,7 +60,7 @@ async def test_a_room(rooms: Rooms) -> None:
 
 
 async def test_many_at_once(rooms: Rooms) -> None:
-    """The broker is asked once, however many come while it thinks and after that."""
+    """Concurrent holds of a room subscribe once."""
     gate = rooms.broker.close_gate("subscribe")
     holding = [asyncio.create_task(rooms.subscriptions.hold("lobby")) for _ in range(10)]
     await turns()
@@ -78,7 +78,7 @@ async def test_many_at_once(rooms: Rooms) -> None:
 
 
 async def test_other_rooms_do_not_wait(rooms: Rooms) -> None:
-    """A room that takes long keeps nobody from another one that is known."""
+    """A slow subscription does not delay other rooms."""
     attic = await rooms.subscriptions.hold("attic")
     gate = rooms.broker.close_gate("subscribe")
     lobby = asyncio.create_task(rooms.subscriptions.hold("lobby"))
@@ -94,7 +94,7 @@ async def test_other_rooms_do_not_wait(rooms: Rooms) -> None:
 
 class TestLeftAndJoinedAgain:
     async def test_at_once(self, rooms: Rooms) -> None:
-        """A room that is joined in the moment in which it is left stays what it was."""
+        """A room that is held again at its release stays subscribed."""
         room = await rooms.subscriptions.hold("lobby")
         rooms.subscriptions.release(room)
         again = await rooms.subscriptions.hold("lobby")
@@ -106,7 +106,7 @@ class TestLeftAndJoinedAgain:
         assert await rooms.nothing_is_left()
 
     async def test_while_the_broker_lets_it_go(self, rooms: Rooms) -> None:
-        """A room that is joined while it is unsubscribed from is subscribed to after that."""
+        """A room that is held while it is being unsubscribed is subscribed again afterwards."""
         room = await rooms.subscriptions.hold("lobby")
         gate = rooms.broker.close_gate("unsubscribe")
         rooms.subscriptions.release(room)
@@ -122,7 +122,7 @@ class TestLeftAndJoinedAgain:
         assert await rooms.nothing_is_left()
 
     async def test_while_the_first_one_waits(self, rooms: Rooms) -> None:
-        """A client that gives up while its room is subscribed to leaves it to the next one."""
+        """A hold that is cancelled leaves the subscription to the next holder."""
         gate = rooms.broker.close_gate("subscribe")
         first = asyncio.create_task(rooms.subscriptions.hold("lobby"))
         await turns()
@@ -138,7 +138,7 @@ class TestLeftAndJoinedAgain:
         assert await rooms.nothing_is_left()
 
     async def test_all_give_up(self, rooms: Rooms) -> None:
-        """A room that nobody wants any more when it is there is left again."""
+        """A room without holders after its subscription is unsubscribed again."""
         gate = rooms.broker.close_gate("subscribe")
         holding = [asyncio.create_task(rooms.subscriptions.hold("lobby")) for _ in range(3)]
         await turns()
@@ -149,7 +149,7 @@ class TestLeftAndJoinedAgain:
         assert await rooms.nothing_is_left()
 
     async def test_one_after_the_other_gives_up(self, rooms: Rooms) -> None:
-        """A room that was left before its turn came is not subscribed to for nobody."""
+        """A room that was released before its turn is not subscribed."""
         gate = rooms.broker.close_gate("subscribe")
         for _ in range(3):
             holding = asyncio.create_task(rooms.subscriptions.hold("lobby"))
@@ -167,7 +167,7 @@ class TestLeftAndJoinedAgain:
 
 class TestTrouble:
     async def test_a_broker_that_fails(self, rooms: Rooms) -> None:
-        """Everybody who waits is told, nothing is held, and the next one tries anew."""
+        """An error reaches all waiting holders, and the next hold tries again."""
         rooms.broker.failing.add("subscribe")
         waiting = [rooms.subscriptions.hold("lobby") for _ in range(3)]
         results = await asyncio.gather(*waiting, return_exceptions=True)
@@ -180,7 +180,7 @@ class TestTrouble:
         assert await rooms.nothing_is_left()
 
     async def test_nobody_waits_for_the_failure(self, rooms: Rooms) -> None:
-        """It is nobody's error then, and is not reported as one that nobody has looked at."""
+        """The error of a cancelled hold is not reported as never retrieved."""
         reported: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda loop, it: reported.append(it))
         gate = rooms.broker.close_gate("subscribe")
@@ -194,7 +194,7 @@ class TestTrouble:
         assert reported == []
 
     async def test_it_cannot_be_left(self, rooms: Rooms, caplog: pytest.LogCaptureFixture) -> None:
-        """The log tells of a broker that does not let go; the room can be joined again."""
+        """A failed unsubscription is logged, and the room can be held again."""
         room = await rooms.subscriptions.hold("lobby")
         rooms.broker.failing.add("unsubscribe")
         rooms.subscriptions.release(room)
@@ -212,7 +212,7 @@ class TestTrouble:
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_at_random(seed: int) -> None:
-    """However rooms are held, given up and let go, whoever holds one is told what happens in it."""
+    """After any sequence of holds and releases, held rooms are subscribed and others are not."""
     chance = random.Random(seed)
     rooms = Rooms(MoodyBroker(chance=chance))
     await rooms.broker.memory.open(rooms.hub)

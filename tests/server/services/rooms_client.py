@@ -60,7 +60,7 @@ bad_names = pytest.mark.parametrize(("name", "why"), BAD_NAMES.items(), ids=rang
 
 
 class Clock:
-    """Seconds since 1970, which pass when the test says so."""
+    """Returns seconds since 1970, as set by the test."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -71,7 +71,7 @@ class Clock:
 
 @asynccontextmanager
 async def rooms_server(**options: Any) -> AsyncIterator[tuple[ChatServer, RoomsStub]]:
-    """A server with the service, and a stub for it."""
+    """Run a server with the service, and yield a stub for it."""
     async with serving(rooms=RoomOptions(service=True, **options)) as server:
         async with Channel("127.0.0.1", server.rooms_port) as channel:
             yield server, RoomsStub(channel, timeout=SECONDS)
@@ -85,12 +85,12 @@ class Member:
 
     @property
     def position(self) -> str:
-        """Where it joined."""
+        """The position at which it joined."""
         metadata = self._stream.initial_metadata
         return f"{metadata['chat-epoch']}/{metadata['chat-offset']}"
 
     async def say(self, text: str, message_id: str = "") -> ChatRsp:
-        """Publishes, and returns its own copy."""
+        """Publish a message, and return its copy."""
         await self._stream.send_message(ChatReq(name=text, id=message_id))
         return await self.receive()
 
@@ -100,7 +100,7 @@ class Member:
         return reply
 
     async def end(self) -> tuple[Status, str | None, dict[str, str]]:
-        """Status, text and trailers of a session that is ended by the server."""
+        """Return status, text and trailers of a session that the server ends."""
         with pytest.raises(CallError) as caught:
             assert await self._stream.recv_message() is None
             await self._stream.recv_trailing_metadata()
@@ -109,7 +109,7 @@ class Member:
 
 @asynccontextmanager
 async def member(server: ChatServer, room: str, user: str) -> AsyncIterator[Member]:
-    """A client that has joined; it leaves by cancelling."""
+    """Join a room, and cancel the call at the end."""
     metadata = {"chat-room-bin": room.encode(), "chat-user-bin": user.encode()}
     async with Channel("127.0.0.1", server.port) as channel:
         stream = channel.request(
@@ -131,14 +131,14 @@ async def member(server: ChatServer, room: str, user: str) -> AsyncIterator[Memb
 
 
 async def error_of(call: Any) -> tuple[Status, str]:
-    """Status and text of a call that must fail."""
+    """Return status and text of a call that must fail."""
     with pytest.raises(CallError) as caught:
         await call
     return caught.value.status, str(caught.value.message)
 
 
 async def said(server: ChatServer, room: str, number: int) -> str:
-    """Publishes `1`, `2` and so on; the epoch."""
+    """Publish `1`, `2` and so on, and return the epoch."""
     for each in range(1, number + 1):
         position = await server.rooms.publish(room, "Ada", str(each))
     return position.epoch

@@ -1,4 +1,4 @@
-"""Tests of server/chat_service.py, over real connections."""
+"""Tests of server/services/chat.py, over real connections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..talking import answers, client, serving
 
 class TestReplies:
     async def test_the_default(self) -> None:
-        """Without anything said, the answer is Hello and the name."""
+        """By default the reply is Hello and the name."""
         async with serving() as server:
             assert await answers(server, "gene", "世界", "🎉", "") == [
                 "Hello gene",
@@ -27,12 +27,12 @@ class TestReplies:
             ]
 
     async def test_a_plain_function(self) -> None:
-        """A plain function makes the answers."""
+        """A plain function makes the replies."""
         async with serving(reply=str.upper) as server:
             assert await answers(server, "a", "b") == ["A", "B"]
 
     async def test_an_async_function(self) -> None:
-        """An async function makes the answers, in order, however long each takes."""
+        """An async function makes the replies, in order, however long each takes."""
         first = asyncio.Event()
 
         async def reply(name: str) -> str:
@@ -52,7 +52,7 @@ class TestReplies:
     async def test_a_reply_that_is_no_text(
         self, value: object, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A reply of another type is INTERNAL, and the log says what it has to be."""
+        """A reply of another type is INTERNAL, and the log names the type that is allowed."""
         async with serving(reply=lambda name: value) as server:
             with pytest.raises(StatusError) as caught:
                 await answers(server, "a")
@@ -60,7 +60,7 @@ class TestReplies:
         assert "must return a str" in caplog.text
 
     async def test_text_that_is_not_unicode(self, caplog: pytest.LogCaptureFixture) -> None:
-        """A reply that UTF-8 cannot carry is INTERNAL, and the log says why."""
+        """A reply that UTF-8 cannot encode is INTERNAL, and the log has the reason."""
         async with serving(reply=lambda name: "\udcff") as server:
             with pytest.raises(StatusError) as caught:
                 await answers(server, "a")
@@ -68,7 +68,7 @@ class TestReplies:
         assert "surrogates not allowed" in caplog.text
 
     async def test_a_reply_that_fails(self, caplog: pytest.LogCaptureFixture) -> None:
-        """A reply that raises ends its stream INTERNAL; the text is logged, not sent."""
+        """An exception of `reply` ends its stream INTERNAL; its text is logged, not sent."""
 
         def reply(name: str) -> str:
             if name == "bad":
@@ -87,7 +87,7 @@ class TestReplies:
         assert "the password is 1234" in caplog.text
 
     async def test_a_status_of_the_reply(self) -> None:
-        """A reply may end the call with a status of its own; what was answered stays."""
+        """`reply` may end the call with a status; earlier replies arrive."""
 
         def reply(name: str) -> str:
             if name == "bad":
@@ -106,7 +106,7 @@ class TestReplies:
         assert caught.value.metadata == {"hint": "good"}
 
     async def test_requests_before_one_that_cannot_be_read(self) -> None:
-        """What came before a message that is not protobuf is answered, though it came with it."""
+        """Requests before malformed bytes in the same read are answered."""
         async with serving() as server, raw_client(server.port) as peer:
             peer.h2.send_headers(1, request_headers(CHAT_PATHS[0]))
             good, bad = bytes(ChatReq(name="Ada")), b"\x0a\x09short"
@@ -122,7 +122,7 @@ class TestReplies:
 class TestPaths:
     @pytest.mark.parametrize("path", [*CHAT_PATHS, "/my.Chat/Talk"])
     async def test_paths(self, path: str) -> None:
-        """Chat is served under its names, and under those that are added."""
+        """Chat is served under its paths and under additional ones."""
         async with serving(paths=["/my.Chat/Talk"]) as server:
             async with (
                 Channel("127.0.0.1", server.port) as channel,
@@ -132,7 +132,7 @@ class TestPaths:
                 assert [reply.message async for reply in stream] == ["Hello Ada"]
 
     async def test_a_unary_caller(self) -> None:
-        """A unary call to the same path gets its one answer."""
+        """A unary call to the same path receives one reply."""
         async with serving() as server, Channel("127.0.0.1", server.port) as channel:
             async with channel.request(
                 CHAT_PATHS[0], Cardinality.UNARY_UNARY, ChatReq, ChatRsp
@@ -141,7 +141,7 @@ class TestPaths:
                 assert await stream.recv_message() == ChatRsp(message="Hello Ada")
 
     async def test_unknown_methods(self) -> None:
-        """A method that is not served is UNIMPLEMENTED, and the text names it."""
+        """An unknown method is UNIMPLEMENTED, and the text names it."""
         async with serving() as server, Channel("127.0.0.1", server.port) as channel:
             with pytest.raises(StatusError) as caught:
                 async with channel.request(

@@ -1,4 +1,4 @@
-"""Tests of server/descriptors.py against google.protobuf's own descriptor pool."""
+"""Tests of server/services/descriptors.py against google.protobuf's descriptor pool."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def names(found: list[bytes] | None) -> list[str]:
 
 @pytest.mark.parametrize("name", sorted(own_files()))
 def test_files_are_served_as_protoc_wrote_them(index: DescriptorIndex, name: str) -> None:
-    """A file is served with exactly the bytes it has in the set, then its imports."""
+    """A file is served with the bytes of the set, followed by its imports."""
     found = index.file(name)
     assert found is not None
     assert descriptor_pb2.FileDescriptorProto.FromString(found[0]) == own_files()[name]
@@ -70,7 +70,7 @@ def test_files_are_served_as_protoc_wrote_them(index: DescriptorIndex, name: str
 
 
 def test_imports(index: DescriptorIndex) -> None:
-    """Imports follow the file that was asked for."""
+    """Imports follow the requested file."""
     assert names(index.file("google/rpc/status.proto")) == [
         "google/rpc/status.proto",
         "google/protobuf/any.proto",
@@ -97,13 +97,13 @@ def test_imports(index: DescriptorIndex) -> None:
     ],
 )
 def test_symbols(index: DescriptorIndex, symbol: str, file: str) -> None:
-    """Whatever has a full name is found by it."""
+    """Everything with a full name is found by that name."""
     assert names(index.file_of_symbol(symbol))[0] == file
 
 
 @pytest.mark.parametrize("symbol", ["", "service.v1", "Service", "service.v1.Chat", ".old.Base"])
 def test_unknown_symbols(index: DescriptorIndex, symbol: str) -> None:
-    """What is not declared is not found."""
+    """An undeclared name is not found."""
     assert index.file_of_symbol(symbol) is None
 
 
@@ -118,13 +118,13 @@ def test_extensions(index: DescriptorIndex) -> None:
 
 
 def test_explicit_zeros_survive(index: DescriptorIndex) -> None:
-    """The zeros that proto2 writes explicitly, such as enum numbers, are served."""
+    """Explicit zeros of proto2, such as enum numbers, are served."""
     found = index.file("old.proto")
     assert found is not None
     assert found[0] == PROTO2.SerializeToString()
 
 
 def test_what_is_no_descriptor_set() -> None:
-    """Other bytes are refused, and the text says what is right."""
+    """Invalid bytes raise UsageError, which names the right format."""
     with pytest.raises(UsageError, match="protoc --descriptor_set_out"):
         DescriptorIndex([b"\x0a"])

@@ -1,4 +1,4 @@
-"""Tests of server/health.py, over real connections; tests/e2e has the clients of others."""
+"""Tests of server/services/health.py, over real connections; tests/e2e has other clients."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def serving(status: ServingStatus) -> HealthCheckResponse:
 
 @pytest.mark.parametrize("service", SERVICES)
 async def test_check(stub: HealthStub, service: str) -> None:
-    """The server and each of its services serve from the start."""
+    """The server and its services are SERVING from the start."""
     response = await stub.check(HealthCheckRequest(service=service))
     assert response == serving(ServingStatus.SERVING)
 
 
 async def test_check_unknown(stub: HealthStub) -> None:
-    """A service that the server does not have is NOT_FOUND, and the text names it."""
+    """An unknown service is NOT_FOUND, and the text names it."""
     with pytest.raises(StatusError) as caught:
         await stub.check(HealthCheckRequest(service="no.Such"))
     assert caught.value.status is Status.NOT_FOUND
@@ -67,7 +67,7 @@ async def test_list(stub: HealthStub, server: ChatServer) -> None:
 
 
 async def test_watch(stub: HealthStub, server: ChatServer) -> None:
-    """Who watches gets the status at once, then each change, and nothing in between."""
+    """A watch receives the status at once, then each change."""
     watch = aiter(stub.watch(HealthCheckRequest(service="mine")))
     assert await anext(watch) == serving(ServingStatus.SERVICE_UNKNOWN)
     server.health.set_status("mine", ServingStatus.SERVING)
@@ -80,7 +80,7 @@ async def test_watch(stub: HealthStub, server: ChatServer) -> None:
 
 
 async def test_the_server_stops(stub: HealthStub, server: ChatServer) -> None:
-    """When the server stops, watches see NOT_SERVING and end; they do not hold it up."""
+    """On shutdown, watches receive NOT_SERVING and end without delaying the server."""
     watches = [aiter(stub.watch(HealthCheckRequest(service=service))) for service in SERVICES]
     for watch in watches:
         assert await anext(watch) == serving(ServingStatus.SERVING)
@@ -93,7 +93,7 @@ async def test_the_server_stops(stub: HealthStub, server: ChatServer) -> None:
 
 
 async def test_a_plain_get(server: ChatServer) -> None:
-    """A load balancer that does not know gRPC learns the status of the server as a whole."""
+    """An HTTP request to /healthz returns the status of the server."""
     async with raw_client(server.port) as client:
         for stream_id, status, answer in [
             (1, ServingStatus.SERVING, ("200", b"SERVING\n")),
@@ -110,7 +110,7 @@ async def test_a_plain_get(server: ChatServer) -> None:
 
 @pytest.mark.parametrize("of", ["", "service.v1.Service/rooms"])
 async def test_a_plain_get_of_readiness(server: ChatServer, of: str) -> None:
-    """One that asks whether the server is ready learns of its rooms, or of the whole without."""
+    """An HTTP request to /readyz returns the status of the rooms, or else of the server."""
     async with AsyncExitStack() as stack:
         if not of:
             server = await stack.enter_async_context(ChatServer(rooms=None))
@@ -130,5 +130,5 @@ async def test_a_plain_get_of_readiness(server: ChatServer, of: str) -> None:
 
 
 def test_the_stub_is_the_generated_one() -> None:
-    """These tests use the stub that betterproto2 generates, over our channel."""
+    """The stub of betterproto2 works over our channel."""
     assert HealthStub.__mro__[1] is ServiceStub

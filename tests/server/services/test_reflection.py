@@ -1,4 +1,4 @@
-"""Tests of server/reflection.py; tests/e2e has the clients of others."""
+"""Tests of server/services/reflection.py; tests/e2e has other clients."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ...wire.encoding import delimited, varint_field
 
 
 class Encoded(bytes):
-    """A request as it goes on the wire."""
+    """Return a request as it is sent."""
 
     SerializeToString = bytes.__bytes__
 
 
 async def ask(version: str, request: bytes) -> Any:
-    """What a server answers to these bytes."""
+    """Return the server's answers to these bytes."""
     messages = importlib.import_module(f"chatify_stream.messages.grpc.reflection.{version}")
     path = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
     async with ChatServer(reflection=True) as server:
@@ -44,7 +44,7 @@ versions = pytest.mark.parametrize("version", ["v1", "v1alpha"])
 
 @versions
 async def test_a_request_that_is_no_message(version: str, caplog: pytest.LogCaptureFixture) -> None:
-    """It is the client's fault: it is told so, and nothing is logged as ours."""
+    """Malformed bytes are the client's error, and nothing is logged."""
     with pytest.raises(StatusError, match="not a valid ServerReflectionRequest") as caught:
         await ask(version, delimited(7, b"*")[:-1])
     assert caught.value.status is Status.INTERNAL
@@ -61,7 +61,7 @@ async def test_a_request_that_is_no_message(version: str, caplog: pytest.LogCapt
     ],
 )
 async def test_a_request_for_nothing(version: str, request_: bytes) -> None:
-    """It is told so, costs nothing, and comes back as it was."""
+    """An unknown request is answered with an error and with the request."""
     tracemalloc.start()
     try:
         answer = await ask(version, request_)
@@ -75,7 +75,7 @@ async def test_a_request_for_nothing(version: str, request_: bytes) -> None:
 
 @versions
 async def test_two_requests_in_one(version: str) -> None:
-    """Of a oneof the last field counts; the request comes back as it was understood."""
+    """The last field of a oneof counts, and the answer has the request as it was decoded."""
     answer = await ask(version, delimited(7, b"") + delimited(4, b"a.B") + delimited(3, b"a.proto"))
     assert (
         answer.error_response.error_message == "this server has no definition of the file 'a.proto'"

@@ -46,14 +46,14 @@ class TestPublish:
 
     @pytest.mark.parametrize("text", ANY_TEXTS, ids=range(len(ANY_TEXTS)))
     async def test_any_text(self, text: str) -> None:
-        """A text may be anything, empty too, up to the limit of rooms; it is kept as it is."""
+        """Any text up to the limit is stored unchanged, also an empty one."""
         async with rooms_server() as (_, stub):
             await stub.publish(PublishRequest(room="房间", user="小明", text=text, id="一 1"))
             [message] = (await stub.history(HistoryRequest(room="房间"))).messages
         assert (message.user, message.text, message.id) == ("小明", text, "一 1")
 
     async def test_reaches_sessions(self) -> None:
-        """Who is in the room gets the message as one of any sender; who is elsewhere does not."""
+        """Members receive the message like any other; clients in other rooms do not."""
         async with rooms_server() as (server, stub):
             async with member(server, "a", "Ada") as ada, member(server, "b", "Bob") as bob:
                 await stub.publish(PublishRequest(room="a", user="系统", text="你好", id="n1"))
@@ -64,7 +64,7 @@ class TestPublish:
                 assert (await bob.say("still mine")).message == "still mine"
 
     async def test_time(self) -> None:
-        """A message has the time at which the server took it, in milliseconds since 1970."""
+        """A message has the time at which the server received it, in milliseconds since 1970."""
         before = int(time.time() * 1000)
         async with rooms_server() as (_, stub):
             await stub.publish(PublishRequest(room="a", user="Ada", text="x"))
@@ -72,7 +72,7 @@ class TestPublish:
         assert before <= message.sent_at_ms <= time.time() * 1000
 
     async def test_duplicate(self) -> None:
-        """The same id again is not published again: the answer has the first position."""
+        """A repeated id is not published again; the answer has the first position."""
         request = PublishRequest(room="a", user="Ada", text="x", id="1")
         async with rooms_server() as (server, stub):
             async with member(server, "a", "Bob") as bob:
@@ -84,7 +84,7 @@ class TestPublish:
                 assert (await bob.say("next")).offset == first.position.offset + 1
 
     async def test_id_of_a_session(self) -> None:
-        """What a session has published under the user and id is the same message."""
+        """A message of a session with the same user and id is the same message."""
         async with rooms_server() as (server, stub):
             async with member(server, "a", "Ada") as ada:
                 own = await ada.say("x", "7")
@@ -92,7 +92,7 @@ class TestPublish:
         assert (answer.position.offset, answer.duplicate) == (own.offset, True)
 
     async def test_id_conflict(self) -> None:
-        """An id with another text is ALREADY_EXISTS, and says where; nothing is published."""
+        """An id with another text is ALREADY_EXISTS with the offset; nothing is published."""
         async with rooms_server() as (_, stub):
             await stub.publish(PublishRequest(room="a", user="Ada", text="x", id="小1"))
             status, text = await error_of(
@@ -107,7 +107,7 @@ class TestPublish:
 
     @pytest.mark.parametrize("change", [{"user": "Bob"}, {"room": "b"}, {"id": "2"}, {"id": ""}])
     async def test_another_key(self, change: dict[str, str]) -> None:
-        """An id belongs to its user and room; and without id nothing is a duplicate."""
+        """An id belongs to its user and room; messages without id are never duplicates."""
         key = {"room": "a", "user": "Ada", "id": "1"}
         async with rooms_server() as (_, stub):
             for each in (key, key | change, {**key, **change, "id": ""}, {**key, "id": ""}):
@@ -115,7 +115,7 @@ class TestPublish:
                 assert not answer.duplicate
 
     async def test_after_the_window(self) -> None:
-        """After five minutes an id is new again."""
+        """An id can be used again after five minutes."""
         clock = Clock()
         request = PublishRequest(room="a", user="Ada", text="x", id="1")
         async with rooms_server(broker=MemoryBroker(clock=clock)) as (_, stub):
@@ -128,7 +128,7 @@ class TestPublish:
     @bad_names
     @pytest.mark.parametrize("field", ["room", "user"])
     async def test_bad_name(self, field: str, name: str, why: str) -> None:
-        """A wrong name of room or user is INVALID_ARGUMENT, and says why."""
+        """An invalid name of a room or user is INVALID_ARGUMENT, with the reason."""
         request = PublishRequest(room="a", user="Ada", text="x")
         setattr(request, field, name)
         async with rooms_server() as (server, stub):
@@ -139,7 +139,7 @@ class TestPublish:
             assert server.rooms.statistics().messages_published == 0
 
     async def test_longest_names(self) -> None:
-        """128 characters are not too many, of whatever size."""
+        """Names of 128 characters are allowed, whatever their size in bytes."""
         name = "👋" * 128
         async with rooms_server() as (_, stub):
             await stub.publish(PublishRequest(room=name, user=name, text="x", id=name))
@@ -147,7 +147,7 @@ class TestPublish:
         assert (message.user, message.id) == (name, name)
 
     async def test_long_id(self) -> None:
-        """An id with more is INVALID_ARGUMENT."""
+        """An id with more than 128 characters is INVALID_ARGUMENT."""
         async with rooms_server() as (_, stub):
             request = PublishRequest(room="a", user="Ada", text="x", id="1" * 129)
             assert await error_of(stub.publish(request)) == (
@@ -157,7 +157,7 @@ class TestPublish:
 
     @pytest.mark.parametrize(("text", "size"), [("x" * 11, 11), ("小" * 4, 12)])
     async def test_too_large(self, text: str, size: int) -> None:
-        """A text over the limit of rooms, in bytes, is RESOURCE_EXHAUSTED."""
+        """A text above the size limit in bytes is RESOURCE_EXHAUSTED."""
         async with rooms_server(max_message_size=10) as (_, stub):
             assert await error_of(stub.publish(PublishRequest(room="a", user="u", text=text))) == (
                 Status.RESOURCE_EXHAUSTED,
@@ -177,14 +177,14 @@ class TestPublish:
         ],
     )
     async def test_python_only(self, arguments: tuple[Any, ...], why: str) -> None:
-        """What cannot come by wire, the program can pass: it is a UsageError."""
+        """Values that gRPC cannot carry raise UsageError in the Python API."""
         async with serving() as server:
             with pytest.raises(UsageError, match=why):
                 await server.rooms.publish(*arguments)
             assert server.rooms.statistics().messages_published == 0
 
     async def test_python_only_id(self) -> None:
-        """An id that has no bytes never gets into a log, which could not be read again."""
+        """An id that UTF-8 cannot encode is never stored, because it could not be read again."""
         async with rooms_server() as (server, stub):
             with pytest.raises(UsageError, match="the id of the message is not valid Unicode"):
                 await server.rooms.publish("a", "u", "x", id="\ud800")
@@ -192,7 +192,7 @@ class TestPublish:
             assert offsets(await stub.history(HistoryRequest(room="a"))) == [1]
 
     async def test_hooks_are_not_asked(self) -> None:
-        """The hook is for what clients send."""
+        """The message hook does not check messages of the service."""
 
         async def refuse(message: object) -> str | None:
             raise StatusError(Status.PERMISSION_DENIED, "no")

@@ -22,7 +22,7 @@ from .rooms_client import bad_names, error_of, member, offsets, rooms_server, sa
 
 class TestHistory:
     async def test_messages(self) -> None:
-        """They come whole, the oldest first, with the newest position and the oldest offset."""
+        """Messages arrive complete, oldest first, with the newest position and oldest offset."""
         async with rooms_server() as (server, stub):
             epoch = await said(server, "a", 3)
             answer = await stub.history(HistoryRequest(room="a"))
@@ -55,7 +55,7 @@ class TestHistory:
         ],
     )
     async def test_which(self, request_: dict[str, Any], expected: list[int]) -> None:
-        """Those after a place or before one, up to a limit, in both orders."""
+        """`after` and `before` select messages, up to a limit, in both directions."""
         async with rooms_server() as (server, stub):
             await said(server, "a", 5)
             answer = await stub.history(HistoryRequest(room="a", **request_))
@@ -64,7 +64,7 @@ class TestHistory:
 
     @pytest.mark.parametrize("backwards", [False, True])
     async def test_across_pages(self, backwards: bool) -> None:
-        """Page after page the whole room comes, each message once, in either order."""
+        """Paging returns each message of the room once, in both directions."""
         async with rooms_server() as (server, stub):
             epoch = await said(server, "a", 2500)
             got: list[int] = []
@@ -89,7 +89,7 @@ class TestHistory:
         ("limit", "number"), [(0, 100), (1, 1), (1000, 1000), (1001, 1000), (2**32 - 1, 1000)]
     )
     async def test_limits(self, limit: int, number: int) -> None:
-        """0 is 100, and more than 1000 are never sent."""
+        """A limit of 0 is 100, and a page has at most 1000 messages."""
         async with rooms_server() as (server, stub):
             await said(server, "a", 1010)
             answer = await stub.history(HistoryRequest(room="a", limit=limit))
@@ -98,7 +98,7 @@ class TestHistory:
         assert offsets(back) == list(range(1010, 1010 - number, -1))
 
     async def test_large_texts(self) -> None:
-        """A page ends early rather than be larger than clients take, and goes on from there."""
+        """A page ends early rather than exceed the size that clients accept."""
         async with rooms_server() as (server, stub):
             for _ in range(40):
                 await server.rooms.publish("a", "Ada", "小" * 21_000)
@@ -115,7 +115,7 @@ class TestHistory:
             assert offsets(rest)[0] == number + 1
 
     async def test_one_large_text(self) -> None:
-        """A message alone comes, however large."""
+        """A single message is returned, whatever its size."""
         async with rooms_server(max_message_size=3 * 1024 * 1024) as (server, stub):
             for _ in range(2):
                 await server.rooms.publish("a", "Ada", "x" * 2 * 1024 * 1024)
@@ -123,7 +123,7 @@ class TestHistory:
             assert offsets(await stub.history(HistoryRequest(room="a", backwards=True))) == [2]
 
     async def test_not_everything_is_kept(self) -> None:
-        """What retention has dropped is missing, and the oldest offset says so."""
+        """Messages dropped by retention are missing, and the oldest offset says so."""
         async with rooms_server(retention=Retention(count=3)) as (server, stub):
             await said(server, "a", 10)
             answer = await stub.history(HistoryRequest(room="a"))
@@ -135,7 +135,7 @@ class TestHistory:
             assert offsets(before) == []
 
     async def test_nothing_is_kept(self) -> None:
-        """Where nothing is kept, the oldest offset is the one after the newest."""
+        """If nothing is stored, the oldest offset is the one after the newest."""
         async with rooms_server(retention=Retention(count=0)) as (server, stub):
             async with member(server, "a", "Ada"):
                 await said(server, "a", 3)
@@ -143,7 +143,7 @@ class TestHistory:
         assert (offsets(answer), answer.newest.offset, answer.oldest_offset) == ([], 4, 5)
 
     async def test_unused_room(self) -> None:
-        """A room that nobody has used is empty, and asking does not make it a room."""
+        """An unused room is empty, and a request does not create it."""
         async with rooms_server() as (_, stub):
             answer = await stub.history(HistoryRequest(room="never"))
             assert (offsets(answer), answer.newest.offset, answer.oldest_offset) == ([], 0, 1)
@@ -151,7 +151,7 @@ class TestHistory:
             assert (await stub.list_rooms(ListRoomsRequest())).rooms == []
 
     async def test_epoch(self) -> None:
-        """With the epoch of the room's log its position works, the newest one too."""
+        """A position with the epoch of the log works, the newest one too."""
         async with rooms_server() as (server, stub):
             epoch = await said(server, "a", 5)
             for offset in range(6):
@@ -170,7 +170,7 @@ class TestHistory:
         ],
     )
     async def test_out_of_range(self, epoch: str | None, offset: int) -> None:
-        """A position whose next messages are not there is OUT_OF_RANGE, never a hole."""
+        """A position whose next messages are not stored is OUT_OF_RANGE."""
         async with rooms_server(retention=Retention(count=3)) as (server, stub):
             own = await said(server, "a", 10)
             after = Position(epoch=own if epoch is None else epoch, offset=offset)
@@ -210,14 +210,14 @@ class TestHistory:
         ],
     )
     async def test_wrong(self, request_: dict[str, Any], text: str) -> None:
-        """What contradicts itself, or cannot be, is INVALID_ARGUMENT."""
+        """Contradictory or impossible requests are INVALID_ARGUMENT."""
         async with rooms_server() as (_, stub):
             error = await error_of(stub.history(HistoryRequest(room="a", **request_)))
         assert error == (Status.INVALID_ARGUMENT, text)
 
     @bad_names
     async def test_bad_name(self, name: str, why: str) -> None:
-        """A wrong name is INVALID_ARGUMENT, and says why."""
+        """An invalid name is INVALID_ARGUMENT, with the reason."""
         async with rooms_server() as (_, stub):
             status, text = await error_of(stub.history(HistoryRequest(room=name)))
         assert status is Status.INVALID_ARGUMENT

@@ -24,7 +24,7 @@ from .rooms_client import METHODS, ROOMS_PROTO
 
 
 def grpcio_messages() -> SimpleNamespace:
-    """The messages as google.protobuf has them, by their names."""
+    """Return the message classes of google.protobuf by name."""
     pool = DescriptorPool()
     for file in compile_proto(ROOMS_PROTO):
         pool.Add(file)
@@ -47,7 +47,7 @@ def grpcurl() -> Path:
 @pytest.mark.process
 class TestPeers:
     def test_grpcio(self, server: ServerProcess) -> None:
-        """grpcio, with messages of the same proto file, calls every method."""
+        """grpcio calls every method with messages of the same proto file."""
         api = grpcio_messages()
         with open_channel(server.address) as channel:
 
@@ -128,7 +128,7 @@ class TestPeers:
         assert "page_token: not valid" in done.stderr
 
     def test_grpcurl_where_it_is(self, grpcurl: Path) -> None:
-        """With a port of its own, reflection tells of it there and not at the other port."""
+        """With its own port, the service is described by reflection there and not elsewhere."""
         port = free_port()
         with ServerProcess(
             "serve", "--rooms-service", "--rooms-port", str(port), "--reflection"

@@ -35,7 +35,7 @@ from .rooms_client import METHODS, error_of, member, rooms_server
 
 
 class AwayBroker(MemoryBroker):
-    """Its storage is away, but to be opened."""
+    """Opens, and fails every operation."""
 
     async def publish(self, *_: Any, **__: Any) -> Any:
         raise BrokerError("memory://", "the disk is full")
@@ -55,7 +55,7 @@ REQUESTS = {
 class TestTrouble:
     @pytest.mark.parametrize("method", ["publish", "history", "presence", "list_rooms"])
     async def test_broker_away(self, method: str) -> None:
-        """What the broker cannot do is UNAVAILABLE, with what is wrong."""
+        """A failed broker operation is UNAVAILABLE, with the broker's reason."""
         async with rooms_server(broker=AwayBroker()) as (_, stub):
             with pytest.raises(UnavailableError) as caught:
                 await getattr(stub, method)(REQUESTS[method])
@@ -63,7 +63,7 @@ class TestTrouble:
 
     @pytest.mark.parametrize("method", REQUESTS)
     async def test_closed(self, method: str) -> None:
-        """Rooms that are closed already, while the last calls end, are UNAVAILABLE."""
+        """Closed rooms are UNAVAILABLE while the last calls end."""
         async with rooms_server() as (server, stub):
             await server._node.close()
             with pytest.raises(UnavailableError) as caught:
@@ -72,7 +72,7 @@ class TestTrouble:
 
     @pytest.mark.parametrize("method", METHODS)
     async def test_no_message(self, method: str) -> None:
-        """Bytes that are no request are INTERNAL, as gRPC has it."""
+        """Bytes that are not a request are INTERNAL."""
         async with rooms_server() as (server, _):
             async with Channel("127.0.0.1", server.port) as channel:
                 async with channel.request(
@@ -85,7 +85,7 @@ class TestTrouble:
 
 
 class Bytes(bytes):
-    """What is sent as it is."""
+    """A message of raw bytes."""
 
     def SerializeToString(self) -> bytes:  # noqa: N802
         return bytes(self)
@@ -95,7 +95,7 @@ class Bytes(bytes):
 
 class TestWhere:
     async def test_off(self) -> None:
-        """Unless it is turned on, the service is UNIMPLEMENTED, and health does not know it."""
+        """By default the service is UNIMPLEMENTED, and health does not know it."""
         async with serving() as server:
             async with Channel("127.0.0.1", server.port) as channel:
                 for method, request in REQUESTS.items():
@@ -104,7 +104,7 @@ class TestWhere:
             assert server.health.status(ROOMS_SERVICE) is None
 
     async def test_own_port(self) -> None:
-        """On the server's port it stands beside Chat."""
+        """On the server's port it is served beside Chat."""
         async with rooms_server() as (server, stub):
             assert server.rooms_port == server.port
             assert await answers(server, "Ada") == ["Hello Ada"]
@@ -112,7 +112,7 @@ class TestWhere:
             assert server.health.status(ROOMS_SERVICE) is ServingStatus.SERVING
 
     async def test_other_port(self) -> None:
-        """On a port of its own it is alone with health; the other port does not have it."""
+        """Its own port serves it and health only; the other port does not have it."""
         async with rooms_server(service_port=0) as (server, stub):
             assert server.rooms_port != server.port
             await stub.publish(REQUESTS["publish"])
@@ -134,19 +134,19 @@ class TestWhere:
             assert await answers(server, "Ada") == ["Hello Ada"]
 
     async def test_given_port(self) -> None:
-        """A port that is given is the one it takes, on the host that is given."""
+        """A given port and host are used."""
         port = free_port()
         async with rooms_server(service_port=port, service_host="localhost") as (server, stub):
             assert server.rooms_port == port
             await stub.publish(REQUESTS["publish"])
 
     async def test_other_port_is_off_with_it(self) -> None:
-        """A port alone does not turn it on."""
+        """A port alone does not enable the service."""
         async with serving(rooms=RoomOptions(service_port=0)) as server:
             assert server.rooms_port == server.port
 
     async def test_sessions_of_the_other_port(self) -> None:
-        """What it does on its own port reaches the sessions of the server."""
+        """Calls on its own port reach the sessions of the server."""
         async with rooms_server(service_port=0) as (server, stub):
             async with member(server, "a", "Ada") as ada:
                 await stub.publish(PublishRequest(room="a", user="Bob", text="hi"))
@@ -156,7 +156,7 @@ class TestWhere:
                 assert (await ada.end())[0] is Status.PERMISSION_DENIED
 
     async def test_drain(self) -> None:
-        """A drain ends both ports, and health says so before."""
+        """A drain ends both ports after the health status is NOT_SERVING."""
         async with rooms_server(service_port=0) as (server, stub):
             await stub.publish(REQUESTS["publish"])
             await server.drain(0)

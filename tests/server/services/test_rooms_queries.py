@@ -27,7 +27,7 @@ from .rooms_client import bad_names, error_of, member, rooms_server, said
 
 class TestPresence:
     async def test_users(self) -> None:
-        """Users are listed once, in the order of their names, while a session of them is there."""
+        """Users are listed once, sorted by name, while they have a session."""
         async with rooms_server() as (server, stub):
             request = PresenceRequest(room="房间")
             async with member(server, "房间", "小明"), member(server, "房间", "Zoe"):
@@ -52,20 +52,20 @@ class TestPresence:
                 assert (await stub.presence(request)).count == 1
 
     async def test_count_only(self) -> None:
-        """The names are left out where only their number is asked for."""
+        """With `count_only` the names are left out."""
         async with rooms_server() as (server, stub):
             async with member(server, "a", "Ada"):
                 answer = await stub.presence(PresenceRequest(room="a", count_only=True))
         assert answer == PresenceResponse(count=1)
 
     async def test_empty(self) -> None:
-        """Nobody is in a room that is not used."""
+        """An unused room has no users."""
         async with rooms_server() as (_, stub):
             assert await stub.presence(PresenceRequest(room="a")) == PresenceResponse()
 
     @bad_names
     async def test_bad_name(self, name: str, why: str) -> None:
-        """A wrong name is INVALID_ARGUMENT, and says why."""
+        """An invalid name is INVALID_ARGUMENT, with the reason."""
         async with rooms_server() as (_, stub):
             status, text = await error_of(stub.presence(PresenceRequest(room=name)))
         assert status is Status.INVALID_ARGUMENT
@@ -74,7 +74,7 @@ class TestPresence:
 
 class TestListRooms:
     async def test_rooms(self) -> None:
-        """Rooms with messages or users, in the order of their names by code points."""
+        """Rooms with messages or users are listed, sorted by name."""
         async with rooms_server() as (server, stub):
             epoch = await said(server, "b", 3)
             await server.rooms.publish("房间", "Ada", "x")
@@ -90,13 +90,13 @@ class TestListRooms:
         assert answer.next_page_token == ""
 
     async def test_none(self) -> None:
-        """Where there are none, the page is empty, and the last."""
+        """Without rooms the page is empty and the last one."""
         async with rooms_server() as (_, stub):
             answer = await stub.list_rooms(ListRoomsRequest())
         assert (answer.rooms, answer.next_page_token) == ([], "")
 
     async def test_only_users(self) -> None:
-        """A room that keeps no message is one while somebody is in it."""
+        """A room that stores no message is listed while it has a member."""
         left: asyncio.Queue[object] = asyncio.Queue()
         options = {"retention": Retention(count=0), "on_leave": left.put}
         async with rooms_server(**options) as (server, stub):
@@ -110,7 +110,7 @@ class TestListRooms:
             assert (await stub.list_rooms(ListRoomsRequest())).rooms == []
 
     async def test_paging(self) -> None:
-        """2,500 rooms come page by page, each once, in their order."""
+        """2,500 rooms are listed page by page, each once, in order."""
         names = sorted(f"{'房间' if n % 2 else 'room'} {n}" for n in range(2500))
         async with rooms_server() as (server, stub):
             for name in reversed(names):
@@ -127,7 +127,7 @@ class TestListRooms:
         assert got == names
 
     async def test_full_last_page(self) -> None:
-        """A last page that is full has no token: there is never an empty page behind it."""
+        """A full last page has no token, so there is no empty page after it."""
         async with rooms_server() as (server, stub):
             for name in "abcd":
                 await server.rooms.publish(name, "Ada", "x")
@@ -139,7 +139,7 @@ class TestListRooms:
         assert last.next_page_token == ""
 
     async def test_changes_between_pages(self) -> None:
-        """A new room is on a later page if its name is; the others come once all the same."""
+        """A room created between two pages may appear; the others appear once."""
         async with rooms_server() as (server, stub):
             for name in "bdf":
                 await server.rooms.publish(name, "Ada", "x")
@@ -171,7 +171,7 @@ class TestListRooms:
         ids=lambda it: it[:9] if isinstance(it, str) else "",
     )
     async def test_prefix(self, prefix: str, names: list[str]) -> None:
-        """A prefix is taken to the letter, and holds on every page."""
+        """A prefix has no wildcards, and applies to every page."""
         async with rooms_server() as (server, stub):
             for name in ("a", "ab", "abc", "b", "房", "房间"):
                 await server.rooms.publish(name, "Ada", "x")
@@ -188,7 +188,7 @@ class TestListRooms:
         ("size", "number"), [(0, 100), (1, 1), (1000, 1000), (1001, 1000), (2**32 - 1, 1000)]
     )
     async def test_limits(self, size: int, number: int) -> None:
-        """0 is 100, and more than 1000 are never sent."""
+        """A page size of 0 is 100, and a page has at most 1000 rooms."""
         async with rooms_server() as (server, stub):
             for n in range(1010):
                 await server.rooms.publish(f"{n:04}", "Ada", "x")
@@ -213,7 +213,7 @@ class TestListRooms:
 
 class TestDisconnect:
     async def test_one_room(self) -> None:
-        """With a room only the sessions there are ended, all of them; no other notices."""
+        """With a room, only the sessions in that room end."""
         async with rooms_server() as (server, stub):
             async with (
                 member(server, "房间", "小明") as first,
@@ -234,7 +234,7 @@ class TestDisconnect:
                 assert (await other.say("still here")).message == "still here"
 
     async def test_all_rooms(self) -> None:
-        """Without a room all sessions of the user are ended."""
+        """Without a room, all sessions of the user end."""
         async with rooms_server() as (server, stub):
             async with member(server, "a", "Ada") as a, member(server, "b", "Ada") as b:
                 request = DisconnectRequest(user="Ada", reason="够了 enough")
@@ -246,7 +246,7 @@ class TestDisconnect:
                 assert (await stub.disconnect(request)).sessions == 0
 
     async def test_reconnect(self) -> None:
-        """With reconnect the client is told to come back, and where to resume."""
+        """With `reconnect` the client may reconnect, and learns its position."""
         async with rooms_server() as (server, stub):
             async with member(server, "a", "Ada") as ada:
                 offset = (await ada.say("x")).offset
@@ -262,7 +262,7 @@ class TestDisconnect:
             assert trailers["chat-resume"] == f"{epoch}/{offset}"
 
     async def test_leaves(self) -> None:
-        """Who was disconnected has left the room."""
+        """A disconnected user leaves the presence of the room."""
         left: asyncio.Queue[Any] = asyncio.Queue()
         async with rooms_server(on_leave=left.put) as (server, stub):
             async with member(server, "a", "Ada") as ada:
@@ -274,7 +274,7 @@ class TestDisconnect:
         assert ended == {"sent_away": 1}
 
     async def test_nobody(self) -> None:
-        """A user without a session is no error."""
+        """A user without a session is not an error."""
         async with rooms_server() as (_, stub):
             for request in (
                 DisconnectRequest(user="Ada"),
@@ -284,14 +284,14 @@ class TestDisconnect:
 
     @bad_names
     async def test_bad_user(self, name: str, why: str) -> None:
-        """A wrong user name is INVALID_ARGUMENT, and says why."""
+        """An invalid user name is INVALID_ARGUMENT, with the reason."""
         async with rooms_server() as (_, stub):
             status, text = await error_of(stub.disconnect(DisconnectRequest(user=name)))
         assert status is Status.INVALID_ARGUMENT
         assert why in text
 
     async def test_bad_room(self) -> None:
-        """A wrong room name is, too, though an empty one stands for all."""
+        """An invalid room name is INVALID_ARGUMENT; an empty one stands for all rooms."""
         async with rooms_server() as (_, stub):
             request = DisconnectRequest(user="Ada", room="a\n")
             status, text = await error_of(stub.disconnect(request))
@@ -301,7 +301,7 @@ class TestDisconnect:
         )
 
     async def test_long_reason(self) -> None:
-        """A reason for which trailers have no room is INVALID_ARGUMENT; the longest arrives."""
+        """A reason that is too long is INVALID_ARGUMENT; the longest allowed one arrives."""
         async with rooms_server() as (server, stub):
             async with member(server, "a", "Ada") as ada:
                 request = DisconnectRequest(user="Ada", reason="👋" * 257)
@@ -314,7 +314,7 @@ class TestDisconnect:
                 assert (await ada.end())[1] == f"disconnected: {request.reason}"
 
     async def test_strange_reason(self) -> None:
-        """A reason comes to the letter, whatever it is."""
+        """A reason arrives unchanged, whatever its characters."""
         reason = "{why} %0A \n\x1b[31m"
         async with rooms_server() as (server, stub):
             async with member(server, "a", "Ada") as ada:
@@ -330,7 +330,7 @@ class TestDisconnect:
         ],
     )
     async def test_python_wrong(self, arguments: tuple[str, ...], why: str) -> None:
-        """The program's own disconnect refuses the same, with a UsageError."""
+        """The Python API raises UsageError for invalid names."""
         async with serving() as server:
             with pytest.raises(UsageError, match=why):
                 server.rooms.disconnect(*arguments)
@@ -344,7 +344,7 @@ class TestDisconnect:
         ],
     )
     async def test_python_wrong_reason(self, reason: Any, why: str) -> None:
-        """So it does with a reason that cannot be told."""
+        """The Python API raises UsageError for an invalid reason."""
         async with serving() as server:
             with pytest.raises(UsageError, match=why):
                 server.rooms.disconnect("Ada", reason=reason)

@@ -1,4 +1,4 @@
-"""The limits of use, over real connections: who is over one, and who stands by."""
+"""The usage limits over real connections: clients above a limit, and bystanders."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from ..rooms.membership import CHAT, End, channel_to, entering, joined, node_of,
 from ..talking import answers, client, member
 
 NEVER = 0.001
-"""A second: what is used up does not come back within a test."""
+"""Tokens for each second, so low that none is gained during a test."""
 
 
 class ByName:
-    """Believes what callers say."""
+    """Accepts the user name that the caller claims."""
 
     async def authenticate(self, call: Credentials) -> Identity:
         name = call.metadata.get("x-name")
@@ -55,7 +55,7 @@ async def serving(usage: UsageLimits | None, **options: Any) -> AsyncIterator[Ch
 
 
 def over(error: CallError, text: str) -> float:
-    """The time to wait, of an error that says that a limit is reached."""
+    """Return the seconds to wait from an error that reports a limit."""
     assert error.status is Status.RESOURCE_EXHAUSTED
     assert text in str(error.message)
     assert error.retry_after is not None
@@ -63,7 +63,7 @@ def over(error: CallError, text: str) -> float:
 
 
 def over_limit(end: End, text: str) -> None:
-    """The end of a session of a room that is over a limit."""
+    """Check the end of a room session above a limit."""
     assert end.status is Status.RESOURCE_EXHAUSTED
     assert text in end.message
     assert end.may_come_back == "yes"
@@ -71,7 +71,7 @@ def over_limit(end: End, text: str) -> None:
 
 
 async def flood(server: ChatServer, number: int, **options: Any) -> tuple[list[str], CallError]:
-    """Sends messages without a look at the replies; which came, and how the call has ended."""
+    """Send messages without reading; return the replies and how the call ended."""
     replies = []
     async with client(server, **options) as chat:
 
@@ -92,7 +92,7 @@ async def flood(server: ChatServer, number: int, **options: Any) -> tuple[list[s
 
 class TestDirectSessions:
     async def test_what_came_before_is_answered(self) -> None:
-        """Exactly so many are answered, in order; then it ends with the limit and the time."""
+        """Exactly the allowed number is answered; then the call ends with the time to wait."""
         async with serving(UsageLimits(messages_per_session=Rate(300, NEVER))) as server:
             replies, error = await flood(server, 1000)
             assert replies == [f"Hello {n}" for n in range(300)]
@@ -101,7 +101,7 @@ class TestDirectSessions:
             assert await answers(server, "Ada") == ["Hello Ada"]
 
     async def test_one_after_the_other(self) -> None:
-        """Messages that are answered within the read that brought them are counted alike."""
+        """Messages that are answered within the read that brought them are counted, too."""
         async with serving(UsageLimits(bytes_per_session=Rate(45, NEVER))) as server:
             async with client(server) as chat:
                 for n in range(5):  # of 9 bytes each
@@ -112,7 +112,7 @@ class TestDirectSessions:
                     await chat.receive()
 
     async def test_awaited_replies(self) -> None:
-        """What is refused waits for replies that take their time."""
+        """The error waits for replies that take some time."""
 
         async def reply(text: str) -> str:
             await asyncio.sleep(0.001)
@@ -124,7 +124,7 @@ class TestDirectSessions:
             assert replies == [str(n) for n in range(10)]
 
     async def test_messages_one_by_one(self) -> None:
-        """A handler that takes messages one by one gets the same error."""
+        """A handler that receives messages one by one gets the same error."""
         got = []
 
         async def handler(session: Any) -> None:
@@ -138,7 +138,7 @@ class TestDirectSessions:
             assert got == ["0", "1", "2"]
 
     async def test_grpcio(self) -> None:
-        """Other clients get the status, the text and the trailer."""
+        """Other gRPC clients receive the status, the text and the trailer."""
         async with serving(UsageLimits(messages_per_session=Rate(20, NEVER))) as server:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
                 call = channel.stream_stream(CHAT)()
@@ -153,7 +153,7 @@ class TestDirectSessions:
             assert 990_000 < int(trailers["retry-after-ms"]) <= 1_000_000
 
     async def test_sessions(self) -> None:
-        """One more than there may be is refused, and let in when another one has ended."""
+        """One session too many is rejected, and admitted after another one has ended."""
         limits = UsageLimits(sessions_per_address=2)
         async with serving(limits) as server:
             async with client(server), client(server) as chat:
@@ -168,7 +168,7 @@ class TestDirectSessions:
 
 class TestRooms:
     async def test_nothing_is_lost_or_doubled(self) -> None:
-        """A client of ours that floods is ended, waits, and goes on; all sees each message once."""
+        """A RoomClient that floods is ended, waits and continues; every message arrives once."""
         limits = UsageLimits(messages_per_session=Rate(40, 200.0))
         async with serving(limits) as server, AsyncExitStack() as stack:
             watching = await stack.enter_async_context(member(server, "r", "eve"))
@@ -193,7 +193,7 @@ class TestRooms:
             assert events[-1].error.metadata["chat-reconnect"] == "yes"
 
     async def test_what_was_refused_is_not_published(self) -> None:
-        """The trailers say where to resume, and the room has what was within the limit."""
+        """The trailers have the resume position, and messages within the limit are published."""
         limits = UsageLimits(messages_per_session=Rate(5, NEVER))
         async with serving(limits) as server, channel_to(server) as channel:
             async with joined(channel, "r", user="ada") as member:
@@ -207,7 +207,7 @@ class TestRooms:
             assert node_of(server).statistics().sessions_ended == {"over_limit": 1}
 
     async def test_a_message_that_is_never_taken(self) -> None:
-        """Coming back does not help whoever sends what is larger than the burst."""
+        """A message larger than the burst ends the session without reconnect."""
         async with serving(UsageLimits(bytes_per_session=Rate(10, NEVER))) as server:
             async with channel_to(server) as channel, joined(channel, "r") as member:
                 await member.say("a" * 20)
@@ -216,7 +216,7 @@ class TestRooms:
         assert "retry-after-ms" not in end.trailers
 
     async def test_joins(self) -> None:
-        """Whoever joins too often is told when to come back; direct sessions are no joins."""
+        """Too many joins are rejected with a time to wait; direct sessions do not count."""
         limits = UsageLimits(joins_per_address=Rate(2, NEVER))
         async with serving(limits) as server, channel_to(server) as channel:
             for _ in range(2):
@@ -226,7 +226,7 @@ class TestRooms:
             assert await answers(server, "Ada") == ["Hello Ada"]
 
     async def test_ten_thousand_rooms_of_one_user(self) -> None:
-        """By default one user is in a hundred rooms at a time, and other users are not touched."""
+        """By default one user may be in a hundred rooms, and other users are not affected."""
         limits = UsageLimits(joins_per_user=None)
         async with serving(limits, auth=ByName()) as server, AsyncExitStack() as stack:
             channel = await stack.enter_async_context(channel_to(server))
@@ -244,7 +244,7 @@ class TestRooms:
 
 class TestWhoShares:
     async def test_two_sessions_of_one_user(self) -> None:
-        """They share what one user has, on any connections; a bystander has his own."""
+        """All connections of a user share the limit; other users have their own."""
         limits = UsageLimits(messages_per_user=Rate(30, NEVER))
         async with serving(limits, auth=ByName()) as server:
             ada, bob = {"metadata": {"x-name": "ada"}}, {"metadata": {"x-name": "bob"}}
@@ -263,7 +263,7 @@ class TestWhoShares:
                     await chat.receive()
 
     async def test_nobody_is_believed_by_name(self) -> None:
-        """Without an authenticator `chat-user` gives nobody more, and takes nothing from others."""
+        """Without an authenticator, user names in the metadata do not affect the limits."""
         limits = UsageLimits(messages_per_user=Rate(1, NEVER), messages_per_address=Rate(3, NEVER))
         async with serving(limits) as server, channel_to(server) as channel:
             async with joined(channel, "r", user="ada") as ada, joined(channel, user="bob") as bob:
@@ -273,7 +273,7 @@ class TestWhoShares:
                 over_limit(await bob.end(), "too many messages of an address")
 
     async def test_addresses_behind_a_proxy(self) -> None:
-        """Whom a trusted proxy names is who has the address; nobody else is believed."""
+        """The address in the header of a trusted proxy counts."""
         header = AddressHeader("x-forwarded-for", ["127.0.0.0/8"])
         limits = UsageLimits(messages_per_address=Rate(2, NEVER))
         async with serving(limits, address_header=header) as server:
@@ -285,7 +285,7 @@ class TestWhoShares:
             assert len((await flood(server, 9, **spoofed))[0]) == 0
 
     async def test_a_header_of_strangers(self) -> None:
-        """A header of whoever is no trusted proxy gives nobody another address."""
+        """The header of an untrusted client is ignored."""
         header = AddressHeader("x-forwarded-for", ["192.0.2.0/24"])
         limits = UsageLimits(messages_per_address=Rate(2, NEVER))
         async with serving(limits, address_header=header) as server:
@@ -296,7 +296,7 @@ class TestWhoShares:
 
 class TestOthers:
     async def test_health_is_not_counted(self) -> None:
-        """Probes are answered, whoever floods."""
+        """Health checks are answered while clients flood."""
         limits = UsageLimits(messages_per_address=Rate(1, NEVER), sessions_per_address=1)
         async with serving(limits) as server, channel_to(server) as channel:
             await flood(server, 9)
@@ -304,7 +304,7 @@ class TestOthers:
                 await HealthStub(channel).check(HealthCheckRequest())
 
     async def test_other_services(self) -> None:
-        """Calls of one message of a program's own services count, too."""
+        """Unary calls of other services count, too."""
 
         class Upper:
             async def _upper(self, stream: ServerStream) -> None:
@@ -325,7 +325,7 @@ class TestOthers:
             over(caught.value, "too many messages of an address")
 
     async def test_connections(self) -> None:
-        """One connection too many in a second is closed, and those that are open go on."""
+        """Above the rate of new connections a connection is closed, and open ones continue."""
         limits = Limits(connection_rate_per_address=Rate(2, NEVER))
         async with serving(None, limits=limits) as server, client(server) as chat:
             assert await answers(server, "Ada") == ["Hello Ada"]
@@ -338,7 +338,7 @@ class TestOthers:
             }
 
     async def test_a_change_while_it_runs(self) -> None:
-        """New limits count for sessions that are open, and none at all for nobody."""
+        """New limits apply to open sessions, and None removes all limits."""
         async with serving(UsageLimits(messages_per_session=Rate(1000, NEVER))) as server:
             async with client(server) as chat:
                 for _ in range(3):
@@ -355,7 +355,7 @@ class TestOthers:
             assert len(await answers(server, *map(str, range(50)))) == 50
 
     async def test_memory_returns(self) -> None:
-        """Whoever has gone is forgotten when all that he used is back."""
+        """An account is removed once its user has left and its buckets are full."""
         limits = UsageLimits(messages_per_address=Rate(5, 1000.0), joins_per_user=Rate(9, 1000.0))
         async with serving(limits, auth=ByName()) as server:
             for name in ("ada", "bob"):

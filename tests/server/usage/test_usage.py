@@ -1,4 +1,4 @@
-"""Tests of server/usage/usage.py, account.py and meter.py: on values, with a clock of their own."""
+"""Tests of server/usage: usage.py, account.py and meter.py, with a fake clock."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def refused(action: Callable[[], object]) -> StatusError:
 
 
 def sent(visit: Visit, number: int, size: int = 1) -> tuple[int, StatusError | None]:
-    """How many of so many messages were taken, and what stands behind them."""
+    """Return how many messages were accepted, and the error for the rest."""
     assert visit.meter is not None
     messages = [bytes(size)] * number
     error = visit.meter(messages)
@@ -57,7 +57,7 @@ def sent(visit: Visit, number: int, size: int = 1) -> tuple[int, StatusError | N
 
 class TestMessages:
     def test_of_a_session(self, clock: Clock) -> None:
-        """Each session has its own, and what is over it is refused with the time to wait."""
+        """Sessions have separate limits, and the error has the time to wait."""
         usage = usage_of(clock, messages_per_session=Rate(5, 2.0))
         first, second = enter(usage), enter(usage)
         assert sent(first, 3) == (3, None)
@@ -68,7 +68,7 @@ class TestMessages:
         assert sent(second, 5) == (5, None)
 
     def test_of_a_user(self, clock: Clock) -> None:
-        """The sessions of one user share, whatever their addresses; others are not touched."""
+        """The sessions of one user share a limit, whatever their addresses."""
         usage = usage_of(clock, messages_per_user=Rate(4, 1.0))
         first, second = enter(usage), enter(usage, address="192.0.2.2")
         assert sent(first, 3) == (3, None)
@@ -77,7 +77,7 @@ class TestMessages:
         assert usage.statistics().refused == {"messages_per_user": 1}
 
     def test_of_an_address(self, clock: Clock) -> None:
-        """The sessions of one address share, whoever they are; of IPv6 those of one block."""
+        """The sessions of one address share a limit; an IPv6 block counts as one address."""
         usage = usage_of(clock, bytes_per_address=Rate(100, 1.0))
         first = enter(usage, "ada", address="2001:db8::1")
         second = enter(usage, None, address="2001:db8::2")
@@ -86,7 +86,7 @@ class TestMessages:
         assert sent(enter(usage, address="2001:db8:0:1::"), 3, 30) == (3, None)
 
     def test_all_or_none(self, clock: Clock) -> None:
-        """A message that one bucket refuses is not taken from the others."""
+        """A message that one bucket rejects takes nothing from the others."""
         usage = usage_of(
             clock, messages_per_user=Rate(10, 0.001), bytes_per_session=Rate(20, 0.001)
         )
@@ -94,7 +94,7 @@ class TestMessages:
         assert sent(enter(usage), 9, 1)[0] == 8
 
     def test_once_refused(self, clock: Clock) -> None:
-        """After a message that was refused none is taken, also when there is room again."""
+        """After a rejected message all later ones are rejected, also when tokens are available."""
         usage = usage_of(clock, messages_per_session=Rate(1, 1.0))
         visit = enter(usage)
         assert sent(visit, 2)[0] == 1
@@ -104,7 +104,7 @@ class TestMessages:
         assert usage.statistics().refused == {"messages_per_session": 1}
 
     def test_too_large(self, clock: Clock) -> None:
-        """A message that is larger than the burst is refused, with no time to try again."""
+        """A message larger than the burst is rejected without a time to try again."""
         visit = enter(usage_of(clock, bytes_per_session=Rate(10, 1.0)))
         number, error = sent(visit, 1, 11)
         assert number == 0
@@ -116,7 +116,7 @@ class TestMessages:
         [(Rate(100, 50.0), 1, 2.0), (Rate(1000, 1.0), 1, 60.0), (Rate(1000, 1.0), 500, 500.0)],
     )
     def test_the_time_to_wait(self, clock: Clock, rate: Rate, size: int, wait: float) -> None:
-        """It is until all is back: a minute at the most, and longer for what needs longer."""
+        """The time to wait is until the bucket is full, but rarely more than a minute."""
         visit = enter(usage_of(clock, bytes_per_session=rate))
         assert sent(visit, 1, rate.burst) == (1, None)
         _, error = sent(visit, 1, size)
@@ -145,7 +145,7 @@ class TestMessages:
         size: int,
         steps: list[tuple[int, int, list[int]]],
     ) -> None:
-        """In no stretch of time is more taken than any of the limits lets through."""
+        """In any period at most the number of messages that the limits allow is accepted."""
         clock = Clock()
         usage = usage_of(
             clock,
@@ -186,7 +186,7 @@ class TestMessages:
 
 class TestSessionsAndRooms:
     def test_joins(self, clock: Clock) -> None:
-        """So many rooms are joined at once, and then so many a second; direct sessions are free."""
+        """A burst of joins is accepted, then joins at the given rate; direct sessions are free."""
         usage = usage_of(clock, joins_per_user=Rate(2, 0.5))
         for _ in range(2):
             enter(usage, room="lobby").leave()
@@ -196,21 +196,21 @@ class TestSessionsAndRooms:
         enter(usage, room="lobby")
 
     def test_joins_of_a_room_whose_name_is_wrong(self, clock: Clock) -> None:
-        """They count, too."""
+        """Joins whose room name is invalid count, too."""
         usage = usage_of(clock, joins_per_address=Rate(1, 0.5))
         usage.enter(None, "192.0.2.1", None, joins=True).leave()
         with pytest.raises(StatusError, match="rooms that an address joins"):
             usage.enter(None, "192.0.2.1", None, joins=True)
 
     def test_a_join_is_taken_from_all_or_none(self, clock: Clock) -> None:
-        """Who is refused for his address has not used up what he has as a user."""
+        """A join that the address limit rejects takes nothing from the user's limit."""
         usage = usage_of(clock, joins_per_user=Rate(2, 0.001), joins_per_address=Rate(1, 0.001))
         enter(usage, room="a")
         refused(lambda: enter(usage, room="a"))
         enter(usage, room="a", address="192.0.2.2")
 
     def test_rooms(self, clock: Clock) -> None:
-        """So many rooms at a time, each with any number of sessions; one that is left is free."""
+        """A user may be in a number of rooms at the same time, with any number of sessions each."""
         usage = usage_of(clock, rooms_per_user=2)
         visits = [enter(usage, room=room) for room in ("a", "b", "a")]
         error = refused(lambda: enter(usage, room="c"))
@@ -222,7 +222,7 @@ class TestSessionsAndRooms:
         assert usage.statistics().refused == {"rooms_per_user": 2}
 
     def test_sessions(self, clock: Clock) -> None:
-        """So many sessions at a time, in rooms or not."""
+        """A number of sessions may be open at the same time, in rooms or not."""
         usage = usage_of(clock, sessions_per_user=2, sessions_per_address=3)
         first = enter(usage, room="a")
         enter(usage)
@@ -234,7 +234,7 @@ class TestSessionsAndRooms:
         assert usage.statistics().refused == {"sessions_per_user": 1, "sessions_per_address": 1}
 
     def test_who_is_not_known(self, clock: Clock) -> None:
-        """Limits of users are not for those whom nobody knows, nor those of addresses for none."""
+        """User limits do not apply to unknown users, nor address limits to unknown addresses."""
         usage = usage_of(clock, sessions_per_user=1, sessions_per_address=1)
         assert [enter(usage, None, address="") for _ in range(3)]
         assert usage.statistics().accounts == 0
@@ -242,7 +242,7 @@ class TestSessionsAndRooms:
 
 class TestMemory:
     def test_it_returns(self, clock: Clock) -> None:
-        """Who has left is forgotten once all that he used is back."""
+        """An account is removed once its user has left and its buckets are full."""
         usage = usage_of(clock, messages_per_user=Rate(10, 1.0), joins_per_address=Rate(5, 1.0))
         visits = [enter(usage, f"user-{n}", "room", address=f"192.0.2.{n}") for n in range(200)]
         for visit in visits:
@@ -257,7 +257,7 @@ class TestMemory:
         assert usage.statistics().accounts == 0
 
     def test_a_session_that_was_refused(self, clock: Clock) -> None:
-        """It leaves nothing behind."""
+        """A rejected session leaves nothing behind."""
         usage = usage_of(clock, rooms_per_user=1, sessions_per_address=5)
         visit = enter(usage, room="a")
         for _ in range(10):
@@ -266,7 +266,7 @@ class TestMemory:
         assert usage.statistics().accounts == 0
 
     def test_a_flood_of_addresses(self, clock: Clock) -> None:
-        """No flood is remembered beyond a bound; who has a session is never forgotten."""
+        """The number of stored accounts is bounded; accounts with a session are never dropped."""
         usage = usage_of(clock, joins_per_address=Rate(1, 0.0001))
         enter(usage, None, "room", address="192.0.2.1")
         for n in range(MAX_IDLE + 500):
@@ -275,7 +275,7 @@ class TestMemory:
         refused(lambda: enter(usage, None, "room", address="192.0.2.1"))
 
     def test_who_comes_back_is_remembered(self, clock: Clock) -> None:
-        """Leaving and coming back gives nobody a new burst."""
+        """Leaving and returning does not fill the buckets."""
         usage = usage_of(clock, messages_per_user=Rate(10, 1.0))
         for number, left in ((6, 6), (6, 4)):
             visit = enter(usage)
@@ -284,7 +284,7 @@ class TestMemory:
 
     @given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.integers(0, 3))))
     def test_accounts_are_those_of_who_is_there(self, steps: list[tuple[int, bool, int]]) -> None:
-        """An account is there while a session is open, and its counts are right."""
+        """An account exists while a session is open, and its counts are right."""
         accounts, limits, now = Accounts("user", max_idle=2), limits_of(), 0.0
         open_: dict[str, int] = {}
         for number, comes, later in steps:
@@ -303,7 +303,7 @@ class TestMemory:
 
 class TestOtherLimits:
     def test_count_for_what_is_open(self, clock: Clock) -> None:
-        """New limits count at once, for sessions and accounts that are there, too."""
+        """New limits apply at once, also to open sessions and stored accounts."""
         usage = usage_of(clock, messages_per_session=Rate(100, 1.0), messages_per_user=Rate(50, 1))
         visit = enter(usage)
         sent(visit, 10)
@@ -312,7 +312,7 @@ class TestOtherLimits:
         assert sent(visit, 10)[0] == 5
 
     def test_turned_off(self, clock: Clock) -> None:
-        """Without limits, those who were counted are no longer."""
+        """Without limits nothing is counted."""
         usage = usage_of(clock, messages_per_session=Rate(1, 0.001), rooms_per_user=1)
         visit = enter(usage, room="a")
         usage.limits = NO_LIMITS
@@ -322,7 +322,7 @@ class TestOtherLimits:
         assert usage.statistics().accounts == 0
 
     def test_turned_on(self, clock: Clock) -> None:
-        """Those who came before there were limits of their kind leave without harm."""
+        """Sessions that began before there were limits of their kind can leave."""
         usage = usage_of(clock)
         before = enter(usage, room="a")
         usage.limits = limits_of(rooms_per_user=1, sessions_per_user=1)
