@@ -5,13 +5,11 @@ The domain does not know a wire format: each member brings an `Encoding`.
 
 from __future__ import annotations
 
-from .dedupe import WINDOW_MS, Dedupe, DedupeEntry
 from .disconnect import Disconnect, DisconnectReason, SessionEnded
 from .hub import Hub
-from .log import Log, append
-from .member import Encoding, Member, Sink
+from .log import WINDOW_MS, Dedupe, DedupeEntry, Log, append
+from .member import Chunk, Encoding, Member, Outbox, Sink
 from .names import MAX_NAME_LENGTH, check_id, check_name
-from .outbox import Chunk, Outbox
 from .position import can_resume
 from .presence import Presence
 from .publication import Draft, LogPage, Outcome, Publication, Receipt

@@ -6,6 +6,7 @@ reconnect, resume at the position in the trailers, and loses nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -33,10 +34,8 @@ class DisconnectReason(Enum):
 
     DONE = "done", Status.OK, "", False
     """The client half-closed, and has received all that it published."""
-
     LEFT = "left", Status.CANCELLED, "the client has left", True
     """The call was cancelled, or the connection was lost, before a half-close."""
-
     BAD_REQUEST = "bad_request", Status.INVALID_ARGUMENT, "{why}", False
     ID_CONFLICT = (
         "id_conflict",
@@ -47,21 +46,16 @@ class DisconnectReason(Enum):
     )
     REFUSED = "refused", Status.PERMISSION_DENIED, "{why}", False
     """A hook of the embedding program rejected the user."""
-
     FORBIDDEN = "forbidden", Status.PERMISSION_DENIED, "not allowed: {why}", False
     """The user lacks the right."""
-
     EXPIRED = "expired", Status.UNAUTHENTICATED, "{why}", True
     """The token or the certificate has expired."""
-
     UNCHECKED = "unchecked", Status.UNAVAILABLE, "{why}", True
     """A hook of the embedding program failed or timed out."""
-
     BAD_MESSAGE = "bad_message", Status.INTERNAL, "{why}", False
     TOO_LARGE = "too_large", Status.RESOURCE_EXHAUSTED, "{why}", False
     OVER_LIMIT = "over_limit", Status.RESOURCE_EXHAUSTED, "{why}", True
     """A usage limit is reached, such as messages per second; see the trailer `retry-after-ms`."""
-
     SLOW_READER = (
         "slow_reader",
         Status.RESOURCE_EXHAUSTED,
@@ -70,7 +64,6 @@ class DisconnectReason(Enum):
     )
     STALLED = "stalled", Status.RESOURCE_EXHAUSTED, "{why}; reconnect and resume", True
     """A write made no progress within the write timeout."""
-
     HISTORY_TRIMMED = (
         "overtaken",
         Status.RESOURCE_EXHAUSTED,
@@ -98,15 +91,8 @@ class DisconnectReason(Enum):
     )
     DISCONNECTED = "sent_away", Status.PERMISSION_DENIED, "disconnected: {why}", False
     """An operator disconnected the user for good."""
-
-    RECONNECT_REQUESTED = (
-        "sent_back",
-        Status.UNAVAILABLE,
-        "disconnected: {why}; reconnect",
-        True,
-    )
+    RECONNECT_REQUESTED = "sent_back", Status.UNAVAILABLE, "disconnected: {why}; reconnect", True
     """An operator disconnected the user, who may reconnect."""
-
     FAILED = "failed", Status.INTERNAL, "the server failed; reconnect and resume", True
 
     @property
@@ -120,9 +106,8 @@ class DisconnectReason(Enum):
         return Disconnect(reason, status, text.format(**values), reconnect)
 
 
+@dataclass(eq=False)
 class SessionEnded(Exception):  # noqa: N818 - a session may end without an error
     """Ends a room session from within, for the reason in `disconnect`."""
 
-    def __init__(self, disconnect: Disconnect) -> None:
-        super().__init__(disconnect)
-        self.disconnect = disconnect
+    disconnect: Disconnect

@@ -63,9 +63,7 @@ class Hub:
 
     def published(self, room: str, publications: Sequence[Publication]) -> None:
         held = self._rooms.get(room)
-        if held is None or held.position is None:
-            return
-        if held.add(publications):
+        if held is not None and held.position is not None and held.add(publications):
             self._flush_soon(held)
 
     def presence_changed(self, room: str, user: str, joined: bool) -> None:

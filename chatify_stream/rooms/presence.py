@@ -55,9 +55,7 @@ class Presence:
         return user in self._rooms.get(room, ())
 
     def count(self, room: str) -> int:
-        """Return the number of users in a room."""
         return len(self._rooms.get(room, ()))
 
     def rooms(self) -> set[str]:
-        """Return the rooms that have users."""
         return set(self._rooms)

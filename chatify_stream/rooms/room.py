@@ -15,8 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 
 from .disconnect import DisconnectReason
-from .member import Encoding, Member
-from .outbox import Chunk
+from .member import Chunk, Encoding, Member
 from .position import Position
 from .publication import Publication
 
@@ -119,10 +118,7 @@ class Room:
         if member.epoch != self.epoch or member.offset != self.offset or member.disconnect:
             return False
         self.flush()
-        members = self._members.get(member.encoding)
-        if members is None:
-            members = self._members[member.encoding] = set()
-        members.add(member)
+        self._members.setdefault(member.encoding, set()).add(member)
         member.go_live()
         return True
 
@@ -135,11 +131,10 @@ class Room:
     def dismiss(self, member: Member) -> None:
         """Remove a member that leaves. Ignores unknown members."""
         member.is_live = False
-        members = self._members.get(member.encoding)
-        if members is not None:
-            members.discard(member)
-            if not members:
-                del self._members[member.encoding]
+        members = self._members.get(member.encoding, set())
+        members.discard(member)
+        if not members:
+            self._members.pop(member.encoding, None)
         if self._watching:
             self._watching.discard(member)
 
@@ -148,11 +143,10 @@ class Room:
         if not self._watching:
             return
         self.flush()
-        chunks_by_encoding: dict[Encoding, Chunk] = {}
+        encoded: dict[Encoding, Chunk] = {}
         for member in self._watching:
             if member.user != user:
-                chunk = chunks_by_encoding.get(member.encoding)
-                if chunk is None:
-                    chunk = Chunk(member.encoding.presence(user, joined), 1, 0)
-                    chunks_by_encoding[member.encoding] = chunk
-                member.deliver(chunk)
+                encoding = member.encoding
+                if encoding not in encoded:
+                    encoded[encoding] = Chunk(encoding.presence(user, joined), 1, 0)
+                member.deliver(encoded[encoding])

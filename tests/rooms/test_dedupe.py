@@ -1,4 +1,4 @@
-"""Tests of rooms/dedupe.py."""
+"""Tests of the ids that rooms/log.py remembers."""
 
 from __future__ import annotations
 

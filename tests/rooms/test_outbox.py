@@ -1,4 +1,4 @@
-"""Tests of rooms/outbox.py."""
+"""Tests of the outbox of rooms/member.py."""
 
 from __future__ import annotations
 
