@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from ..client import Channel
-from ..client.tokens import next_token
+from ..client.call_metadata import next_token
 from ..config import ClientSettings
 from ..errors import CallError, PeerProtocolError, Status
 from ..messages.chatify.rooms import v1

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ..wire import Backoff, Balancing, ChannelState, ClientTLS, Status, client_tls
+from .call_metadata import Token
 from .channel import CHAT_PATH, Channel
 from .chat_client import ChatClient
 from .events import Connected, Event, Gap, Joined, Left, Message, Reconnecting
 from .room_client import RoomClient
 from .stub import ServiceStub
-from .tokens import Token
 
 __all__ = [
     "CHAT_PATH",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Mapping, Sequence
-from types import TracebackType
+from contextlib import suppress
 from typing import Never, Self, cast
 
 from ..address import parse_target
@@ -19,14 +19,13 @@ from ..wire import (
     MetadataLike,
     check_encoding,
 )
-from .call_metadata import items_of
+from .call_metadata import Token, bearer, check_token, items_of, next_token
 from .channel import CHAT_PATH, CLOSE_TIMEOUT, Channel
-from .tokens import Token, bearer, check_token, next_token
 
 __all__ = ["ChatClient"]
 
 
-class ChatClient:
+class ChatClient(AsyncIterator[ChatRsp]):
     """A direct session: one Chat stream without a room, with one reply to each message.
 
         async with ChatClient("localhost:9000") as chat:
@@ -126,22 +125,19 @@ class ChatClient:
             self._stream = stream
             await stream.send_request()
         except BaseException:
-            await self._cancel_and_close()
+            await self.cancel()
             raise
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, exc_type: object, exc: object, traceback: object) -> None:
         try:
             was_raised = self._error is not None or self._send_has_failed
             if exc is None and not self._closed and not was_raised:
-                await self._finish()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._close_timeout):
+                        await self.close_and_recv()
         finally:
-            await self._cancel_and_close()
+            await self.cancel()
 
     async def send(self, text: str) -> None:
         """Send one message.
@@ -204,9 +200,6 @@ class ChatClient:
         self._last_reply = reply
         return reply
 
-    def __aiter__(self) -> AsyncIterator[ChatRsp]:
-        return self
-
     async def __anext__(self) -> ChatRsp:
         reply = await self.receive()
         if reply is None:
@@ -226,7 +219,16 @@ class ChatClient:
 
     async def cancel(self) -> None:
         """Cancel the call, on the server too, and close the client. Idempotent."""
-        await self._cancel_and_close()
+        if self._closed:
+            return
+        self._closed = True
+        if self._stream is not None:
+            if not self._ended:
+                await self._stream.cancel()
+            await self._stream.__aexit__(None, None, None)
+        if self._own_channel is not None:
+            self._own_channel.close()
+            await self._own_channel.wait_closed()
 
     @property
     def initial_metadata(self) -> Mapping[str, str | bytes] | None:
@@ -247,22 +249,3 @@ class ChatClient:
         if self._stream is None:
             raise UsageError("the client is not open; use it in `async with`")
         return self._stream
-
-    async def _finish(self) -> None:
-        try:
-            async with asyncio.timeout(self._close_timeout):
-                await self.close_and_recv()
-        except TimeoutError:
-            pass  # __aexit__ then cancels the call
-
-    async def _cancel_and_close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        if self._stream is not None:
-            if not self._ended:
-                await self._stream.cancel()
-            await self._stream.__aexit__(None, None, None)
-        if self._own_channel is not None:
-            self._own_channel.close()
-            await self._own_channel.wait_closed()

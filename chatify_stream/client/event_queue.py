@@ -36,7 +36,8 @@ class EventQueue:
         self._max_characters = max_characters
         self._events: deque[Event] = deque()
         self._characters = 0
-        self._is_full = False
+        self.is_full = False
+        """Whether the producer must stop."""
         self._is_discarding = False
         self._is_ended = False
         self._error: Exception | None = None
@@ -45,11 +46,6 @@ class EventQueue:
     def __len__(self) -> int:
         return len(self._events)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the producer must stop."""
-        return self._is_full
-
     def put(self, *events: Event) -> None:
         """Append events. Never blocks and never fails."""
         if self._is_discarding:
@@ -57,7 +53,7 @@ class EventQueue:
         for event in events:
             self._events.append(event)
             self._characters += _size(event)
-        self._is_full = self._is_full or self._fills(1)
+        self.is_full = self.is_full or self._fills(1)
         self._wake()
 
     async def take(self) -> Event | None:
@@ -80,8 +76,8 @@ class EventQueue:
                 self._taker = None
         event = self._events.popleft()
         self._characters -= _size(event)
-        if self._is_full and not self._fills(0.5):
-            self._is_full = False
+        if self.is_full and not self._fills(0.5):
+            self.is_full = False
         self._on_taken()
         return event
 
@@ -95,7 +91,7 @@ class EventQueue:
         """Drop the events in the queue, and all later ones."""
         self._is_discarding = True
         self._events.clear()
-        self._is_full = False
+        self.is_full = False
 
     def _fills(self, part: float) -> bool:
         return (

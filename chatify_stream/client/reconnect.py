@@ -67,11 +67,6 @@ def is_retryable(error: CallError, *, has_tokens: bool) -> bool:
     return error.status in TRANSIENT if advice is None else advice
 
 
-def retry_after(error: CallError) -> float:
-    """Return the wait in seconds that the server asks for, at most `MAX_RETRY_AFTER`."""
-    return min(error.retry_after or 0.0, MAX_RETRY_AFTER)
-
-
 class Reconnection:
     """Counts the failed attempts of one client and computes the waits between them."""
 
@@ -96,9 +91,10 @@ class Reconnection:
         if duration >= STABLE_SECONDS:
             self.attempt, self._wait = 0, None
         self.attempt += 1
+        asked = min(error.retry_after or 0.0, MAX_RETRY_AFTER)
         if error.status is Status.UNAUTHENTICATED and self.attempt == 1:
-            return retry_after(error)  # the token has expired; a new token is enough
+            return asked  # the token has expired; a new token is enough
         self._wait = self._backoff.wait(self._wait)
         chance = self._chance()
-        asked = min(retry_after(error) * (1 + RETRY_SPREAD * chance), MAX_RETRY_AFTER)
-        return max(self._backoff.with_jitter(self._wait, chance), asked)
+        spread = min(asked * (1 + RETRY_SPREAD * chance), MAX_RETRY_AFTER)
+        return max(self._backoff.with_jitter(self._wait, chance), spread)

@@ -19,7 +19,7 @@ from ..errors import CallError, ClosedError
 from ..messages.service.v1 import ChatRsp
 from ..rooms.metadata import MAX_HISTORY, JoinResponse
 from ..rooms.position import Position
-from .call_metadata import MetadataItems, RoomMetadata
+from .call_metadata import MetadataItems, RoomMetadata, Token, next_token
 from .channel import Channel
 from .event_queue import EventQueue
 from .events import Reconnecting
@@ -27,7 +27,6 @@ from .reconnect import Reconnection, server_says_reconnect
 from .room_connection import ResyncNeeded, RoomConnection
 from .room_cursor import RoomCursor
 from .sender import Sender
-from .tokens import Token, next_token
 
 __all__ = ["ReconnectingSession"]
 
@@ -89,13 +88,11 @@ class ReconnectingSession:
                 delay = self._reconnection.delay(error, 0)
                 if delay is None:
                     raise
-                if not wait_for_ready and not (
-                    server_says_reconnect(error) and clock() + delay < end
-                ):
+                in_time = server_says_reconnect(error) and clock() + delay < end
+                if not (wait_for_ready or in_time):
                     raise
-                log.debug(
-                    "room %r: cannot join, retry in %.3g s: %s", self._metadata.room, delay, error
-                )
+                text = "room %r: cannot join, retry in %.3g s: %s"
+                log.debug(text, self._metadata.room, delay, error)
                 await asyncio.sleep(delay)
         if self._is_ended:  # closed during the attempt
             await self.close()
@@ -207,9 +204,8 @@ class ReconnectingSession:
             except ResyncNeeded:
                 pass  # begin the next session at once
             except CallError as error:
-                delay = self._reconnection.delay(
-                    error, 0 if joined_at is None else clock() - joined_at
-                )
+                duration = 0 if joined_at is None else clock() - joined_at
+                delay = self._reconnection.delay(error, duration)
                 if delay is None:
                     raise
                 if self._is_leaving and not self.sender.is_waiting:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import random
 import secrets
 import ssl as ssl_module
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
-from types import TracebackType
 from typing import Self
 
 from ..address import parse_target
@@ -21,24 +21,23 @@ from ..rooms import check_id
 from ..rooms.metadata import MAX_HISTORY
 from ..rooms.position import Position
 from ..wire import CHANNEL_LIMITS, CONNECT_TIMEOUT, Backoff, ClientTLS, MetadataLike
-from .call_metadata import RoomMetadata
+from .call_metadata import RoomMetadata, Token, check_token
 from .channel import CLOSE_TIMEOUT, Channel
 from .events import Event, Gap, Message
 from .reconnect import ROOM_BACKOFF, Reconnection
 from .reconnecting_session import ReconnectingSession
 from .room_cursor import RoomCursor, read_message
-from .tokens import Token, check_token
 
 __all__ = ["RoomClient"]
 
 MAX_MESSAGE_SIZE = 64 * 1024
 """The default of the server's limit of messages in rooms, in bytes."""
 
-LIMITS = dataclasses.replace(CHANNEL_LIMITS, keepalive_time=45.0)
+LIMITS = replace(CHANNEL_LIMITS, keepalive_time=45.0)
 """Our servers ping after 30 s of silence, so a server that is silent for longer may be dead."""
 
 
-class RoomClient:
+class RoomClient(AsyncIterator[Event]):
     """A member of a room that reconnects and resumes by itself.
 
         async with RoomClient("localhost:9000", room="lobby", user="ada") as chat:
@@ -165,28 +164,19 @@ class RoomClient:
         self._position = self._cursor.resume
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, exc_type: object, exc: object, traceback: object) -> None:
         if self._is_closed or self._session is None:
             return
         try:
             if exc is None:
-                await self._finish(self._session)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._close_timeout):
+                        await self._session.finish()
+                error = self._session.error
+                if error is not None and error is not self._raised:
+                    raise error
         finally:
             await self.cancel()
-
-    async def _finish(self, session: ReconnectingSession) -> None:
-        try:
-            async with asyncio.timeout(self._close_timeout):
-                await session.finish()
-        except TimeoutError:
-            pass  # __aexit__ then ends the session
-        if session.error is not None and session.error is not self._raised:
-            raise session.error
 
     async def send(self, text: str, *, id: str | None = None) -> Position:  # noqa: A002
         """Publish a message and return its position when it is in the room's log.
@@ -223,9 +213,6 @@ class RoomClient:
         elif isinstance(event, Gap):
             self._position = event.newest
         return event
-
-    def __aiter__(self) -> AsyncIterator[Event]:
-        return self
 
     async def __anext__(self) -> Event:
         event = await self.receive()

@@ -30,45 +30,41 @@ class RoomCursor:
 
     def __init__(self, resume: Position | None = None, history: int = 0) -> None:
         """`resume`: position to continue after. `history`: number of messages to start with."""
-        self._seen = resume
-        self._joined: Position | None = None
-        """The newest message when the client joined. Only set while `_seen` is None."""
-        self._history = history
-
-    @property
-    def resume(self) -> Position | None:
+        self.resume = resume
         """The position at which the next session resumes, or None to start anew."""
-        return self._seen
+        self._joined: Position | None = None
+        """The newest message when the client joined. Only set while `resume` is None."""
+        self._history = history
 
     @property
     def history(self) -> int:
         """The number of messages that a session which starts anew asks for."""
-        return 0 if self._seen is not None else self._history
+        return 0 if self.resume is not None else self._history
 
     def has_missed(self, response: JoinResponse) -> bool:
         """Return whether a session failed to resume while the room may have missed messages."""
-        if self._seen is None or response.recovered:
+        if self.resume is None or response.recovered:
             return False
         newest = response.newest
-        return newest.offset > (self._seen.offset if newest.epoch == self._seen.epoch else 0)
+        return newest.offset > (self.resume.offset if newest.epoch == self.resume.epoch else 0)
 
     def begin(self, response: JoinResponse) -> Sequence[Event]:
         """Begin a session and return its first events."""
         newest = response.newest
-        last = self._seen or self._joined
+        last = self.resume or self._joined
         is_same_log = (
             last is not None and last.epoch == newest.epoch and last.offset <= newest.offset
         )
-        recovered = None if self._seen is None else response.recovered and is_same_log
+        recovered = None if self.resume is None else response.recovered and is_same_log
         connected = Connected(response.session_id, newest, recovered)
         if last is not None and not is_same_log:
-            self._seen = Position(newest.epoch, 0 if last.epoch != newest.epoch else newest.offset)
-            return connected, Gap(Position(last.epoch, last.offset + 1), self._seen)
+            self.resume = Position(newest.epoch, 0 if last.epoch != newest.epoch else newest.offset)
+            return connected, Gap(Position(last.epoch, last.offset + 1), self.resume)
         if last is None:
             if self._history and newest.offset:
                 self._joined = newest
             else:
-                self._seen = newest
+                self.resume = newest
         return (connected,)
 
     def read(self, reply: ChatRsp, user: str | None) -> Sequence[Event]:
@@ -87,14 +83,14 @@ class RoomCursor:
                 return ()
 
     def _message(self, reply: ChatRsp, user: str | None) -> Sequence[Event]:
-        after = self._seen or self._joined
+        after = self.resume or self._joined
         if after is None:
             raise RuntimeError("no session has begun")
         position = Position(after.epoch, reply.offset)
-        if self._seen is not None and position.offset <= after.offset:
+        if self.resume is not None and position.offset <= after.offset:
             return ()
         message = read_message(reply, after.epoch, user)
-        self._seen = position
+        self.resume = position
         if position.offset <= after.offset + 1:
             return (message,)
         expected = Position(after.epoch, after.offset + 1)

@@ -18,8 +18,7 @@ from chatify_stream import (
     UsageError,
 )
 from chatify_stream.client.room_connection import ResyncNeeded
-from chatify_stream.client.sender import Sender
-from chatify_stream.client.unacked import UnackedMessages
+from chatify_stream.client.sender import Sender, UnackedMessages
 from chatify_stream.messages.service.v1 import ChatRspKind
 
 from ..support.waiting import until

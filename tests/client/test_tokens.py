@@ -1,4 +1,4 @@
-"""Tests of client/tokens.py."""
+"""Tests of the tokens of client/call_metadata.py."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chatify_stream import DeadlineExceededError, Status, UnavailableError, UsageError
-from chatify_stream.client.tokens import check_token, next_token
+from chatify_stream.client.call_metadata import check_token, next_token
 
 
 async def later() -> str:

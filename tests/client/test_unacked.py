@@ -1,11 +1,11 @@
-"""Tests of client/unacked.py."""
+"""Tests of `UnackedMessages` of client/sender.py."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatify_stream.client.unacked import UnackedMessages
+from chatify_stream.client.sender import UnackedMessages
 
 
 def filled(*ids: str) -> UnackedMessages:
