@@ -1,7 +1,7 @@
 """Runs the hooks of one server, each with a timeout.
 
-A hook that fails must not allow what it was asked about, and its client must not see why it failed:
-the client receives a general reason, and the log has the exception.
+A hook that fails must not allow the request, and the client must not see the failure: the client
+receives a general reason, and the log has the exception.
 """
 
 from __future__ import annotations

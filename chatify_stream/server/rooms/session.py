@@ -186,7 +186,7 @@ class RoomSession:
         if self._may_read:
             await self._catch_up(member, room)
         else:
-            member.go_live()  # it receives only its own messages, and what it watches
+            member.go_live()  # it receives only its own messages
         if (
             not self._transport.is_half_closed
         ):  # a client that only reads the history is not present

@@ -1,8 +1,8 @@
 """The connection between a room session and its client, whatever protocol carries it.
 
-`RoomSession` decides what its client receives, and when the session ends. A `Transport` reads what
-the client sends, writes what the session hands it and translates the errors of its protocol. The
-session knows no other part of the protocol. `GrpcTransport` is the implementation for gRPC.
+`RoomSession` decides which messages its client receives, and when the session ends. A `Transport`
+receives the client's requests, sends encoded messages, and translates the errors of its protocol.
+The session depends on nothing else of the protocol. `GrpcTransport` is the implementation for gRPC.
 """
 
 from __future__ import annotations
