@@ -7,7 +7,7 @@ from collections.abc import Generator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from .tiers import GUARD, Tier, tier_of
+from .tiers import BUILT, GUARD, Tier, default_expression, tier_of
 
 pytest.register_assert_rewrite("chatify_stream.testing")
 
@@ -16,7 +16,15 @@ settings.register_profile("tests", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("tests")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--default-tiers", action="store_true", help="see tests/tiers.py")
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    if config.option.default_tiers and not hasattr(config, "workerinput"):  # workers inherit it
+        config.option.markexpr = default_expression()
+    config.addinivalue_line("markers", "built: needs a peer that has to be built first")
     for tier in Tier:
         config.addinivalue_line("markers", f"{tier}: a tier, see tests/tiers.py")
 
@@ -27,6 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not tiers(item):
             item.add_marker(tier_of(item.path).value)
+        if BUILT.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("built")
         if len(set(tiers(item))) > 1:
             raise pytest.UsageError(f"{item.nodeid}: marked with more than one tier")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
-from .tiers import GUARD, TESTS, TIERS, Tier, tier_of
+from .tiers import GUARD, TESTS, TIERS, Tier, default_expression, tier_of
 
 ALLOWED = nullcontext()
 
@@ -25,6 +27,20 @@ def test_a_file_without_tier() -> None:
     """A file that the table does not cover is an error that says where to add it."""
     with pytest.raises(KeyError, match=r"test_new\.py: no tier; add .* to TIERS"):
         tier_of(TESTS / "test_new.py")
+
+
+def test_default_tiers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first environment of a tox run has the process tier, again and again; others do not."""
+    monkeypatch.setenv("TOX_WORK_DIR", str(tmp_path))
+    quick, all_three = "unit or integration", "unit or integration or (process and not built)"
+    selected = []
+    for run, name in [(1, "a"), (1, "b"), (1, "a"), (2, "b"), (2, "a")]:
+        monkeypatch.setattr(os, "getppid", lambda run=run: run)
+        monkeypatch.setenv("TOX_ENV_NAME", name)
+        selected.append(default_expression())
+    assert selected == [all_three, quick, all_three, all_three, quick]
+    monkeypatch.delenv("TOX_WORK_DIR")
+    assert default_expression() == all_three
 
 
 @pytest.mark.process

@@ -10,6 +10,12 @@
 `_PATHS` is the only table. A test that differs from its file bears its tier as a marker, and this
 wins: `@pytest.mark.process`. `pytest -m "unit or integration"` runs two tiers.
 
+A test bears the further marker `built` if it needs a peer in Go or JavaScript, which has to be
+built first: that takes minutes of CPU on a new machine.
+
+A plain tox run selects with `--default-tiers`: everything but the stress tier and built peers, and
+the process tier only on the first of its Pythons.
+
 `TierGuard` holds each test to its tier: a test of the unit tier that binds a socket fails, and so
 does a test of the first two tiers that starts a process.
 """
@@ -24,7 +30,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-__all__ = ["GUARD", "TESTS", "TIERS", "Tier", "tier_of"]
+__all__ = ["BUILT", "GUARD", "TESTS", "TIERS", "Tier", "default_expression", "tier_of"]
 
 TESTS = Path(__file__).resolve().parent
 
@@ -78,6 +84,9 @@ _PATHS = {
 }
 """The table. A path is a folder or a file below `tests/`; the longest path decides."""
 
+BUILT = {"go_binaries", "go_interop", "grpcurl", "node_client"}
+"""Fixtures that build a peer: tests with one of them bear the marker `built`."""
+
 TIERS = {path: tier for tier, paths in _PATHS.items() for path in paths.split()}
 
 
@@ -88,6 +97,23 @@ def tier_of(path: Path) -> Tier:
         if (tier := TIERS.get(each.as_posix())) is not None:
             return tier
     raise KeyError(f"{relative}: no tier; add its folder or its name to TIERS in tests/tiers.py")
+
+
+def default_expression() -> str:
+    """Return what `--default-tiers` selects, as an expression for `-m`.
+
+    Of the environments of one tox run, which are the children of one process, the first one claims
+    the process tier by a file in tox's folder.
+    """
+    expression = f"{Tier.UNIT} or {Tier.INTEGRATION}"
+    folder, name = os.environ.get("TOX_WORK_DIR"), os.environ.get("TOX_ENV_NAME", "")
+    if folder is not None:
+        run, claim = str(os.getppid()), Path(folder) / "process-tier"
+        claimed = claim.read_text().split() if claim.exists() else []
+        if claimed[:1] == [run] and claimed[1:] != [name]:
+            return expression
+        claim.write_text(f"{run} {name}")
+    return f"{expression} or ({Tier.PROCESS} and not built)"
 
 
 class TierGuard:

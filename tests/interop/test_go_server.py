@@ -34,7 +34,13 @@ LOAD = {"cpu_utilization": 0.821, "utilization": {"util": 0.30499}}
 MEMORY = 0.5847  # has another name in each of the two messages
 
 
-@pytest.fixture(params=["grpc-go", "grpc-go-tls", "ours"])
+@pytest.fixture(
+    params=[
+        pytest.param("grpc-go", marks=pytest.mark.built),
+        pytest.param("grpc-go-tls", marks=pytest.mark.built),
+        "ours",
+    ]
+)
 async def new_channel(request: pytest.FixtureRequest) -> AsyncIterator[NewChannel]:
     """Makes channels to one of the servers."""
     if request.param == "ours":
