@@ -9,7 +9,7 @@ from ..codec import ChatCodec
 from ..errors import UsageError
 from ..server.session import Interceptor
 from ..wire import Limits, MethodHandler, Server, ServerObserver
-from ..wire.server.http_pages import Pages
+from ..wire.server.calls import Pages
 
 __all__ = ["Listener", "Service", "ServiceTable"]
 

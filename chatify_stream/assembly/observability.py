@@ -19,7 +19,7 @@ from ..server.services.health import HealthService, ServingStatus
 from ..server.session import Interceptor
 from ..server.telemetry import MetricsOptions, TracingOptions
 from ..wire import Page, ServerObserver
-from ..wire.server.http_pages import Pages
+from ..wire.server.calls import Pages
 from .parts import Part
 
 if TYPE_CHECKING:

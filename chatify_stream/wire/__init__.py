@@ -34,7 +34,7 @@ from .limits import (
 from .protobuf.codec import ProtoCodec, StatusDetailsCodec
 from .protobuf.decoder import decode_message
 from .protobuf.wire_format import varint_bytes
-from .server.http_pages import Page
+from .server.calls import Page
 from .server.observers import CallEnd, ServerObserver
 from .server.server import Server
 from .server.stream import Meter, ServerStream

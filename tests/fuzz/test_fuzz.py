@@ -14,8 +14,7 @@ from chatify_stream.wire.connection.stream import CallStream
 from chatify_stream.wire.connection.write_buffer import WriteBuffer
 from chatify_stream.wire.http2.frame_reader import FrameReader
 from chatify_stream.wire.protobuf.codec import ProtoCodec
-from chatify_stream.wire.server.calls import Calls
-from chatify_stream.wire.server.refusal_pacing import RefusalPacing
+from chatify_stream.wire.server.calls import Calls, RefusalPacing
 
 from .run import TARGETS, input_of, run
 

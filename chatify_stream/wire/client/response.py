@@ -1,4 +1,4 @@
-"""Read the headers and trailers of a response. No I/O."""
+"""Turn the headers and trailers of a response, or the loss of its stream, into status or error."""
 
 from __future__ import annotations
 
@@ -6,9 +6,21 @@ import logging
 from typing import Any, NamedTuple
 
 from grpclib.const import Status
+from grpclib.exceptions import StreamTerminatedError
+from h2.errors import ErrorCodes
 
-from ...errors import PeerProtocolError
+from ...errors import (
+    CallError,
+    CancelledCallError,
+    ClosedError,
+    DeadlineExceededError,
+    PeerProtocolError,
+    UnavailableError,
+    call_error,
+)
+from ..connection.connection import WireConnection
 from ..connection.grpc_headers import decode_bin
+from ..connection.stream import CutMessageError, MalformedError, StreamResetError
 from ..grpclib_internals import (
     GRPC_CONTENT_TYPE,
     CodecBase,
@@ -17,7 +29,16 @@ from ..grpclib_internals import (
     decode_grpc_message,
 )
 
-__all__ = ["CallStatus", "check_response", "has_status", "read_status"]
+__all__ = [
+    "CallStatus",
+    "cancelled_here",
+    "check_response",
+    "deadline_exceeded",
+    "ended_by_server",
+    "has_status",
+    "read_status",
+    "terminated_error",
+]
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +52,14 @@ _STATUS_OF_HTTP = {
     "502": Status.UNAVAILABLE,
     "503": Status.UNAVAILABLE,
     "504": Status.UNAVAILABLE,
+}
+
+# https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors
+_STATUS_OF_RESET: dict[int, Status] = {
+    ErrorCodes.REFUSED_STREAM: Status.UNAVAILABLE,
+    ErrorCodes.CANCEL: Status.CANCELLED,
+    ErrorCodes.ENHANCE_YOUR_CALM: Status.RESOURCE_EXHAUSTED,
+    ErrorCodes.INADEQUATE_SECURITY: Status.PERMISSION_DENIED,
 }
 
 
@@ -89,3 +118,49 @@ def read_status(headers: Headers, details_codec: StatusDetailsCodecBase | None) 
 
 def _not_grpc(status: Status, reason: str) -> PeerProtocolError:
     return PeerProtocolError(status, f"the answer is not gRPC: {reason}")
+
+
+def terminated_error(
+    error: StreamTerminatedError,
+    server: str,
+    connection: WireConnection | None,
+    *,
+    is_deadline_over: bool,
+) -> CallError:
+    """Return the error for a stream that was terminated by `error`.
+
+    `server`: its name for the text. `connection`: may know why it was lost.
+    """
+    if isinstance(error, CutMessageError):
+        return CancelledCallError(Status.CANCELLED, str(error))
+    if isinstance(error, StreamResetError):
+        code = error.error_code
+        if code == ErrorCodes.CANCEL and is_deadline_over:
+            return deadline_exceeded()
+        return call_error(_STATUS_OF_RESET.get(code, Status.INTERNAL), str(error))
+    if isinstance(error, MalformedError):
+        return PeerProtocolError(Status.INTERNAL, f"the answer of {server} is wrong: {error}")
+    reason = f"the connection to {server} was lost"
+    if connection is not None:
+        if connection.peer_excess is not None:
+            reason = f"{server} sent more than is allowed ({connection.peer_excess})"
+        elif connection.peer_error is not None:
+            reason = f"{server} does not speak gRPC ({connection.peer_error})"
+            return PeerProtocolError(Status.INTERNAL, reason)
+        elif connection.goaway is not None:
+            reason = f"{server} ended the connection ({connection.goaway})"
+    return UnavailableError(Status.UNAVAILABLE, reason)
+
+
+def deadline_exceeded(trouble: str | None = None) -> DeadlineExceededError:
+    """`trouble`: why no server could be reached until the deadline."""
+    text = "the deadline of the call has passed" + (f": {trouble}" if trouble else "")
+    return DeadlineExceededError(Status.DEADLINE_EXCEEDED, text)
+
+
+def ended_by_server() -> ClosedError:
+    return ClosedError("the server has ended the call: nothing more can be sent")
+
+
+def cancelled_here() -> CancelledCallError:
+    return CancelledCallError(Status.CANCELLED, "the call was cancelled on this side")

@@ -48,9 +48,17 @@ from ..grpclib_internals import (
     decode_metadata,
     encode_metadata,
 )
-from .call_errors import cancelled_here, deadline_exceeded, ended_by_server, terminated_error
 from .protocol import ClientProtocol
-from .response import CallStatus, check_response, has_status, read_status
+from .response import (
+    CallStatus,
+    cancelled_here,
+    check_response,
+    deadline_exceeded,
+    ended_by_server,
+    has_status,
+    read_status,
+    terminated_error,
+)
 
 __all__ = ["CallChannel", "ClientStream", "encode_timeout"]
 

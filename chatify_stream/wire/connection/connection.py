@@ -15,11 +15,10 @@ from ..http2.frame_types import goaway
 from ..http2.h2_connection import WireH2
 from ..limits import Limits
 from .fair_share import FairShare
-from .lean import LeanEvent
 from .memory_budget import MemoryBudget
 from .write_buffer import WriteBuffer
 
-__all__ = ["CHANNEL_CONFIG", "SERVER_CONFIG", "Peer", "StreamOwner", "WireConnection"]
+__all__ = ["CHANNEL_CONFIG", "SERVER_CONFIG", "LeanEvent", "Peer", "StreamOwner", "WireConnection"]
 
 
 def _windows(stream: int, connection: int) -> Configuration:
@@ -38,6 +37,46 @@ MAX_UNCREDITED = 1024 * 1024
 
 MAX_UNSENT = 2 * 1024 * 1024
 """Bytes of replies that may wait to be sent before no call receives another message."""
+
+
+class LeanEvent:
+    """An `asyncio.Event` that needs little memory while no task waits for it.
+
+    `asyncio.Event` allocates a queue of 700 bytes, and each stream has several events.
+    """
+
+    __slots__ = ("_is_set", "_waiters")
+
+    def __init__(self, *, is_set: bool = False) -> None:
+        self._is_set = is_set
+        self._waiters: list[asyncio.Future[None]] | None = None
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        """Wake all waiting tasks."""
+        self._is_set = True
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def clear(self) -> None:
+        self._is_set = False
+
+    async def wait(self) -> bool:
+        """Wait until the event is set. Return True."""
+        if self._is_set:
+            return True
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiters = self._waiters = self._waiters or []
+        waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            waiters.remove(waiter)
+        return True
 
 
 class Peer:

@@ -21,13 +21,12 @@ from h2.exceptions import StreamClosedError, TooManyStreamsError
 
 from ...errors import StatusError
 from ..grpclib_internals import Headers
-from ..http2.stream_states import send_headers
+from ..http2.h2_connection import send_headers
 from .cancel_scope import CallScope
 from .compression import IDENTITY, compress_frames
-from .connection import WireConnection
+from .connection import LeanEvent, WireConnection
 from .grpc_headers import split_binary_values
 from .inbox import Inbox
-from .lean import LeanEvent
 
 __all__ = [
     "CallStream",

@@ -19,7 +19,6 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from h2.connection import ConnectionState
-from h2.stream import StreamState
 
 try:
     import fcntl
@@ -30,9 +29,9 @@ else:
     HAS_SYSTEM_QUEUE_SIZE = True
 
 from ..http2.frame_types import DATA, pack_frame_header, window_update
-from ..http2.h2_connection import WireH2
+from ..http2.h2_connection import SENDING, WireH2
 
-__all__ = ["LINGER_TIMEOUT", "SENDING", "MessageSender", "WriteBuffer"]
+__all__ = ["LINGER_TIMEOUT", "MessageSender", "WriteBuffer"]
 
 LINGER_TIMEOUT = 0.5
 """Seconds to send the remaining data when a connection is closed."""
@@ -42,8 +41,6 @@ MAX_GATHERED = 64 * 1024
 
 MAX_AT_ONCE = 64 * 1024
 """Bytes of messages that are sent without a look at the size of the transport's buffer."""
-
-SENDING = (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
 
 
 class MessageSender(Protocol):

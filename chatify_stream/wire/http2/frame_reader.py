@@ -53,8 +53,7 @@ from .frame_types import (
     WINDOW_UPDATE,
     read_frame_header,
 )
-from .h2_connection import WireH2
-from .stream_states import end_received, stream_opened
+from .h2_connection import WireH2, end_received, stream_opened
 
 __all__ = ["FrameHandler", "FrameReader"]
 

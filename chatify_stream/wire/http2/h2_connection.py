@@ -1,9 +1,12 @@
-"""h2's connection, with bounds on the memory that a peer can make it use.
+"""h2's connection, with bounds on the memory that a peer can make it use, and without detours.
 
 h2 4.4 differs from what a server needs: it ends the connection when a peer opens one stream too
 many, and when an interim response arrives on a stream that was just reset. It stores every setting
 that a peer invents (65,536 of them take 50 MB), and lets the peer choose the size of the table of
 sent headers.
+
+`stream_opened`, `end_received` and `send_headers` change the states of h2's streams as h2 would,
+without its events and frame objects. tests/wire/http2/test_frame_reader.py compares with h2 alone.
 """
 
 from __future__ import annotations
@@ -13,20 +16,36 @@ from typing import Any
 
 from grpclib.config import Configuration
 from h2.config import H2Configuration
-from h2.connection import H2Connection
+from h2.connection import ConnectionState, H2Connection
 from h2.exceptions import StreamClosedError
 from h2.settings import SettingCodes, Settings
-from h2.stream import StreamClosedBy
+from h2.stream import H2Stream, StreamClosedBy, StreamState
+from hpack import HeaderTuple
 
-from ..grpclib_internals import decode_headers
+from ..grpclib_internals import AllowedStreamIDs, Headers, decode_headers
 from ..limits import Limits
+from .frame_types import END_HEADERS, END_STREAM, HEADERS, frame_header
 from .hpack import CachingDecoder, CachingEncoder
 
-__all__ = ["MAX_HEADER_TABLE", "LazyMethodTable", "WireH2", "h2_config", "h2_connection"]
+__all__ = [
+    "MAX_HEADER_TABLE",
+    "SENDING",
+    "LazyMethodTable",
+    "WireH2",
+    "end_received",
+    "h2_config",
+    "h2_connection",
+    "send_headers",
+    "stream_opened",
+]
 
 KNOWN_SETTINGS = frozenset(SettingCodes)
 MAX_HEADER_TABLE = 4096
 """Bytes of sent headers that HPACK may refer to later; HTTP/2's default."""
+
+SENDING = (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
+DOUBTFUL = ("content-length", ":status")
+"""Fields of a request that h2 has to judge."""
 
 
 def h2_config(*, client_side: bool) -> H2Configuration:
@@ -152,3 +171,63 @@ def h2_connection(h2_config: H2Configuration, config: Configuration, limits: Lim
     if increment > 0:
         h2.increment_flow_control_window(increment)
     return h2
+
+
+def stream_opened(h2: WireH2, stream_id: int, headers: Headers, *, ends: bool) -> None:
+    """Open a stream whose headers a server has received. Raise h2's `ProtocolError`."""
+    stream = h2._begin_new_stream(stream_id, AllowedStreamIDs.ODD)
+    for name, _ in headers:
+        if name in DOUBTFUL:
+            raw = [HeaderTuple(n.encode("latin-1"), v.encode("latin-1")) for n, v in headers]
+            stream.receive_headers(raw, ends, None)
+            return
+    machine = stream.state_machine
+    machine.client = False
+    machine.headers_received = True
+    machine.state = StreamState.HALF_CLOSED_REMOTE if ends else StreamState.OPEN
+
+
+def end_received(stream: H2Stream) -> None:
+    """Note that END_STREAM was received on a stream whose state allows it."""
+    _end(stream, StreamState.HALF_CLOSED_REMOTE, StreamClosedBy.RECV_END_STREAM)
+
+
+def _end(stream: H2Stream, half_closed: StreamState, closed_by: StreamClosedBy) -> None:
+    machine = stream.state_machine
+    if machine.state is StreamState.OPEN:
+        machine.state = half_closed
+    else:
+        machine.state = StreamState.CLOSED
+        machine.stream_closed_by = closed_by
+
+
+def send_headers(h2: WireH2, stream: H2Stream, headers: Headers, *, ends: bool) -> bytes:
+    """Return the frames of a server's response headers or trailers.
+
+    Raise h2's `ProtocolError` when they may not be sent.
+    """
+    machine = stream.state_machine
+    if (
+        machine.client is False
+        and machine.state in SENDING
+        and (ends and not machine.trailers_sent if machine.headers_sent else _is_final(headers))
+        and h2.state_machine.state is ConnectionState.SERVER_OPEN
+    ):
+        block = h2.encoder.encode_text(headers)
+        if len(block) <= h2.max_outbound_frame_size:
+            if machine.headers_sent:
+                machine.trailers_sent = True
+            machine.headers_sent = True
+            flags = END_HEADERS
+            if ends:
+                _end(stream, StreamState.HALF_CLOSED_LOCAL, StreamClosedBy.SEND_END_STREAM)
+                flags |= END_STREAM
+            return frame_header(len(block), HEADERS, flags, stream.stream_id) + block
+    h2.send_headers(stream.stream_id, headers, end_stream=ends)
+    return h2.data_to_send() or b""
+
+
+def _is_final(headers: Headers) -> bool:
+    """Return whether this is the response, not an interim response (1xx) before it."""
+    name, status = headers[0]
+    return name == ":status" and not status.startswith("1")

@@ -34,12 +34,12 @@ from ..grpclib_internals import (
     encode_grpc_message,
 )
 from ..http2.flood import FloodError
-from .http_pages import Page, Pages, find_page
+from ..limits import Limits
+from ..token_bucket import TokenBucket
 from .observers import Observers
-from .refusal_pacing import PACED_STATUSES, RefusalPacing
 from .stream import ServerStream
 
-__all__ = ["Calls", "Services"]
+__all__ = ["Calls", "Page", "Pages", "RefusalPacing", "Services", "find_page"]
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,42 @@ RESET = "RESET"
 SHUTTING_DOWN = "the server is shutting down"
 CLOSING = "the connection is closing; retry the call on a new connection"
 TOO_OLD = "the connection has reached its maximum age; retry the call on a new connection"
+
+
+PACED_STATUSES = (
+    Status.PERMISSION_DENIED,
+    Status.RESOURCE_EXHAUSTED,
+    Status.UNAUTHENTICATED,
+    Status.UNIMPLEMENTED,
+)
+"""The statuses of a refused call.
+
+INVALID_ARGUMENT, NOT_FOUND and the like are answers; UNAVAILABLE is not the client's fault.
+"""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The plain response to a GET request of a load balancer or a person."""
+
+    text: str
+    status: int = 200
+
+    @property
+    def body(self) -> bytes:
+        return self.text.encode()
+
+    @property
+    def headers(self) -> Headers:
+        return [
+            (":status", str(self.status)),
+            ("content-type", "text/plain; charset=utf-8"),
+            ("content-length", str(len(self.body))),
+        ]
+
+
+Pages = Mapping[str, Callable[[], Page]]
+"""By path, functions that make a page when it is requested."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +116,38 @@ class _Outcome:
     status: Status
     message: str | None = None
     details: Any = None
+
+
+class RefusalPacing:
+    """Slow a peer whose calls are refused one after the other.
+
+    A refusal costs little, but the peer may repeat its call at once, without end. Above a rate the
+    statuses of its refused calls are therefore sent later, at that rate. The connection is neither
+    closed nor read more slowly: it may belong to a gateway or proxy with a thousand other users.
+    Only the refused call waits. It stays open meanwhile, so a client that respects
+    `max_concurrent_streams` cannot open more calls.
+
+    Rules: each refused call counts, also one that the peer resets. A peer that waits for its
+    answers never has more refusals pending than it may have open calls. A peer with more pending
+    refusals does not wait, and is disconnected.
+    """
+
+    __slots__ = ("_bucket", "_max_pending", "_per_second")
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self._bucket = TokenBucket(limits.refusals, now)
+        self._per_second = limits.refusals.per_second
+        self._max_pending = limits.max_concurrent_streams
+
+    def delay(self, now: float) -> float:
+        """Count a refused call. Return the seconds until its status may be sent."""
+        self._bucket.available(now)
+        self._bucket.spend(1)
+        return self._bucket.wait(now, 0)
+
+    def is_exceeded(self, now: float) -> bool:
+        """Return whether more refusals are pending than a peer that waits can have."""
+        return self._bucket.wait(now, 0) * self._per_second > self._max_pending
 
 
 class Calls:
@@ -334,6 +402,19 @@ async def _end(stream: ServerStream, outcome: _Outcome) -> None:
         await stream.send_trailing_metadata(
             status=Status.INTERNAL, status_message="the handler set trailers that cannot be sent"
         )
+
+
+def find_page(headers: Headers, pages: Pages) -> tuple[Page, bool] | None:
+    """Return the requested page, and whether to send its body (GET, not HEAD).
+
+    Return None for any other request.
+    """
+    fields = dict(headers)
+    method = fields.get(":method")
+    if method not in ("GET", "HEAD"):
+        return None
+    make = pages.get(fields.get(":path", "").partition("?")[0])
+    return None if make is None else (make(), method == "GET")
 
 
 async def _wait_for_end(call: CallStream) -> None:

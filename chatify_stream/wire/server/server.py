@@ -24,9 +24,8 @@ from ..grpclib_internals import CodecBase, Configuration, MethodHandler, StatusD
 from ..http2.h2_connection import h2_config
 from ..limits import Limits
 from ..protobuf.codec import ProtoCodec, StatusDetailsCodec
-from .calls import Calls, Services
+from .calls import Calls, Pages, Services
 from .handshake import ConnectionHandshake, ListenerConfig, Network
-from .http_pages import Pages
 from .observers import Observers, ServerObserver
 
 __all__ = ["Server"]

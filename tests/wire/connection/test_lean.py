@@ -1,4 +1,4 @@
-"""Tests of wire/flag.py: it is asyncio.Event."""
+"""Tests of LeanEvent in wire/connection/connection.py: it behaves like asyncio.Event."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from chatify_stream.wire.connection.lean import LeanEvent
+from chatify_stream.wire.connection.connection import LeanEvent
 
 
 @pytest.mark.parametrize("kind", [LeanEvent, asyncio.Event])

@@ -1,4 +1,4 @@
-"""Tests of wire/server/http_pages.py."""
+"""Tests of the HTTP pages in wire/server/calls.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from h2.events import ResponseReceived, StreamEnded
 from hpack import Encoder
 
 from chatify_stream.wire import Limits, Page, Server
-from chatify_stream.wire.server.http_pages import find_page
+from chatify_stream.wire.server.calls import find_page
 
 from ...support.frames import END_HEADERS, END_STREAM, HEADERS, RST_STREAM, SETTINGS
 from ..raw import RawClient, frame, frame_client, raw_client, request_headers

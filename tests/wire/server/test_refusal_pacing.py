@@ -1,11 +1,11 @@
-"""Tests of wire/server/refusal_pacing.py."""
+"""Tests of RefusalPacing in wire/server/calls.py."""
 
 from __future__ import annotations
 
 import pytest
 
 from chatify_stream.wire import Limits, Rate
-from chatify_stream.wire.server.refusal_pacing import RefusalPacing
+from chatify_stream.wire.server.calls import RefusalPacing
 
 LIMITS = Limits(refusals=Rate(3, 2.0), max_concurrent_streams=4)
 
