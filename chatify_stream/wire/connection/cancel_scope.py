@@ -13,13 +13,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
+from dataclasses import dataclass, field
 
 from grpclib.metadata import Deadline
 
 __all__ = ["CallScope", "clear_traceback"]
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class CallScope:
     """A context manager for the tasks of one call.
 
@@ -27,14 +28,11 @@ class CallScope:
     error that ended the call.
     """
 
-    __slots__ = ("_cancelled_tasks", "_error", "_timer", "_waiting")
-
-    def __init__(self) -> None:
-        self._error: Exception | None = None
-        self._waiting: dict[asyncio.Task[object], int] = {}
-        """The tasks inside, each with its number of cancellations before it entered."""
-        self._cancelled_tasks: list[asyncio.Task[object]] | None = None  # most calls need none
-        self._timer: asyncio.TimerHandle | None = None
+    _error: Exception | None = None
+    _waiting: dict[asyncio.Task[object], int] = field(default_factory=dict)
+    """The tasks inside, each with its number of cancellations before it entered."""
+    _cancelled_tasks: list[asyncio.Task[object]] | None = None  # most calls need none
+    _timer: asyncio.TimerHandle | None = None
 
     @property
     def cancelled(self) -> bool:
@@ -52,12 +50,7 @@ class CallScope:
         task = _this_task()
         self._waiting[task] = task.cancelling()
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, exc_type: type[BaseException] | None, *exc_info: object) -> None:
         task = _this_task()
         earlier = self._waiting.pop(task)
         if self._cancelled_tasks and task in self._cancelled_tasks:

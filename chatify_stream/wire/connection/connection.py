@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from h2.connection import ConnectionState
@@ -18,7 +19,7 @@ from .fair_share import FairShare
 from .memory_budget import MemoryBudget
 from .write_buffer import WriteBuffer
 
-__all__ = ["CHANNEL_CONFIG", "SERVER_CONFIG", "LeanEvent", "Peer", "StreamOwner", "WireConnection"]
+__all__ = ["CHANNEL_CONFIG", "SERVER_CONFIG", "LeanEvent", "Peer", "WireConnection"]
 
 
 def _windows(stream: int, connection: int) -> Configuration:
@@ -39,17 +40,15 @@ MAX_UNSENT = 2 * 1024 * 1024
 """Bytes of replies that may wait to be sent before no call receives another message."""
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class LeanEvent:
     """An `asyncio.Event` that needs little memory while no task waits for it.
 
     `asyncio.Event` allocates a queue of 700 bytes, and each stream has several events.
     """
 
-    __slots__ = ("_is_set", "_waiters")
-
-    def __init__(self, *, is_set: bool = False) -> None:
-        self._is_set = is_set
-        self._waiters: list[asyncio.Future[None]] | None = None
+    _is_set: bool = False
+    _waiters: list[asyncio.Future[None]] | None = None
 
     def is_set(self) -> bool:
         return self._is_set
@@ -79,13 +78,11 @@ class LeanEvent:
         return True
 
 
+@dataclass(frozen=True, slots=True)
 class Peer:
     """The other end of a connection."""
 
-    __slots__ = ("_write_buffer",)
-
-    def __init__(self, write_buffer: WriteBuffer) -> None:
-        self._write_buffer = write_buffer
+    _write_buffer: WriteBuffer
 
     def addr(self) -> Any:
         """Return the remote address as sockets give it: host and port first, or a path."""
@@ -112,13 +109,6 @@ class SharedStream(Protocol):
     def unacked_size(self) -> int: ...
 
 
-class StreamOwner(Protocol):
-    """Notified by a connection about its streams."""
-
-    def stream_released(self) -> None:
-        """A call is over and its stream was removed from `streams`."""
-
-
 class WireConnection:
     """The connection, for its streams."""
 
@@ -140,19 +130,20 @@ class WireConnection:
         write_buffer: WriteBuffer,
         limits: Limits,
         fair_share: FairShare,
-        owner: StreamOwner,
+        on_release: Callable[[], None],
     ) -> None:
+        """`on_release`: called when a call is over and its stream was removed from `streams`."""
         self.h2 = h2
         self.write_buffer = write_buffer
         self.limits = limits
         self.fair_share = fair_share
-        self._owner = owner
+        self._on_release = on_release
         self.peer = Peer(write_buffer)
         self.streams: dict[int, Any] = {}
         """The streams whose calls are not over, by id. Each is a `CallStream`."""
         self.is_full = False
         """No further stream may be opened until one of them ends, or until the end of the read."""
-        self.write_ready = LeanEvent(is_set=True)
+        self.write_ready = LeanEvent(True)
         """Set unless the transport's buffer is full."""
         self.stream_closed = LeanEvent()
         """Set when a stream was released, or when the peer may allow more of them."""
@@ -211,7 +202,7 @@ class WireConnection:
             self.is_full = False
             if not self.is_closing():
                 self.write_buffer.return_window(stream.id, stream.unacked_size())
-            self._owner.stream_released()
+            self._on_release()
 
     def window_updated(self, stream_id: int) -> None:
         """Wake a stream that waits for its own window, or for the connection's (0).

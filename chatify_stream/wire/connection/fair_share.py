@@ -10,6 +10,7 @@ and there are none while several connections flood.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 __all__ = ["LONG_QUANTUM", "SHORT_QUANTUM", "FairShare", "Quantum"]
@@ -35,15 +36,13 @@ SHORT_QUANTUM = Quantum(frames=64, messages=64, calls=2, pauses=2)
 LONG_QUANTUM = Quantum(frames=2048, messages=128, calls=16, pauses=0)
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class FairShare:
     """The quantum for each connection of one server or channel."""
 
-    __slots__ = ("quantum", "waiting")
-
-    def __init__(self) -> None:
-        self.quantum = LONG_QUANTUM
-        self.waiting = 0
-        """Number of connections that have more data to read and wait for their next quantum."""
+    quantum: Quantum = LONG_QUANTUM
+    waiting: int = 0
+    """Number of connections that have more data to read and wait for their next quantum."""
 
     @property
     def pauses(self) -> int:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Protocol
 
@@ -28,10 +29,10 @@ from grpclib.const import Status
 from ...errors import StatusError
 from .cancel_scope import clear_traceback
 from .compression import IDENTITY, PREFIX, inflate
-from .fair_share import FairShare
+from .connection import WireConnection
 from .memory_budget import MemoryBudget
 
-__all__ = ["BatchConsumer", "Inbox", "Meter", "Source"]
+__all__ = ["BatchConsumer", "Inbox", "Meter"]
 
 MAX_AT_ONCE = 32 * 1024
 """Bytes of messages that are handled at once. The replies to more could not be sent at once."""
@@ -65,83 +66,43 @@ class BatchConsumer(Protocol):
         """
 
 
-class WindowCredit(Protocol):
-    """Returns receive window to the peer."""
-
-    def return_window(self, stream_id: int, size: int) -> None: ...
-
-
-class Source(Protocol):
-    """The connection of a stream."""
-
-    memory_budget: MemoryBudget
-    fair_share: FairShare
-
-    messages_received: int
-
-    arrivals: list[Callable[[], bool]]
-    """Functions to call at the end of a read. Each returns False if it has woken a task."""
-
-    @property
-    def write_buffer(self) -> WindowCredit: ...
-
-
+@dataclass(eq=False, repr=False, slots=True)
 class Inbox:
     """The received messages of one stream."""
 
-    __slots__ = (
-        "_error",
-        "_is_deferred",
-        "_is_ended",
-        "_is_uncut",
-        "_max_size",
-        "_memory_budget",
-        "_messages",
-        "_partial",
-        "_source",
-        "_stream_id",
-        "_taken",
-        "_uncredited_bytes",
-        "_waiter",
-        "_waiting",
-        "consumer",
-        "encoding",
-        "has_compressed",
-        "in_a_row",
-        "messages_received",
-        "meter",
-        "needs_reader",
-    )
+    _source: WireConnection
+    _stream_id: int
+    _max_size: int
+    """Maximum bytes of a message."""
+    consumer: BatchConsumer | None = None
+    """Handles messages that arrive while a reader waits."""
+    needs_reader: bool = False
+    """The consumer has returned False. The reader resets this."""
+    meter: Meter | None = None
+    messages_received: int = 0
+    """Number of messages that were taken."""
+    encoding: str = IDENTITY
+    """The peer's `grpc-encoding`. Set it before messages are taken, not before they arrive."""
+    has_compressed: bool = False
+    """A compressed message has arrived: taking messages may keep other tasks waiting."""
+    in_a_row: int = 0
+    """Number of messages taken since the reader last yielded to other tasks."""
+    bytes_waiting: int = 0
+    """Bytes of complete messages, prefixes included."""
+    _messages: deque[bytes] = field(init=False)
+    _memory_budget: MemoryBudget = field(init=False)
+    _partial: bytearray | None = None  # the beginning of a message
+    _taken: int = 0  # bytes missing from the window, with padding
+    _uncredited_bytes: int = 0  # bytes that are held but not missing from the window
+    _error: StatusError | None = None
+    _is_deferred: bool = False
+    _is_ended: bool = False
+    _is_uncut: bool = False
+    _waiter: asyncio.Future[None] | None = None
 
-    def __init__(self, source: Source, stream_id: int, max_size: int) -> None:
-        """`max_size`: maximum bytes of a message."""
-        self._source = source
-        self._stream_id = stream_id
-        self._memory_budget = source.memory_budget
-        self.consumer: BatchConsumer | None = None
-        """Handles messages that arrive while a reader waits."""
-        self.needs_reader = False
-        """The consumer has returned False. The reader resets this."""
-        self._is_deferred = False
-        self._max_size = max_size
-        self.meter: Meter | None = None
-        self.messages_received = 0
-        """Number of messages that were taken."""
-        self.encoding = IDENTITY
-        """The peer's `grpc-encoding`. Set it before messages are taken, not before they arrive."""
-        self.has_compressed = False
-        """A compressed message has arrived: taking messages may keep other tasks waiting."""
-        self.in_a_row = 0
-        """Number of messages taken since the reader last yielded to other tasks."""
+    def __post_init__(self) -> None:
         self._messages = _EMPTY
-        self._waiting = 0  # bytes of those messages with their prefixes
-        self._partial: bytearray | None = None  # the beginning of a message
-        self._taken = 0  # bytes missing from the window, with padding
-        self._uncredited_bytes = 0  # bytes that are held but not missing from the window
-        self._error: StatusError | None = None
-        self._is_ended = False
-        self._is_uncut = False
-        self._waiter: asyncio.Future[None] | None = None
+        self._memory_budget = self._source.memory_budget
 
     def limit(self, max_size: int) -> None:
         """Reject messages larger than `max_size` from now on, and those that wait already."""
@@ -150,7 +111,7 @@ class Inbox:
         if large is not None:
             refusal = self._refusal(0, len(self._messages[large]))
             while len(self._messages) > large:
-                self._waiting -= PREFIX.size + len(self._messages.pop())
+                self.bytes_waiting -= PREFIX.size + len(self._messages.pop())
             self._fail(refusal)
         elif (partial := self._partial) is not None and self._is_whole(partial):
             self._cut_partial(partial, _ALL)  # its prefix may announce a message that is too large
@@ -174,8 +135,11 @@ class Inbox:
                     self._cut_partial(partial, steps)
             else:
                 self._cut(data, steps)
-            if self._partial is not None and self._exceeds_budget():
-                self._fail(self._memory_budget.refusal())
+            if self._partial is not None:
+                self._settle()
+                budget = self._memory_budget
+                if budget.uncredited_bytes > budget.max_uncredited_bytes:
+                    self._fail(budget.refusal())
             if self._messages or self._error is not None:
                 self._wake()
         self._settle()
@@ -211,11 +175,6 @@ class Inbox:
         self.consumer = None
         self._drop_messages()
 
-    @property
-    def bytes_waiting(self) -> int:
-        """Bytes of complete messages, prefixes included."""
-        return self._waiting
-
     def unacked_size(self) -> int:
         """Return the bytes missing from the window of an abandoned stream, and forget them."""
         taken, self._taken = self._taken, 0
@@ -250,7 +209,7 @@ class Inbox:
             message = self._inflate_next()
         else:
             message = self._messages.popleft()
-            self._waiting -= PREFIX.size + len(message)
+            self.bytes_waiting -= PREFIX.size + len(message)
             self._settle()
         return message if self._deliver([message]) else None
 
@@ -283,7 +242,7 @@ class Inbox:
         if waiter is None or waiter.done():
             return False
         consumer = self.consumer
-        is_allowed = self._waiting <= MAX_AT_ONCE and not self._memory_budget.is_full
+        is_allowed = self.bytes_waiting <= MAX_AT_ONCE and not self._memory_budget.is_full
         if consumer is not None and is_allowed:
             messages = self._take_batch(self._source.fair_share.quantum.messages)
             if messages and not consumer.consume(messages):
@@ -298,10 +257,10 @@ class Inbox:
         if len(self._messages) <= limit:
             messages = list(self._messages)
             self._messages = _EMPTY
-            self._waiting = 0
+            self.bytes_waiting = 0
         else:
             messages = [self._messages.popleft() for _ in range(limit)]
-            self._waiting -= PREFIX.size * limit + sum(map(len, messages))
+            self.bytes_waiting -= PREFIX.size * limit + sum(map(len, messages))
         self.in_a_row = len(messages)
         self._settle()
         return self._deliver(messages)
@@ -336,7 +295,7 @@ class Inbox:
     def _inflate_next(self) -> bytes:
         """Take the next message, compressed or not."""
         message = self._messages.popleft()
-        self._waiting -= PREFIX.size + len(message)
+        self.bytes_waiting -= PREFIX.size + len(message)
         try:
             if type(message) is _Compressed:
                 return inflate(message, self.encoding, self._max_size)
@@ -360,12 +319,8 @@ class Inbox:
     def _wake(self) -> None:
         """Wake the reader, or let the consumer handle the messages at the end of the read."""
         if self._waiter is not None and not self._waiter.done():
-            if (
-                self.consumer is None
-                or self._is_ended
-                or self._error is not None
-                or self.has_compressed
-            ):
+            is_over = self._is_ended or self._error is not None
+            if self.consumer is None or is_over or self.has_compressed:
                 self._waiter.set_result(None)
             elif not self._is_deferred:
                 self._is_deferred = True
@@ -373,7 +328,7 @@ class Inbox:
 
     def _settle(self) -> None:
         """Return the window that no waiting message and no held-back beginning occupies."""
-        excess = self._taken - self._waiting
+        excess = self._taken - self.bytes_waiting
         if excess > 0 and self._partial is not None:
             if self._is_uncut:
                 excess -= len(self._partial)
@@ -383,16 +338,12 @@ class Inbox:
         if excess > 0:
             self._taken -= excess
             self._source.write_buffer.return_window(self._stream_id, excess)
-        uncredited_bytes = self._waiting - self._taken
+        uncredited_bytes = self.bytes_waiting - self._taken
         if self._partial is not None:
             uncredited_bytes += len(self._partial)
         if uncredited_bytes != self._uncredited_bytes:
             self._memory_budget.uncredited_bytes += uncredited_bytes - self._uncredited_bytes
             self._uncredited_bytes = uncredited_bytes
-
-    def _exceeds_budget(self) -> bool:
-        self._settle()
-        return self._memory_budget.uncredited_bytes > self._memory_budget.max_uncredited_bytes
 
     def _is_whole(self, partial: bytearray) -> bool:
         """Return whether the partial data begins with a whole message or a wrong prefix."""
@@ -414,7 +365,7 @@ class Inbox:
             else:
                 next(steps)
                 self._own_messages().append(bytes(view[PREFIX.size : stop]))
-                self._waiting += stop
+                self.bytes_waiting += stop
                 rest = bytes(view[stop:])
         self._cut(rest, steps)
 
@@ -442,7 +393,7 @@ class Inbox:
             position = stop
         else:
             self._is_uncut = position < end
-        self._waiting += position
+        self.bytes_waiting += position
         self._partial = None if self._error or position == end else bytearray(data[position:])
 
     def _own_messages(self) -> deque[bytes]:
@@ -464,7 +415,7 @@ class Inbox:
 
     def _drop_messages(self) -> None:
         self._messages = _EMPTY
-        self._waiting = 0
+        self.bytes_waiting = 0
 
     def _fail(self, error: StatusError) -> None:
         self._error = error

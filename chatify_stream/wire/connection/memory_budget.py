@@ -16,6 +16,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from grpclib.const import Status
 
@@ -24,34 +25,20 @@ from ...errors import StatusError
 __all__ = ["MemoryBudget"]
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class MemoryBudget:
     """The budget of one connection; unlimited by default."""
 
-    __slots__ = (
-        "_max_unsent",
-        "_stalled",
-        "_unsent",
-        "_waiters",
-        "is_full",
-        "max_uncredited_bytes",
-        "uncredited_bytes",
-    )
-
-    def __init__(
-        self, max_uncredited_bytes: float = math.inf, max_unsent: float = math.inf
-    ) -> None:
-        """`max_uncredited_bytes`: received bytes whose window was returned.
-
-        `max_unsent`: bytes that wait to be sent. One call may exceed it with one message.
-        """
-        self.max_uncredited_bytes = max_uncredited_bytes
-        self.uncredited_bytes = 0
-        self._max_unsent = max_unsent
-        self._unsent = 0
-        self.is_full = False
-        """Too many bytes wait to be sent: no message may be taken now."""
-        self._waiters: deque[asyncio.Future[None]] | None = None  # most connections need none
-        self._stalled: set[Callable[[], None]] | None = None
+    max_uncredited_bytes: float = math.inf
+    """Bytes of received messages whose window was returned."""
+    max_unsent: float = math.inf
+    """Bytes that wait to be sent. One call may exceed it with one message."""
+    uncredited_bytes: int = 0
+    is_full: bool = False
+    """Too many bytes wait to be sent: no message may be taken now."""
+    _unsent: int = 0
+    _waiters: deque[asyncio.Future[None]] | None = None  # most connections need none
+    _stalled: set[Callable[[], None]] | None = None
 
     def refusal(self) -> StatusError:
         """Return the error for a call that exceeds `max_uncredited_bytes`."""
@@ -64,19 +51,18 @@ class MemoryBudget:
     def add_unsent(self, size: int) -> None:
         """Count `size` bytes that wait to be sent. `remove_unsent` takes them back."""
         self._unsent += size
-        self.is_full = self._unsent > self._max_unsent
+        self.is_full = self._unsent > self.max_unsent
 
     def remove_unsent(self, size: int) -> None:
         self._unsent -= size
-        self.is_full = self._unsent > self._max_unsent
+        self.is_full = self._unsent > self.max_unsent
         self._wake()
 
     async def room(self) -> None:
         """Wait until a message may be taken. Take it before the next await."""
         while self.is_full:
             waiter = asyncio.get_running_loop().create_future()
-            if self._waiters is None:
-                self._waiters = deque()
+            self._waiters = self._waiters or deque()
             self._waiters.append(waiter)
             try:
                 await waiter
@@ -88,8 +74,7 @@ class MemoryBudget:
 
     def stall(self, settle: Callable[[], None]) -> None:
         """Call `settle`, which returns a held window, as soon as the budget has room."""
-        if self._stalled is None:
-            self._stalled = set()
+        self._stalled = self._stalled or set()
         self._stalled.add(settle)
 
     def unstall(self, settle: Callable[[], None]) -> None:

@@ -153,7 +153,9 @@ class WireProtocol(asyncio.BufferedProtocol):
         write_buffer = WriteBuffer(
             transport, h2, limits.max_control_backlog, limits.write_timeout, self._extra
         )
-        self.connection = WireConnection(h2, write_buffer, limits, self._fair_share, self)
+        self.connection = WireConnection(
+            h2, write_buffer, limits, self._fair_share, self.stream_released
+        )
         self._budget = FrameBudget(limits, self._loop.time)
         self._liveness = Liveness(limits, self._loop.time(), random.uniform(0.9, 1.1))  # noqa: S311
         self.events = EventHandler(self._handler, self.connection, self._budget, self)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
+from dataclasses import InitVar, dataclass, field
 
 from grpclib.const import Status
 from grpclib.exceptions import StreamTerminatedError
@@ -78,62 +79,38 @@ class CutMessageError(StreamTerminatedError):
         return "a message was cut short by cancelling its sender, and that cancelled the call"
 
 
+@dataclass(eq=False, repr=False, slots=True, weakref_slot=True)
 class CallStream:
-    """The HTTP/2 stream of one call.
+    """The HTTP/2 stream of one call. `stream_id` opens it; a client opens it with `open`."""
 
-    `id` is 0 until `open` has opened a client's stream.
-    """
-
-    __slots__ = (
-        "__weakref__",
-        "_send_lock",
-        "_senders",
-        "_sends_in_a_row",
-        "connection",
-        "encoding",
-        "has_sent_headers",
-        "headers",
-        "headers_received",
-        "id",
-        "inbox",
-        "is_direct",
-        "messages_sent",
-        "opened_at",
-        "remote_ended",
-        "scope",
-        "trailers",
-        "trailers_received",
-        "window_updated",
-    )
-
-    inbox: Inbox
+    connection: WireConnection
+    stream_id: InitVar[int] = 0
+    scope: CallScope | None = None
+    """The scope of the tasks that wait for this stream; None before the handler runs."""
+    id: int = 0
+    """The id of the stream; 0 until it is open."""
+    opened_at: float = 0.0
+    """When the stream was opened, by the monotonic clock."""
+    inbox: Inbox = field(init=False)
     """The received messages, once the stream is open."""
+    headers: Headers | None = None
+    headers_received: LeanEvent = field(default_factory=LeanEvent)
+    trailers: Headers | None = None
+    trailers_received: LeanEvent = field(default_factory=LeanEvent)
+    window_updated: LeanEvent = field(default_factory=LeanEvent)
+    remote_ended: bool = False
+    """The peer has sent END_STREAM: everything that it sends is here."""
+    encoding: str = IDENTITY
+    """The `grpc-encoding` of messages that this side sends."""
+    is_direct: bool = False
+    messages_sent: int = 0
+    has_sent_headers: bool = False
+    _send_lock: asyncio.Lock | None = None  # most streams need none
+    _senders: int = 0
+    """Number of tasks that send or wait to send."""
+    _sends_in_a_row: int = 0
 
-    def __init__(
-        self, connection: WireConnection, stream_id: int = 0, scope: CallScope | None = None
-    ) -> None:
-        self.connection = connection
-        self.scope = scope
-        """The scope of the tasks that wait for this stream; None before the handler runs."""
-        self.id = 0
-        self.opened_at = 0.0
-        """When the stream was opened, by the monotonic clock."""
-        self.headers: Headers | None = None
-        self.headers_received = LeanEvent()
-        self.trailers: Headers | None = None
-        self.trailers_received = LeanEvent()
-        self.window_updated = LeanEvent()
-        self.remote_ended = False
-        """The peer has sent END_STREAM: everything that it sends is here."""
-        self.encoding = IDENTITY
-        """The `grpc-encoding` of messages that this side sends."""
-        self.is_direct = False
-        self.messages_sent = 0
-        self.has_sent_headers = False
-        self._send_lock: asyncio.Lock | None = None  # most streams need none
-        self._senders = 0
-        """Number of tasks that send or wait to send."""
-        self._sends_in_a_row = 0
+    def __post_init__(self, stream_id: int) -> None:
         if stream_id:
             self._opened(stream_id)
 

@@ -1,4 +1,4 @@
-"""h2's connection, with bounds on the memory that a peer can make it use, and without detours.
+"""h2's connection, with bounds on the memory that a peer can make it use.
 
 h2 4.4 differs from what a server needs: it ends the connection when a peer opens one stream too
 many, and when an interim response arrives on a stream that was just reset. It stores every setting

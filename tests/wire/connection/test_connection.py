@@ -35,11 +35,6 @@ from ..services import Echo
 MOST_GONE = 4096
 
 
-class Owner:
-    def stream_released(self) -> None:
-        pass
-
-
 def server_h2() -> H2Connection:
     """A server's, with a peer that has said its greeting."""
     config = Configuration().__for_test__()
@@ -149,7 +144,7 @@ async def test_streams_that_are_gone(service: Echo, cut: int | None) -> None:
 async def test_who_is_woken_by_a_window() -> None:
     """The window of all wakes one of those that wait for it; a call's own wakes that call."""
     write_buffer = create_autospec(WriteBuffer, instance=True)
-    connection = WireConnection(server_h2(), write_buffer, Limits(), FairShare(), Owner())
+    connection = WireConnection(server_h2(), write_buffer, Limits(), FairShare(), lambda: None)
     streams = [CallStream(connection, number) for number in (1, 3, 5, 7)]
     for stream in streams:
         connection.wait_for_window(stream, 1, is_own=stream.id > 3)
@@ -167,7 +162,7 @@ async def test_who_needs_how_much() -> None:
     """Of those that wait for the window of all, the first is woken that has enough in it."""
     write_buffer = create_autospec(WriteBuffer, instance=True)
     h2 = server_h2()
-    connection = WireConnection(h2, write_buffer, Limits(), FairShare(), Owner())
+    connection = WireConnection(h2, write_buffer, Limits(), FairShare(), lambda: None)
     streams = [CallStream(connection, number) for number in (1, 3, 5)]
     for stream, least in zip(streams, (100, 50, 10), strict=True):
         connection.wait_for_window(stream, least, is_own=False)

@@ -51,4 +51,4 @@ class TestFlag:
 
 def test_set_from_the_beginning() -> None:
     """A flag may be made set."""
-    assert LeanEvent(is_set=True).is_set()
+    assert LeanEvent(True).is_set()
