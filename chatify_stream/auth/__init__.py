@@ -5,14 +5,7 @@ from __future__ import annotations
 from .bearer import JwtAuthenticator
 from .certificate import CertificateAuthenticator, CertificateUser
 from .claims import DEFAULT_RIGHTS
-from .identity import (
-    RIGHTS,
-    Authenticator,
-    Credentials,
-    Grants,
-    Identity,
-    unauthenticated,
-)
+from .identity import RIGHTS, Authenticator, Credentials, Grants, Identity, unauthenticated
 from .jws import InvalidTokenError, read_unverified
 from .mint import make_secret_file, mint
 

@@ -95,7 +95,7 @@ class JwtAuthenticator:
 
 
 def _bearer(metadata: Mapping[str, str | bytes]) -> str:
-    values = _all(metadata, "authorization")
+    values = [value for key, value in metadata.items() if key.lower() == "authorization"]
     if not values:
         raise unauthenticated(f"no token; {FIX}")
     if len(values) > 1:
@@ -104,11 +104,3 @@ def _bearer(metadata: Mapping[str, str | bytes]) -> str:
     if scheme.lower() != "bearer" or not token.strip():
         raise unauthenticated(f"authorization: not a bearer token; {FIX}")
     return token.strip()
-
-
-def _all(metadata: Mapping[str, str | bytes], key: str) -> Sequence[str | bytes]:
-    getall = getattr(metadata, "getall", None)  # of a MultiDict
-    if getall is not None:
-        found: list[str | bytes] = getall(key, [])
-        return found
-    return [metadata[key]] if key in metadata else []

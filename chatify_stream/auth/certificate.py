@@ -35,9 +35,8 @@ class CertificateAuthenticator:
         admins: Sequence[str] = (),
     ) -> None:
         if user not in get_args(CertificateUser):
-            raise UsageError(
-                f"user={user!r}: unknown field; use {', '.join(get_args(CertificateUser))}"
-            )
+            fields = ", ".join(get_args(CertificateUser))
+            raise UsageError(f"user={user!r}: unknown field; use {fields}")
         self._user = user
         self._policy = Policy(default_rights=tuple(default_rights), admins=tuple(admins))
 
@@ -53,15 +52,11 @@ class CertificateAuthenticator:
                 f"client certificate: {len(names)} names in the field {self._user}; "
                 "use a certificate with exactly one"
             )
-        user = names[0]
-        expires_at = call.certificate.get("notAfter")
+        [user] = names
+        end = call.certificate.get("notAfter")
+        expires_at = None if end is None else ssl.cert_time_to_seconds(end)
         try:
-            return Identity(
-                user,
-                self._policy.grants_of(user, None),
-                None if expires_at is None else ssl.cert_time_to_seconds(expires_at),
-                "certificate",
-            )
+            return Identity(user, self._policy.grants_of(user, None), expires_at, "certificate")
         except UsageError as error:
             raise unauthenticated(f"client certificate rejected: {error}") from None
 

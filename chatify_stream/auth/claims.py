@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -84,25 +85,19 @@ class Policy:
         if self.audience is None:
             raise InvalidTokenError("issued for an audience, but this server has none configured")
         if self.audience not in audiences:
-            raise InvalidTokenError(
-                f"issued for another server; aud must contain {self.audience!r}"
-            )
+            reason = f"issued for another server; aud must contain {self.audience!r}"
+            raise InvalidTokenError(reason)
 
 
 def _time(claims: dict[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not _is_finite(value):
-        raise InvalidTokenError(f"{name} is not a number of seconds since 1970")
-    return float(value)
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer too large for a float
-        return False
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    with suppress(OverflowError):  # an integer too large for a float
+        if is_number and math.isfinite(value):
+            return float(value)
+    raise InvalidTokenError(f"{name} is not a number of seconds since 1970")
 
 
 def _rooms(claims: dict[str, Any]) -> Grants | None:

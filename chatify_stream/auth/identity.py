@@ -23,10 +23,8 @@ __all__ = [
 ]
 
 RIGHTS = JOIN, SEND, READ, ADMIN = ("join", "send", "read", "admin")
-"""`join`: open a session; `send`: publish messages; `read`: receive messages and history.
-
-`admin` includes the other three.
-"""
+"""`join` opens a session, `send` publishes messages, `read` receives messages and history, `admin`
+includes all three."""
 
 ALL_ROOMS = "*"
 
@@ -133,12 +131,6 @@ class Authenticator(Protocol):
 
 
 def unauthenticated(reason: str, *, new_token_helps: bool = False) -> StatusError:
-    """Return the error that rejects a caller who could not be identified.
-
-    `new_token_helps` tells clients to reconnect with a new token.
-    """
-    return StatusError(
-        Status.UNAUTHENTICATED,
-        reason,
-        metadata=encode_trailers(reconnect=new_token_helps),
-    )
+    """Return the error that rejects a caller; `new_token_helps` tells clients to reconnect."""
+    metadata = encode_trailers(reconnect=new_token_helps)
+    return StatusError(Status.UNAUTHENTICATED, reason, metadata=metadata)

@@ -45,18 +45,11 @@ class Token(NamedTuple):
     """A parsed token. Nothing in it is verified."""
 
     header: dict[str, Any]
+    algorithm: str
+    key_id: str | None
     payload: bytes
     signed: bytes
     signature: bytes
-
-    @property
-    def algorithm(self) -> str:
-        return str(self.header["alg"])
-
-    @property
-    def key_id(self) -> str | None:
-        key_id: str | None = self.header.get("kid")
-        return key_id
 
 
 def parse(text: str) -> Token:
@@ -66,16 +59,17 @@ def parse(text: str) -> Token:
         raise InvalidTokenError("not a JSON Web Token: expected three parts")
     header_part, payload_part, signature_part = parts
     header = read_json(_decode(header_part), "header")
-    if not isinstance(header.get("alg"), str):
+    algorithm, key_id = header.get("alg"), header.get("kid")
+    if not isinstance(algorithm, str):
         raise InvalidTokenError("the header names no algorithm")
-    if not isinstance(header.get("kid", ""), str):
+    if "kid" in header and not isinstance(key_id, str):
         raise InvalidTokenError("the kid in the header is not a string")
     if "crit" in header:
         raise InvalidTokenError("the header contains crit; no critical extension is supported")
     if str(header.get("typ", "JWT")).lower().removeprefix("application/") not in TYPES:
         raise InvalidTokenError("not an access token: typ in the header is not JWT or at+jwt")
-    signed = header_part + b"." + payload_part
-    return Token(header, _decode(payload_part), signed, _decode(signature_part))
+    payload, signed = _decode(payload_part), header_part + b"." + payload_part
+    return Token(header, algorithm, key_id, payload, signed, _decode(signature_part))
 
 
 def verify(token: Token, keys: Sequence[Key]) -> None:

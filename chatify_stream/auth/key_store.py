@@ -98,13 +98,9 @@ class KeyStore:
             self._fetched_at = self._clock()
             log.debug("%d keys fetched from %s", len(self._fetched), url)
         except (OSError, HTTPException, ValueError, UsageError) as error:
+            reason = str(error) or type(error).__name__
             kept = "; the known keys stay in use" if self._fetched else ""
-            log.warning(
-                "cannot fetch keys from %s: %s%s",
-                url,
-                str(error) or type(error).__name__,
-                kept,
-            )
+            log.warning("cannot fetch keys from %s: %s%s", url, reason, kept)
         finally:
             self._fetching = None
 

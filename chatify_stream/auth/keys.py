@@ -7,8 +7,8 @@ used as a secret. Weak keys are rejected. Errors never show the content of a fil
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -165,8 +165,7 @@ def _jwk(entry: Mapping[str, Any]) -> Key | None:
         raise UsageError(f"key {key_id!r}: not a valid JWK") from error
     if algorithm is None:
         return key
-    algorithms: Sequence[str] = [each for each in key.algorithms if each == algorithm]
-    return Key(key_id, tuple(algorithms), material) if algorithms else None
+    return replace(key, algorithms=(algorithm,)) if algorithm in key.algorithms else None
 
 
 def read_key_file(path: str | Path) -> bytes:

@@ -36,7 +36,7 @@ _CODES = {
 """Codes that redis-py removes from the texts of these errors. Subclasses come first."""
 
 _TRANSIENT = {
-    *("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "LOADING", "BUSY"),
+    *("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "LOADING", "BUSY")
 }
 """Codes of commands that had no effect and may succeed later or elsewhere."""
 
