@@ -9,7 +9,7 @@ from redis import exceptions
 
 from ...errors import BrokerError
 
-__all__ = ["LostError", "UnusableError", "code_of", "is_transient", "reason_of"]
+__all__ = ["TRANSIENT", "LostError", "UnusableError", "code_of", "reason_of"]
 
 
 class UnusableError(BrokerError):
@@ -35,9 +35,7 @@ _CODES = {
 }
 """Codes that redis-py removes from the texts of these errors. Subclasses come first."""
 
-_TRANSIENT = {
-    *("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "LOADING", "BUSY")
-}
+TRANSIENT = {"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "LOADING", "BUSY"}
 """Codes of commands that had no effect and may succeed later or elsewhere."""
 
 _REASONS = {
@@ -63,11 +61,6 @@ def code_of(error: Exception) -> str:
             return code
     word = str(error).partition(" ")[0]
     return word if word.isupper() else ""
-
-
-def is_transient(error: Exception) -> bool:
-    """Return whether the command had no effect and may be tried again soon."""
-    return code_of(error) in _TRANSIENT
 
 
 def reason_of(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from ...errors import BrokerError
 from .connection import Command, Reconnecting, RedisConnection
-from .errors import LostError, code_of, is_transient, reason_of
+from .errors import TRANSIENT, LostError, code_of, reason_of
 from .scripts import Script
 
 __all__ = ["Ask", "Job", "Pipeline"]
@@ -184,12 +184,12 @@ class Pipeline(Reconnecting):
             if not isinstance(reply, Exception):
                 if not job.future.done():
                     job.future.set_result(reply)
-            elif code_of(reply) == "NOSCRIPT" and not job.with_source:
+            elif (code := code_of(reply)) == "NOSCRIPT" and not job.with_source:
                 job.with_source = True
                 again.append(job)
-            elif is_transient(reply):
+            elif code in TRANSIENT:
                 self._problem = reason_of(reply)
-                lost = self._problem if code_of(reply) == "READONLY" else lost
+                lost = self._problem if code == "READONLY" else lost
                 self._on_problem()
                 asyncio.get_running_loop().call_later(RETRY_DELAY, self._retry, job)
             else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Any
 
@@ -25,23 +26,18 @@ SAMPLE = 20
 """Names that one sweep checks, so that empty rooms disappear even if the list is never read."""
 
 
+@dataclass
 class RoomList:
     """Maintains the list of rooms."""
 
-    def __init__(
-        self,
-        keys: Keys,
-        shards: Shards,
-        describe: Callable[[str], Awaitable[tuple[Position, int, int]]],
-    ) -> None:
-        """`describe` returns the position of a room and the numbers of its messages and users."""
-        self._keys = keys
-        self._shards = shards
-        self._describe = describe
+    keys: Keys
+    shards: Shards
+    describe: Callable[[str], Awaitable[tuple[Position, int, int]]]
+    """Returns the position of a room and the numbers of its messages and users."""
 
     async def add(self, room: str) -> None:
         """Add a room to the list."""
-        keys = self._keys.of_room(room)
+        keys = self.keys.of_room(room)
         await self._ask(keys.listed_in, "ZADD", 0, room)
         await self._ask(keys.four[0], "HSET", "listed", 1)
 
@@ -59,7 +55,7 @@ class RoomList:
 
     async def sweep(self) -> None:
         """Remove some of the empty rooms."""
-        for index in self._keys.indexes:
+        for index in self.keys.indexes:
             names = await self._ask(index, "ZRANDMEMBER", SAMPLE)
             await asyncio.gather(*(self._info(name.decode()) for name in names))
 
@@ -71,25 +67,25 @@ class RoomList:
         pages = await asyncio.gather(
             *(
                 self._ask(index, "ZRANGEBYLEX", first, last, "LIMIT", 0, count)
-                for index in self._keys.indexes
+                for index in self.keys.indexes
             )
         )
         return nsmallest(count, (name.decode() for names in pages for name in names))
 
     async def _info(self, room: str) -> RoomInfo | None:
         """Return the entry of a room, or None after removing an empty room from the list."""
-        newest, messages, users = await self._describe(room)
+        newest, messages, users = await self.describe(room)
         if not messages and not users:
-            keys = self._keys.of_room(room)
+            keys = self.keys.of_room(room)
             await self._ask(keys.listed_in, "ZREM", room)
-            newest, messages, users = await self._describe(room)
+            newest, messages, users = await self.describe(room)
             if not messages and not users:
                 return None
             await self.add(room)
         return RoomInfo(room, newest, users)
 
     async def _ask(self, key: str, command: str, *arguments: str | int) -> Any:
-        return await self._shards.read(Ask(slot_of(key), (command, key, *arguments)))
+        return await self.shards.read(Ask(slot_of(key), (command, key, *arguments)))
 
 
 def _after_prefix(prefix: str) -> str:

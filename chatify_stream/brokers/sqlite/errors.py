@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import sqlite3
 
-__all__ = ["DamagedError", "UnusableError", "reason_of"]
+from ...errors import BrokerError
+
+__all__ = ["STORAGE_ERRORS", "DamagedError", "UnusableError", "broker_error", "reason_of"]
 
 
 class DamagedError(Exception):
@@ -44,8 +46,18 @@ _SYSTEM = {
 }
 
 
+STORAGE_ERRORS = (sqlite3.Error, OSError, DamagedError, UnusableError)
+
+
+def broker_error(url: str, cause: Exception) -> BrokerError:
+    """Return the error that reports one of `STORAGE_ERRORS`."""
+    error = BrokerError(url, reason_of(cause))
+    error.__cause__ = cause
+    return error
+
+
 def reason_of(error: Exception) -> str:
-    """Return the reason, for a `BrokerError`, of an error of SQLite, the system or this package."""
+    """Return the reason of an error of SQLite, the system or this package."""
     match error:
         case UnusableError():
             return str(error)

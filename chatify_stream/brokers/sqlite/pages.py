@@ -11,12 +11,12 @@ import json
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-from ...errors import BrokerError
 from ...rooms import LogPage, Publication, Retention
 from ...rooms.position import Position
 from .database import connect
-from .errors import DamagedError, reason_of
+from .errors import STORAGE_ERRORS, DamagedError, broker_error
 from .room_index import Room
 from .schema import RoomRow, checked, seal
 from .worker import Job
@@ -24,27 +24,26 @@ from .worker import Job
 __all__ = ["Reader", "first_kept", "read_message", "read_messages", "read_page"]
 
 
+@dataclass
 class Reader:
     """A `Workload` on a read-only connection."""
 
-    def __init__(self, url: str, path: str) -> None:
-        self._url = url
-        self._path = path
+    url: str
+    path: str
 
     def begin(self) -> None:
         try:
-            self._connection = connect(self._path)
+            self._connection = connect(self.path)
             self._connection.execute("PRAGMA query_only=ON")
         except sqlite3.Error as error:
-            raise BrokerError(self._url, reason_of(error)) from error
+            raise broker_error(self.url, error) from error
 
     def work(self, jobs: Sequence[Job[sqlite3.Connection]]) -> Sequence[Callable[[], object]]:
         for job in jobs:
             try:
                 job.result = job.request(self._connection)
-            except (sqlite3.Error, OSError, DamagedError) as error:
-                job.error = BrokerError(self._url, reason_of(error))
-                job.error.__cause__ = error
+            except STORAGE_ERRORS as error:
+                job.error = broker_error(self.url, error)
         return ()
 
     def rest(self) -> float:

@@ -8,14 +8,14 @@ need no write are still done. The next transaction starts from the same state.
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from ...errors import BrokerError
 from ...rooms import Retention, RetentionRule
 from ..base import Subscriber
 from .batch import Batch
-from .errors import DamagedError, UnusableError, reason_of
+from .errors import STORAGE_ERRORS, broker_error, reason_of
 from .maintenance import FULL_SCAN_MS, Maintenance
 from .open_file import open_database
 from .room_index import RoomIndex
@@ -25,41 +25,31 @@ __all__ = ["Writer"]
 
 log = logging.getLogger(__name__)
 
-STORAGE_ERRORS = (sqlite3.Error, OSError, DamagedError, UnusableError)
 
-
+@dataclass(eq=False)
 class Writer:
     """A `Workload` on batches."""
 
-    subscriber: Subscriber
+    url: str
+    path: str
+    retention: Retention
+    rules: Sequence[RetentionRule]
+    now_ms: Callable[[], int]
+    subscriber: Subscriber = field(init=False)
     """Set before `begin`."""
-
-    index: RoomIndex
+    index: RoomIndex = field(init=False)
     """Available after `begin`."""
-
-    def __init__(
-        self,
-        url: str,
-        path: str,
-        retention: Retention,
-        rules: Sequence[RetentionRule],
-        now_ms: Callable[[], int],
-    ) -> None:
-        self._url = url
-        self._path = path
-        self._retention = retention
-        self._rules = rules
-        self._subscribed: set[str] = set()
-        self._now_ms = now_ms
-        self._last_warning = ""
+    subscribed: set[str] = field(default_factory=set)
+    """The rooms whose publications are reported."""
+    last_warning: str = ""
 
     def begin(self) -> None:
         try:
-            self._database, self.index = open_database(self._path, self._retention, self._rules)
+            self._database, self.index = open_database(self.path, self.retention, self.rules)
         except STORAGE_ERRORS as error:
-            raise BrokerError(self._url, reason_of(error)) from error
+            raise broker_error(self.url, error) from error
         self._maintenance = Maintenance(
-            self.index, self._database.connection, self._subscribed, self._now_ms()
+            self.index, self._database.connection, self.subscribed, self.now_ms()
         )
 
     def work(self, jobs: Sequence[Job[Batch]]) -> Sequence[Callable[[], object]]:
@@ -83,11 +73,11 @@ class Writer:
     def rest(self) -> float:
         """Delete some of the expired rows."""
         try:
-            changes = self._maintenance.next_step(self._now_ms())
+            changes = self._maintenance.next_step(self.now_ms())
             if changes is not None:
                 self._database.commit(self.index, changes)
                 self._database.confirm(self.index.state)
-                self._last_warning = ""
+                self.last_warning = ""
         except STORAGE_ERRORS as error:
             self._warn_once(reason_of(error))
             self._maintenance.abandon()
@@ -98,20 +88,18 @@ class Writer:
         self._database.close()
 
     def _new_batch(self) -> Batch:
-        return Batch(self.index, self._subscribed, self.subscriber, self._now_ms())
+        return Batch(self.index, self.subscribed, self.subscriber, self.now_ms())
 
     def _work_without_writing(
         self, jobs: Sequence[Job[Batch]], error: Exception
     ) -> Sequence[Callable[[], object]]:
-        reason = reason_of(error)
         notifications: list[Callable[[], object]] = []
         for job in jobs:
             batch = self._new_batch()
             job.result = job.request(batch)
             if batch.writes:
                 batch.undo()
-                job.error = BrokerError(self._url, reason)
-                job.error.__cause__ = error
+                job.error = broker_error(self.url, error)
             else:
                 notifications += batch.notifications
         return notifications
@@ -121,10 +109,10 @@ class Writer:
             self._database.confirm(self.index.state)
         except OSError as error:
             for job in jobs:
-                job.error = BrokerError(self._url, reason_of(error))
+                job.error = broker_error(self.url, error)
 
     def _warn_once(self, reason: str) -> None:
         """Log a failure once, until deleting works again."""
-        if reason != self._last_warning:
-            self._last_warning = reason
-            log.warning("%s", BrokerError(self._url, f"cannot delete expired messages: {reason}"))
+        if reason != self.last_warning:
+            self.last_warning = reason
+            log.warning("%s", BrokerError(self.url, f"cannot delete expired messages: {reason}"))
