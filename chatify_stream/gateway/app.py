@@ -1,10 +1,16 @@
-"""The HTTP gateway: an ASGI application that is a client of the chat server."""
+"""The HTTP gateway: an ASGI application that is a client of the chat server.
+
+Errors are JSON: `{"code", "reason", "message", "metadata"}`. `code` is the HTTP status and `reason`
+the name of the gRPC status. `metadata` holds the text values that the chat server sent with the
+status.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
 
 from starlette.applications import Starlette
@@ -15,14 +21,33 @@ from starlette.routing import Route
 
 from ..address import parse_target
 from ..client import Backoff, Balancing, Channel, ChatClient, ClientTLS, Status, Token
-from .errors import EXCEPTION_HANDLERS, error_response
+from ..errors import CallError, ClosedError
 
-__all__ = ["create_app"]
+__all__ = ["HTTP_STATUS", "create_app"]
 
 HELLOWORLD = "/helloworld/"
 
 BACKOFF = Backoff(maximum=5.0)
 """A short maximum, so that a chat server that was unreachable is found soon after it returns."""
+
+HTTP_STATUS = {
+    Status.CANCELLED: 499,  # "client closed request" of nginx; HTTP defines no status for it
+    Status.UNKNOWN: 500,
+    Status.INVALID_ARGUMENT: 400,
+    Status.DEADLINE_EXCEEDED: 504,
+    Status.NOT_FOUND: 404,
+    Status.ALREADY_EXISTS: 409,
+    Status.PERMISSION_DENIED: 403,
+    Status.RESOURCE_EXHAUSTED: 429,
+    Status.FAILED_PRECONDITION: 400,
+    Status.ABORTED: 409,
+    Status.OUT_OF_RANGE: 400,
+    Status.UNIMPLEMENTED: 501,
+    Status.INTERNAL: 500,
+    Status.UNAVAILABLE: 503,
+    Status.DATA_LOSS: 500,
+    Status.UNAUTHENTICATED: 401,
+}
 
 
 def create_app(
@@ -65,13 +90,13 @@ def create_app(
         except UnicodeDecodeError:
             text = segment.decode("ascii", "replace")
             message = f"name {text}: not valid UTF-8; percent-encode it as UTF-8"
-            return error_response(400, Status.INVALID_ARGUMENT.name, message)
+            return _error_response(400, Status.INVALID_ARGUMENT.name, message)
         async with ChatClient(request.app.state.channel, timeout=timeout, token=token) as chat:
             await chat.send(name)
             reply = await chat.close_and_recv()
         if reply is None:
             message = "the chat server ended the call without a reply"
-            return error_response(500, Status.INTERNAL.name, message)
+            return _error_response(500, Status.INTERNAL.name, message)
         return JSONResponse({"message": reply.message})
 
     async def healthz(request: Request) -> Response:
@@ -83,7 +108,7 @@ def create_app(
     named.path_regex = re.compile(f"{HELLOWORLD}(?P<name>.*)", re.DOTALL)
     app = Starlette(
         routes=[named, Route("/healthz", healthz, methods=["GET"])],
-        exception_handlers=EXCEPTION_HANDLERS,
+        exception_handlers=_EXCEPTION_HANDLERS,
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # /helloworld is not /helloworld/ without a name
@@ -95,3 +120,49 @@ def _raw_path(request: Request) -> bytes:
     raw = request.scope.get("raw_path") or request.scope["path"].encode()
     path: bytes = raw.partition(b"?")[0]
     return path.removeprefix(request.scope.get("root_path", "").encode())
+
+
+def _error_response(
+    code: int,
+    reason: str,
+    message: str,
+    metadata: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """Return the response for an error."""
+    body = {"code": code, "reason": reason, "message": message, "metadata": dict(metadata or {})}
+    return JSONResponse(body, status_code=code, headers=headers)
+
+
+async def _call_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, CallError)  # noqa: S101 - as registered below
+    text = {key: value for key, value in error.metadata.items() if isinstance(value, str)}
+    code = HTTP_STATUS.get(error.status, 500)
+    return _error_response(code, error.status.name, error.message or "", text)
+
+
+async def _closed(request: Request, error: Exception) -> JSONResponse:
+    return _error_response(503, Status.UNAVAILABLE.name, "the gateway is shutting down")
+
+
+async def _http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - as registered below
+    code, message = error.status_code, error.detail
+    path = request.scope["path"]  # request.url raises for some values of the header Host
+    if code == 404:
+        message = f"{path}: not found; use GET /helloworld/NAME"
+    elif code == 405:
+        message = f"{path}: {request.method} is not allowed; use GET"
+    return _error_response(code, HTTPStatus(code).name, message, headers=error.headers)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    return _error_response(500, Status.INTERNAL.name, "internal error of the gateway; see its log")
+
+
+_EXCEPTION_HANDLERS = {
+    CallError: _call_error,
+    ClosedError: _closed,
+    HTTPException: _http_exception,
+    Exception: _unexpected,
+}

@@ -63,11 +63,10 @@ class GatewayServer:
         `close` may be called meanwhile and ends the wait. Does nothing if the server was not
         started.
         """
-        if self._uvicorn is None or self._task is None:
-            return
-        self._uvicorn.should_exit = True
-        await asyncio.wait([self._task], timeout=grace)
-        await self.close()
+        if self._uvicorn is not None and self._task is not None:
+            self._uvicorn.should_exit = True
+            await asyncio.wait([self._task], timeout=grace)
+            await self.close()
 
     async def close(self) -> None:
         """Stop accepting connections, and end open requests with status 503. May be called again.

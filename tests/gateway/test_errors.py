@@ -1,4 +1,4 @@
-"""Tests of gateway/errors.py."""
+"""Tests of the errors in gateway/app.py."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import pytest
 
 from chatify_stream import ChatServer, Limits, Session, Status, StatusError
 from chatify_stream.gateway import create_app
-from chatify_stream.gateway.errors import HTTP_STATUS
+from chatify_stream.gateway.app import HTTP_STATUS
 
 from .gateways import SECONDS, error, gateway_to, serving
 
