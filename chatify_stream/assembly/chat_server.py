@@ -7,7 +7,6 @@ import ssl as ssl_module
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from types import TracebackType
 from typing import Any
 
 from ..address import Address, check_method_path
@@ -128,7 +127,12 @@ class ChatServer:
         address_header: AddressHeader | None = None,
     ) -> None:
         _check_functions(reply=reply, handler=handler)
-        chat_paths = [*CHAT_PATHS, *_checked_paths(paths)]
+        try:
+            for path in paths:
+                check_method_path(path)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        chat_paths = [*CHAT_PATHS, *paths]
         self._proxies = _networks(proxy_protocol_from)
         self._tls_options = tls
         self._tls: ServerTLS | None = None
@@ -319,12 +323,7 @@ class ChatServer:
     async def __aenter__(self) -> ChatServer:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
     @property
@@ -443,16 +442,6 @@ def _check_functions(**functions: object) -> None:
     for name, function in functions.items():
         if function is not None and not callable(function):
             raise UsageError(f"{name}= must be a function, not {function!r}")
-
-
-def _checked_paths(paths: Sequence[str]) -> Sequence[str]:
-    """Return the paths. Raise `UsageError` for a path that is not `/Service/Method`."""
-    try:
-        for path in paths:
-            check_method_path(path)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    return paths
 
 
 def _networks(texts: Collection[str] | None) -> list[IPv4Network | IPv6Network] | None:

@@ -7,16 +7,12 @@ from typing import Any, Protocol
 
 from ..codec import ChatCodec
 from ..errors import UsageError
+from ..server.interceptors.access import REFLECTION_SERVICES
 from ..server.session import Interceptor
 from ..wire import Limits, MethodHandler, Server, ServerObserver
 from ..wire.server.calls import Pages
 
 __all__ = ["Listener", "Service", "ServiceTable"]
-
-REFLECTION_SERVICES = (
-    "grpc.reflection.v1.ServerReflection",
-    "grpc.reflection.v1alpha.ServerReflection",
-)
 
 
 class Service(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import Protocol, TypeVar
 
-from ..brokers import Answers, Broker, RoomPage, Subscriber
+from ..brokers import Answers, Broker, RoomPage
 from ..rooms import Draft, LogPage, Receipt
 
 __all__ = ["CALLS", "Instrument", "InstrumentedBroker"]
@@ -33,16 +33,11 @@ class InstrumentedBroker:
     def __init__(self, broker: Broker, instrument: Instrument) -> None:
         self._broker = broker
         self._instrument = instrument
+        self.open, self.close = broker.open, broker.close
 
     @property
     def is_available(self) -> bool:
         return self._broker.is_available
-
-    async def open(self, subscriber: Subscriber) -> None:
-        await self._broker.open(subscriber)
-
-    async def close(self) -> None:
-        await self._broker.close()
 
     async def publish(self, room: str, drafts: Sequence[Draft]) -> list[Receipt]:
         return await self._instrument("publish", room, self._broker.publish(room, drafts))
@@ -75,9 +70,8 @@ class InstrumentedBroker:
         return await self._instrument("users", room, self._broker.users(room))
 
     async def rooms(self, *, prefix: str = "", after: str = "", limit: int) -> RoomPage:
-        return await self._instrument(
-            "rooms", "", self._broker.rooms(prefix=prefix, after=after, limit=limit)
-        )
+        listing = self._broker.rooms(prefix=prefix, after=after, limit=limit)
+        return await self._instrument("rooms", "", listing)
 
     async def survey(self, command: bytes) -> Answers:
         return await self._instrument("tell", "", self._broker.survey(command))

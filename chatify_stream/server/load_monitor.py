@@ -93,8 +93,7 @@ class LoadMonitor:
         self._stall_timeout = stall_timeout
         self._clock = clock
         self._cpu_clock = cpu_clock
-        checks = math.inf if stall_timeout is None else stall_timeout / CHECKS_PER_STALL
-        self._tick_interval = min(INTERVAL, checks)
+        self._tick_interval = min(INTERVAL, (stall_timeout or math.inf) / CHECKS_PER_STALL)
         self._samples: deque[Sample] = deque(maxlen=WINDOW + 1)
         self._max_lag = 0.0
         self._due_at = 0.0

@@ -13,13 +13,10 @@ import inspect
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from contextvars import Token
-from functools import partial
 from typing import TypeVar
 
 from opentelemetry import context as contexts
 from opentelemetry import propagate, trace
-from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from .._version import __version__
@@ -34,16 +31,14 @@ from .telemetry import TracingOptions
 
 __all__ = ["Tracing"]
 
-SERVER_ERRORS = frozenset(
-    {
-        Status.UNKNOWN,
-        Status.DEADLINE_EXCEEDED,
-        Status.UNIMPLEMENTED,
-        Status.INTERNAL,
-        Status.UNAVAILABLE,
-        Status.DATA_LOSS,
-    }
-)
+SERVER_ERRORS = {
+    Status.UNKNOWN,
+    Status.DEADLINE_EXCEEDED,
+    Status.UNIMPLEMENTED,
+    Status.INTERNAL,
+    Status.UNAVAILABLE,
+    Status.DATA_LOSS,
+}
 """Statuses that mark a span as an error. The client is to blame for the others."""
 
 T = TypeVar("T")
@@ -76,7 +71,23 @@ class Tracing(ServerObserver, RoomObserver):
             path[1:], context=context, kind=SpanKind.SERVER, attributes=attributes
         )
         token = contexts.attach(trace.set_span_in_context(span, context))
-        return partial(_call_ended, span, token, stream)
+
+        def call_ended(status: Status | None, message: str | None) -> None:
+            contexts.detach(token)
+            counts = stream.statistics()
+            attributes: dict[str, str | int] = {
+                "chatify.messages_received": counts.messages_received,
+                "chatify.messages_sent": counts.messages_sent,
+            }
+            attributes |= {f"chatify.{key}": value for key, value in stream.log_fields.items()}
+            span.add_event("ended", attributes)
+            code = status or Status.CANCELLED
+            span.set_attribute("rpc.grpc.status_code", code.value)
+            if code in SERVER_ERRORS:
+                span.set_status(StatusCode.ERROR, message or code.name)
+            span.end()
+
+        return call_ended
 
     def session_joined(self, session: JoinedSession, recovered: bool | None) -> None:
         attributes: dict[str, str | bool] = {
@@ -117,28 +128,6 @@ class Tracing(ServerObserver, RoomObserver):
             "publish", kind=SpanKind.PRODUCER, attributes={"chatify.room": room}
         )
         return await _awaited(span, calling)
-
-
-def _call_ended(
-    span: Span,
-    token: Token[Context],
-    stream: ServerStream,
-    status: Status | None,
-    message: str | None,
-) -> None:
-    contexts.detach(token)
-    counts = stream.statistics()
-    attributes: dict[str, str | int] = {
-        "chatify.messages_received": counts.messages_received,
-        "chatify.messages_sent": counts.messages_sent,
-    }
-    attributes |= {f"chatify.{key}": value for key, value in stream.log_fields.items()}
-    span.add_event("ended", attributes)
-    code = status or Status.CANCELLED
-    span.set_attribute("rpc.grpc.status_code", code.value)
-    if code in SERVER_ERRORS:
-        span.set_status(StatusCode.ERROR, message or code.name)
-    span.end()
 
 
 async def _awaited(span: Span, calling: Awaitable[T]) -> T:

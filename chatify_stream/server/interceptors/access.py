@@ -20,18 +20,16 @@ from ...wire import ServerStream
 from ..session import CallHandler
 from .forwarded_for import client_address
 
-__all__ = ["EXPIRED", "AccessControl"]
+__all__ = ["EXPIRED", "REFLECTION_SERVICES", "AccessControl"]
 
 log = logging.getLogger(__name__)
 
 UNAUTHENTICATED_SERVICES = frozenset({"grpc.health.v1.Health"})
-ADMIN_SERVICES = frozenset(
-    {
-        "chatify.rooms.v1.Rooms",
-        "grpc.reflection.v1.ServerReflection",
-        "grpc.reflection.v1alpha.ServerReflection",
-    }
+REFLECTION_SERVICES = (
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
 )
+ADMIN_SERVICES = frozenset({"chatify.rooms.v1.Rooms", *REFLECTION_SERVICES})
 
 TIMEOUT = 15.0
 """Seconds that an authenticator may take; those of this package need less."""

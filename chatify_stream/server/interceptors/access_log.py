@@ -79,11 +79,9 @@ class AccessLog(ServerObserver):
     ) -> None:
         statistics = stream.statistics()
         details = dict(stream.log_fields)
-        reason = details.pop("ending", None) or message or ""
+        reason = details.pop("ending", None) or message
         fields = _call_fields(stream)
-        for name, value in details.items():
-            if value:
-                fields.setdefault(name, value)
+        fields |= {name: value for name, value in details.items() if value and name not in fields}
         fields["status"] = "RESET" if status is None else status.name
         if reason:
             fields["reason"] = reason
@@ -94,9 +92,11 @@ class AccessLog(ServerObserver):
 
     def _write(self, event: str, fields: Fields) -> None:
         if self._log.isEnabledFor(logging.INFO):
-            words = " ".join(map(_word, fields.items()))
-            extra = {"event": event, "fields": fields}
-            self._log.info(event + ": %s", words, extra=extra)
+            words = " ".join(
+                f"{name}={value!r}" if name in _CHOSEN_BY_CLIENTS else f"{name}={value}"
+                for name, value in fields.items()
+            )
+            self._log.info(event + ": %s", words, extra={"event": event, "fields": fields})
 
 
 def _call_fields(stream: ServerStream) -> Fields:
@@ -118,8 +118,3 @@ def _call_fields(stream: ServerStream) -> Fields:
     if user:
         fields["user"] = user
     return fields
-
-
-def _word(field: tuple[str, str | int | float]) -> str:
-    name, value = field
-    return f"{name}={value!r}" if name in _CHOSEN_BY_CLIENTS else f"{name}={value}"

@@ -8,7 +8,7 @@ trusted proxy. If the list contains anything else than IP addresses up to there,
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from ...address import check_header_name
@@ -71,9 +71,8 @@ class AddressHeader:
         address = _address(peer)
         if address is None or not self._is_trusted(address):
             return peer
-        parts = _hops if self._name == FORWARDED else _addresses
-        for text in parts([str(value) for value in values]):
-            address = _address(text)
+        for part in reversed(",".join(map(str, values)).split(",")):  # an address has no comma
+            address = _address(_node(part) if self._name == FORWARDED else part.strip())
             if address is None:
                 return peer
             if not self._is_trusted(address):
@@ -84,20 +83,11 @@ class AddressHeader:
         return any(address in network for network in self._trusted)
 
 
-def _addresses(values: Sequence[str]) -> Iterator[str]:
-    """Yield the addresses of a list, the last first."""
-    for value in reversed(values):
-        for part in reversed(value.split(",")):
-            yield part.strip()
-
-
-def _hops(values: Sequence[str]) -> Iterator[str]:
-    """Yield the `for` nodes of RFC 7239, the last first; an empty text for a malformed element."""
-    for value in reversed(values):
-        for element in reversed(value.split(",")):  # an address contains no comma
-            pairs = re.findall(_PAIR, element) if _ELEMENT.fullmatch(element) else []
-            named = [node for name, node in pairs if name.lower() == "for"]
-            yield named[0].strip('"') if len(named) == 1 else ""
+def _node(element: str) -> str:
+    """Return the `for` node of an element of RFC 7239; empty if the element is malformed."""
+    pairs = re.findall(_PAIR, element) if _ELEMENT.fullmatch(element) else []
+    nodes = [node for name, node in pairs if name.lower() == "for"]
+    return nodes[0].strip('"') if len(nodes) == 1 else ""
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

@@ -81,9 +81,8 @@ class LoopCollector(Collector):
                 log.warning("event loop blocked: returning the metrics that were collected before")
         return [*self._gathered, *stalled]
 
-    def describe(self) -> Iterable[Metric]:
-        """Return the metrics; the registry rejects a name that it has already."""
-        return self.collect()
+    describe = collect
+    """Returns the metrics; the registry rejects a name that it has already."""
 
     def is_loop_alive(self) -> bool:
         """Return whether the event loop answers in time. Call it from another thread."""
@@ -128,16 +127,12 @@ class Endpoint:
             self._server = _Server(family, (str(address[0]), port), reuse_port)
         except (OSError, OverflowError) as error:
             raise ListenError.on_address(host, port, error) from error
+        self.port: int = self._server.server_address[1]
         self._server.set_app(_application(make_wsgi_app(registry), health))
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(POLL_INTERVAL,), name="metrics", daemon=True
         )
         self._thread.start()
-
-    @property
-    def port(self) -> int:
-        port: int = self._server.server_address[1]
-        return port
 
     async def close(self) -> None:
         """Stop listening, without waiting for open requests."""

@@ -86,7 +86,11 @@ class Metrics:
         these names already. After an error nothing is exported.
         """
         options = self._options
-        registry = options.registry or _own_registry()
+        registry = options.registry
+        if registry is None:
+            registry = CollectorRegistry()
+            for each in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
+                registry.register(each)
         collector = LoopCollector(
             lambda: list(metric_families(self._values(servers, node, usage, tls))),
             lambda: monitor.current_lag,
@@ -156,10 +160,3 @@ class Metrics:
             else tls.expires_at,
             "chatify_event_loop_lag_seconds": self._lag,
         }
-
-
-def _own_registry() -> CollectorRegistry:
-    registry = CollectorRegistry()
-    for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
-        registry.register(collector)
-    return registry
