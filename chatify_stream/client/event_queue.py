@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from ..errors import UsageError
 from .events import Event, Message
@@ -20,28 +21,22 @@ MAX_EVENTS = 1000
 MAX_CHARACTERS = 1_000_000
 
 
+@dataclass(eq=False, repr=False)
 class EventQueue:
     """Events in order."""
 
-    def __init__(
-        self,
-        on_taken: Callable[[], None],
-        *,
-        max_events: int = MAX_EVENTS,
-        max_characters: int = MAX_CHARACTERS,
-    ) -> None:
-        """`on_taken` is called after each event that was taken."""
-        self._on_taken = on_taken
-        self._max_events = max_events
-        self._max_characters = max_characters
-        self._events: deque[Event] = deque()
-        self._characters = 0
-        self.is_full = False
-        """Whether the producer must stop."""
-        self._is_discarding = False
-        self._is_ended = False
-        self._error: Exception | None = None
-        self._taker: asyncio.Future[None] | None = None
+    _on_taken: Callable[[], None]
+    """Called after each event that was taken."""
+    max_events: int = MAX_EVENTS
+    max_characters: int = MAX_CHARACTERS
+    is_full: bool = False
+    """Whether the producer must stop."""
+    _events: deque[Event] = field(default_factory=deque)
+    _characters: int = 0
+    _is_discarding: bool = False
+    _is_ended: bool = False
+    _error: Exception | None = None
+    _taker: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return len(self._events)
@@ -95,8 +90,8 @@ class EventQueue:
 
     def _fills(self, part: float) -> bool:
         return (
-            len(self._events) >= self._max_events * part
-            or self._characters >= self._max_characters * part
+            len(self._events) >= self.max_events * part
+            or self._characters >= self.max_characters * part
         )
 
     def _wake(self) -> None:

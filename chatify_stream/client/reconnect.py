@@ -7,6 +7,7 @@ cut, or that a proxy ended, says nothing; then the status decides.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ..errors import CallError, Status
 from ..rooms.metadata import read_reconnect
@@ -67,26 +68,24 @@ def is_retryable(error: CallError, *, has_tokens: bool) -> bool:
     return error.status in TRANSIENT if advice is None else advice
 
 
+@dataclass(eq=False, repr=False)
 class Reconnection:
     """Counts the failed attempts of one client and computes the waits between them."""
 
-    def __init__(
-        self, backoff: Backoff, chance: Callable[[], float], *, has_tokens: bool = False
-    ) -> None:
-        """`chance` returns a random number from 0 to 1."""
-        self._backoff = backoff
-        self._chance = chance
-        self._has_tokens = has_tokens
-        self._wait: float | None = None
-        self.attempt = 0
-        """The number of the next attempt in the current series."""
+    _backoff: Backoff
+    _chance: Callable[[], float]
+    """Returns a random number from 0 to 1."""
+    has_tokens: bool = False
+    attempt: int = 0
+    """The number of the next attempt in the current series."""
+    _wait: float | None = None
 
     def delay(self, error: CallError, duration: float) -> float | None:
         """Return the seconds until the next attempt, or None if the client must not retry.
 
         `error` ended a session that lasted `duration` seconds, 0 if the session did not begin.
         """
-        if not is_retryable(error, has_tokens=self._has_tokens):
+        if not is_retryable(error, has_tokens=self.has_tokens):
             return None
         if duration >= STABLE_SECONDS:
             self.attempt, self._wait = 0, None

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 
 from ..errors import CallError, ClosedError
@@ -33,39 +34,32 @@ __all__ = ["ReconnectingSession"]
 log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, repr=False)
 class ReconnectingSession:
     """A client in a room."""
 
-    def __init__(
-        self,
-        channel: Channel,
-        metadata: RoomMetadata,
-        cursor: RoomCursor,
-        reconnection: Reconnection,
-        *,
-        token: Token | None,
-        timeout: float,
-    ) -> None:
-        """`timeout` in seconds applies to the server's response and to the token function."""
-        self._channel = channel
-        self._metadata = metadata
-        self._cursor = cursor
-        self._reconnection = reconnection
-        self._token = token
-        self._timeout = timeout
+    _channel: Channel
+    _metadata: RoomMetadata
+    _cursor: RoomCursor
+    _reconnection: Reconnection
+    token: Token | None
+    timeout: float
+    """In seconds, for the server's response and for the token function."""
+    session_id: str | None = None
+    error: Exception | None = None
+    """The error that stopped the client; None before the end and after status OK."""
+    _is_ended: bool = False
+    _connection: RoomConnection | None = None
+    _task: asyncio.Task[None] | None = None
+    _wake_up: asyncio.Event = field(default_factory=asyncio.Event)
+    _has_dropped: bool = False
+    _is_leaving: bool = False
+
+    def __post_init__(self) -> None:
         self.events = EventQueue(self._event_taken)
-        self.sender = Sender(self._wake_reader)
-        self.user = metadata.user
+        self.sender = Sender(self._wake_up.set)
+        self.user = self._metadata.user
         """The user name; None while only the server knows it."""
-        self.session_id: str | None = None
-        self.error: Exception | None = None
-        """The error that stopped the client; None before the end and after status OK."""
-        self._is_ended = False
-        self._connection: RoomConnection | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._wake_up = asyncio.Event()
-        self._has_dropped = False
-        self._is_leaving = False
 
     @property
     def is_entered(self) -> bool:
@@ -79,7 +73,7 @@ class ReconnectingSession:
         time limit after any retryable error if `wait_for_ready` is set.
         """
         clock = asyncio.get_running_loop().time
-        end = clock() + self._timeout
+        end = clock() + self.timeout
         while True:
             try:
                 await self._join()
@@ -108,7 +102,7 @@ class ReconnectingSession:
         self._is_leaving = True
         self._has_dropped = False
         self.events.discard()
-        self._wake_reader()
+        self._wake_up.set()
         self.sender.close()
         await self.sender.settled()
         if self._task is not None and self._connection is not None:
@@ -133,7 +127,7 @@ class ReconnectingSession:
         """
         token = await self._next_token()
         connection = await RoomConnection.open(
-            self._channel, metadata(token, self.user), timeout=self._timeout, half_close=True
+            self._channel, metadata(token, self.user), timeout=self.timeout, half_close=True
         )
         replies = []
         try:
@@ -144,7 +138,7 @@ class ReconnectingSession:
         return connection.response, replies
 
     async def _next_token(self) -> str | None:
-        return None if self._token is None else await next_token(self._token, self._timeout)
+        return None if self.token is None else await next_token(self.token, self.timeout)
 
     async def _join(self) -> RoomConnection:
         """Begin a session that resumes at the program's position.
@@ -172,7 +166,7 @@ class ReconnectingSession:
         token = await self._next_token()
         metadata = self._metadata.session(token, self.user, resume, history)
         return await RoomConnection.open(
-            self._channel, metadata, timeout=self._timeout, resume=resume
+            self._channel, metadata, timeout=self.timeout, resume=resume
         )
 
     async def _run(self) -> None:
@@ -254,7 +248,7 @@ class ReconnectingSession:
         return self._has_dropped and not len(self.events)
 
     def _event_taken(self) -> None:
-        self._wake_reader()
+        self._wake_up.set()
         if self._needs_resync and self._connection is not None:
             self._connection.abort(ResyncNeeded())
 
@@ -262,9 +256,6 @@ class ReconnectingSession:
         while not condition() and not self._is_leaving:
             self._wake_up.clear()
             await self._wake_up.wait()
-
-    def _wake_reader(self) -> None:
-        self._wake_up.set()
 
 
 def _check_writing(connection: RoomConnection, writing: asyncio.Task[None]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from ..errors import CallError, ClosedError, RefusedError, UsageError
 from ..messages.service.v1 import ChatRsp, ChatRspKind
@@ -22,6 +23,7 @@ MAX_MESSAGES = 1000
 MAX_CHARACTERS = 1_000_000
 
 
+@dataclass(eq=False, repr=False)
 class UnackedMessages:
     """The messages that the server has not acknowledged yet, by id.
 
@@ -30,14 +32,11 @@ class UnackedMessages:
     They are bounded in number and size. A message of any size is accepted when there is no other.
     """
 
-    def __init__(
-        self, max_messages: int = MAX_MESSAGES, max_characters: int = MAX_CHARACTERS
-    ) -> None:
-        self._max_messages = max_messages
-        self._max_characters = max_characters
-        self._written: OrderedDict[str, str] = OrderedDict()  # by the current session
-        self._waiting: OrderedDict[str, str] = OrderedDict()
-        self._characters = 0
+    max_messages: int = MAX_MESSAGES
+    max_characters: int = MAX_CHARACTERS
+    _written: OrderedDict[str, str] = field(default_factory=OrderedDict)  # by the current session
+    _waiting: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    _characters: int = 0
 
     def __len__(self) -> int:
         return len(self._written) + len(self._waiting)
@@ -45,7 +44,7 @@ class UnackedMessages:
     def has_room_for(self, text: str) -> bool:
         """Return whether a message with this text may be added now."""
         return not self or (
-            len(self) < self._max_messages and self._characters + len(text) <= self._max_characters
+            len(self) < self.max_messages and self._characters + len(text) <= self.max_characters
         )
 
     def add(self, message_id: str, text: str) -> None:
@@ -75,21 +74,21 @@ class UnackedMessages:
             self._characters -= len(text)
 
 
+@dataclass(eq=False, repr=False)
 class Sender:
     """The sending half of a `RoomClient`."""
 
-    def __init__(self, on_send: Callable[[], None], unacked: UnackedMessages | None = None) -> None:
-        """`on_send` is called when a message begins to wait for its acknowledgement."""
-        self._on_send = on_send
-        self._unacked = UnackedMessages() if unacked is None else unacked
-        self._results: dict[str, asyncio.Future[Position | Exception]] = {}
-        self._sends = 0
-        self._admission = asyncio.Lock()
-        self._has_room = asyncio.Event()
-        self._has_work = asyncio.Event()
-        self._settled = asyncio.Event()
-        self._is_closed = False
-        self._error: Exception | None = None
+    _on_send: Callable[[], None]
+    """Called when a message begins to wait for its acknowledgement."""
+    _unacked: UnackedMessages = field(default_factory=UnackedMessages)
+    _results: dict[str, asyncio.Future[Position | Exception]] = field(default_factory=dict)
+    _sends: int = 0
+    _admission: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _has_room: asyncio.Event = field(default_factory=asyncio.Event)
+    _has_work: asyncio.Event = field(default_factory=asyncio.Event)
+    _settled: asyncio.Event = field(default_factory=asyncio.Event)
+    _is_closed: bool = False
+    _error: Exception | None = None
 
     @property
     def is_waiting(self) -> bool:

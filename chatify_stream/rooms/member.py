@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from .disconnect import Disconnect, DisconnectReason
@@ -32,6 +33,7 @@ class Chunk(NamedTuple):
     """The offset of the last room message in the chunk; 0 if there is none."""
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Outbox:
     """The chunks that wait for one client, first in, first out.
 
@@ -39,14 +41,11 @@ class Outbox:
     chunk above the limit is rejected, unless the outbox is empty, so that any message fits.
     """
 
-    __slots__ = ("_chunks", "_limit", "size")
-
-    def __init__(self, limit: int) -> None:
-        """`limit` is in bytes."""
-        self._limit = limit
-        self._chunks: deque[Chunk] = deque()
-        self.size = 0
-        """Number of bytes in the outbox."""
+    _limit: int
+    """In bytes."""
+    size: int = 0
+    """Number of bytes in the outbox."""
+    _chunks: deque[Chunk] = field(default_factory=deque)
 
     def __len__(self) -> int:
         return len(self._chunks)
@@ -109,40 +108,26 @@ class Sink(Protocol):
         """End the session soon, but not before this method returns."""
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Member:
     """A session in a room."""
 
-    __slots__ = (
-        "_limit",
-        "_sink",
-        "disconnect",
-        "epoch",
-        "is_live",
-        "notify",
-        "offset",
-        "outbox",
-        "own_offset",
-        "session_id",
-        "user",
-    )
-
-    def __init__(self, sink: Sink, user: str, session_id: str, outbox_limit: int) -> None:
-        """`outbox_limit` is the maximum size of the outbox in bytes."""
-        self._sink = sink
-        self._limit = outbox_limit
-        self.user = user
-        self.session_id = session_id
-        self.epoch = ""
-        self.offset = 0
-        """The newest message that the client has: sent here, or known when the session began."""
-        self.own_offset = 0
-        """The newest message that the client has published."""
-        self.is_live = False
-        self.outbox: Outbox | None = None  # most members never need one
-        self.notify: Callable[[], None] | None = None
-        """Called after each chunk that was sent, and at the end."""
-        self.disconnect: Disconnect | None = None
-        """Why the member has ended; None before."""
+    _sink: Sink
+    user: str
+    session_id: str
+    _outbox_limit: int
+    """Maximum size of the outbox in bytes."""
+    epoch: str = ""
+    offset: int = 0
+    """The newest message that the client has: sent here, or known when the session began."""
+    own_offset: int = 0
+    """The newest message that the client has published."""
+    is_live: bool = False
+    outbox: Outbox | None = None  # most members never need one
+    notify: Callable[[], None] | None = None
+    """Called after each chunk that was sent, and at the end."""
+    disconnect: Disconnect | None = None
+    """Why the member has ended; None before."""
 
     @property
     def encoding(self) -> Encoding:
@@ -173,10 +158,10 @@ class Member:
             self._note_sent(chunk)
             return
         if self.outbox is None:
-            self.outbox = Outbox(self._limit)
+            self.outbox = Outbox(self._outbox_limit)
         was_empty = not self.outbox
         if not self.outbox.put(chunk):
-            self.end(DisconnectReason.SLOW_READER(limit=self._limit))
+            self.end(DisconnectReason.SLOW_READER(limit=self._outbox_limit))
         elif was_empty and self.is_live:
             self._sink.wake(self)
 

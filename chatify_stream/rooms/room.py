@@ -12,6 +12,7 @@ then on, even before it is live. When the log is reset, all members end.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 
 from .disconnect import DisconnectReason
@@ -40,33 +41,22 @@ def chunks(frames: Iterable[bytes], offset: int) -> Iterator[Chunk]:
         yield Chunk(b"".join(gathered), len(gathered), offset)
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Room:
     """A room that has sessions on this server."""
 
-    __slots__ = (
-        "_members",
-        "_pending",
-        "_watching",
-        "deliveries",
-        "name",
-        "offset",
-        "position",
-        "sessions",
-    )
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.position: Position | None = None
-        """The position passed to `begin`; None before."""
-        self.offset = 0
-        """The offset of the newest added message."""
-        self.sessions = 0
-        """Number of holders: members, and sessions that catch up. The hub counts them."""
-        self.deliveries = 0
-        """Total of messages, each multiplied by the members that received it."""
-        self._members: dict[Encoding, set[Member]] = {}
-        self._watching: set[Member] | None = None  # most rooms have no watchers
-        self._pending: list[Publication] | None = None
+    name: str
+    position: Position | None = None
+    """The position passed to `begin`; None before."""
+    offset: int = 0
+    """The offset of the newest added message."""
+    sessions: int = 0
+    """Number of holders: members, and sessions that catch up. The hub counts them."""
+    deliveries: int = 0
+    """Total of messages, each multiplied by the members that received it."""
+    _members: dict[Encoding, set[Member]] = field(default_factory=dict)
+    _watching: set[Member] | None = None  # most rooms have no watchers
+    _pending: list[Publication] | None = None
 
     @property
     def epoch(self) -> str:

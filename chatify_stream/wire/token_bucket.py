@@ -6,6 +6,8 @@ in seconds of one monotonic clock.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from .limits import Rate
 
 __all__ = ["TokenBucket", "TokenBuckets"]
@@ -57,6 +59,7 @@ class TokenBucket:
         self._tokens = max(0.0, rate.burst - taken)
 
 
+@dataclass(eq=False, repr=False)
 class TokenBuckets:
     """One bucket for each key, such as an address.
 
@@ -64,10 +67,9 @@ class TokenBuckets:
     that was used longest ago is dropped, which gives its key a full burst again.
     """
 
-    def __init__(self, rate: Rate, max_buckets: int = MAX_BUCKETS) -> None:
-        self._rate = rate
-        self._max_buckets = max_buckets
-        self._buckets: dict[str, TokenBucket] = {}  # ordered by last use
+    _rate: Rate
+    max_buckets: int = MAX_BUCKETS
+    _buckets: dict[str, TokenBucket] = field(default_factory=dict)  # ordered by last use
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -82,6 +84,6 @@ class TokenBuckets:
     def _drop(self, now: float) -> None:
         while self._buckets:
             oldest = next(iter(self._buckets))
-            if len(self._buckets) < self._max_buckets and not self._buckets[oldest].is_full(now):
+            if len(self._buckets) < self.max_buckets and not self._buckets[oldest].is_full(now):
                 return
             del self._buckets[oldest]

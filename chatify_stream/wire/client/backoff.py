@@ -62,25 +62,23 @@ class Backoff:
         return wait * (1 + self.jitter * (2 * chance - 1))
 
 
+@dataclass(eq=False, repr=False)
 class Attempts:
     """The attempts at one thing, such as connecting to an address.
 
     Each `begin` is followed by `succeed` or `fail`, or by neither if the attempt was cancelled.
     """
 
-    def __init__(
-        self, backoff: Backoff, clock: Callable[[], float], chance: Callable[[], float]
-    ) -> None:
-        self._backoff = backoff
-        self._clock = clock
-        self._chance = chance
-        self._delay: float | None = None
-        self._due = -math.inf
-        self._began = -math.inf
-        self.failure: Failure | None = None
-        """The failure of the last attempt, or None."""
-        self.fails_fast = True
-        """The last attempt did not take long to fail, so calls wait for the next one."""
+    _backoff: Backoff
+    _clock: Callable[[], float]
+    _chance: Callable[[], float]
+    failure: Failure | None = None
+    """The failure of the last attempt, or None."""
+    fails_fast: bool = True
+    """The last attempt did not take long to fail, so calls wait for the next one."""
+    _delay: float | None = None
+    _due: float = -math.inf
+    _began: float = -math.inf
 
     def begin(self) -> None:
         self._began = self._clock()

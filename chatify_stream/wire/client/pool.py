@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TypeVar
 
@@ -45,27 +46,23 @@ def _not_failed(attempts: Attempts) -> bool:
     return attempts.failure is None
 
 
+@dataclass(eq=False, repr=False)
 class Pool:
-    """The connections to `targets`. A DNS lookup has the same timeout as an attempt."""
+    """The connections to the targets. A DNS lookup has the same timeout as an attempt."""
 
-    def __init__(
-        self,
-        targets: Sequence[ResolvedTarget],
-        balancer: Balancer,
-        dialer: Dialer,
-        new_attempts: Callable[[], Attempts],
-    ) -> None:
-        self._targets = targets
-        self._balancer = balancer
-        self._dialer = dialer
-        self._new_attempts = new_attempts
-        self.connections = Connections()
-        self.is_closed = False
-        self._waiting_calls = WaitQueue()
-        self._state_waiters = WaitQueue()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._subchannels: dict[object, Subchannel] = {}
-        """By location, in the order of attempts."""
+    _targets: Sequence[ResolvedTarget]
+    _balancer: Balancer
+    _dialer: Dialer
+    _new_attempts: Callable[[], Attempts]
+    connections: Connections = field(default_factory=Connections)
+    is_closed: bool = False
+    _waiting_calls: WaitQueue = field(default_factory=WaitQueue)
+    _state_waiters: WaitQueue = field(default_factory=WaitQueue)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _subchannels: dict[object, Subchannel] = field(default_factory=dict)
+    """By location, in the order of attempts."""
+
+    def __post_init__(self) -> None:
         self._update_subchannels()
 
     @property
@@ -281,19 +278,19 @@ class Pool:
         self.connections.abort()
 
 
+@dataclass(eq=False, repr=False)
 class Subchannel:
     """One address, its attempts and its connection."""
 
-    def __init__(self, endpoint: Endpoint, attempts: Attempts, pool: Pool) -> None:
-        self.endpoint = endpoint
-        self.attempts = attempts
-        self._pool = pool
-        self._protocol: ClientProtocol | None = None
-        self._attempt: asyncio.Task[None] | None = None
-        self.is_scheduled = False
-        """An attempt is about to start."""
-        self.avoided_at = -math.inf
-        """Time of the last `Pool.avoid`."""
+    endpoint: Endpoint
+    attempts: Attempts
+    _pool: Pool
+    is_scheduled: bool = False
+    """An attempt is about to start."""
+    avoided_at: float = -math.inf
+    """Time of the last `Pool.avoid`."""
+    _protocol: ClientProtocol | None = None
+    _attempt: asyncio.Task[None] | None = None
 
     @property
     def state(self) -> ChannelState:

@@ -7,6 +7,7 @@ connection ends with GOAWAY ENHANCE_YOUR_CALM and a text that names the bucket.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
@@ -37,15 +38,13 @@ class FloodError(ProtocolError):
     error_code = ErrorCodes.ENHANCE_YOUR_CALM
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class FrameBudget:
     """The frames of each kind that one connection may still send."""
 
-    __slots__ = ("_buckets", "_clock", "_limits")
-
-    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
-        self._limits = limits
-        self._clock = clock
-        self._buckets: dict[str, TokenBucket] = {}  # most connections need none
+    _limits: Limits
+    _clock: Callable[[], float]
+    _buckets: dict[str, TokenBucket] = field(default_factory=dict)  # most connections need none
 
     def spend(self, name: str) -> None:
         """Take a token from the bucket of the limit `name`. Raises `FloodError` if it is empty."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterator
+from dataclasses import InitVar, dataclass, field
 
 from ..limits import Limits
 
@@ -39,34 +40,27 @@ class Verdict(enum.Enum):
         self.text = text
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Liveness:
     """Track the timeouts and the age of one connection."""
 
-    __slots__ = (
-        "_blocked_since",
-        "_drain_at",
-        "_end_at",
-        "_has_call",
-        "_is_handshake_done",
-        "_limits",
-        "_opened_at",
-        "_unacked_bytes",
-        "pinged_at",
-        "received_at",
-    )
+    _limits: Limits
+    _opened_at: float
+    jitter: InitVar[float] = 1.0
+    """A factor for the maximum age of the connection."""
+    received_at: float = field(init=False)
+    pinged_at: float | None = None
+    _is_handshake_done: bool = False
+    _has_call: bool = False
+    _blocked_since: float | None = None
+    _unacked_bytes: int = 0
+    _drain_at: float = math.inf
+    _end_at: float = math.inf
 
-    def __init__(self, limits: Limits, now: float, jitter: float = 1.0) -> None:
-        """`jitter` is a factor for the maximum age of the connection."""
-        self._limits = limits
-        self._opened_at = self.received_at = now
-        self._is_handshake_done = False
-        self._has_call = False
-        self.pinged_at: float | None = None
-        self._blocked_since: float | None = None
-        self._unacked_bytes = 0
-        age = limits.max_connection_age
-        self._drain_at = math.inf if age is None else now + age * jitter
-        self._end_at = math.inf
+    def __post_init__(self, jitter: float) -> None:
+        self.received_at = self._opened_at
+        if self._limits.max_connection_age is not None:
+            self._drain_at = self._opened_at + self._limits.max_connection_age * jitter
 
     def handshake_done(self) -> None:
         """Report that the peer has sent its preface and SETTINGS."""

@@ -17,7 +17,7 @@ import ipaddress
 import logging
 import ssl
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from ..connection.protocol import WireProtocol, ip_address_of
@@ -90,27 +90,19 @@ class HandshakeOwner(Protocol):
         """Count a connection that this side ended. `reason` is its name in the statistics."""
 
 
+@dataclass(eq=False, repr=False)
 class ConnectionHandshake(asyncio.BufferedProtocol):
     """One connection until HTTP/2 begins."""
 
-    def __init__(
-        self,
-        listener: ListenerConfig,
-        limits: Limits,
-        connections: Connections,
-        owner: HandshakeOwner,
-        *,
-        read_buffer: memoryview,
-    ) -> None:
-        self._listener = listener
-        self._limits = limits
-        self._connections = connections
-        self._owner = owner
-        self._read_buffer = read_buffer
-        self._received = b""
-        self._extra: dict[str, Any] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._is_over = False
+    _listener: ListenerConfig
+    _limits: Limits
+    _connections: Connections
+    _owner: HandshakeOwner
+    read_buffer: memoryview
+    _received: bytes = b""
+    _extra: dict[str, Any] = field(default_factory=dict)
+    _timer: asyncio.TimerHandle | None = None
+    _is_over: bool = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -124,12 +116,12 @@ class ConnectionHandshake(asyncio.BufferedProtocol):
             self._timer = loop.call_later(self._limits.handshake_timeout, self._time_out)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._read_buffer
+        return self.read_buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._is_over:
             return
-        self._received += self._read_buffer[:nbytes]
+        self._received += self.read_buffer[:nbytes]
         if self._is_header_due and not self._read_header():
             return
         if self._listener.context is None:
@@ -184,7 +176,7 @@ class ConnectionHandshake(asyncio.BufferedProtocol):
             log.warning(text, self._address, describe_first_bytes(received))
             self._end("no_tls", plaintext_reply(received))
             return
-        tls = TLSTransport(self._transport, context(), self, read_buffer=self._read_buffer)
+        tls = TLSTransport(self._transport, context(), self, read_buffer=self.read_buffer)
         self._transport.set_protocol(tls)
         tls.receive(received)
 
