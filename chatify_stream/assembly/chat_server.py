@@ -272,8 +272,7 @@ class ChatServer:
             parts.append(Part(self._node.open, self._node.close))
             parts.append(Part(broker.start, broker.close))
         parts += [Part(listener.start, listener.close) for listener in reversed(listeners)]
-        names = [*self._table.names, *self._rooms_table.names]
-        parts.append(health_part(self.health, names))
+        parts.append(health_part(self.health, self._table.names + self._rooms_table.names))
         return parts
 
     async def drain(self, grace: float = 10.0) -> None:

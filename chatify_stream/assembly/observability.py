@@ -142,7 +142,6 @@ class BrokerHealth:
             self._monitor.listeners.append(self._check)
 
     def close(self) -> None:
-        """Stop reporting."""
         if self._check in self._monitor.listeners:
             self._monitor.listeners.remove(self._check)
 

@@ -129,7 +129,6 @@ def _error_response(
     metadata: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """Return the response for an error."""
     body = {"code": code, "reason": reason, "message": message, "metadata": dict(metadata or {})}
     return JSONResponse(body, status_code=code, headers=headers)
 

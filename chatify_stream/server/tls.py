@@ -115,13 +115,11 @@ class ServerTLS:
 
     def start_watching(self) -> None:
         """Check the files every few seconds until `stop_watching`, in the running event loop."""
-        loop = asyncio.get_running_loop()
+        self._timer = asyncio.get_running_loop().call_later(CHECK_INTERVAL, self._watch)
 
-        def check() -> None:
-            self._timer = loop.call_later(CHECK_INTERVAL, check)
-            self.check_files()
-
-        self._timer = loop.call_later(CHECK_INTERVAL, check)
+    def _watch(self) -> None:
+        self.start_watching()
+        self.check_files()
 
     def stop_watching(self) -> None:
         """Stop checking the files. May be called again."""

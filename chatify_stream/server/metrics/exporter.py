@@ -123,7 +123,7 @@ class Endpoint:
         """
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            family, address = found[0][0], found[0][4]
+            family, *_, address = found[0]
             self._server = _Server(family, (str(address[0]), port), reuse_port)
         except (OSError, OverflowError) as error:
             raise ListenError.on_address(host, port, error) from error

@@ -143,6 +143,7 @@ class Metrics:
         rooms = NO_ROOMS if node is None else node.statistics()
         direct = self.calls.open_calls(self._chat_paths) - rooms.sessions
         is_available = None if node is None else node.broker.is_available
+        expires_at: object = {} if tls is None else tls.expires_at
         hits = limit_hits(
             refused_connections(statistics),
             ended_connections(statistics),
@@ -155,8 +156,6 @@ class Metrics:
             **room_values(direct, rooms),
             **broker_values(self._broker_times, is_available),
             "chatify_limit_hits": hits,
-            "chatify_tls_certificate_expiry_timestamp_seconds": {}
-            if tls is None
-            else tls.expires_at,
+            "chatify_tls_certificate_expiry_timestamp_seconds": expires_at,
             "chatify_event_loop_lag_seconds": self._lag,
         }
