@@ -25,12 +25,11 @@ from ...rooms import (
 from ...rooms.position import Position, new_epoch
 from ..base import Answers, RoomPage, Subscriber
 from . import scripts
-from .feed import Feed, LogChanges, LogPosition
-from .keys import Keys
+from .feed import UNKNOWN, Feed, LogChanges, LogPosition
 from .listener import Listener
 from .maintenance import Maintenance
 from .pipeline import Ask
-from .publisher import Publisher, Publishing, arguments_of
+from .publisher import Publisher, Waiting, arguments_of
 from .room_list import RoomList
 from .shards import Shards
 from .survey import Surveys
@@ -77,7 +76,7 @@ class RedisBroker:
         self._lease_ms = lease_ms
         self._node = token_urlsafe(9)
         is_cluster = location.kind == "cluster"
-        self._keys = Keys(location.prefix, location.db, is_cluster=is_cluster)
+        self._keys = scripts.Keys(location.prefix, location.db, is_cluster=is_cluster)
         self._shards = Shards(location, self)
         self._publisher = Publisher(self._send, self._url, location.timeout)
         self._surveys = Surveys(self._keys, self._node, self._shards)
@@ -214,21 +213,21 @@ class RedisBroker:
     def _retention_of(self, room: str) -> Retention:
         return retention_of(room, self._retention, self._rules)
 
-    async def _send(self, publishing: Publishing) -> list[Any]:
+    async def _send(self, room: str, batch: list[Waiting]) -> list[Any]:
         """Call the script, and remember the new position of the room's log."""
-        room, known = publishing.room, self._known.get(publishing.room)
+        nonce, known = token_urlsafe(6), self._known.get(room, UNKNOWN)
         own_keys, retention = self._keys.of_room(room), self._retention_of(room)
-        keys, arguments = arguments_of(own_keys, publishing, known, retention)
+        keys, arguments = arguments_of(own_keys, batch, nonce, known, retention)
         call = self._call(scripts.PUBLISH, room, *arguments)
-        size = sum(map(len, publishing.messages))
+        size = sum(waiting.size for waiting in batch)
         call = call._replace(keys=keys, may_repeat=False, size=size)
-        reply: list[Any] = await self._shards.write(call, publishing.deadline)
+        reply: list[Any] = await self._shards.write(call, batch[0].deadline)
         if reply[0] == scripts.HELD:
             return reply
         outcomes = zip(reply[2::3], reply[3::3], strict=True)
         offsets = [offset for outcome, offset in outcomes if outcome == b"published"]
         if offsets:
-            self._remember(room, LogPosition(reply[0].decode(), offsets[-1], publishing.nonce))
+            self._remember(room, LogPosition(reply[0].decode(), offsets[-1], nonce))
         if not reply[1]:
             with suppress(BrokerError):  # the next message will list the room
                 await self._room_list.add(room)
@@ -245,10 +244,9 @@ class RedisBroker:
 
     async def _look(self, room: str, known: LogPosition | None, limit: int = PAGE) -> LogChanges:
         """Return the messages after a position, and renew the lease of this node's users."""
-        epoch, offset, nonce = known or ("", 0, "")
         node = self._node if self._presence.count(room) else ""
-        arguments = (epoch, offset, nonce, limit, node, self._lease_ms, self._age_ms(room))
-        reply = await self._read(scripts.LOOK, room, *arguments)
+        arguments = (limit, node, self._lease_ms, self._age_ms(room))
+        reply = await self._read(scripts.LOOK, room, *(known or UNKNOWN), *arguments)
         new_epoch, newest, new_nonce, oldest, changes, is_alive, found = reply
         if not is_alive:
             self._unsynced |= {(room, user) for user in self._presence.users(room)}

@@ -20,7 +20,7 @@ from ...rooms import Publication
 from ...rooms.position import Position
 from ..base import Subscriber
 
-__all__ = ["Feed", "LogChanges", "LogPosition"]
+__all__ = ["UNKNOWN", "Feed", "LogChanges", "LogPosition"]
 
 MAX_HELD = 1000
 """Held notices above which the messages are read from the log instead."""
@@ -38,6 +38,9 @@ class LogPosition(NamedTuple):
     epoch: str
     offset: int
     nonce: str
+
+
+UNKNOWN = LogPosition("", 0, "")
 
 
 class LogChanges(NamedTuple):

@@ -12,7 +12,6 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from secrets import token_urlsafe
 from typing import Any, NamedTuple
 
 from ...errors import BrokerError
@@ -20,10 +19,9 @@ from ...rooms import WINDOW_MS, Draft, Outcome, Receipt, Retention
 from ...rooms.position import Position
 from .errors import LostError
 from .feed import LogPosition
-from .keys import RoomKeys, digest_of
-from .scripts import HELD
+from .scripts import HELD, RoomKeys, digest_of
 
-__all__ = ["HOLD_MS", "Publisher", "Publishing", "arguments_of", "receipts_of"]
+__all__ = ["HOLD_MS", "Publisher", "Waiting", "arguments_of", "receipts_of"]
 
 MAX_QUEUE = 20_000
 """Number of waiting calls of `publish` above which more are rejected."""
@@ -60,16 +58,6 @@ class Waiting(NamedTuple):
         return sum(map(len, self.messages))
 
 
-class Publishing(NamedTuple):
-    """The input of one call of the script."""
-
-    room: str
-    drafts: Sequence[Draft]
-    messages: Sequence[str]
-    nonce: str
-    deadline: float
-
-
 def message_of(draft: Draft) -> str:
     """Return the stored form. Raises `UnicodeEncodeError` for an invalid text."""
     written = json.dumps(draft, ensure_ascii=False)
@@ -78,20 +66,20 @@ def message_of(draft: Draft) -> str:
 
 
 def arguments_of(
-    keys: RoomKeys, publishing: Publishing, known: LogPosition | None, retention: Retention
-) -> tuple[tuple[str, ...], tuple[str | int, ...]]:
-    """Return the keys and arguments of the script."""
+    keys: RoomKeys, batch: Sequence[Waiting], nonce: str, known: LogPosition, retention: Retention
+) -> tuple[tuple[str, ...], list[str | int]]:
+    """Return the keys and arguments of the script; `nonce` is the nonce of the call."""
     all_keys = list(keys.four)
-    epoch, offset, nonce = known or ("", 0, "")
-    arguments: list[str | int] = [HOLD_MS, epoch, offset, nonce, publishing.nonce]
+    arguments: list[str | int] = [HOLD_MS, *known, nonce]
     arguments += [retention.count, int(retention.age * 1000), WINDOW_MS]
-    for draft, message in zip(publishing.drafts, publishing.messages, strict=True):
-        number = 0
-        if draft.id:
-            all_keys.append(keys.of_id(draft.user, draft.id))
-            number = len(all_keys)
-        arguments += [number, draft.sent_at_ms, digest_of(draft.text), message]
-    return tuple(all_keys), tuple(arguments)
+    for waiting in batch:
+        for draft, message in zip(waiting.drafts, waiting.messages, strict=True):
+            number = 0
+            if draft.id:
+                all_keys.append(keys.of_id(draft.user, draft.id))
+                number = len(all_keys)
+            arguments += [number, draft.sent_at_ms, digest_of(draft.text), message]
+    return tuple(all_keys), arguments
 
 
 def receipts_of(reply: Sequence[Any]) -> list[Receipt]:
@@ -108,9 +96,9 @@ class Publisher:
     """Queues messages by room."""
 
     def __init__(
-        self, send: Callable[[Publishing], Awaitable[list[Any]]], url: str, timeout: float
+        self, send: Callable[[str, list[Waiting]], Awaitable[list[Any]]], url: str, timeout: float
     ) -> None:
-        """Create an idle publisher: `send` calls the script, `timeout` is in seconds."""
+        """`send` publishes in a room and returns the reply; `timeout` is in seconds."""
         self._send = send
         self._url = url
         self._timeout = timeout
@@ -158,13 +146,11 @@ class Publisher:
 
     async def _publish(self, room: str, batch: list[Waiting], is_again: bool) -> list[Waiting]:
         """Publish a batch; return the calls to repeat because their outcome is unknown."""
-        drafts = [draft for waiting in batch for draft in waiting.drafts]
-        messages = [message for waiting in batch for message in waiting.messages]
-        publishing = Publishing(room, drafts, messages, token_urlsafe(6), batch[0].deadline)
+        deadline = batch[0].deadline
         try:
-            receipts = receipts_of(await self._send_until_accepted(publishing))
+            receipts = receipts_of(await self._send_until_accepted(room, batch, deadline))
         except LostError as error:
-            is_late = asyncio.get_running_loop().time() > publishing.deadline
+            is_late = asyncio.get_running_loop().time() > deadline
             again = [] if is_late else [waiting for waiting in batch if waiting.may_repeat]
             _fail([waiting for waiting in batch if waiting not in again], error)
             return again
@@ -181,12 +167,14 @@ class Publisher:
                 waiting.future.set_result(_as_published(own, waiting.drafts) if is_again else own)
         return []
 
-    async def _send_until_accepted(self, publishing: Publishing) -> list[Any]:
+    async def _send_until_accepted(
+        self, room: str, batch: list[Waiting], deadline: float
+    ) -> list[Any]:
         while True:
-            reply = await self._send(publishing)
+            reply = await self._send(room, batch)
             if reply[0] != HELD:
                 return reply
-            if asyncio.get_running_loop().time() + HOLD_RETRY_DELAY > publishing.deadline:
+            if asyncio.get_running_loop().time() + HOLD_RETRY_DELAY > deadline:
                 raise BrokerError(self._url, "Redis was restarted and is being checked")
             await asyncio.sleep(HOLD_RETRY_DELAY)
 

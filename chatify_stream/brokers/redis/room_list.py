@@ -16,8 +16,8 @@ from typing import Any
 
 from ...rooms.position import Position
 from ..base import RoomInfo, RoomPage
-from .keys import Keys, slot_of
 from .pipeline import Ask
+from .scripts import Keys, slot_of
 from .shards import Shards
 
 __all__ = ["RoomList"]
@@ -64,12 +64,8 @@ class RoomList:
         first = f"({after}" if after >= prefix and after else f"[{prefix}" if prefix else "-"
         behind = _after_prefix(prefix)
         last = f"({behind}" if behind else "+"
-        pages = await asyncio.gather(
-            *(
-                self._ask(index, "ZRANGEBYLEX", first, last, "LIMIT", 0, count)
-                for index in self.keys.indexes
-            )
-        )
+        words = ("ZRANGEBYLEX", first, last, "LIMIT", 0, count)
+        pages = await asyncio.gather(*(self._ask(index, *words) for index in self.keys.indexes))
         return nsmallest(count, (name.decode() for names in pages for name in names))
 
     async def _info(self, room: str) -> RoomInfo | None:

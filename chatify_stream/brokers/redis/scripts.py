@@ -1,8 +1,9 @@
-"""The Lua scripts that Redis runs atomically.
+"""The names of the keys in Redis, and the Lua scripts that Redis runs atomically.
 
-All keys of a room share its hash tag, so the scripts work on Redis Cluster. Each script receives
-the keys LOG, STREAM, WHO and NODES first, and the arguments that `PRELUDE` names. Writes depend on
-the time that the script reads from Redis; Redis replicates the effects, not the scripts.
+The hash tag of a room's keys, in braces, is the room's name, so that one node of a Cluster stores
+them all. Braces and percent signs in a name are written as `%7B`, `%7D` and `%25`. Each script
+receives the keys LOG, STREAM, WHO and NODES first, and the arguments that `PRELUDE` names. Writes
+depend on the time that the script reads from Redis; Redis replicates the effects, not the scripts.
 
 Keys of a room, after `PREFIX:{ROOM}:`
 
@@ -24,10 +25,89 @@ preceding nonce, so they are delivered only if they follow the known message.
 
 from __future__ import annotations
 
-from hashlib import sha1
+from base64 import urlsafe_b64encode
+from functools import lru_cache
+from hashlib import blake2b, sha1
 from typing import NamedTuple
 
-__all__ = ["ABOUT", "JOIN", "LOOK", "PUBLISH", "QUIT", "READ", "SCRIPTS", "USERS", "Script"]
+from redis.crc import key_slot
+
+__all__ = [
+    "ABOUT",
+    "JOIN",
+    "LOOK",
+    "PUBLISH",
+    "QUIT",
+    "READ",
+    "SCRIPTS",
+    "USERS",
+    "Keys",
+    "RoomKeys",
+    "Script",
+    "digest_of",
+    "slot_of",
+]
+
+_ESCAPES = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D"})
+
+CLUSTER_PARTS = 16
+"""Number of parts of the room list in a Cluster, which spread it over the nodes."""
+
+
+class RoomKeys(NamedTuple):
+    """The keys of one room."""
+
+    slot: int
+    base: str
+    four: tuple[str, str, str, str]
+    """The keys LOG, STREAM, WHO and NODES that every script starts with."""
+    channel: str
+    listed_in: str
+    """The sorted set in which the room is listed."""
+
+    def of_id(self, user: str, message_id: str) -> str:
+        """Return the key of a user's message id."""
+        return f"{self.base}id:{digest_of(user, message_id)}"
+
+
+class Keys:
+    """Builds all names with the configured prefix."""
+
+    def __init__(self, prefix: str, db: int, *, is_cluster: bool) -> None:
+        self._prefix = prefix
+        self._db = f"@{db}" if db else ""  # channels are shared by all databases
+        parts = [f":{part}" for part in range(CLUSTER_PARTS)] if is_cluster else [""]
+        self.indexes = [f"{prefix}:rooms{part}" for part in parts]
+        self.servers_slot = slot_of(f"{prefix}:{{servers}}:")
+        self.of_room = lru_cache(maxsize=10_000)(self._of_room)
+
+    def of_servers(self, node: str) -> str:
+        """Return the channel of one server, or the common channel for an empty `node`."""
+        return f"{self._prefix}:{{servers}}:tell{self._db}:{node}"
+
+    def room_of_channel(self, channel: str) -> str:
+        """Return the room of a channel."""
+        tag = channel[channel.index("{") + 1 : channel.index("}")]
+        return tag.replace("%7B", "{").replace("%7D", "}").replace("%25", "%")
+
+    def _of_room(self, room: str) -> RoomKeys:
+        base = f"{self._prefix}:{{{room.translate(_ESCAPES)}}}:"
+        slot = slot_of(base)
+        four = (f"{base}log", f"{base}stream", f"{base}who", f"{base}nodes")
+        index = self.indexes[slot % len(self.indexes)]
+        return RoomKeys(slot, base, four, f"{base}live{self._db}", index)
+
+
+def digest_of(*texts: str) -> str:
+    """Return a digest of the texts, such as the fingerprint of a message text."""
+    digest = blake2b("\0".join(texts).encode(), digest_size=12).digest()
+    return urlsafe_b64encode(digest).decode()
+
+
+def slot_of(key: str) -> int:
+    """Return the Cluster slot of a key."""
+    return key_slot(key.encode())
+
 
 PRELUDE = """
 if redis.replicate_commands then redis.replicate_commands() end
@@ -191,10 +271,9 @@ if #added > 0 then
 end
 return answer
 """)
-"""ARGV 6 to 13: the hold after a restart of Redis in ms; the room's epoch, offset and nonce as
-the node knows them; the nonce of this call; retention as a count and in ms; the window of ids in
-ms. Then four per draft: the number of its id's key or 0, its time, the fingerprint of its text, and
-the message. Returns the epoch, `listed`, and three values per draft."""
+"""`hold`, `age` and `window` are in ms. Each draft has four arguments: the number of its id's key
+or 0, its time, the fingerprint of its text, and the message. Returns the epoch, `listed`, and three
+values per draft."""
 
 LOOK = Script.of("""
 local known_epoch, known_offset, known_nonce = ARGV[6], tonumber(ARGV[7]), ARGV[8]
@@ -224,10 +303,9 @@ if known_epoch == epoch then
 end
 return {epoch, offset, nonce, first, changes(), is_alive, found}
 """)
-"""ARGV 6 to 12: the node's epoch, offset and nonce; the maximum number of messages to return; the
-node if it has users here, and its lease in ms; the retention in ms. Returns epoch, offset and
-nonce; the oldest offset that is proven to belong to the same log; the number of presence changes;
-whether the node's users are known; and the messages."""
+"""`node` is empty if it has no users here. Returns epoch, offset and nonce; the oldest offset that
+is proven to belong to the same log; the number of presence changes; whether the node's users are
+known; and the messages."""
 
 READ = Script.of("""
 local after, before, limit, newest, age = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9], ARGV[10]
@@ -245,7 +323,6 @@ if before == '' or tonumber(before) > after + 1 then
 end
 return {epoch, offset, first, found}
 """)
-"""ARGV 6 to 10: the arguments of `Broker.read` and the retention in ms."""
 
 JOIN = Script.of("""
 local node, lease, user, is_there = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9] == '1'
@@ -262,21 +339,18 @@ redis.call('PEXPIRE', NODES, 2 * lease)
 redis.call('PEXPIRE', WHO, 2 * lease)
 return {epoch, listed or ''}
 """)
-"""ARGV 6 to 9: the node, its lease in ms, a user, and whether the user is on the node."""
 
 QUIT = Script.of("""
 begin()
 if redis.call('ZSCORE', NODES, ARGV[6]) then redis.call('ZADD', NODES, 0, ARGV[6]) end
 forget_dead()
 """)
-"""ARGV 6: the node whose users all leave."""
 
 USERS = Script.of("""
 begin()
 forget_dead()
 return {epoch, changes(), redis.call('HKEYS', WHO)}
 """)
-"""Takes no further arguments."""
 
 ABOUT = Script.of("""
 if not epoch then return {'', 0, 0, 0} end
@@ -286,6 +360,6 @@ local messages, users = redis.call('XLEN', STREAM), redis.call('HLEN', WHO)
 if messages + users == 0 then redis.call('HDEL', LOG, 'listed') end
 return {epoch, offset, messages, users}
 """)
-"""ARGV 6: the retention in ms. Returns the position and the numbers of messages and users."""
+"""Returns the position and the numbers of messages and users."""
 
 SCRIPTS = (PUBLISH, LOOK, READ, JOIN, QUIT, USERS, ABOUT)

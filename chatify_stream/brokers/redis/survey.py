@@ -11,40 +11,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import count
 
 from ...errors import BrokerError
 from ..base import Answers
-from .keys import Keys
 from .listener import Listener
 from .pipeline import Ask
+from .scripts import Keys
 from .shards import Shards
 
 __all__ = ["Surveys"]
 
 ANSWER_TIMEOUT = 2.0
 """Seconds to wait for answers."""
-
-
-@dataclass(eq=False)
-class _Question:
-    """A command that was sent, until every receiver has answered."""
-
-    answers: list[bytes] = field(default_factory=list)
-    own: int = 0
-    """Copies of the command that came back to this server."""
-    expected: int | None = None
-    """Number of receivers; None until Redis has reported it."""
-    is_answered: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def missing(self) -> int:
-        return 0 if self.expected is None else self.expected - self.own - len(self.answers)
-
-    def check(self) -> None:
-        if self.expected is not None and self.missing <= 0:
-            self.is_answered.set()
 
 
 class Surveys:
@@ -58,7 +37,8 @@ class Surveys:
         self._shards = shards
         self._on_survey: Callable[[bytes], bytes] | None = None
         self._numbers = count(1)
-        self._questions: dict[int, _Question] = {}
+        self._replies: dict[int, asyncio.Queue[tuple[str, bytes]]] = {}
+        """Senders and answers, by the number of the survey."""
         self._answering: set[asyncio.Task[None]] = set()
         self._listener: Listener | None = None
         self._subscribed: set[str] = set()
@@ -91,18 +71,21 @@ class Surveys:
 
     async def survey(self, command: bytes) -> Answers:
         """Send `command` and collect answers; see `Broker.survey`. Raises `BrokerError`."""
-        number, question = next(self._numbers), _Question()
-        self._questions[number] = question
+        number, answers = next(self._numbers), []
+        replies = self._replies[number] = asyncio.Queue()
         try:
             message = f"{self._node} {number} ".encode() + command
-            question.expected = await self._publish(self._all, message)
-            question.check()
+            missing = await self._publish(self._all, message)
             with suppress(TimeoutError):
                 async with asyncio.timeout(ANSWER_TIMEOUT):
-                    await question.is_answered.wait()
+                    while missing > 0:
+                        sender, answer = await replies.get()
+                        missing -= 1
+                        if sender != self._node:
+                            answers.append(answer)
         finally:
-            del self._questions[number]
-        return Answers(question.answers, max(0, question.missing))
+            del self._replies[number]
+        return Answers(answers, missing)
 
     def has_channel(self, channel: str) -> bool:
         return channel in (self._all, self._own)
@@ -115,21 +98,11 @@ class Surveys:
     def on_message(self, channel: str, payload: bytes) -> None:
         """Handle a command, or an answer to one."""
         sender, number, body = payload.split(b" ", 2)
-        if channel == self._own:
-            self._on_answer(sender.decode(), int(number), body)
-        elif sender.decode() == self._node:
-            self._on_answer(self._node, int(number), b"")
+        if channel == self._own or sender.decode() == self._node:
+            if (replies := self._replies.get(int(number))) is not None:  # otherwise it is late
+                replies.put_nowait((sender.decode(), body))
         elif self._on_survey is not None:
             self._answer(sender.decode(), number, self._on_survey(body))
-
-    def _on_answer(self, sender: str, number: int, answer: bytes) -> None:
-        question = self._questions.get(number)
-        if question is not None:  # otherwise the answer is late
-            if sender == self._node:
-                question.own += 1
-            else:
-                question.answers.append(answer)
-            question.check()
 
     def _answer(self, asker: str, number: bytes, answer: bytes) -> None:
         message = b"%b %b %b" % (self._node.encode(), number, answer)

@@ -12,8 +12,8 @@ from heapq import nsmallest
 from ...rooms import Draft, LogPage, Receipt, Retention, RetentionRule
 from ...rooms.position import Position
 from ..base import RoomPage, SingleServerBroker, Subscriber
-from .batch import Batch
 from .pages import Reader, read_page
+from .room_index import Batch
 from .worker import Worker
 from .writer import Writer
 

@@ -26,7 +26,7 @@ from zlib import crc32
 from .errors import DamagedError, UnusableError
 from .schema import sync_folder
 
-__all__ = ["CommitMarker", "Progress", "try_lock"]
+__all__ = ["CommitMarker", "Progress", "is_in_place", "try_lock"]
 
 if sys.platform == "win32":
     import msvcrt
@@ -118,10 +118,7 @@ class CommitMarker:
 
     def exists(self) -> bool:
         """Return whether the file is still in place."""
-        try:
-            return os.stat(self.path).st_ino == self._inode
-        except FileNotFoundError:
-            return False
+        return is_in_place(self.path, self._inode)
 
     def close(self) -> None:
         """Close the file and release the lock."""
@@ -140,6 +137,14 @@ class CommitMarker:
         os.lseek(self._descriptor, number % 2 * SLOT, os.SEEK_SET)
         if os.write(self._descriptor, line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def is_in_place(path: str, inode: int) -> bool:
+    """Return whether `path` is still the same file."""
+    try:
+        return os.stat(path).st_ino == inode
+    except FileNotFoundError:
+        return False
 
 
 def _parse(slot: bytes) -> Progress | None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from .commit_marker import CommitMarker
+from .commit_marker import CommitMarker, is_in_place
 from .errors import DamagedError, UnusableError
 from .room_index import Changes, RoomIndex
 from .schema import StateRow, sealed
@@ -93,11 +93,7 @@ class Database:
 
     def _check_that_files_are_there(self) -> None:
         """Raise if a file was removed; SQLite would go on writing to a file without a name."""
-        try:
-            is_there = os.stat(self._path).st_ino == self._inode
-        except FileNotFoundError:
-            is_there = False
-        if not is_there or not self._mark.exists():
+        if not is_in_place(self._path, self._inode) or not self._mark.exists():
             raise UnusableError(
                 "the file or its -mark file was removed or replaced while in use; restore it"
             )

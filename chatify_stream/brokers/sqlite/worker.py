@@ -67,10 +67,7 @@ class Worker(Generic[Subject]):
     """The event loop's handle of the thread."""
 
     def __init__(self, name: str, url: str, workload: Workload[Subject], max_batch: int) -> None:
-        """`url` names the broker in errors; `max_batch` limits the total weight of a batch.
-
-        A single job may weigh more.
-        """
+        """`max_batch` limits the total weight of a batch, unless one job weighs more."""
         self._name = name
         self._url = url
         self._max_batch = max_batch

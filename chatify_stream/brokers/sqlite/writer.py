@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from ...errors import BrokerError
 from ...rooms import Retention, RetentionRule
 from ..base import Subscriber
-from .batch import Batch
 from .errors import STORAGE_ERRORS, broker_error, reason_of
 from .maintenance import FULL_SCAN_MS, Maintenance
 from .open_file import open_database
-from .room_index import RoomIndex
+from .room_index import Batch, RoomIndex
 from .worker import Job
 
 __all__ = ["Writer"]

@@ -9,7 +9,7 @@ import pytest
 
 from chatify_stream.brokers.redis import publisher as publishing
 from chatify_stream.brokers.redis.errors import LostError
-from chatify_stream.brokers.redis.publisher import Publisher, Publishing
+from chatify_stream.brokers.redis.publisher import Publisher, Waiting
 from chatify_stream.errors import BrokerError
 from chatify_stream.rooms import Outcome
 
@@ -27,15 +27,16 @@ class Redis:
         self.gate.set()
         self.publisher = Publisher(self.send, "r", 5)
 
-    async def send(self, call: Publishing) -> list[Any]:
-        self.calls.append([each.text for each in call.drafts])
+    async def send(self, room: str, batch: list[Waiting]) -> list[Any]:
+        drafts = [draft for waiting in batch for draft in waiting.drafts]
+        self.calls.append([each.text for each in drafts])
         await self.gate.wait()
         if self.answers and (answer := self.answers.pop(0)) is not None:
             if isinstance(answer, Exception):
                 raise answer
             return [answer]
         reply: list[Any] = [b"e", b"1"]
-        for offset, each in enumerate(call.drafts, 1):
+        for offset, each in enumerate(drafts, 1):
             what = b"duplicate" if len(self.calls) > 1 else b"published"
             reply += [what, offset, str(each.sent_at_ms).encode()]
         return reply

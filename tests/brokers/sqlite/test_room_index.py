@@ -1,4 +1,4 @@
-"""Tests of brokers/sqlite/batch.py and index.py: what is decided, on values alone."""
+"""Tests of brokers/sqlite/room_index.py: batches and the index, without a database."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from chatify_stream.brokers.sqlite.batch import Batch
 from chatify_stream.brokers.sqlite.errors import DamagedError
-from chatify_stream.brokers.sqlite.room_index import RoomIndex
+from chatify_stream.brokers.sqlite.room_index import Batch, RoomIndex
 from chatify_stream.brokers.sqlite.schema import StateRow
 from chatify_stream.rooms import WINDOW_MS, Draft, Outcome, Retention, RetentionRule
 from chatify_stream.testing import Recorder

@@ -1,11 +1,11 @@
-"""Tests of brokers/redis/keys.py."""
+"""Tests of the keys of brokers/redis/scripts.py."""
 
 from __future__ import annotations
 
 import pytest
 from redis.crc import key_slot
 
-from chatify_stream.brokers.redis.keys import Keys, digest_of
+from chatify_stream.brokers.redis.scripts import Keys, digest_of
 
 KEYS = Keys("chatify", 0, is_cluster=False)
 
