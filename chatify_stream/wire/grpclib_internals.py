@@ -26,11 +26,7 @@ from collections.abc import Collection, Mapping
 
 from grpclib.config import Configuration
 from grpclib.const import Handler as MethodHandler
-from grpclib.encoding.base import (
-    GRPC_CONTENT_TYPE,
-    CodecBase,
-    StatusDetailsCodecBase,
-)
+from grpclib.encoding.base import GRPC_CONTENT_TYPE, CodecBase, StatusDetailsCodecBase
 from grpclib.metadata import (
     USER_AGENT,
     decode_grpc_message,

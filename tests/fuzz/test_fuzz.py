@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from chatify_stream.wire.connection.inbox import Inbox
+from chatify_stream.wire.connection.protocol import WireProtocol
 from chatify_stream.wire.connection.stream import CallStream
 from chatify_stream.wire.connection.write_buffer import WriteBuffer
-from chatify_stream.wire.http2.frame_reader import FrameReader
 from chatify_stream.wire.protobuf.codec import ProtoCodec
 from chatify_stream.wire.server.calls import Calls, RefusalPacing
 
@@ -61,7 +61,7 @@ def leave_a_task(self: CallStream) -> None:
     ("owner", "name", "planted", "found"),
     [
         (ProtoCodec, "malformed", raise_key_error, r"not \(\[\], 13\)|KeyError"),
-        (FrameReader, "_ping", raise_key_error, "in the loop"),
+        (WireProtocol, "ping_received", raise_key_error, "in the loop"),
         (Inbox, "eof", do_nothing, "hang"),
         (RefusalPacing, "delay", very_late, "hang"),
         (Calls, "cancel", do_nothing, "hang|the handler failed|are left"),

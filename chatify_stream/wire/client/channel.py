@@ -12,7 +12,6 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, Self
 
 import grpclib.client
@@ -24,12 +23,7 @@ from ...address import Address, parse_address, parse_target
 from ...errors import ClosedError, UsageError
 from ..connection.compression import IDENTITY, check_encoding
 from ..connection.connection import CHANNEL_CONFIG
-from ..grpclib_internals import (
-    CodecBase,
-    Configuration,
-    MetadataLike,
-    StatusDetailsCodecBase,
-)
+from ..grpclib_internals import CodecBase, Configuration, MetadataLike, StatusDetailsCodecBase
 from ..limits import CHANNEL_LIMITS, Limits
 from ..protobuf.codec import ProtoCodec, StatusDetailsCodec
 from ..tls.contexts import ClientTLS
@@ -119,11 +113,8 @@ class Channel(grpclib.client.Channel):
         )
         config = config.__for_client__()
         if config._keepalive_time is not None:
-            limits = replace(
-                limits,
-                keepalive_time=config._keepalive_time,
-                keepalive_timeout=config._keepalive_timeout,
-            )
+            time_, timeout = config._keepalive_time, config._keepalive_timeout
+            limits = replace(limits, keepalive_time=time_, keepalive_timeout=timeout)
         self._message_codec = codec
         self._details_codec = status_details_codec or StatusDetailsCodec()
         self._compression = check_encoding(compression)
@@ -232,12 +223,7 @@ class Channel(grpclib.client.Channel):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         self.close()
         await self.wait_closed()
 

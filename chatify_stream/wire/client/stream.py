@@ -12,7 +12,6 @@ import asyncio
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any, Protocol
 
 from grpclib.const import Cardinality, Status
@@ -23,7 +22,6 @@ from h2.exceptions import ProtocolError as H2ProtocolError
 from multidict import MultiDict
 
 from ...errors import (
-    CallError,
     ChatifyError,
     ClosedError,
     PeerProtocolError,
@@ -34,10 +32,7 @@ from ...errors import (
 from ..connection.cancel_scope import CallScope
 from ..connection.compression import ENCODINGS, IDENTITY, frame
 from ..connection.connection import Peer, WireConnection
-from ..connection.stream import (
-    CallStream,
-    GoingAwayError,
-)
+from ..connection.stream import CallStream, GoingAwayError
 from ..grpclib_internals import (
     GRPC_CONTENT_TYPE,
     USER_AGENT,
@@ -50,7 +45,6 @@ from ..grpclib_internals import (
 )
 from .protocol import ClientProtocol
 from .response import (
-    CallStatus,
     cancelled_here,
     check_response,
     deadline_exceeded,
@@ -164,10 +158,7 @@ class ClientStream:
         return self
 
     async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
+        self, exc_type: object, exc_val: BaseException | None, exc_tb: object
     ) -> None:
         """Wait for the status of the call. Reset the call if an exception has been raised."""
         succeeded = False
@@ -339,13 +330,10 @@ class ClientStream:
     async def _receive_status(self, headers: Headers) -> None:
         status, message, details = read_status(headers, self._status_details_codec)
         (self.trailing_metadata,) = await self._dispatch.recv_trailing_metadata(
-            decode_metadata(headers),
-            status=status,
-            status_message=message,
-            status_details=details,
+            decode_metadata(headers), status=status, status_message=message, status_details=details
         )
         if status is not Status.OK:
-            raise self._call_error(CallStatus(status, message, details))
+            raise call_error(status, message, details, metadata=self.trailing_metadata)
 
     async def recv_message(self) -> Any:
         """Wait for the next message. Return None after the last one. Cancelling loses nothing."""
@@ -449,18 +437,11 @@ class ClientStream:
         except ProtocolError as error:  # of a listener to events
             raise UsageError(str(error)) from error
 
-    def _call_error(self, outcome: CallStatus) -> CallError:
-        return call_error(*outcome, metadata=self.trailing_metadata)
-
     def _terminated(self, error: StreamTerminatedError) -> ChatifyError:
         if self._channel.is_closed:
             return ClosedError("the channel was closed")
-        return terminated_error(
-            error, self._server, self._connection, is_deadline_over=self._is_deadline_over()
-        )
-
-    def _is_deadline_over(self) -> bool:
-        return self._deadline is not None and self._deadline.time_remaining() <= 0
+        is_over = self._deadline is not None and self._deadline.time_remaining() <= 0
+        return terminated_error(error, self._server, self._connection, is_deadline_over=is_over)
 
     def _stream_closed(self) -> ChatifyError:
         """Return the error for a stream on which h2 sends nothing more: the call has ended."""
@@ -476,7 +457,7 @@ class ClientStream:
             except PeerProtocolError as error:
                 return error
             if outcome.status is not Status.OK:
-                return self._call_error(outcome)
+                return call_error(*outcome, metadata=self.trailing_metadata)
         return ended_by_server() if stream.remote_ended else cancelled_here()
 
 

@@ -6,14 +6,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from grpclib.exceptions import StreamTerminatedError
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
     DataReceived,
-    Event,
     PingAckReceived,
     RemoteSettingsChanged,
     RequestReceived,
@@ -30,13 +30,13 @@ from ..grpclib_internals import Headers
 from ..http2.flood import FrameBudget
 from ..http2.header_rules import request_fault, response_fault, trailers_fault
 from ..http2.hpack import CachedHeaders
+from ..http2.keepalive import Liveness
 from .connection import WireConnection
 from .stream import CallStream, MalformedError, StreamResetError
 
-__all__ = ["ConnectionEvents", "EventHandler", "StreamHandler"]
+__all__ = ["EventHandler", "StreamHandler"]
 
 log = logging.getLogger(__name__)
-
 
 MAX_ENDED_AT_ONCE = 4
 """Streams of a lost connection that end before other tasks run."""
@@ -61,33 +61,18 @@ class StreamHandler(Protocol):
         """End the open calls of the connection, and refuse later ones."""
 
 
-class ConnectionEvents(Protocol):
-    """Notified of events that concern the connection as a whole."""
-
-    def call_received(self) -> None:
-        """The peer has opened a call."""
-
-    def ping_acknowledged(self, data: bytes) -> None:
-        """The peer has answered a PING."""
-
-
+@dataclass(eq=False, repr=False, slots=True)
 class EventHandler:
     """Brings events to the streams of one connection. Ignores events that need no action."""
 
-    def __init__(
-        self,
-        handler: StreamHandler | None,
-        connection: WireConnection,
-        budget: FrameBudget,
-        events: ConnectionEvents,
-    ) -> None:
-        """`handler`: serves calls; None on a client."""
-        self._handler = handler
-        self._connection = connection
-        self._budget = budget
-        self._events = events
-        self._valid_headers: Headers | None = None
-        self._is_closed = False
+    _handler: StreamHandler | None
+    """Serves calls; None on a client."""
+    _connection: WireConnection
+    _budget: FrameBudget
+    _liveness: Liveness
+    _on_ping_ack: Callable[[bytes], None]
+    _valid_headers: Headers | None = None
+    _is_closed: bool = False
 
     def close(self, reason: str = "the connection was closed") -> None:
         """Close the connection and terminate its streams, a few at a time."""
@@ -103,11 +88,52 @@ class EventHandler:
         if rest := streams[MAX_ENDED_AT_ONCE:]:
             asyncio.get_running_loop().call_soon(self._terminate, rest, reason)
 
-    def process(self, event: Event) -> None:
+    def process(self, event: Any) -> None:
         """Handle one of h2's events."""
-        handle = self._HANDLERS.get(type(event))
-        if handle is not None and not self._is_closed:
-            handle(self, event)
+        if self._is_closed:
+            return
+        connection, stream_id = self._connection, getattr(event, "stream_id", 0)
+        headers: Headers = getattr(event, "headers", [])
+        stream = connection.streams.get(stream_id)
+        match event:
+            case RequestReceived():
+                self.request_received(stream_id, headers)
+            case ResponseReceived():
+                if self._is_valid(stream_id, response_fault(headers)) and stream is not None:
+                    stream.headers = headers
+                    stream.headers_received.set()
+            case TrailersReceived():
+                if self._is_valid(stream_id, trailers_fault(headers)) and stream is not None:
+                    stream.trailers = headers
+                    stream.trailers_received.set()
+            case DataReceived() if stream is not None:
+                stream.inbox.add(event.data, event.flow_controlled_length)
+            case DataReceived():
+                connection.write_buffer.return_window(stream_id, event.flow_controlled_length)
+            case WindowUpdated() if stream_id:
+                if stream is not None:
+                    stream.window_updated.set()
+            case WindowUpdated():
+                self._windows_updated()
+            case RemoteSettingsChanged():
+                if SettingCodes.INITIAL_WINDOW_SIZE in event.changed_settings:
+                    self._windows_updated()
+            case StreamEnded():
+                self.stream_ended(stream_id)
+            case StreamReset():
+                connection.is_full = False
+                if not event.remote_reset:  # h2 has reset it for a violation by the peer
+                    self._budget.spend("resets")
+                code = event.error_code if event.remote_reset else ErrorCodes.PROTOCOL_ERROR
+                self._cancel(stream_id, StreamResetError(int(code or 0)))
+            case PingAckReceived():
+                self._on_ping_ack(event.ping_data)
+            case ConnectionTerminated():
+                self.close("the peer ended the connection")
+
+    def _windows_updated(self) -> None:
+        for stream in self._connection.streams.values():
+            stream.window_updated.set()
 
     def request_received(self, stream_id: int, headers: Headers) -> None:
         """Handle a new call. A header list that arrives again is not validated again."""
@@ -124,7 +150,7 @@ class EventHandler:
         if len(connection.streams) >= limit and not self._has_room(limit):
             self._reset(stream_id, ErrorCodes.REFUSED_STREAM)
             return
-        self._events.call_received()
+        self._liveness.call_opened()
         stream = CallStream(connection, stream_id)
         if self._handler is not None:
             self._handler.accept(stream, headers)
@@ -155,83 +181,17 @@ class EventHandler:
         if stream is not None:
             stream.end_received()
 
-    def _request_received(self, event: Any) -> None:
-        self.request_received(event.stream_id, event.headers)
-
-    def _response_received(self, event: Any) -> None:
-        stream = self._connection.streams.get(event.stream_id)
-        fault = response_fault(event.headers)
-        if not self._is_malformed(event.stream_id, fault) and stream is not None:
-            stream.headers = event.headers
-            stream.headers_received.set()
-
-    def _trailers_received(self, event: Any) -> None:
-        stream = self._connection.streams.get(event.stream_id)
-        fault = trailers_fault(event.headers)
-        if not self._is_malformed(event.stream_id, fault) and stream is not None:
-            stream.trailers = event.headers
-            stream.trailers_received.set()
-
-    def _settings_changed(self, event: Any) -> None:
-        if SettingCodes.INITIAL_WINDOW_SIZE in event.changed_settings:
-            for stream in self._connection.streams.values():
-                stream.window_updated.set()
-
-    def _data_received(self, event: Any) -> None:
-        stream = self._connection.streams.get(event.stream_id)
-        size = event.flow_controlled_length
-        if stream is not None:
-            stream.inbox.add(event.data, size)
-        else:
-            self._connection.write_buffer.return_window(event.stream_id, size)
-
-    def _window_updated(self, event: Any) -> None:
-        streams = self._connection.streams
-        woken = [streams.get(event.stream_id)] if event.stream_id else streams.values()
-        for stream in woken:
-            if stream is not None:
-                stream.window_updated.set()
-
-    def _stream_ended(self, event: Any) -> None:
-        self.stream_ended(event.stream_id)
-
-    def _ping_acknowledged(self, event: Any) -> None:
-        self._events.ping_acknowledged(event.ping_data)
-
-    def _connection_terminated(self, event: Any) -> None:
-        self.close("the peer ended the connection")
-
-    def _stream_reset(self, event: Any) -> None:
-        self._connection.is_full = False
-        if not event.remote_reset:  # h2 has reset it for a violation by the peer
-            self._budget.spend("resets")
-        code = event.error_code if event.remote_reset else ErrorCodes.PROTOCOL_ERROR
-        self._cancel(event.stream_id, StreamResetError(int(code or 0)))
-
-    _HANDLERS: ClassVar[dict[type[Event], Callable[[EventHandler, Any], None]]] = {
-        RequestReceived: _request_received,
-        ResponseReceived: _response_received,
-        TrailersReceived: _trailers_received,
-        RemoteSettingsChanged: _settings_changed,
-        DataReceived: _data_received,
-        WindowUpdated: _window_updated,
-        StreamEnded: _stream_ended,
-        StreamReset: _stream_reset,
-        PingAckReceived: _ping_acknowledged,
-        ConnectionTerminated: _connection_terminated,
-    }
-
-    def _is_malformed(self, stream_id: int, fault: str | None) -> bool:
+    def _is_valid(self, stream_id: int, fault: str | None) -> bool:
         """Reset a stream with malformed headers: the rest of the connection goes on."""
         if fault is None:
-            return False
+            return True
         self._connection.is_full = False
         self._reset(stream_id, ErrorCodes.PROTOCOL_ERROR)
         stream = self._connection.streams.get(stream_id)
         if stream is not None:
             stream.remote_ended = False  # a malformed response does not count
         self._cancel(stream_id, MalformedError(fault))
-        return True
+        return False
 
     def _cancel(self, stream_id: int, error: StreamTerminatedError) -> None:
         stream = self._connection.streams.get(stream_id)

@@ -15,6 +15,7 @@ import logging
 import math
 import random
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol, cast
 
 from h2.config import H2Configuration
@@ -48,7 +49,6 @@ MAX_REASON_SIZE = 200
 
 DRAIN_TIMEOUT = 1.0
 """Seconds for the peer to answer the PING that follows the first GOAWAY."""
-
 
 READ_SIZE = 256 * 1024
 
@@ -84,9 +84,7 @@ class WireProtocol(asyncio.BufferedProtocol):
         """`handler`: serves the peer's calls; None on a client.
 
         `read_buffer`: where asyncio puts received data first; connections may share it.
-
         `fair_share`: shared by the connections among which this one takes turns.
-
         `extra` takes precedence over the transport in `get_extra_info`.
         """
         self._handler = handler
@@ -110,7 +108,7 @@ class WireProtocol(asyncio.BufferedProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """No call is open on this connection."""
+        """Whether no call is open on this connection."""
         return not self.connection.streams
 
     def statistics(self) -> ConnectionStatistics:
@@ -158,14 +156,16 @@ class WireProtocol(asyncio.BufferedProtocol):
         )
         self._budget = FrameBudget(limits, self._loop.time)
         self._liveness = Liveness(limits, self._loop.time(), random.uniform(0.9, 1.1))  # noqa: S311
-        self.events = EventHandler(self._handler, self.connection, self._budget, self)
+        self.events = EventHandler(
+            self._handler, self.connection, self._budget, self._liveness, self._ping_acknowledged
+        )
         self._reader = FrameReader(
             h2,
             self.connection.streams,
             self._budget,
             self,
-            max_header_block_size=limits.max_header_block_size,
-            max_streams=limits.max_concurrent_streams,
+            limits.max_header_block_size,
+            limits.max_concurrent_streams,
         )
         self.connection.flush()
         self._watch()
@@ -218,10 +218,8 @@ class WireProtocol(asyncio.BufferedProtocol):
                 connection.write_buffer.flush_read()
 
     def _await_quantum(self, pauses: int) -> None:
-        if pauses:
-            self._next_quantum = self._loop.call_soon(self._await_quantum, pauses - 1)
-        else:
-            self._next_quantum = self._loop.call_soon(self._go_on)
+        step = partial(self._await_quantum, pauses - 1) if pauses else self._go_on
+        self._next_quantum = self._loop.call_soon(step)
 
     def _go_on(self) -> None:
         write_buffer = self.connection.write_buffer
@@ -237,11 +235,10 @@ class WireProtocol(asyncio.BufferedProtocol):
         # On a client the calls report it, too.
         level = logging.DEBUG if self._h2_config.client_side else logging.INFO
         log.log(level, "closing connection from %s: HTTP/2 violation: %s", self._address, error)
-        self.ended_by = str(error) if isinstance(error, FloodError) else "protocol_error"
         if isinstance(error, FloodError):
-            self.connection.peer_excess = str(error)
+            self.ended_by = self.connection.peer_excess = str(error)
         else:
-            self.connection.peer_error = str(error)
+            self.ended_by, self.connection.peer_error = "protocol_error", str(error)
         self.connection.send_goaway(error.error_code, str(error))
         self.connection.write_buffer.close_and_linger()
         self.events.close("the peer violated HTTP/2")
@@ -260,10 +257,6 @@ class WireProtocol(asyncio.BufferedProtocol):
         """Note that the peer has sent its preface and SETTINGS."""
         self._liveness.handshake_done()
         self._watch()
-
-    def call_received(self) -> None:
-        """Note that the peer has opened a call."""
-        self._liveness.call_opened()
 
     def request_received(self, stream_id: int, headers: Headers) -> None:
         self.events.request_received(stream_id, headers)
@@ -290,9 +283,9 @@ class WireProtocol(asyncio.BufferedProtocol):
         self._traffic_at_ping = traffic
         write_buffer.write(ping(data, ACK))
 
-    def ping_acknowledged(self, data: bytes) -> None:
-        if data == DRAIN_PING:
-            self._drain_acknowledged()
+    def _ping_acknowledged(self, data: bytes) -> None:
+        if data == DRAIN_PING and self._is_draining:
+            self.close_when_idle()
 
     def pause_writing(self) -> None:
         self.connection.write_ready.clear()
@@ -376,7 +369,7 @@ class WireProtocol(asyncio.BufferedProtocol):
             write_buffer = self.connection.write_buffer
             write_buffer.write(goaway(LAST_STREAM, ErrorCodes.NO_ERROR, reason))
             write_buffer.write(ping(DRAIN_PING))
-            self._loop.call_later(DRAIN_TIMEOUT, self._drain_acknowledged)
+            self._loop.call_later(DRAIN_TIMEOUT, self.close_when_idle)
 
     def end_calls(self) -> None:
         """End a server's open calls with UNAVAILABLE, and then the connection."""
@@ -393,10 +386,6 @@ class WireProtocol(asyncio.BufferedProtocol):
     def _refuse_calls(self) -> None:
         if self._handler is not None:
             self._handler.refuse_new_calls()
-
-    def _drain_acknowledged(self) -> None:
-        if self._is_draining:
-            self.close_when_idle()
 
     def goaway_received(self, last_stream_id: int, error_code: int, reason: bytes) -> bool:
         """Handle a GOAWAY. Return False to give it to h2, which closes the connection.

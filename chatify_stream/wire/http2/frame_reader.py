@@ -23,6 +23,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from h2.connection import ConnectionState
@@ -107,44 +108,38 @@ class FrameHandler(Protocol):
         """Handle a GOAWAY. Return False to give it to h2, which refuses to work after it."""
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class FrameReader:
     """Reads the frames of one connection from pieces of any size."""
 
-    def __init__(
-        self,
-        h2: WireH2,
-        streams: Mapping[int, Any],
-        budget: FrameBudget,
-        handler: FrameHandler,
-        *,
-        max_header_block_size: int,
-        max_streams: int,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """`streams`: the open streams by id. The `inbox` of each takes its data."""
-        self._h2 = h2
-        self._streams = streams
-        self._budget = budget
-        self._handler = handler
-        self._max_header_block_size = max_header_block_size
-        self._max_streams = max_streams
-        self._clock = clock
-        self._rest = b""
-        self._begin = 0
-        """Offset of the unread data in `_rest`, which is not copied for each call."""
-        self._preface_left = 0 if h2.config.client_side else PREFACE_SIZE
-        self._is_greeted = False
-        self._is_acknowledged = False
-        """The peer has acknowledged the SETTINGS of this side, which sends one frame."""
-        self._header_block: int | None = None
-        """Bytes of a header block that has not ended yet."""
-        self._work = 0
-        """Work done in this call of `feed`, and the excess of earlier calls."""
-        self._max_work = sys.maxsize
-        self._uncut: tuple[int, bool] | None = None
-        """The stream whose last frame holds more messages, and whether it ends with them."""
-        self.data_frames = 0
-        """Number of DATA frames received that were not empty."""
+    _h2: WireH2
+    _streams: Mapping[int, Any]
+    """The open streams by id. The `inbox` of each takes its data."""
+    _budget: FrameBudget
+    _handler: FrameHandler
+    _max_header_block_size: int
+    _max_streams: int
+    _clock: Callable[[], float] = time.monotonic
+    _rest: bytes = b""
+    _begin: int = 0
+    """Offset of the unread data in `_rest`, which is not copied for each call."""
+    _preface_left: int = PREFACE_SIZE
+    _is_greeted: bool = False
+    _is_acknowledged: bool = False
+    """The peer has acknowledged the SETTINGS of this side, which sends one frame."""
+    _header_block: int | None = None
+    """Bytes of a header block that has not ended yet."""
+    _work: int = 0
+    """Work done in this call of `feed`, and the excess of earlier calls."""
+    _max_work: int = sys.maxsize
+    _uncut: tuple[int, bool] | None = None
+    """The stream whose last frame holds more messages, and whether it ends with them."""
+    data_frames: int = 0
+    """Number of DATA frames received that were not empty."""
+
+    def __post_init__(self) -> None:
+        if self._h2.config.client_side:
+            self._preface_left = 0
 
     def feed(self, data: bytes, max_work: int = sys.maxsize) -> bool:
         """Handle the complete frames, and keep the rest for the next call.
@@ -197,19 +192,17 @@ class FrameReader:
                     position = for_h2 = stop
                     continue
             self._count(kind, flags, stream_id, body)
-            if kind in HEADER_BLOCK:
-                self._work += CALL_WORK + (length >> HEADER_SHIFT)
-            else:
-                self._work += H2_WORK
+            is_headers = kind in HEADER_BLOCK
+            self._work += CALL_WORK + (length >> HEADER_SHIFT) if is_headers else H2_WORK
             position = stop
         if for_h2 < position and not self._handler.feed_h2(data[for_h2:position]):
             return True
         if position < end:
             self._rest, self._begin = data, position
-        if self._work < max_work:
-            self._work = 0
-            return True
-        return False
+        if self._work >= max_work:
+            return False
+        self._work = 0
+        return True
 
     def _check_greeting(self, data: bytes, position: int) -> None:
         """Require SETTINGS as the first frame (RFC 9113, 3.4), with an error that helps people.
@@ -278,8 +271,15 @@ class FrameReader:
             self._forget_closed()  # else h2 applies the new window to them
             return False
         if kind == PING:
-            return flags == 0 and len(body) == 8 and self._ping(body)
-        return len(body) >= 8 and self._goaway(body)
+            if flags or len(body) != 8:
+                return False
+            self._handler.ping_received(body)
+            return True
+        if len(body) < GOAWAY_BODY.size:
+            return False
+        last_stream_id, error_code = GOAWAY_BODY.unpack_from(body)
+        reason = body[GOAWAY_BODY.size :]
+        return self._handler.goaway_received(last_stream_id & STREAM_BITS, error_code, reason)
 
     def _headers(self, stream_id: int, block: bytes, ends: bool) -> bool:
         """Handle the headers of a new stream. Return False if h2 has to judge them."""
@@ -375,31 +375,19 @@ class FrameReader:
         last = h2.highest_outbound_stream_id if is_outbound else h2.highest_inbound_stream_id
         return 0 < stream_id <= last
 
-    def _ping(self, body: bytes) -> bool:
-        self._handler.ping_received(body)
-        return True
-
-    def _goaway(self, body: bytes) -> bool:
-        last_stream_id, error_code = GOAWAY_BODY.unpack_from(body)
-        reason = body[GOAWAY_BODY.size :]
-        return self._handler.goaway_received(last_stream_id & STREAM_BITS, error_code, reason)
-
     def _window_update(self, stream_id: int, body: bytes) -> bool:
         """Enlarge a window. Return False if h2 has to judge the frame."""
         h2 = self._h2
         increment = int.from_bytes(body, "big")
         if not 0 < increment <= MAX_WINDOW:
             return False
+        owner: Any = h2
         if stream_id:
-            stream = h2.streams.get(stream_id)
-            if stream is None or stream.state_machine.state not in USABLE:
+            owner = h2.streams.get(stream_id)
+            if owner is None or owner.state_machine.state not in USABLE:
                 return self._is_over(stream_id)
-            if stream.outbound_flow_control_window + increment > MAX_WINDOW:
-                return False
-            stream.outbound_flow_control_window += increment
-        else:
-            if h2.outbound_flow_control_window + increment > MAX_WINDOW:
-                return False
-            h2.outbound_flow_control_window += increment
+        if owner.outbound_flow_control_window + increment > MAX_WINDOW:
+            return False
+        owner.outbound_flow_control_window += increment
         self._handler.window_updated(stream_id)
         return True

@@ -13,11 +13,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
-from grpclib.metadata import Deadline
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError as H2ProtocolError
 
@@ -111,8 +110,7 @@ class Services:
     """Number of calls that have ended by status, RESET (no status) and `HTTP 200` (page)."""
 
 
-@dataclass(frozen=True)
-class _Outcome:
+class _Outcome(NamedTuple):
     status: Status
     message: str | None = None
     details: Any = None
@@ -189,9 +187,8 @@ class Calls:
         return False
 
     def refuse_new_calls(self) -> None:
-        self._refusal = self._refusal or (
-            CLOSING if self._services.is_accepting() else SHUTTING_DOWN
-        )
+        reason = CLOSING if self._services.is_accepting() else SHUTTING_DOWN
+        self._refusal = self._refusal or reason
 
     def cancel(self, stream: CallStream) -> None:
         task = self._tasks.get(stream)
@@ -234,8 +231,7 @@ class Calls:
 
     async def _serve(self, call: CallStream, headers: Headers, refusal: str | None) -> None:
         services = self._services
-        found = find_page(headers, services.pages)
-        if found is not None:
+        if (found := find_page(headers, services.pages)) is not None:
             page, with_body = found
             await _wait_for_end(call)
             await _show(call, page, with_body)
@@ -298,7 +294,14 @@ class Calls:
             await _wait_for_end(call)
         if refusal.status is not Status.UNAVAILABLE:
             await self._pace(call)
-        await _send_refusal(call, refusal, self._services.codec.__content_subtype__)
+        subtype = self._services.codec.__content_subtype__
+        headers = [
+            (":status", str(refusal.http_status)),
+            ("content-type", f"{GRPC_CONTENT_TYPE}+{subtype}"),
+            ("grpc-status", str(refusal.status.value)),
+            ("grpc-message", encode_grpc_message(refusal.message)),
+        ]
+        await call.send_headers([*headers, *refusal.headers], end_stream=True)
         self._services.ended[refusal.status.name] += 1
 
     async def _pace(self, call: CallStream) -> None:
@@ -336,7 +339,8 @@ class Calls:
             log.debug("%s: %s", stream.method, error)
             return _Outcome(Status.CANCELLED)
         except TimeoutError:
-            if scope.cancelled or _is_over(stream.deadline):
+            deadline = stream.deadline
+            if scope.cancelled or (deadline is not None and deadline.time_remaining() <= 0):
                 return _Outcome(Status.DEADLINE_EXCEEDED, "the deadline of the call has passed")
             return _failed(stream.method)
         except asyncio.CancelledError:
@@ -351,14 +355,12 @@ class Calls:
         return _Outcome(Status.OK)
 
 
+@dataclass(eq=False, slots=True)
 class _TaskDone:
     """Callback for the end of a call's task; a `partial` would take four times the memory."""
 
-    __slots__ = ("_calls", "_stream")
-
-    def __init__(self, calls: Calls, stream: CallStream) -> None:
-        self._calls = calls
-        self._stream = stream
+    _calls: Calls
+    _stream: CallStream
 
     def __call__(self, task: asyncio.Task[None]) -> None:
         self._calls.task_done(self._stream, task)
@@ -374,10 +376,6 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _is_over(deadline: Deadline | None) -> bool:
-    return deadline is not None and deadline.time_remaining() <= 0
-
-
 def _failed(method: str) -> _Outcome:
     # Only the log gets the text of the exception, which clients may not be allowed to see.
     log.exception("%s: the handler failed", method)
@@ -387,9 +385,7 @@ def _failed(method: str) -> _Outcome:
 async def _end(stream: ServerStream, outcome: _Outcome) -> None:
     try:
         await stream.send_trailing_metadata(
-            status=outcome.status,
-            status_message=outcome.message,
-            status_details=outcome.details,
+            status=outcome.status, status_message=outcome.message, status_details=outcome.details
         )
     except ProtocolError as error:  # a unary call that sent no message
         log.error("%s: %s", stream.method, error)
@@ -433,16 +429,3 @@ async def _show(call: CallStream, page: Page, with_body: bool) -> None:
             log.debug("a page could not be sent: %s", error.message)
             if call.closable:  # not if a part was sent: then it was reset
                 call.reset(ErrorCodes.ENHANCE_YOUR_CALM)
-
-
-async def _send_refusal(call: CallStream, refusal: RefusalError, subtype: str) -> None:
-    await call.send_headers(
-        [
-            (":status", str(refusal.http_status)),
-            ("content-type", f"{GRPC_CONTENT_TYPE}+{subtype}"),
-            ("grpc-status", str(refusal.status.value)),
-            ("grpc-message", encode_grpc_message(refusal.message)),
-            *refusal.headers,
-        ],
-        end_stream=True,
-    )

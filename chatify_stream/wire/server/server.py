@@ -10,7 +10,7 @@ import ssl as ssl_module
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import grpclib.server
@@ -62,9 +62,8 @@ class Server(grpclib.server.Server):
     ) -> None:
         """`limits`: the bounds for one peer; None for the defaults.
 
-        `pages`: by path, the responses to plain GET requests over HTTP/2.
-
-        `observers`: notified of connections and calls.
+        `pages`: by path, the responses to plain GET requests over HTTP/2. `observers`: notified of
+        connections and calls.
         """
         codec, config = codec or ProtoCodec(), config or SERVER_CONFIG
         super().__init__(handlers, codec=codec, config=config)
@@ -73,7 +72,7 @@ class Server(grpclib.server.Server):
         self._limits = limits or Limits()
         methods: dict[str, MethodHandler] = {}
         for handler in handlers:
-            methods.update(handler.__mapping__())
+            methods |= handler.__mapping__()
         self._services = Services(
             methods,
             codec,
@@ -273,12 +272,9 @@ class Server(grpclib.server.Server):
     def _protocol_factory(self) -> Any:
         if self._listener is None:
             return self._protocol(_Admission(self))
+        listener, limits, connections = self._listener, self._limits, self._connections
         return ConnectionHandshake(
-            self._listener,
-            self._limits,
-            self._connections,
-            _Admission(self),
-            read_buffer=self._read_buffer,
+            listener, limits, connections, _Admission(self), read_buffer=self._read_buffer
         )
 
     def _protocol(self, owner: _Admission, extra: Mapping[str, Any] | None = None) -> WireProtocol:
@@ -293,43 +289,21 @@ class Server(grpclib.server.Server):
             extra=extra,
         )
 
-    def _admit(self, connection: ConnectionHandshake | WireProtocol, address: str | None) -> bool:
-        # The connection may have been in the backlog when the server stopped listening.
-        if self._accepting and self._connections.add(connection, address):
-            return True
-        self._services.observers.connection_refused(address)
-        return False
 
-    def _connection_opened(
-        self, handshake: ConnectionHandshake | None, connection: WireProtocol, address: str | None
-    ) -> bool:
-        if handshake is not None:
-            self._connections.replace(handshake, connection)
-        elif not self._admit(connection, address):
-            return False
-        self._services.observers.connection_opened(address)
-        return True
-
-    def _connection_closed(self, connection: WireProtocol) -> None:
-        self._connections.discard(connection)
-        statistics = connection.statistics()
-        connection.add_to(self._closed)
-        if connection.ended_by is not None:
-            self._ended[connection.ended_by] += 1
-        self._services.observers.connection_closed(statistics, connection.ended_by)
-
-
+@dataclass(eq=False, slots=True)
 class _Admission:
     """Puts one connection into the server's, first its handshake if it has one."""
 
-    __slots__ = ("_handshake", "_server")
+    _server: Server
+    _handshake: ConnectionHandshake | None = None
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._handshake: ConnectionHandshake | None = None
-
-    def admit(self, handshake: ConnectionHandshake, address: str | None) -> bool:
-        return self._server._admit(handshake, address)
+    def admit(self, connection: ConnectionHandshake | WireProtocol, address: str | None) -> bool:
+        server = self._server
+        # The connection may have been in the backlog when the server stopped listening.
+        if server._accepting and server._connections.add(connection, address):
+            return True
+        server._services.observers.connection_refused(address)
+        return False
 
     def begin_http2(self, handshake: ConnectionHandshake, extra: Mapping[str, Any]) -> WireProtocol:
         self._handshake = handshake
@@ -339,8 +313,19 @@ class _Admission:
         self._server._ended[reason] += 1
 
     def add(self, connection: WireProtocol, address: str | None) -> bool:
-        handshake, self._handshake = self._handshake, None
-        return self._server._connection_opened(handshake, connection, address)
+        if self._handshake is not None:
+            self._server._connections.replace(self._handshake, connection)
+            self._handshake = None
+        elif not self.admit(connection, address):
+            return False
+        self._server._services.observers.connection_opened(address)
+        return True
 
     def discard(self, connection: WireProtocol) -> None:
-        self._server._connection_closed(connection)
+        server = self._server
+        server._connections.discard(connection)
+        statistics = connection.statistics()
+        connection.add_to(server._closed)
+        if connection.ended_by is not None:
+            server._ended[connection.ended_by] += 1
+        server._services.observers.connection_closed(statistics, connection.ended_by)

@@ -6,7 +6,6 @@ import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from types import TracebackType
 from typing import Any, TypeVar
 
 from grpclib.const import Cardinality, Status
@@ -37,7 +36,6 @@ from ..grpclib_internals import (
 from ..protobuf.codec import ProtoCodec
 
 __all__ = ["Meter", "ServerStream"]
-
 
 T = TypeVar("T")
 
@@ -362,11 +360,8 @@ class ServerStream:
         """
         if self._has_sent_trailers:
             raise ProtocolError("the trailers were sent already")
-        if (
-            not self._cardinality.server_streaming
-            and not self._stream.messages_sent
-            and status is Status.OK
-        ):
+        is_single = not self._cardinality.server_streaming
+        if is_single and status is Status.OK and not self._stream.messages_sent:
             raise ProtocolError("a unary response with status OK needs a message")
         headers: Headers = []
         if not self._stream.has_sent_headers:
@@ -376,14 +371,12 @@ class ServerStream:
             headers.append(("grpc-message", encode_grpc_message(status_message)))
         if status_details is not None and self._status_details_codec is not None:
             details = self._status_details_codec.encode(status, status_message, status_details)
-            headers.append(("grpc-status-details-bin", _encode_bin(details)))
+            encoded = base64.b64encode(details).rstrip(b"=").decode()
+            headers.append(("grpc-status-details-bin", encoded))
         sent = MultiDict(self.trailers)
         sent.update(MultiDict(metadata or ()))
         (sent,) = await self._dispatch.send_trailing_metadata(
-            sent,
-            status=status,
-            status_message=status_message,
-            status_details=status_details,
+            sent, status=status, status_message=status_message, status_details=status_details
         )
         headers.extend(encode_metadata(sent))
         await self._stream.send_headers(headers, end_stream=True)
@@ -397,23 +390,18 @@ class ServerStream:
         return self
 
     async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
+        self, exc_type: object, exc_val: BaseException | None, exc_tb: object
     ) -> bool | None:
         """End the call with OK, or with the status of the exception, as grpclib does."""
         if self._is_cancelled or self.is_ended:
             return True
         if exc_val is not None and not isinstance(exc_val, Exception):
             return None
+        status, message, details = Status.OK, None, None
         if isinstance(exc_val, GRPCError):
-            outcome = (exc_val.status, exc_val.message, exc_val.details)
+            status, message, details = exc_val.status, exc_val.message, exc_val.details
         elif exc_val is not None:
-            outcome = (Status.UNKNOWN, "Internal Server Error", None)
-        else:
-            outcome = (Status.OK, None, None)
-        status, message, details = outcome
+            status, message = Status.UNKNOWN, "Internal Server Error"
         with _noticing_departure():
             await self.send_trailing_metadata(
                 status=status, status_message=message, status_details=details
@@ -425,10 +413,6 @@ class ServerStream:
         self._stream.inbox.discard()
         if self._stream.scope is not None:
             self._stream.scope.release()
-
-
-def _encode_bin(value: bytes) -> str:
-    return base64.b64encode(value).rstrip(b"=").decode()
 
 
 def _check_frames(frames: bytes) -> None:

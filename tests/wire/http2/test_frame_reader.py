@@ -184,8 +184,8 @@ class Fast(Plain):
             self.calls,
             FrameBudget(Limits(), lambda: 0.0),
             self,
-            max_header_block_size=2**24,
-            max_streams=100,
+            2**24,
+            100,
         )
 
     def feed_h2(self, data: bytes) -> bool:
