@@ -24,7 +24,6 @@ from .grpclib_internals import MetadataLike
 from .limits import (
     CHANNEL_LIMITS,
     MAX_MESSAGE_SIZE,
-    LimitInfo,
     Limits,
     Rate,
     check_limits,
@@ -55,7 +54,6 @@ __all__ = [
     "ClientTLS",
     "ConnectionStatistics",
     "Deadline",
-    "LimitInfo",
     "Limits",
     "MetadataLike",
     "Meter",

@@ -67,13 +67,11 @@ class CallChannel(Protocol):
     def is_closed(self) -> bool: ...
 
     @property
-    def failure_message(self) -> str | None:
-        """The reason why no server can be reached."""
+    def failure_message(self) -> str | None: ...
 
     async def __connect__(self, *, wait_for_ready: bool = False) -> ClientProtocol: ...
 
-    def avoid_connection(self, connection: ClientProtocol) -> None:
-        """Send later calls to another connection."""
+    def avoid_connection(self, connection: ClientProtocol) -> None: ...
 
     def call_started(self) -> None: ...
 
@@ -178,14 +176,11 @@ class ClientStream:
         if not self._has_headers:
             await self.recv_initial_metadata()
         if not self._has_trailers:
-            if not self._are_requests_complete and not self.is_ended_by_peer:
+            is_single = not self._cardinality.client_streaming
+            has_ended = self._has_ended or (is_single and self._has_sent_message)
+            if not has_ended and not self.is_ended_by_peer:
                 raise UsageError("the requests were not ended; end() or cancel() the call first")
             await self.recv_trailing_metadata()
-
-    @property
-    def _are_requests_complete(self) -> bool:
-        is_single = not self._cardinality.client_streaming
-        return self._has_ended or (is_single and self._has_sent_message)
 
     @property
     def _has_sent_message(self) -> bool:
@@ -205,7 +200,9 @@ class ClientStream:
                 await self._open(end)
 
     async def _open(self, end: bool) -> None:
-        content_type = content_type_of(self._codec)
+        content_type = GRPC_CONTENT_TYPE
+        if (subtype := self._codec.__content_subtype__) != "proto":  # gRPC's default
+            content_type += f"+{subtype}"
         metadata: Metadata | None = None
         while True:
             protocol = await self._channel.__connect__(wait_for_ready=self.wait_for_ready)
@@ -262,7 +259,9 @@ class ClientStream:
         """
         if self._has_trailers:
             raise ended_by_server()
-        if self._is_plain(end=end):
+        is_single = not self._cardinality.client_streaming
+        is_open = self._has_sent_request and not self._has_ended
+        if is_open and not end and not is_single and not self._dispatch._listeners:
             data = frame(self._codec.encode(message, self._send_type))
             if not self._scope.cancelled and self._stream.try_send(data, 1):
                 return
@@ -271,7 +270,6 @@ class ClientStream:
             return
         if not self._has_sent_request:
             await self.send_request()
-        is_single = not self._cardinality.client_streaming
         with self._errors():
             if is_single and self._has_sent_message:
                 raise UsageError("the message was sent already")
@@ -282,16 +280,6 @@ class ClientStream:
                 data = frame(self._codec.encode(message, self._send_type))
                 await self._stream.send_data(data, count=1, end_stream=end or is_single)
                 self._has_ended = end
-
-    def _is_plain(self, *, end: bool) -> bool:
-        """Whether a message is sent as it is: the call is open, and there are no listeners."""
-        return (
-            not end
-            and self._has_sent_request
-            and not self._has_ended
-            and self._cardinality.client_streaming
-            and not self._dispatch._listeners
-        )
 
     async def end(self) -> None:
         """End the requests, after the messages that wait to be sent."""
@@ -431,17 +419,16 @@ class ClientStream:
             trouble = self._channel.failure_message if self._connection is None else None
             raise deadline_exceeded(trouble) from error
         except StreamTerminatedError as error:
-            raise self._terminated(error) from error
+            if self._channel.is_closed:
+                raise ClosedError("the channel was closed") from error
+            is_over = self._deadline is not None and self._deadline.time_remaining() <= 0
+            raise terminated_error(
+                error, self._server, self._connection, is_deadline_over=is_over
+            ) from error
         except H2ProtocolError as error:
             raise self._stream_closed() from error
         except ProtocolError as error:  # of a listener to events
             raise UsageError(str(error)) from error
-
-    def _terminated(self, error: StreamTerminatedError) -> ChatifyError:
-        if self._channel.is_closed:
-            return ClosedError("the channel was closed")
-        is_over = self._deadline is not None and self._deadline.time_remaining() <= 0
-        return terminated_error(error, self._server, self._connection, is_deadline_over=is_over)
 
     def _stream_closed(self) -> ChatifyError:
         """Return the error for a stream on which h2 sends nothing more: the call has ended."""
@@ -459,12 +446,6 @@ class ClientStream:
             if outcome.status is not Status.OK:
                 return call_error(*outcome, metadata=self.trailing_metadata)
         return ended_by_server() if stream.remote_ended else cancelled_here()
-
-
-def content_type_of(codec: CodecBase) -> str:
-    """Return the content-type of a call, without gRPC's default subtype."""
-    subtype = codec.__content_subtype__
-    return GRPC_CONTENT_TYPE if subtype == "proto" else f"{GRPC_CONTENT_TYPE}+{subtype}"
 
 
 def encode_timeout(seconds: float) -> str:

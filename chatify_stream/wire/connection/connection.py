@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from h2.connection import ConnectionState
@@ -104,68 +104,58 @@ class SharedStream(Protocol):
     """A stream, as its connection uses it."""
 
     id: int
+    inbox: Any
     window_updated: LeanEvent
 
-    def unacked_size(self) -> int: ...
 
-
+@dataclass(eq=False, repr=False)
 class WireConnection:
     """The connection, for its streams."""
 
+    h2: WireH2
+    write_buffer: WriteBuffer
+    limits: Limits
+    fair_share: FairShare
+    _on_release: Callable[[], None]
+    """Called when a call is over and its stream was removed from `streams`."""
+    peer: Peer = field(init=False)
+    memory_budget: MemoryBudget = field(default_factory=MemoryBudget)
     peer_error: str | None = None
     """How the peer violated HTTP/2."""
-
     peer_excess: str | None = None
     """The limit that the peer exceeded."""
-
     goaway: str | None = None
     """The reason in the peer's GOAWAY with an error."""
-
-    is_going_away = False
+    is_going_away: bool = False
     """The peer accepts no new calls on this connection."""
+    streams: dict[int, Any] = field(default_factory=dict)
+    """The streams whose calls are not over, by id. Each is a `CallStream`."""
+    is_full: bool = False
+    """No further stream may be opened until one of them ends, or until the end of the read."""
+    write_ready: LeanEvent = field(default_factory=lambda: LeanEvent(True))
+    """Set unless the transport's buffer is full."""
+    stream_closed: LeanEvent = field(default_factory=LeanEvent)
+    """Set when a stream was released, or when the peer may allow more of them."""
+    streams_started: int = 0
+    messages_received: int = 0
+    arrivals: list[Callable[[], bool]] = field(default_factory=list)
+    """Functions to call after each quantum of a read, for the messages that it brought. Each
+    returns False if it has woken a task."""
+    openings: list[Callable[[], bool]] = field(default_factory=list)
+    """Functions to call at the end of a read, for the calls that it brought."""
+    window_grew_at: float = -math.inf
+    """When the peer last enlarged the connection's window, by the loop's clock."""
+    _is_closed: bool = False
+    # The streams that wait for their own window, and those that wait for the connection's
+    # window, with the bytes that they need.
+    _own_blocked: dict[int, SharedStream] = field(default_factory=dict)
+    _all_blocked: dict[int, tuple[SharedStream, int]] = field(default_factory=dict)
 
-    def __init__(
-        self,
-        h2: WireH2,
-        write_buffer: WriteBuffer,
-        limits: Limits,
-        fair_share: FairShare,
-        on_release: Callable[[], None],
-    ) -> None:
-        """`on_release`: called when a call is over and its stream was removed from `streams`."""
-        self.h2 = h2
-        self.write_buffer = write_buffer
-        self.limits = limits
-        self.fair_share = fair_share
-        self._on_release = on_release
-        self.peer = Peer(write_buffer)
-        self.streams: dict[int, Any] = {}
-        """The streams whose calls are not over, by id. Each is a `CallStream`."""
-        self.is_full = False
-        """No further stream may be opened until one of them ends, or until the end of the read."""
-        self.write_ready = LeanEvent(True)
-        """Set unless the transport's buffer is full."""
-        self.stream_closed = LeanEvent()
-        """Set when a stream was released, or when the peer may allow more of them."""
-        # A client has chosen its server, and waits for its own replies.
-        self.memory_budget = (
-            MemoryBudget()
-            if h2.config.client_side
-            else MemoryBudget(limits.max_message_size + MAX_UNCREDITED, MAX_UNSENT)
-        )
-        self.streams_started = 0
-        self.messages_received = 0
-        self.arrivals: list[Callable[[], bool]] = []
-        """Functions to call after each quantum of a read, for the messages that it brought."""
-        self.openings: list[Callable[[], bool]] = []
-        """Functions to call at the end of a read, for the calls that it brought."""
-        self.window_grew_at = -math.inf
-        """When the peer last enlarged the connection's window, by the loop's clock."""
-        self._is_closed = False
-        # The streams that wait for their own window, and those that wait for the connection's
-        # window, with the bytes that they need.
-        self._own_blocked: dict[int, SharedStream] = {}
-        self._all_blocked: dict[int, tuple[SharedStream, int]] = {}
+    def __post_init__(self) -> None:
+        self.peer = Peer(self.write_buffer)
+        if not self.h2.config.client_side:  # a client has chosen its server
+            max_uncredited = self.limits.max_message_size + MAX_UNCREDITED
+            self.memory_budget = MemoryBudget(max_uncredited, MAX_UNSENT)
 
     def is_closing(self) -> bool:
         return self._is_closed or self.write_buffer.is_closing()
@@ -201,7 +191,7 @@ class WireConnection:
             self.stream_closed.set()
             self.is_full = False
             if not self.is_closing():
-                self.write_buffer.return_window(stream.id, stream.unacked_size())
+                self.write_buffer.return_window(stream.id, stream.inbox.unacked_size())
             self._on_release()
 
     def window_updated(self, stream_id: int) -> None:

@@ -126,16 +126,12 @@ class CallStream:
         """Give the stream back to the connection, once, when the call is over."""
         self.connection.release(self)
 
-    def unacked_size(self) -> int:
-        return self.inbox.unacked_size()
-
     @property
     def closable(self) -> bool:
         """Return whether the stream is open in either direction."""
         h2 = self.connection.h2
-        if self.connection.write_buffer.is_closing():
-            return False
-        if h2.state_machine.state is ConnectionState.CLOSED:
+        is_closed = h2.state_machine.state is ConnectionState.CLOSED
+        if is_closed or self.connection.write_buffer.is_closing():
             return False
         stream = h2.streams.get(self.id)
         return stream is not None and not stream.closed
@@ -257,7 +253,6 @@ class CallStream:
             write_buffer.data_frames += 1
 
     def _sending(self) -> asyncio.Lock:
-        """Return the lock that a sender holds."""
         self._send_lock = self._send_lock or asyncio.Lock()
         return self._send_lock
 
@@ -288,7 +283,9 @@ class CallStream:
             if window >= needed:
                 return min(size, window, h2.max_outbound_frame_size)
             began = clock() if began is None else began
-            is_own = self._window < needed
+            # The stream's own window; the connection may take fewer bytes.
+            stream = h2.streams.get(self.id)
+            is_own = stream is None or stream.outbound_flow_control_window < needed
             # The connection's window may have grown and been used by other calls.
             since = began if is_own else max(began, connection.window_grew_at)
             if timeout is not None and clock() >= since + timeout:
@@ -302,12 +299,6 @@ class CallStream:
                 pass
             finally:
                 connection.stop_waiting_for_window(self)
-
-    @property
-    def _window(self) -> int:
-        """Return the bytes that the peer accepts on this stream; the connection may take fewer."""
-        stream = self.connection.h2.streams.get(self.id)
-        return 0 if stream is None else stream.outbound_flow_control_window
 
     async def send_headers(self, headers: Headers, end_stream: bool = False) -> None:
         """Send response headers or trailers. Raise `StreamClosedError` when it is too late."""

@@ -16,6 +16,7 @@ import asyncio
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from h2.connection import ConnectionState
@@ -55,54 +56,46 @@ class MessageSender(Protocol):
     messages_sent: int
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class WriteBuffer:
     """The output of one connection."""
 
-    def __init__(
-        self,
-        transport: asyncio.Transport,
-        h2: WireH2,
-        max_control_backlog: int,
-        write_timeout: float | None,
-        extra: Mapping[str, Any] | None = None,
-    ) -> None:
-        """`h2` keeps the windows.
+    _transport: asyncio.Transport
+    _h2: WireH2
+    """Keeps the windows."""
+    _max_control_backlog: int
+    """Bytes of frames other than DATA that may wait for the peer to read.
 
-        `max_control_backlog`: bytes of frames other than DATA that may wait for the peer to read.
-        Above a quarter of it nothing is read from the peer; above it the connection is aborted.
-
-        `write_timeout`: seconds without any read by the peer after which a closed connection is
-        aborted. `extra` takes precedence over the transport in `get_extra_info`.
-        """
-        self._h2 = h2
-        self._write_timeout = write_timeout
-        self._extra = extra or {}
-        self.is_backlog_full = False
-        """The connection was aborted because of `max_control_backlog`."""
-        self._transport = transport
-        self._max_control_backlog = max_control_backlog
-        self._control_backlog = 0
-        self._is_blocked = False
-        self._pauses: frozenset[str] = frozenset()
-        self._loop = asyncio.get_running_loop()
-        self.data_frames = 0
-        """Number of DATA frames written."""
-        self.messages_sent = 0
-        self.bytes_sent = 0
-        self._parts: list[bytes | memoryview] = []
-        self._size = 0
-        self._is_scheduled = False
-        self._was_scheduled = False
-        self._is_read_flushed = False
-        self._is_lingering = False
-        self._is_lost = False
-        self.is_over = False
-        """The connection is closing: later writes are lost."""
-        self._abortion: asyncio.TimerHandle | None = None
-        # The DATA frame that may grow: its stream, the index of its header, and its length.
-        self._data_stream = 0
-        self._data_header = 0
-        self._data_length = 0
+    Above a quarter of it nothing is read from the peer; above it the connection is aborted.
+    """
+    _write_timeout: float | None
+    """Seconds without any read by the peer after which a closed connection is aborted."""
+    _extra: Mapping[str, Any] = field(default_factory=dict)
+    """Takes precedence over the transport in `get_extra_info`."""
+    is_backlog_full: bool = False
+    """The connection was aborted because of `max_control_backlog`."""
+    is_over: bool = False
+    """The connection is closing: later writes are lost."""
+    data_frames: int = 0
+    """Number of DATA frames written."""
+    messages_sent: int = 0
+    bytes_sent: int = 0
+    _control_backlog: int = 0
+    _is_blocked: bool = False
+    _pauses: frozenset[str] = frozenset()
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    _parts: list[bytes | memoryview] = field(default_factory=list)
+    _size: int = 0
+    _is_scheduled: bool = False
+    _was_scheduled: bool = False
+    _is_read_flushed: bool = False
+    _is_lingering: bool = False
+    _is_lost: bool = False
+    _abortion: asyncio.TimerHandle | None = None
+    # The DATA frame that may grow: its stream, the index of its header, and its length.
+    _data_stream: int = 0
+    _data_header: int = 0
+    _data_length: int = 0
 
     def write(self, data: bytes) -> None:
         """Add complete frames."""

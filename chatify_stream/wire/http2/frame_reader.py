@@ -81,28 +81,21 @@ USABLE = (*RECEIVING, StreamState.HALF_CLOSED_REMOTE)
 
 
 class FrameHandler(Protocol):
-    """What a connection does about its frames. Each method may raise h2's `ProtocolError`."""
+    """Handles the frames of a connection. Each method may raise h2's `ProtocolError`."""
 
     def feed_h2(self, data: bytes) -> bool:
         """Give complete frames to h2. Return False when the connection is closing."""
 
-    def greeting_received(self) -> None:
-        """Handle the peer's preface and first frame."""
-
-    def request_received(self, stream_id: int, headers: Headers) -> None:
-        """Handle the headers of a new call."""
-
-    def stream_ended(self, stream_id: int) -> None:
-        """Handle the end of the peer's data on a stream."""
+    def greeting_received(self) -> None: ...
+    def request_received(self, stream_id: int, headers: Headers) -> None: ...
+    def stream_ended(self, stream_id: int) -> None: ...
+    def ping_received(self, data: bytes) -> None: ...
 
     def window_updated(self, stream_id: int) -> None:
         """Handle a larger window of a stream, or (0) of the connection."""
 
     def late_data_received(self, stream_id: int, size: int) -> None:
         """Return to the connection's window what data of a closed stream took of it."""
-
-    def ping_received(self, data: bytes) -> None:
-        """Answer a PING."""
 
     def goaway_received(self, last_stream_id: int, error_code: int, reason: bytes) -> bool:
         """Handle a GOAWAY. Return False to give it to h2, which refuses to work after it."""

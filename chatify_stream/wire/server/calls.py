@@ -387,17 +387,15 @@ async def _end(stream: ServerStream, outcome: _Outcome) -> None:
         await stream.send_trailing_metadata(
             status=outcome.status, status_message=outcome.message, status_details=outcome.details
         )
+        return
     except ProtocolError as error:  # a unary call that sent no message
         log.error("%s: %s", stream.method, error)
-        await stream.send_trailing_metadata(
-            status=Status.INTERNAL, status_message="the handler sent no message"
-        )
+        message = "the handler sent no message"
     except (TypeError, ValueError) as error:
         log.error("%s: trailers cannot be sent: %s", stream.method, error)
         stream.trailers.clear()
-        await stream.send_trailing_metadata(
-            status=Status.INTERNAL, status_message="the handler set trailers that cannot be sent"
-        )
+        message = "the handler set trailers that cannot be sent"
+    await stream.send_trailing_metadata(status=Status.INTERNAL, status_message=message)
 
 
 def find_page(headers: Headers, pages: Pages) -> tuple[Page, bool] | None:
