@@ -248,21 +248,20 @@ class Channel(grpclib.client.Channel):
         if timeout is not None:
             limit = Deadline.from_timeout(timeout)
             deadline = limit if deadline is None else min(limit, deadline)
-        call = ClientStream(
+        return ClientStream(
             self,
             name,
             MultiDict(metadata or ()),
             cardinality,
             request_type,
             reply_type,
-            codec=self._message_codec,
-            status_details_codec=self._details_codec,
-            dispatch=self.__dispatch__,
-            deadline=deadline,
-            compression=self._compression if compression is None else check_encoding(compression),
+            self._message_codec,
+            self._details_codec,
+            self.__dispatch__,
+            deadline,
+            self._compression if compression is None else check_encoding(compression),
+            wait_for_ready,
         )
-        call.wait_for_ready = wait_for_ready
-        return call
 
 
 def _addresses(

@@ -12,6 +12,7 @@ import asyncio
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from grpclib.const import Cardinality, Status
@@ -70,14 +71,12 @@ class CallChannel(Protocol):
     def failure_message(self) -> str | None: ...
 
     async def __connect__(self, *, wait_for_ready: bool = False) -> ClientProtocol: ...
-
     def avoid_connection(self, connection: ClientProtocol) -> None: ...
-
     def call_started(self) -> None: ...
-
     def call_ended(self, *, succeeded: bool) -> None: ...
 
 
+@dataclass(eq=False, repr=False)
 class ClientStream:
     """One call, for its caller. Iterating gives the messages of the response.
 
@@ -85,58 +84,38 @@ class ClientStream:
     that this side has ended raises `ClosedError`, and wrong use `UsageError`.
     """
 
-    wait_for_ready = False
+    _channel: CallChannel
+    _method_name: str
+    _metadata: Metadata
+    _cardinality: Cardinality
+    _send_type: Any
+    _recv_type: Any
+    _codec: CodecBase
+    _status_details_codec: StatusDetailsCodecBase | None
+    _dispatch: Any
+    """grpclib's dispatcher of events."""
+    _deadline: Deadline | None = None
+    _compression: str = IDENTITY
+    wait_for_ready: bool = False
     """Wait while no server can be reached, instead of raising `UnavailableError`."""
-
     initial_metadata: Metadata | None = None
     """The metadata of the response headers, once received: a multidict."""
-
     trailing_metadata: Metadata | None = None
     """The metadata of the trailers, once received: a multidict."""
-
     peer: Peer | None = None
     """The server, once the request was sent."""
-
-    _stream: CallStream
+    _stream: CallStream = field(init=False)
     _protocol: ClientProtocol | None = None
     _connection: WireConnection | None = None
-    _server = "the server"
-
-    def __init__(
-        self,
-        channel: CallChannel,
-        method_name: str,
-        metadata: Metadata,
-        cardinality: Cardinality,
-        send_type: Any,
-        recv_type: Any,
-        *,
-        codec: CodecBase,
-        status_details_codec: StatusDetailsCodecBase | None,
-        dispatch: Any,
-        deadline: Deadline | None = None,
-        compression: str = IDENTITY,
-    ) -> None:
-        """`dispatch`: grpclib's dispatcher of events."""
-        self._channel = channel
-        self._method_name = method_name
-        self._metadata = metadata
-        self._cardinality = cardinality
-        self._send_type = send_type
-        self._recv_type = recv_type
-        self._codec = codec
-        self._status_details_codec = status_details_codec
-        self._dispatch = dispatch
-        self._deadline = deadline
-        self._compression = compression
-        self._scope = CallScope()
-        self._has_sent_request = False
-        self._has_ended = False
-        """The requests have ended."""
-        self._has_headers = False
-        self._has_trailers = False
-        self._has_status_in_headers = False
-        self._is_cancelled = False
+    _server: str = "the server"
+    _scope: CallScope = field(default_factory=CallScope)
+    _has_sent_request: bool = False
+    _has_ended: bool = False
+    """The requests have ended."""
+    _has_headers: bool = False
+    _has_trailers: bool = False
+    _has_status_in_headers: bool = False
+    _is_cancelled: bool = False
 
     @property
     def tls_version(self) -> str | None:

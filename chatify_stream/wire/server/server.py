@@ -228,7 +228,6 @@ class Server(grpclib.server.Server):
         self._stop_accepting()
         for connection in self._connections:
             connection.end_calls()
-        self._abort_handshakes()
         self._closing.set()
         self._connections.wake()
 
@@ -254,7 +253,6 @@ class Server(grpclib.server.Server):
         self._stop_accepting()
         for connection in self._connections:
             connection.drain()
-        self._abort_handshakes()
         await self._connections.all_closed(grace - LINGER_TIMEOUT, unless=self._closing)
         self.close()
         await self.wait_closed()
@@ -264,8 +262,6 @@ class Server(grpclib.server.Server):
             raise RuntimeError("the server was not started")
         self._server.close()
         self._accepting = False
-
-    def _abort_handshakes(self) -> None:
         for connection in self._connections.handshaking:
             connection.abort()
 

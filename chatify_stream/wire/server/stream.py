@@ -45,13 +45,10 @@ class ServerStream:
 
     identity: Any = None
     """The caller's identity, which an interceptor may set."""
-
     aborted: CallError | None = None
     """The error with which `abort` ended the call."""
-
     client_address: str | None = None
     """The client's address from a trusted proxy's header, which an interceptor may set."""
-
     log_fields: Mapping[str, str] = {}
     """Fields that the handler adds for observers of the call, such as the access log."""
 

@@ -12,7 +12,7 @@ from h2.connection import H2Connection
 from h2.settings import SettingCodes
 from hpack import Encoder
 
-from chatify_stream.wire.connection.connection import WireConnection
+from chatify_stream.wire.connection.connection import LeanEvent, WireConnection
 from chatify_stream.wire.connection.fair_share import FairShare
 from chatify_stream.wire.connection.stream import CallStream
 from chatify_stream.wire.connection.write_buffer import WriteBuffer
@@ -183,3 +183,48 @@ async def test_who_needs_how_much() -> None:
     assert streams[1].window_updated.is_set()
     assert not connection.is_blocked(1)
     assert connection.is_blocked(3)
+
+
+@pytest.mark.parametrize("kind", [LeanEvent, asyncio.Event])
+class TestFlag:
+    async def test_who_waits_is_woken(self, kind: type[LeanEvent]) -> None:
+        """All who wait go on, once it is set; who comes later does not wait."""
+        flag = kind()
+        waiting = [asyncio.create_task(flag.wait()) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert not flag.is_set()
+        flag.set()
+        flag.set()
+        assert flag.is_set()
+        assert await asyncio.gather(*waiting) == [True] * 3
+        assert await flag.wait()
+
+    async def test_set_and_cleared_at_once(self, kind: type[LeanEvent]) -> None:
+        """Who waited when it was set goes on, even if it is cleared before."""
+        flag = kind()
+        waiting = asyncio.create_task(flag.wait())
+        await asyncio.sleep(0)
+        flag.set()
+        flag.clear()
+        assert await asyncio.wait_for(waiting, 10)
+        again = asyncio.create_task(flag.wait())
+        await asyncio.sleep(0)
+        assert not again.done()
+        flag.set()
+        assert await again
+
+    async def test_who_is_cancelled(self, kind: type[LeanEvent]) -> None:
+        """One that is cancelled waits no more; the others do, whenever it is set."""
+        flag = kind()
+        first, second = [asyncio.create_task(flag.wait()) for _ in range(2)]
+        await asyncio.sleep(0)
+        first.cancel()
+        flag.set()
+        assert await second
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+
+def test_set_from_the_beginning() -> None:
+    """A flag may be made set."""
+    assert LeanEvent(True).is_set()
