@@ -34,8 +34,6 @@ MAX_KEY_AGE = 3600.0
 
 
 class KeyStore:
-    """Holds the current keys."""
-
     def __init__(
         self,
         *,
@@ -62,7 +60,6 @@ class KeyStore:
         self._fetching: asyncio.Task[None] | None = None
 
     def current(self) -> list[Key]:
-        """Return all known keys."""
         return [*self._from_files, *self._fetched]
 
     def reload(self) -> bool:
@@ -106,7 +103,6 @@ class KeyStore:
 
 
 def is_url(text: str) -> bool:
-    """Return whether `text` is an HTTP or HTTPS URL."""
     return text.lower().startswith(("https://", "http://"))
 
 

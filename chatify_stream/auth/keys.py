@@ -42,8 +42,7 @@ NEEDS_KEYS = "RSA, EC and Ed keys require cryptography; pip install 'chatify-str
 
 _SECRET = ("HS256", "HS384", "HS512")
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
-_CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
-_CURVE_NAMES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 
 @dataclass(frozen=True)
@@ -116,8 +115,8 @@ def public_key(key_id: str | None, key: Any) -> Key:
             raise UsageError(f"RSA key: {key.key_size} bits; at least {MIN_RSA_BITS} required")
         case rsa.RSAPublicKey():
             return Key(key_id, _RSA, key)
-        case ec.EllipticCurvePublicKey() if key.curve.name in _CURVE_NAMES:
-            return Key(key_id, (_CURVES[_CURVE_NAMES[key.curve.name]],), key)
+        case ec.EllipticCurvePublicKey() if key.curve.name in _CURVES:
+            return Key(key_id, (_CURVES[key.curve.name],), key)
         case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
             return Key(key_id, ("EdDSA",), key)
     raise UsageError("unsupported key; use RSA, EC on P-256, P-384 or P-521, Ed25519 or Ed448")

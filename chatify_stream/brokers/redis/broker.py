@@ -201,9 +201,6 @@ class RedisBroker:
         begin = (new_epoch(), clock_ms, keys.channel, self._shards.publish_verb)
         return Ask(keys.slot, arguments, script=script, keys=keys.four, begin=begin)
 
-    async def _write(self, script: scripts.Script, room: str, *arguments: str | int) -> Any:
-        return await self._shards.write(self._call(script, room, *arguments))
-
     async def _read(self, script: scripts.Script, room: str, *arguments: str | int) -> Any:
         return await self._shards.read(self._call(script, room, *arguments))
 
@@ -234,7 +231,6 @@ class RedisBroker:
         return reply
 
     async def _describe(self, room: str) -> tuple[Position, int, int]:
-        """Return the position of a room and the numbers of its messages and users."""
         epoch, offset, *counts = await self._read(scripts.ABOUT, room, self._age_ms(room))
         return Position(epoch.decode(), offset), *counts
 
@@ -256,13 +252,13 @@ class RedisBroker:
 
     async def _leave_room(self, room: str) -> None:
         with suppress(BrokerError):
-            await self._write(scripts.QUIT, room, self._node)
+            await self._shards.write(self._call(scripts.QUIT, room, self._node))
 
     async def _sync_user(self, room: str, user: str) -> None:
         """Tell Redis whether the user is on this node."""
         is_there = self._presence.has(room, user)
         arguments = (self._node, self._lease_ms, user, int(is_there))
-        _, is_listed = await self._write(scripts.JOIN, room, *arguments)
+        _, is_listed = await self._shards.write(self._call(scripts.JOIN, room, *arguments))
         if is_there is self._presence.has(room, user):
             self._unsynced.discard((room, user))
         if is_there and not is_listed:

@@ -216,7 +216,6 @@ class Reconnecting(ABC):
         self._task = asyncio.get_running_loop().create_task(self._serve(link))
 
     async def close(self) -> None:
-        """Close the connection."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

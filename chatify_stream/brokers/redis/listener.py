@@ -62,11 +62,7 @@ class Listener(Reconnecting):
         is_sharded: bool,
         silence: float,
     ) -> None:
-        """Create an idle listener.
-
-        `is_sharded` uses SSUBSCRIBE. `silence` is the time in seconds without a reply after which
-        the connection is lost.
-        """
+        """`is_sharded` uses SSUBSCRIBE; `silence` limits the seconds without a reply."""
         super().__init__(dial, on_problem)
         self._events = events
         self._silence = min(silence, SILENCE)

@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass, field
 
 from ...errors import BrokerError
 
@@ -32,28 +33,21 @@ SWEEP_ROUNDS = 12
 """Rounds between two searches for empty rooms."""
 
 
+@dataclass
 class Maintenance:
-    """Runs the checks."""
-
-    def __init__(
-        self,
-        check_room: Callable[[str], Awaitable[None]],
-        rooms: Callable[[], Collection[str]],
-        sweep: Callable[[], Awaitable[None]],
-    ) -> None:
-        self._check_room = check_room
-        self._rooms = rooms
-        self._sweep = sweep
-        self._urgent: dict[str, None] = {}
-        self._has_urgent = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+    check_room: Callable[[str], Awaitable[None]]
+    rooms: Callable[[], Collection[str]]
+    """Returns the rooms in use."""
+    sweep: Callable[[], Awaitable[None]]
+    _urgent: dict[str, None] = field(default_factory=dict)
+    _has_urgent: asyncio.Event = field(default_factory=asyncio.Event)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start(self) -> None:
         jobs = self._check_regularly(), self._check_urgent()
         self._tasks = [asyncio.create_task(job) for job in jobs]
 
     def check_now(self, rooms: Iterable[str]) -> None:
-        """Check these rooms without delay."""
         self._urgent.update(dict.fromkeys(rooms))
         self._has_urgent.set()
 
@@ -65,14 +59,14 @@ class Maintenance:
 
     async def _check_regularly(self) -> None:
         for count in itertools.count(1):
-            rooms = list(self._rooms())
+            rooms = list(self.rooms())
             seconds = min(max(ROUND, len(rooms) / RATE), MAX_ROUND)
             pause = seconds / max(1, -(-len(rooms) // CONCURRENCY))
             for first in range(0, max(1, len(rooms)), CONCURRENCY):
                 await asyncio.sleep(pause)
                 await self._all(rooms[first : first + CONCURRENCY])
             if count % SWEEP_ROUNDS == 0:
-                await self._one(self._sweep())
+                await self._one(self.sweep())
 
     async def _check_urgent(self) -> None:
         while True:
@@ -85,7 +79,7 @@ class Maintenance:
             await self._all(rooms)
 
     async def _all(self, rooms: Iterable[str]) -> None:
-        await asyncio.gather(*(self._one(self._check_room(room)) for room in rooms))
+        await asyncio.gather(*(self._one(self.check_room(room)) for room in rooms))
 
     async def _one(self, job: Awaitable[None]) -> None:
         """Run a check; a failed one is repeated in the next round."""

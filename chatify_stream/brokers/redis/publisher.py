@@ -83,7 +83,6 @@ def arguments_of(
 
 
 def receipts_of(reply: Sequence[Any]) -> list[Receipt]:
-    """Return the receipts in the script's reply."""
     epoch = reply[0].decode()
     outcomes = zip(reply[2::3], reply[3::3], reply[4::3], strict=True)
     return [
@@ -107,7 +106,6 @@ class Publisher:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def publish(self, room: str, drafts: Sequence[Draft]) -> list[Receipt]:
-        """Publish messages; see `Broker.publish`."""
         messages = [message_of(draft) for draft in drafts]
         if not drafts:
             return []

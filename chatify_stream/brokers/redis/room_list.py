@@ -28,15 +28,12 @@ SAMPLE = 20
 
 @dataclass
 class RoomList:
-    """Maintains the list of rooms."""
-
     keys: Keys
     shards: Shards
     describe: Callable[[str], Awaitable[tuple[Position, int, int]]]
     """Returns the position of a room and the numbers of its messages and users."""
 
     async def add(self, room: str) -> None:
-        """Add a room to the list."""
         keys = self.keys.of_room(room)
         await self._ask(keys.listed_in, "ZADD", 0, room)
         await self._ask(keys.four[0], "HSET", "listed", 1)

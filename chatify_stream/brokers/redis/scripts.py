@@ -55,8 +55,6 @@ CLUSTER_PARTS = 16
 
 
 class RoomKeys(NamedTuple):
-    """The keys of one room."""
-
     slot: int
     base: str
     four: tuple[str, str, str, str]
@@ -66,7 +64,6 @@ class RoomKeys(NamedTuple):
     """The sorted set in which the room is listed."""
 
     def of_id(self, user: str, message_id: str) -> str:
-        """Return the key of a user's message id."""
         return f"{self.base}id:{digest_of(user, message_id)}"
 
 
@@ -86,7 +83,6 @@ class Keys:
         return f"{self._prefix}:{{servers}}:tell{self._db}:{node}"
 
     def room_of_channel(self, channel: str) -> str:
-        """Return the room of a channel."""
         tag = channel[channel.index("{") + 1 : channel.index("}")]
         return tag.replace("%7B", "{").replace("%7D", "}").replace("%25", "%")
 
@@ -203,8 +199,6 @@ HELD = b"HELD"
 
 
 class Script(NamedTuple):
-    """A script and its digest."""
-
     source: str
     digest: str
 

@@ -49,7 +49,6 @@ class Shards:
     """Routes commands to the masters."""
 
     def __init__(self, location: RedisLocation, events: Events) -> None:
-        """Create closed shards."""
         self._location = location
         self._events = events
         self._dialer = Dialer(location)
@@ -81,7 +80,6 @@ class Shards:
         await asyncio.gather(*(shard.close() for shard in self._masters.values()))
 
     def of(self, slot: int) -> Shard:
-        """Return the master of a slot."""
         return self._slots[slot if len(self._slots) > 1 else 0]
 
     def __iter__(self) -> Iterator[Shard]:

@@ -96,7 +96,6 @@ class Surveys:
             self._is_listening.set()
 
     def on_message(self, channel: str, payload: bytes) -> None:
-        """Handle a command, or an answer to one."""
         sender, number, body = payload.split(b" ", 2)
         if channel == self._own or sender.decode() == self._node:
             if (replies := self._replies.get(int(number))) is not None:  # otherwise it is late

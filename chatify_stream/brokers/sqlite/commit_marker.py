@@ -117,11 +117,9 @@ class CommitMarker:
         _sync(self._descriptor)
 
     def exists(self) -> bool:
-        """Return whether the file is still in place."""
         return is_in_place(self.path, self._inode)
 
     def close(self) -> None:
-        """Close the file and release the lock."""
         os.close(self._descriptor)
 
     def discard(self) -> None:

@@ -73,7 +73,6 @@ class Database:
         self._mark.write(state.sequence)
 
     def close(self) -> None:
-        """Close the connection and release the lock."""
         self.connection.close()
         self._mark.close()
 

@@ -123,7 +123,10 @@ def _identify(connection: sqlite3.Connection, progress: Progress | None) -> None
         raise DamagedError("the header was changed")
 
 
-def _check_functions(connection: sqlite3.Connection) -> None:
+def _load(
+    connection: sqlite3.Connection, retention: Retention, rules: Sequence[RetentionRule]
+) -> RoomIndex:
+    """Check the whole database and load everything but the messages."""
     try:
         connection.execute("SELECT json_group_array(json_array(1))")
     except sqlite3.OperationalError as error:
@@ -131,13 +134,6 @@ def _check_functions(connection: sqlite3.Connection) -> None:
             f"the SQLite {sqlite3.sqlite_version} of this Python was built without JSON functions; "
             "use a Python that has them"
         ) from error
-
-
-def _load(
-    connection: sqlite3.Connection, retention: Retention, rules: Sequence[RetentionRule]
-) -> RoomIndex:
-    """Check the whole database and load everything but the messages."""
-    _check_functions(connection)
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
         raise DamagedError(found.rpartition("\n")[2])

@@ -100,7 +100,6 @@ class RoomIndex:
         return Room(row, retention_of(row.name, self._retention, self._rules))
 
     def changes(self) -> Changes:
-        """Return an empty set of changes."""
         return Changes(self.state.next_room, self.state.first_id)
 
     def state_after(self, changes: Changes) -> StateRow:
@@ -120,7 +119,6 @@ class RoomIndex:
         )
 
     def accept(self, changes: Changes, state: StateRow) -> None:
-        """Apply committed changes."""
         self.state = state
         for name, row in changes.rows.items():
             changes.rooms[name].row = row
@@ -164,7 +162,6 @@ class Batch:
         return self._room(name)[0]
 
     def publish(self, name: str, drafts: Sequence[Draft]) -> list[Receipt]:
-        """Return the result of `Broker.publish`."""
         room, row = self._room(name)
         dedupe, changes = room.dedupe, self.changes
         dedupe.forget(self._now_ms)
@@ -203,7 +200,6 @@ class Batch:
             self._undo.append(partial(self._subscribed.add, name))
 
     def undo(self) -> None:
-        """Undo the batch, which was not committed."""
         while self._undo:
             self._undo.pop()()
 

@@ -92,8 +92,6 @@ class RoomRow(NamedTuple):
 
 
 class MessageRow(NamedTuple):
-    """A message."""
-
     room: int
     offset: int
     user: str

@@ -44,7 +44,7 @@ async def test_a_server_that_died(url: str, monkeypatch: pytest.MonkeyPatch) -> 
     async with opened(url) as (one, at_one):
         await one.subscribe("lobby")
         async with opened(url, lease_ms=300) as (two, _):
-            two._maintenance._rooms = lambda: []  # it says no more
+            two._maintenance.rooms = lambda: []  # it says no more
             await one.enter("lobby", "ada", "session 3")
             await two.enter("lobby", "ada", "session 1")
             await two.enter("lobby", "bob", "session 2")
@@ -59,7 +59,7 @@ async def test_a_server_that_was_thought_dead(url: str, monkeypatch: pytest.Monk
     async with opened(url) as (one, at_one), opened(url, lease_ms=300) as (two, _):
         await one.subscribe("lobby")
         with monkeypatch.context() as patched:
-            patched.setattr(two._maintenance, "_rooms", lambda: [])
+            patched.setattr(two._maintenance, "rooms", lambda: [])
             await two.enter("lobby", "ada", "session 1")
             await at_one.until(lambda: len(at_one.presence["lobby"]) >= 2, TIMEOUT)
         await at_one.until(lambda: len(at_one.presence["lobby"]) >= 3, TIMEOUT)
