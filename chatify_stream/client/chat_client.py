@@ -104,11 +104,10 @@ class ChatClient(AsyncIterator[ChatRsp]):
         if self._token is not None:
             token = await next_token(self._token, self._connect_timeout)
             metadata = [*items_of(metadata), bearer(token)]
-        if isinstance(self._target, Channel):
-            channel = self._target
-        else:
+        channel = self._target
+        if not isinstance(channel, Channel):
             channel = self._own_channel = Channel(
-                target=self._target, connect_timeout=self._connect_timeout, ssl=self._ssl
+                target=channel, connect_timeout=self._connect_timeout, ssl=self._ssl
             )
         stream = channel.request(
             CHAT_PATH,
@@ -162,14 +161,15 @@ class ChatClient(AsyncIterator[ChatRsp]):
         Calling it again has no effect.
         """
         stream = self._open_stream()
-        if not self._half_closed:
-            self._half_closed = True
+        if self._half_closed:
+            return
+        self._half_closed = True
+        try:
             if not stream.is_ended_by_peer:
-                try:
-                    await stream.end()
-                except CallError as error:
-                    self._error = error
-                    raise
+                await stream.end()
+        except CallError as error:
+            self._error = error
+            raise
 
     async def receive(self) -> ChatRsp | None:
         """Wait for the next reply and return it, or None when the call has ended with status OK.

@@ -138,11 +138,10 @@ class RoomClient(AsyncIterator[Event]):
     async def __aenter__(self) -> Self:
         if self._session is not None or self._is_closed:
             raise UsageError("a RoomClient can be entered once; create a new client")
-        if isinstance(self._target, Channel):
-            channel = self._target
-        else:
+        channel = self._target
+        if not isinstance(channel, Channel):
             channel = self._own_channel = Channel(
-                target=self._target,
+                target=channel,
                 backoff=self._backoff,
                 connect_timeout=self._connect_timeout,
                 limits=LIMITS,

@@ -22,7 +22,13 @@ def check_name(kind: str, name: str) -> str:
         raise ValueError(
             f"the {kind} name has {len(name)} characters; at most {MAX_NAME_LENGTH} are allowed"
         )
-    _check_characters(f"the {kind} name {name!r}", name)
+    for character in "" if name.isprintable() else name:
+        # Control characters, lone surrogates, and the separators of lines and paragraphs.
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+            raise ValueError(
+                f"the {kind} name {name!r} has the control character U+{ord(character):04X}, "
+                "which is not allowed"
+            )
     if name[0].isspace() or name[-1].isspace():
         raise ValueError(
             f"the {kind} name {name!r} begins or ends with a space, which is not allowed"
@@ -47,14 +53,3 @@ def check_id(message_id: str) -> str:
     except UnicodeEncodeError as error:
         raise ValueError(f"the id of the message is not valid Unicode: {error.reason}") from None
     return message_id
-
-
-def _check_characters(what: str, text: str) -> None:
-    if text.isprintable():
-        return
-    for character in text:
-        # Control characters, lone surrogates, and the separators of lines and paragraphs.
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-            raise ValueError(
-                f"{what} has the control character U+{ord(character):04X}, which is not allowed"
-            )

@@ -14,7 +14,6 @@ __all__ = ["MAX_OFFSET", "Position", "can_resume", "new_epoch"]
 
 MAX_OFFSET = 2**63 - 1
 """The largest integer of SQLite and Redis."""
-
 _EPOCH = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _OFFSET = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 

@@ -30,13 +30,11 @@ __all__ = [
 
 PREFIX = struct.Struct(">BL")
 """The prefix of each message: the compressed flag and the size."""
-
 IDENTITY = "identity"
 _WINDOW_BITS = {"deflate": zlib.MAX_WBITS, "gzip": zlib.MAX_WBITS | 16}
 _NAMES = (IDENTITY, *_WINDOW_BITS)
 ENCODINGS = ",".join(_NAMES)
 """The supported encodings, in the form of `grpc-accept-encoding`."""
-
 LEVEL = 1
 """The default level of zlib blocks the event loop twice as long and saves a tenth more."""
 

@@ -24,7 +24,6 @@ VARINT, FIXED64, LENGTH_DELIMITED, GROUP, GROUP_END, FIXED32 = range(6)
 
 MAX_DEPTH = 100
 """Levels of messages and groups below the outermost message."""
-
 MAX_VALUE_BYTES, MAX_TAG_BYTES = 10, 5
 """Bytes of a varint that holds a value, and of one that holds a tag or a size."""
 

@@ -75,10 +75,7 @@ class HandshakeOwner(Protocol):
     """Receives the outcome of a handshake."""
 
     def admit(self, handshake: ConnectionHandshake, address: str | None) -> bool:
-        """Add the connection to the registry. Return False if a limit is reached.
-
-        `address` is the IP address of the peer, None if it is not known yet.
-        """
+        """Add the connection to the registry. Return False if a limit is reached."""
 
     def begin_http2(self, handshake: ConnectionHandshake, extra: Mapping[str, Any]) -> WireProtocol:
         """Return the protocol that replaces the handshake, also in the registry.

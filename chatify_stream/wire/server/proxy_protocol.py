@@ -23,7 +23,6 @@ __all__ = ["MAX_SIZE", "Place", "ProxyHeader", "ProxyHeaderError", "read_proxy_h
 
 MAX_SIZE = 4096
 """Bytes of a version 2 header. Addresses take at most 216 bytes; the rest is extensions."""
-
 FIXED = struct.Struct("!BBH")
 FIXED_SIZE = len(SIGNATURE) + FIXED.size
 MAX_LINE_SIZE = 107

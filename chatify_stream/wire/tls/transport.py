@@ -20,7 +20,6 @@ __all__ = ["TLSOwner", "TLSTransport"]
 
 CHUNK_SIZE = 16 * 1024
 """Bytes passed through OpenSSL at once: the size of the largest TLS record."""
-
 MAX_UNREAD_REPLIES = 4096
 """Bytes of replies (to key updates, for example) buffered for a peer that does not read."""
 
