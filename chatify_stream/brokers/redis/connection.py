@@ -41,7 +41,6 @@ class RedisConnection:
 
     def __init__(self, connection: AbstractConnection, location: RedisLocation) -> None:
         self._connection = connection
-        self._url = str(location)
         self._timeout = location.timeout
         # redis-py 8 renamed the method and deprecated the old name.
         name = "can_read" if hasattr(connection, "can_read") else "can_read_destructive"
@@ -68,7 +67,7 @@ class RedisConnection:
         except (exceptions.RedisError, OSError) as error:
             # redis-py reports some error codes as a lost connection.
             lost = "" if code_of(error) else "the connection was lost: "
-            raise LostError(self._url, lost + reason_of(error)) from error
+            raise LostError(lost + reason_of(error)) from error
         return replies
 
     async def send(self, commands: Sequence[Command]) -> None:
@@ -124,7 +123,7 @@ class Dialer:
             await link.close()
             if isinstance(error, exceptions.RedisError | OSError | LostError):
                 question = "; check that its port uses TLS" if self._location.is_tls else ""
-                raise self.unusable(reason_of(error) + question) from error
+                raise UnusableError(reason_of(error) + question) from error
             raise
         return link
 
@@ -135,11 +134,8 @@ class Dialer:
             try:
                 return await self.dial(await self._ask_sentinel(address))
             except UnusableError as error:
-                reasons.append(f"{address}: {error.reason}")
-        raise self.unusable("; ".join(reasons))
-
-    def unusable(self, reason: str) -> UnusableError:
-        return UnusableError(str(self._location), reason)
+                reasons.append(f"{address}: {error}")
+        raise UnusableError("; ".join(reasons))
 
     async def _ask_sentinel(self, address: Address) -> Address:
         location = self._location
@@ -150,13 +146,13 @@ class Dialer:
                 ask = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", location.master)
                 [reply] = await link.ask([ask])
         except (exceptions.RedisError, OSError, LostError) as error:
-            raise self.unusable(reason_of(error)) from error
+            raise UnusableError(reason_of(error)) from error
         finally:
             await link.close()
         if isinstance(reply, Exception):
-            raise self.unusable(f"not a Sentinel: {reason_of(reply)}")
+            raise UnusableError(f"not a Sentinel: {reason_of(reply)}")
         if reply is None:
-            raise self.unusable(f"the Sentinel does not know the master {location.master!r}")
+            raise UnusableError(f"the Sentinel does not know the master {location.master!r}")
         host, port = reply
         return Address(host.decode(), int(port))
 
@@ -182,19 +178,19 @@ class Dialer:
         info, *loaded = await link.ask([("INFO",), *loads])
         if isinstance(info, Exception):
             if code_of(info) != "NOPERM":
-                raise self.unusable(reason_of(info))
+                raise UnusableError(reason_of(info))
             info = b""  # restarts then go unnoticed
         about = dict(line.split(":", 1) for line in info.decode().split("\r\n") if ":" in line)
         found = about.get("redis_version", "6.2")
         link.version = tuple(int(n) for n in found.split(".")[:2])
         if link.version < MIN_VERSION:
             oldest = ".".join(map(str, MIN_VERSION))
-            raise self.unusable(f"Redis {found} is too old; use Redis {oldest} or newer")
+            raise UnusableError(f"Redis {found} is too old; use Redis {oldest} or newer")
         if about.get("role", "master") != "master":
-            raise self.unusable(reason_of(exceptions.ReadOnlyError()))
+            raise UnusableError(reason_of(exceptions.ReadOnlyError()))
         for reply in loaded:
             if isinstance(reply, Exception):
-                raise self.unusable(reason_of(reply))
+                raise UnusableError(reason_of(reply))
         link.run = f"{about.get('run_id', '')}{about.get('master_replid', '')[:8]}"
 
 
@@ -231,7 +227,7 @@ class Reconnecting(ABC):
             try:
                 await self._use(link)
             except LostError as error:
-                self._problem = error.reason
+                self._problem = str(error)
             except Exception:  # a bug; the callers must not wait forever
                 log.exception("Redis command failed")
             finally:
@@ -245,7 +241,7 @@ class Reconnecting(ABC):
             try:
                 return await self._dial()
             except UnusableError as error:
-                self._problem = error.reason
+                self._problem = str(error)
             self._on_problem()
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
             pause = min(2 * pause, MAX_PAUSE)

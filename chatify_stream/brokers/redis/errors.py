@@ -7,16 +7,14 @@ import ssl
 
 from redis import exceptions
 
-from ...errors import BrokerError
-
 __all__ = ["TRANSIENT", "LostError", "UnusableError", "code_of", "reason_of"]
 
 
-class UnusableError(BrokerError):
-    """Redis cannot be used."""
+class UnusableError(Exception):
+    """Redis cannot be used. The text says why."""
 
 
-class LostError(BrokerError):
+class LostError(Exception):
     """The connection was lost before the answer arrived: the command may have taken effect."""
 
 
@@ -65,8 +63,8 @@ def code_of(error: Exception) -> str:
 
 def reason_of(error: BaseException) -> str:
     """Return the reason of a `BrokerError` for this error."""
-    if isinstance(error, BrokerError):
-        return error.reason
+    if isinstance(error, UnusableError | LostError):
+        return str(error)
     if isinstance(error, exceptions.RedisError) and (code := code_of(error)) in _REASONS:
         return _REASONS[code]
     if isinstance(error, exceptions.TimeoutError | TimeoutError):

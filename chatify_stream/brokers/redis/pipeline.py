@@ -103,8 +103,8 @@ class Pipeline(Reconnecting):
     async def ask(self, ask: Ask, deadline: float) -> Any:
         """Send a command and return the answer.
 
-        `deadline` is a time of the event loop. Raises `BrokerError`, which is a `LostError` if the
-        command may have taken effect.
+        `deadline` is a time of the event loop. Raises `BrokerError`, or `LostError` if the command
+        may have taken effect.
         """
         if len(self._jobs) >= MAX_QUEUE:
             raise BrokerError(self._url, f"{MAX_QUEUE} commands are waiting for Redis")
@@ -151,7 +151,7 @@ class Pipeline(Reconnecting):
         while True:
             await self._has_jobs.wait()
             if loop.time() - last > IDLE and await link.is_stale():
-                raise LostError(self._url, "the connection was closed")
+                raise LostError("the connection was closed")
             if jobs := self._next_batch():
                 await self._do(link, jobs)
             last = loop.time()
@@ -174,7 +174,7 @@ class Pipeline(Reconnecting):
         except BaseException as error:
             for job in jobs:
                 if not job.ask.may_repeat:
-                    closed = LostError(self._url, "closed")
+                    closed = LostError("closed")
                     job.fail(error if isinstance(error, LostError) else closed)
             self._put_first([job for job in jobs if job.ask.may_repeat])
             raise
@@ -196,7 +196,7 @@ class Pipeline(Reconnecting):
                 job.fail(BrokerError(self._url, reason_of(reply)))
         self._put_first(again)
         if lost:
-            raise LostError(self._url, lost)
+            raise LostError(lost)
 
     def _put_first(self, jobs: list[Job]) -> None:
         self._jobs.extendleft(reversed(jobs))

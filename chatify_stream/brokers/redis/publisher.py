@@ -150,7 +150,8 @@ class Publisher:
         except LostError as error:
             is_late = asyncio.get_running_loop().time() > deadline
             again = [] if is_late else [waiting for waiting in batch if waiting.may_repeat]
-            _fail([waiting for waiting in batch if waiting not in again], error)
+            lost = [waiting for waiting in batch if waiting not in again]
+            _fail(lost, BrokerError(self._url, str(error)))
             return again
         except BrokerError as error:
             _fail(batch, error)

@@ -15,6 +15,7 @@ from typing import Any
 
 from ...address import Address
 from ...config.broker_url import RedisLocation
+from ...errors import BrokerError
 from .connection import Dialer, RedisConnection
 from .errors import LostError, UnusableError, reason_of
 from .listener import Events, Listener
@@ -50,6 +51,7 @@ class Shards:
 
     def __init__(self, location: RedisLocation, events: Events) -> None:
         self._location = location
+        self.url = str(location)
         self._events = events
         self._dialer = Dialer(location)
         self._masters: dict[Address | None, Shard] = {}
@@ -63,15 +65,15 @@ class Shards:
         """Whether sharded pub/sub is used."""
 
     async def open(self) -> None:
-        """Connect to the masters. Raises `UnusableError`."""
+        """Connect to the masters. Raises `BrokerError`."""
         try:
             if self._location.kind == "cluster":
                 await self._open_cluster()
             else:
                 self._slots = [self._start(None, await self._dial(None))]
-        except UnusableError:
+        except UnusableError as error:
             await self.close()
-            raise
+            raise BrokerError(self.url, str(error)) from error
 
     async def close(self) -> None:
         if self._refreshing is not None:
@@ -94,7 +96,7 @@ class Shards:
         return asyncio.get_running_loop().time() + self._location.timeout
 
     async def write(self, ask: Ask, deadline: float | None = None) -> Any:
-        """Send a command to the master of its slot. Raises `BrokerError`."""
+        """Send a command to the master of its slot. Raises `BrokerError` or `LostError`."""
         return await self.of(ask.slot).writes.ask(ask, deadline or self.deadline())
 
     async def read(self, ask: Ask) -> Any:
@@ -109,7 +111,7 @@ class Shards:
 
     def _start(self, master: Address | None, link: RedisConnection | None = None) -> Shard:
         owner = (partial(self._dial, master), self._problem.set)
-        timeout, url = self._location.timeout, str(self._location)
+        timeout, url = self._location.timeout, self.url
         listener = Listener(*owner, self._events, is_sharded=self.is_sharded, silence=timeout)
         writes = Pipeline(*owner, url, self._write_again)
         reads = Pipeline(*owner, url, self._read_again, lambda: listener.silence_ends_at)
@@ -168,19 +170,19 @@ class Shards:
             try:
                 return await self._ask_for_masters(address)
             except UnusableError as error:
-                reasons.append(f"{address}: {error.reason}")
-        raise self._dialer.unusable("; ".join(reasons))
+                reasons.append(f"{address}: {error}")
+        raise UnusableError("; ".join(reasons))
 
     async def _ask_for_masters(self, address: Address) -> list[Address]:
         link = await self._dialer.dial(address, any_role=True)
         try:
             [reply] = await link.ask([("CLUSTER", "SLOTS")])
         except LostError as error:
-            raise self._dialer.unusable(error.reason) from error
+            raise UnusableError(str(error)) from error
         finally:
             await link.close()
         if isinstance(reply, Exception):
-            raise self._dialer.unusable(f"not a Redis Cluster: {reason_of(reply)}")
+            raise UnusableError(f"not a Redis Cluster: {reason_of(reply)}")
         masters: list[Address | None] = [None] * 16384
         nodes = []
         for first, last, *replicas in reply:
@@ -188,6 +190,6 @@ class Shards:
             masters[first : last + 1] = [found[0]] * (last + 1 - first)
             nodes += found
         if not all(masters):
-            raise self._dialer.unusable("part of the cluster has no master")
+            raise UnusableError("part of the cluster has no master")
         self._known = list(dict.fromkeys(nodes))
         return [master for master in masters if master is not None]

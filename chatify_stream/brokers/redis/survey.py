@@ -15,6 +15,7 @@ from itertools import count
 
 from ...errors import BrokerError
 from ..base import Answers
+from .errors import LostError
 from .listener import Listener
 from .pipeline import Ask
 from .scripts import Keys
@@ -83,6 +84,8 @@ class Surveys:
                         missing -= 1
                         if sender != self._node:
                             answers.append(answer)
+        except LostError as error:
+            raise BrokerError(self._shards.url, str(error)) from error
         finally:
             del self._replies[number]
         return Answers(answers, missing)
@@ -111,7 +114,7 @@ class Surveys:
 
     async def _send(self, channel: str, message: bytes) -> None:
         deadline = asyncio.get_running_loop().time() + ANSWER_TIMEOUT
-        with suppress(BrokerError):  # the asking server stops waiting by itself
+        with suppress(BrokerError, LostError):  # the asking server stops waiting by itself
             await self._publish(channel, message, deadline)
 
     async def _publish(self, channel: str, message: bytes, deadline: float | None = None) -> int:

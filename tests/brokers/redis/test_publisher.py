@@ -88,7 +88,7 @@ async def test_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_an_answer_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """What has ids is published again, and told as if once; what has none is refused."""
     redis = Redis(monkeypatch)
-    redis.answers = [LostError("r", "it was lost")]
+    redis.answers = [LostError("it was lost")]
     drafts = [[draft("a", "1")], [draft("b")], [draft("c", "2"), draft("c", "2")]]
     a, b, c = await asyncio.gather(
         *(redis.publisher.publish("lobby", each) for each in drafts), return_exceptions=True
