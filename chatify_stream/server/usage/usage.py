@@ -2,23 +2,73 @@
 
 Rules: a rejected session uses up nothing. The limits may be replaced at any time, and counts and
 buckets continue with the new limits. Sessions that began when there was no limit of a kind are not
-counted for it later.
+counted for it later. A message takes tokens from all buckets or from none. After one rejected
+message all later messages are rejected, so that a sender's messages have no gap.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from ...errors import StatusError
-from ...wire import Meter, address_block
+from ...errors import Status, StatusError
+from ...wire import Meter, Rate, TokenBucket, address_block
 from .account import Account, Accounts
 from .limits import NO_LIMITS, UsageLimits
-from .meter import SessionMeter, over_count, over_rate
 
-__all__ = ["NO_LIMITS", "Usage", "UsageStatistics", "Visit"]
+__all__ = ["NO_LIMITS", "Usage", "UsageStatistics", "Visit", "over_count", "over_rate", "too_large"]
+
+COUNT_RETRY = 5.0
+"""Seconds until a retry after too many sessions or rooms: when one of them ends is unknown."""
+
+_WORDS = {
+    "messages": "messages of {}",
+    "bytes": "bytes of messages of {}",
+    "joins": "rooms that {} joins",
+    "rooms": "rooms that {} is in",
+    "sessions": "open sessions of {}",
+}
+
+
+def _words(limit: str) -> str:
+    counted, _, kind = limit.partition("_per_")
+    return _WORDS[counted].format("an address" if kind == "address" else f"a {kind}")
+
+
+def over_rate(limit: str, rate: Rate, wait: float) -> StatusError:
+    """Return the error for a rate limit that allows the request again in `wait` seconds."""
+    return _rejection(f"too many {_words(limit)}: the limit is {rate}", wait)
+
+
+def over_count(limit: str, maximum: int) -> StatusError:
+    """Return the error for too many sessions or rooms at the same time."""
+    return _rejection(f"too many {_words(limit)}: at most {maximum} at a time", COUNT_RETRY)
+
+
+def too_large(limit: str, rate: Rate, size: int) -> StatusError:
+    """Return the error for a message that is larger than the burst of its limit."""
+    return StatusError(
+        Status.RESOURCE_EXHAUSTED,
+        f"the message has {size} bytes; at most {rate.burst} are allowed at once "
+        f"({_words(limit)}: the limit is {rate})",
+    )
+
+
+def _rejection(problem: str, wait: float) -> StatusError:
+    milliseconds = max(1, math.ceil(wait * 1000))
+    return StatusError(
+        Status.RESOURCE_EXHAUSTED,
+        f"{problem}; try again in {milliseconds / 1000:g} s",
+        metadata={"retry-after-ms": str(milliseconds)},
+    )
+
+
+MAX_REFILL_TIME = 60.0
+"""Seconds. A rejected client is asked to wait for a full bucket, but not longer than this."""
 
 
 @dataclass(frozen=True)
@@ -86,17 +136,14 @@ class Usage:
         return Visit(keys, accounts, room, self._meter(accounts, limits), self._clock)
 
     def _check_counts(self, account: Account, room: str | None, limits: UsageLimits) -> None:
-        name = f"sessions_per_{account.kind}"
-        maximum = getattr(limits, name)
-        if maximum is not None and account.sessions > maximum:
-            self.count_refusal(name)
-            raise over_count(name, maximum)
-        name = f"rooms_per_{account.kind}"
-        maximum = getattr(limits, name)
         is_new = room is not None and room not in account.rooms
-        if is_new and maximum is not None and len(account.rooms) >= maximum:
-            self.count_refusal(name)
-            raise over_count(name, maximum)
+        joined = len(account.rooms) + 1 if is_new else 0
+        for of, count in (("sessions", account.sessions), ("rooms", joined)):
+            name = f"{of}_per_{account.kind}"
+            maximum = getattr(limits, name)
+            if maximum is not None and count > maximum:
+                self.count_refusal(name)
+                raise over_count(name, maximum)
 
     def _take_joins(self, accounts: list[Account], limits: UsageLimits, now: float) -> None:
         taken = []
@@ -120,23 +167,16 @@ class Usage:
         return SessionMeter(owners, self)
 
 
+@dataclass
 class Visit:
     """A session that was admitted."""
 
-    def __init__(
-        self,
-        keys: list[tuple[Accounts, str]],
-        accounts: list[Account],
-        room: str | None,
-        meter: Meter | None,
-        clock: Callable[[], float],
-    ) -> None:
-        self._keys = keys
-        self._accounts = accounts
-        self._room = room
-        self._clock = clock
-        self.meter = meter
-        """Counts the messages of the session; None if they are not limited."""
+    _keys: list[tuple[Accounts, str]]
+    _accounts: list[Account]
+    _room: str | None
+    meter: Meter | None
+    """Counts the messages of the session; None if they are not limited."""
+    _clock: Callable[[], float]
 
     @property
     def counts(self) -> bool:
@@ -153,3 +193,75 @@ class Visit:
                     del account.rooms[self._room]
         for accounts, key in self._keys:
             accounts.close(key, now)
+
+
+class _Count(NamedTuple):
+    limit: str
+    rate: Rate
+    bucket: TokenBucket
+    of_bytes: bool
+
+
+class SessionMeter:
+    """Called with received messages, it removes those that exceed a limit."""
+
+    def __init__(self, accounts: Sequence[Account], usage: Usage) -> None:
+        """`accounts` are those of the session, its user and its address."""
+        self._accounts = accounts
+        self._usage = usage
+        self._known: UsageLimits | None = None
+        self._counts: list[_Count] = []
+        self._refusal: StatusError | None = None
+
+    def __call__(self, messages: list[bytes]) -> StatusError | None:
+        """Remove the messages above the limits from the list, and return the error for them."""
+        if self._refusal is not None:
+            messages.clear()
+            return self._refusal
+        now = self._usage.now()
+        limits = self._usage.limits
+        if limits is not self._known:
+            self._known, self._counts = limits, list(self._counts_of(limits, now))
+        number, size = len(messages), sum(map(len, messages))
+        for count in self._counts:
+            if count.bucket.available(now) < (size if count.of_bytes else number):
+                return self._cut(messages, now)
+        for count in self._counts:
+            count.bucket.spend(size if count.of_bytes else number)
+        return None
+
+    def _counts_of(self, limits: UsageLimits, now: float) -> list[_Count]:
+        return [
+            _Count(
+                f"{of}_per_{account.kind}", rate, account.bucket(of, rate, limits, now), of_bytes
+            )
+            for account in self._accounts
+            for of, of_bytes in (("messages", False), ("bytes", True))
+            if (rate := account.rate(of, limits)) is not None
+        ]
+
+    def _cut(self, messages: list[bytes], now: float) -> StatusError | None:
+        """Count the first messages that are within the limits, and reject the others."""
+        for kept, message in enumerate(messages):
+            size = len(message)
+            short = next((each for each in self._counts if not _fits(each, size, now)), None)
+            if short is not None:
+                self._refusal = _over_limit(short, size, now)
+                self._usage.count_refusal(short.limit)
+                del messages[kept:]
+                break
+            for count in self._counts:
+                count.bucket.spend(size if count.of_bytes else 1)
+        return self._refusal
+
+
+def _fits(count: _Count, size: int, now: float) -> bool:
+    return count.bucket.available(now) >= (size if count.of_bytes else 1)
+
+
+def _over_limit(count: _Count, size: int, now: float) -> StatusError:
+    rate, number = count.rate, size if count.of_bytes else 1
+    if number > rate.burst:
+        return too_large(count.limit, rate, number)
+    filled = min(count.bucket.wait(now, rate.burst), MAX_REFILL_TIME)
+    return over_rate(count.limit, rate, max(count.bucket.wait(now, number), filled))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chatify_stream import Rate, Status, UsageError, UsageLimits
-from chatify_stream.server.usage.meter import over_count, over_rate, too_large
+from chatify_stream.server.usage.usage import over_count, over_rate, too_large
 
 NAMES = list(UsageLimits.__dataclass_fields__)
 
