@@ -21,7 +21,7 @@ from chatify_stream.codec import (
     frame_text,
 )
 from chatify_stream.messages.grpc.health.v1 import HealthCheckRequest
-from chatify_stream.server.services.descriptors import own_descriptor_set
+from chatify_stream.server.services.reflection import own_descriptor_set
 from chatify_stream.wire import frame
 
 

@@ -56,8 +56,11 @@ class ServiceTable:
         """
         methods = dict(self._methods)
         if self._has_reflection:
-            from ..server.services.descriptors import DescriptorIndex, own_descriptor_set
-            from ..server.services.reflection import reflection_services
+            from ..server.services.reflection import (
+                DescriptorIndex,
+                own_descriptor_set,
+                reflection_services,
+            )
 
             index = DescriptorIndex([own_descriptor_set(), *self._descriptor_sets])
             for service in reflection_services([*self.names, *REFLECTION_SERVICES], index):

@@ -1,20 +1,30 @@
 """`grpc.reflection.v1` and `v1alpha`: describes the services to tools such as grpcurl.
 
+`DescriptorIndex` finds the definitions in FileDescriptorSets, which
+`protoc --descriptor_set_out --include_imports` writes.
+
 Protocol: https://github.com/grpc/grpc/blob/master/doc/server-reflection.md
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from importlib.resources import files
 from typing import Any
 
 import betterproto2
 
+from ...errors import UsageError
+from ...messages.google.protobuf import (
+    DescriptorProto,
+    EnumDescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+)
 from ...messages.grpc.reflection import v1, v1alpha
 from ...wire import Status
-from .descriptors import DescriptorIndex
 
-__all__ = ["reflection_services"]
+__all__ = ["DescriptorIndex", "own_descriptor_set", "reflection_services"]
 
 
 def reflection_services(services: Sequence[str], index: DescriptorIndex) -> list[Any]:
@@ -22,38 +32,21 @@ def reflection_services(services: Sequence[str], index: DescriptorIndex) -> list
     return [_ReflectionV1(services, index), _ReflectionV1Alpha(services, index)]
 
 
-class _ReflectionV1(v1.ServerReflectionBase):
-    def __init__(self, services: Sequence[str], index: DescriptorIndex) -> None:
-        self._answers = _Answers(v1, services, index)
-
-    async def server_reflection_info(
-        self, messages: AsyncIterator[v1.ServerReflectionRequest]
-    ) -> AsyncIterator[v1.ServerReflectionResponse]:
-        async for request in messages:
-            yield self._answers.answer(request)
-
-
-class _ReflectionV1Alpha(v1alpha.ServerReflectionBase):
-    def __init__(self, services: Sequence[str], index: DescriptorIndex) -> None:
-        self._answers = _Answers(v1alpha, services, index)
-
-    async def server_reflection_info(
-        self, messages: AsyncIterator[v1alpha.ServerReflectionRequest]
-    ) -> AsyncIterator[v1alpha.ServerReflectionResponse]:
-        async for request in messages:
-            yield self._answers.answer(request)
-
-
-class _Answers:
+class _Reflection:
     """Answers requests. The two versions differ only in the package of their messages."""
 
-    def __init__(self, api: Any, services: Sequence[str], index: DescriptorIndex) -> None:
-        self._api = api
+    api: Any
+
+    def __init__(self, services: Sequence[str], index: DescriptorIndex) -> None:
         self._services = services
         self._index = index
 
-    def answer(self, request: Any) -> Any:
-        api = self._api
+    async def server_reflection_info(self, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for request in messages:
+            yield self._answer(request)
+
+    def _answer(self, request: Any) -> Any:
+        api = self.api
         asked: Any
         kind, asked = betterproto2.which_one_of(request, "message_request")
         answer: dict[str, Any]
@@ -95,9 +88,7 @@ class _Answers:
         if found is None:
             return self._not_found(name)
         return {
-            "file_descriptor_response": self._api.FileDescriptorResponse(
-                file_descriptor_proto=found
-            )
+            "file_descriptor_response": self.api.FileDescriptorResponse(file_descriptor_proto=found)
         }
 
     def _not_found(self, name: str) -> dict[str, Any]:
@@ -105,7 +96,126 @@ class _Answers:
 
     def _error(self, status: Status, message: str) -> dict[str, Any]:
         return {
-            "error_response": self._api.ErrorResponse(
-                error_code=status.value, error_message=message
-            )
+            "error_response": self.api.ErrorResponse(error_code=status.value, error_message=message)
         }
+
+
+class _ReflectionV1(_Reflection, v1.ServerReflectionBase):
+    api = v1
+
+
+class _ReflectionV1Alpha(_Reflection, v1alpha.ServerReflectionBase):
+    api = v1alpha
+
+
+def own_descriptor_set() -> bytes:
+    """Return the descriptor set of the services in this package."""
+    return files("chatify_stream.messages").joinpath("descriptors.binpb").read_bytes()
+
+
+class DescriptorIndex:
+    """Finds .proto files by file name, by a full name that they declare, and by extension."""
+
+    def __init__(self, descriptor_sets: Iterable[bytes]) -> None:
+        """Index the files; of several with the same name, the first counts."""
+        self._files: dict[str, bytes] = {}
+        self._imports: dict[str, list[str]] = {}
+        self._file_of_symbol: dict[str, str] = {}
+        self._file_of_extension: dict[str, dict[int, str]] = {}
+        for data in descriptor_sets:
+            for serialised, file in _parse(data):
+                if file.name not in self._files:
+                    self._files[file.name] = serialised
+                    self._add(file)
+
+    def file(self, name: str) -> list[bytes] | None:
+        """Return the serialised file, then all files that it imports; None if it is unknown."""
+        if name not in self._files:
+            return None
+        return [self._files[each] for each in self._with_imports(name)]
+
+    def file_of_symbol(self, symbol: str) -> list[bytes] | None:
+        """Return as `file` does the file that declares this full name."""
+        return self.file(self._file_of_symbol.get(symbol, ""))
+
+    def file_of_extension(self, extendee: str, number: int) -> list[bytes] | None:
+        """Return as `file` does the file that declares this extension of `extendee`."""
+        return self.file(self._file_of_extension.get(extendee, {}).get(number, ""))
+
+    def extension_numbers(self, message: str) -> list[int] | None:
+        """Return the sorted numbers of all extensions of a message; None if it is unknown."""
+        if message not in self._file_of_symbol:
+            return None
+        return sorted(self._file_of_extension.get(message, {}))
+
+    def _with_imports(self, name: str) -> list[str]:
+        names = [name]
+        for each in names:  # the list grows during the loop
+            names += [
+                imported
+                for imported in self._imports[each]
+                if imported in self._files and imported not in names
+            ]
+        return names
+
+    def _add(self, file: FileDescriptorProto) -> None:
+        self._imports[file.name] = list(file.dependency)
+        for symbol in _symbols(file):
+            self._file_of_symbol.setdefault(symbol, file.name)
+        for extension in _extensions(file.extension, file.message_type):
+            extendee = extension.extendee.removeprefix(".")
+            self._file_of_extension.setdefault(extendee, {})[extension.number] = file.name
+
+
+def _parse(data: bytes) -> list[tuple[bytes, FileDescriptorProto]]:
+    try:
+        # A FileDescriptorSet has the shape of this response: its field 1, repeated, is the files.
+        # Their bytes are served as they came, since betterproto2 writes proto2 messages without
+        # their explicit zeros.
+        files = v1.FileDescriptorResponse.parse(data).file_descriptor_proto
+        return [(file, FileDescriptorProto.parse(file)) for file in files]
+    except Exception as error:  # betterproto2 has no error class of its own
+        raise UsageError(
+            f"not a FileDescriptorSet, as protoc --descriptor_set_out writes it: {error}"
+        ) from error
+
+
+def _symbols(file: FileDescriptorProto) -> Iterator[str]:
+    scope = f"{file.package}." if file.package else ""
+    for message in file.message_type:
+        yield from _symbols_of_message(scope, message)
+    for enum in file.enum_type:
+        yield from _symbols_of_enum(scope, enum)
+    for extension in file.extension:
+        yield scope + extension.name
+    for service in file.service:
+        yield scope + service.name
+        for method in service.method:
+            yield f"{scope}{service.name}.{method.name}"
+
+
+def _symbols_of_message(scope: str, message: DescriptorProto) -> Iterator[str]:
+    yield scope + message.name
+    inner = f"{scope}{message.name}."
+    for field in (*message.field, *message.extension):
+        yield inner + field.name
+    for oneof in message.oneof_decl:
+        yield inner + oneof.name
+    for enum in message.enum_type:
+        yield from _symbols_of_enum(inner, enum)
+    for nested in message.nested_type:
+        yield from _symbols_of_message(inner, nested)
+
+
+def _symbols_of_enum(scope: str, enum: EnumDescriptorProto) -> Iterator[str]:
+    yield scope + enum.name
+    for value in enum.value:
+        yield scope + value.name  # in protobuf, values are siblings of their enum
+
+
+def _extensions(
+    extensions: Iterable[FieldDescriptorProto], messages: Iterable[DescriptorProto]
+) -> Iterator[FieldDescriptorProto]:
+    yield from extensions
+    for message in messages:
+        yield from _extensions(message.extension, message.nested_type)

@@ -1,4 +1,4 @@
-"""Tests of server/services/descriptors.py against google.protobuf's descriptor pool."""
+"""Tests of the descriptor index of server/services/reflection.py against google.protobuf's pool."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from chatify_stream.errors import UsageError
-from chatify_stream.server.services.descriptors import DescriptorIndex, own_descriptor_set
+from chatify_stream.server.services.reflection import DescriptorIndex, own_descriptor_set
 
 PROTO2 = descriptor_pb2.FileDescriptorProto(
     name="old.proto",
