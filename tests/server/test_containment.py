@@ -17,7 +17,7 @@ from chatify_stream import (
     UnavailableError,
 )
 from chatify_stream.brokers import MemoryBroker
-from chatify_stream.server.rooms.background_tasks import contain_exit
+from chatify_stream.server.rooms.subscriptions import contain_exit
 from chatify_stream.wire import CallEnd, ServerObserver, ServerStream
 
 SECONDS = 60.0

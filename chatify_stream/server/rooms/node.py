@@ -8,30 +8,32 @@ after these tasks.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_urlsafe
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..._version import __version__
 from ...brokers import Broker
+from ...errors import BrokerError
 from ...messages.chatify.rooms import v1
-from ...rooms import Disconnect, DisconnectReason, Hub, Publication, Room
-from ...rooms.position import Position
+from ...rooms import Disconnect, DisconnectReason, Hub, Room
 from ..load_monitor import LoadMonitor
-from .background_tasks import BackgroundTasks
 from .hook_runner import HookRunner
 from .hooks import RoomObserver, RoomObservers
 from .node_commands import answer_to
 from .options import RoomOptions
-from .subscriptions import Subscriptions
+from .subscriptions import Subscriptions, contain_exit
 
 __all__ = ["Node", "OpenSession", "RoomStatistics"]
+
+log = logging.getLogger(__name__)
 
 CLEANUP_TIMEOUT = 1.0
 """Seconds that closing waits for the background tasks of sessions."""
@@ -103,7 +105,7 @@ class Node:
         self.observers = RoomObservers(observers)
         self._instrument = instrument
         self.broker = instrument(options.make_broker())
-        self.hub = Hub(self._flush_soon)
+        self.hub = _NodeHub(self)
         self._unflushed: list[Room] = []
         self.subscriptions = Subscriptions(self.hub, self.broker)
         self.sessions: set[OpenSession] = set()
@@ -129,7 +131,7 @@ class Node:
             self.subscriptions = Subscriptions(self.hub, self.broker)
             self.is_draining = self.is_closed = False
         try:
-            await self.broker.open(_NodeSubscriber(self))
+            await self.broker.open(self.hub)
         except BaseException:
             self.is_closed = True
             raise
@@ -173,10 +175,8 @@ class Node:
 
     def disconnect(self, request: v1.DisconnectRequest) -> int:
         """End the sessions of a user on this node, and return their number."""
-        reason = DisconnectReason.DISCONNECTED
-        if request.reconnect:
-            reason = DisconnectReason.RECONNECT_REQUESTED
-        disconnect = reason(why=request.reason)
+        reasons = DisconnectReason.DISCONNECTED, DisconnectReason.RECONNECT_REQUESTED
+        disconnect = reasons[bool(request.reconnect)](why=request.reason)
         found = [
             session
             for session in self.sessions
@@ -219,20 +219,50 @@ class Node:
             room.flush()
 
 
-class _NodeSubscriber:
-    """Passes the broker's events to the hub, and the surveys of other nodes to the node."""
+class _NodeHub(Hub):
+    """Receives the broker's events, and answers the surveys of other nodes."""
 
     def __init__(self, node: Node) -> None:
+        super().__init__(node._flush_soon)
         self._node = node
-
-    def begins_at(self, room: str, position: Position) -> None:
-        self._node.hub.begins_at(room, position)
-
-    def published(self, room: str, publications: Sequence[Publication]) -> None:
-        self._node.hub.published(room, publications)
-
-    def presence_changed(self, room: str, user: str, joined: bool) -> None:
-        self._node.hub.presence_changed(room, user, joined)
 
     def on_survey(self, command: bytes) -> bytes:
         return answer_to(command, self._node)
+
+
+class BackgroundTasks:
+    """Tasks that outlive the session that started them. Their errors are logged."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start a task. Its errors are logged."""
+        task = asyncio.get_running_loop().create_task(contain_exit(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    async def finish(self, timeout: float) -> None:
+        """Wait `timeout` seconds for the tasks, then cancel those that still run.
+
+        Waits for cancelled tasks for at most another `timeout`.
+        """
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(list(self._tasks), timeout=timeout)
+        if late:
+            log.warning("closing the rooms: cancelling the cleanup of %d sessions", len(late))
+            for task in late:
+                task.cancel()
+            await asyncio.wait(late, timeout=timeout)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            if isinstance(error, BrokerError):
+                log.warning("%s", error)
+            else:
+                log.error("the cleanup of a session failed", exc_info=error)

@@ -10,15 +10,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from ...brokers import Broker
 from ...errors import BrokerError
 from ...rooms import Hub, Room
-from .background_tasks import contain_exit
 
-__all__ = ["Subscriptions"]
+__all__ = ["Subscriptions", "contain_exit"]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+async def contain_exit(work: Awaitable[T]) -> T:
+    """Await `work` of a broker or a hook in a task, and return its result.
+
+    Raises `RuntimeError` instead of SystemExit and KeyboardInterrupt: asyncio stops the event loop
+    when a task raises these.
+    """
+    try:
+        return await work
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(f"a task raised {error!r}") from error
 
 
 class Subscriptions:
