@@ -15,8 +15,7 @@ from ...rooms import Disconnect, DisconnectReason, Encoding, Publication, Sessio
 from ...rooms.metadata import JoinRequest, JoinResponse, encode_trailers
 from ...wire import ServerStream, StreamTerminatedError
 from ..session import peer_of
-from .caller import Caller
-from .transport import Request, SessionSummary, TrySend
+from .transport import Caller, Request, SessionSummary, TrySend
 
 __all__ = ["FRAMED_REPLIES", "GrpcTransport"]
 
@@ -67,16 +66,10 @@ class GrpcTransport:
         await self._stream.send_initial_metadata(metadata=joined.encode())
 
     async def wait_writable(self, size: int) -> None:
-        try:
-            await self._stream.room_for(size)
-        except (CallError, StreamTerminatedError) as error:
-            raise _write_failure(error) from error
+        await _translating_errors(self._stream.room_for(size))
 
     async def send(self, frames: bytes, count: int) -> None:
-        try:
-            await self._stream.send_framed(frames, count)
-        except (CallError, StreamTerminatedError) as error:
-            raise _write_failure(error) from error
+        await _translating_errors(self._stream.send_framed(frames, count))
 
     def receive(self) -> Awaitable[Sequence[Request]]:
         return self._stream.receive_batch(_decode_request)
@@ -134,7 +127,10 @@ def _decode_request(data: bytes) -> Request:
         raise StatusError(Status.INVALID_ARGUMENT, str(error)) from None
 
 
-def _write_failure(error: CallError | StreamTerminatedError) -> SessionEnded:
-    if isinstance(error, StatusError):
-        return SessionEnded(DisconnectReason.STALLED(why=error.message))
-    return SessionEnded(DisconnectReason.LEFT())
+async def _translating_errors(write: Awaitable[None]) -> None:
+    try:
+        await write
+    except StatusError as error:
+        raise SessionEnded(DisconnectReason.STALLED(why=error.message)) from error
+    except (CallError, StreamTerminatedError) as error:
+        raise SessionEnded(DisconnectReason.LEFT()) from error

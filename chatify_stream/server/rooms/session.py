@@ -36,10 +36,9 @@ from ...rooms import (
 )
 from ...rooms.metadata import JoinRequest, JoinResponse
 from ...rooms.position import Position
-from .caller import permission_of
 from .hooks import RoomJoin, RoomLeave, RoomMessage
 from .node import Node
-from .transport import Request, SessionSummary, Transport
+from .transport import Request, SessionSummary, Transport, permission_of
 
 __all__ = ["RoomSession"]
 
@@ -152,18 +151,11 @@ class RoomSession:
             join = self._transport.read_join()
         except ValueError as error:
             raise SessionEnded(DisconnectReason.BAD_REQUEST(why=error)) from error
-        caller = self._transport.caller
-        user, self._may_send, self._may_read = permission_of(caller.identity, join)
+        peer, identity, metadata = self._transport.caller
+        user, self._may_send, self._may_read = permission_of(identity, join)
         self.room, self.user = join.room, user or self.user
         await self._node.hooks.join(
-            RoomJoin(
-                self.room,
-                self.user,
-                self.session_id,
-                caller.peer,
-                caller.metadata,
-                caller.identity,
-            )
+            RoomJoin(self.room, self.user, self.session_id, peer, metadata, identity)
         )
         try:
             room = await self._node.subscriptions.hold(join.room)
@@ -187,9 +179,7 @@ class RoomSession:
             await self._catch_up(member, room)
         else:
             member.go_live()  # it receives only its own messages
-        if (
-            not self._transport.is_half_closed
-        ):  # a client that only reads the history is not present
+        if not self._transport.is_half_closed:  # else it only reads the history, unseen
             await self._node.broker.enter(self.room, self.user, self.session_id)
         return member
 
@@ -295,9 +285,9 @@ class RoomSession:
         if self._node.hooks.checks_messages:
             checked = [await self._checked(member, *each) for each in requests]
             requests = [each for each in checked if each is not None]
-        drafts = [Draft(self.user, text, message_id, now_ms) for text, message_id in requests]
-        if not drafts:
+        if not requests:
             return
+        drafts = [Draft(self.user, text, message_id, now_ms) for text, message_id in requests]
         conflict: Disconnect | None = None
         receipts = await self._node.broker.publish(room.name, drafts)
         for draft, receipt in zip(drafts, receipts, strict=True):
@@ -332,16 +322,14 @@ class RoomSession:
         if receipt.position.epoch != member.epoch:
             raise SessionEnded(DisconnectReason.LOG_RESET())
         offset = receipt.position.offset
-        frames = self._encode(draft, offset, draft.sent_at_ms)
-        member.deliver(Chunk(frames, 1, offset))
+        member.deliver(Chunk(self._encode(draft, offset, draft.sent_at_ms), 1, offset))
 
     def _send_again(self, member: Member, room: Room, draft: Draft, receipt: Receipt) -> None:
         """Send a message that was published before, unless its first copy is still to come."""
         offset = receipt.position.offset
         room.flush()
         if offset <= member.offset or not self._may_read:
-            frames = self._encode(draft, offset, receipt.sent_at_ms)
-            member.deliver(Chunk(frames, 1, 0))
+            member.deliver(Chunk(self._encode(draft, offset, receipt.sent_at_ms), 1, 0))
         member.own_offset = max(member.own_offset, offset)
 
     def _encode(self, draft: Draft, offset: int, sent_at_ms: int) -> bytes:
@@ -409,7 +397,7 @@ class RoomSession:
 
 
 def _disconnect_of(error: BaseException) -> Disconnect:
-    """Return the reason of a session that ended with an error of the server's own."""
+    """Return the reason for an error that is not the transport's."""
     match error:
         case SessionEnded():
             return error.disconnect

@@ -1,4 +1,4 @@
-"""The connection between a room session and its client, whatever protocol carries it.
+"""The connection between a room session and its client, over any protocol, and the client's rights.
 
 `RoomSession` decides which messages its client receives, and when the session ends. A `Transport`
 receives the client's requests, sends encoded messages, and translates the errors of its protocol.
@@ -7,18 +7,40 @@ The session depends on nothing else of the protocol. `GrpcTransport` is the impl
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
-from ...rooms import Disconnect, Encoding
+from ...auth import Identity
+from ...rooms import Disconnect, DisconnectReason, Encoding, SessionEnded
 from ...rooms.metadata import JoinRequest, JoinResponse
 from ...rooms.position import Position
-from .caller import Caller
+from ..session import Peer
 
-__all__ = ["Request", "SessionSummary", "Transport", "TrySend"]
+__all__ = [
+    "Caller",
+    "Permission",
+    "Request",
+    "SessionSummary",
+    "Transport",
+    "TrySend",
+    "permission_of",
+]
 
 Request = tuple[str, str]
 """A message that a client asks to publish: its text, and its id or ""."""
+
+TrySend = Callable[[bytes, int], bool]
+"""The type of `Transport.send_nowait`."""
+
+
+class Caller(NamedTuple):
+    """Identifies the client that opens a session."""
+
+    peer: Peer
+    identity: Any
+    """The `Identity` of an authenticated caller, else None."""
+    metadata: Mapping[str, str | bytes]
+    """The metadata or headers of the request, for `RoomOptions.on_join`."""
 
 
 class SessionSummary(NamedTuple):
@@ -118,7 +140,29 @@ class Transport(Protocol):
         """Report the end of the session to the client and the log. Called once, last."""
 
 
-class TrySend(Protocol):
-    """The type of `Transport.send_nowait`."""
+class Permission(NamedTuple):
+    """The rights of one session."""
 
-    def __call__(self, frames: bytes, count: int, /) -> bool: ...
+    user: str | None
+    """The name of the user; None if neither the client nor an authenticator gave one."""
+    may_send: bool = True
+    may_read: bool = True
+
+
+def permission_of(identity: object, join: JoinRequest) -> Permission:
+    """Return the rights of a session. Raises `SessionEnded` if it may not join."""
+    if not isinstance(identity, Identity):
+        return Permission(join.user)
+    user, grants, room = identity.user, identity.grants, join.room
+    if join.user not in (None, user):
+        raise SessionEnded(
+            DisconnectReason.FORBIDDEN(
+                why=f"the requested user name is not that of the caller; "
+                f"request {user!r} or no user name"
+            )
+        )
+    if not grants.allows("join", room):
+        raise SessionEnded(
+            DisconnectReason.FORBIDDEN(why=f"{user!r} needs the right join in the room {room!r}")
+        )
+    return Permission(user, grants.allows("send", room), grants.allows("read", room))

@@ -1,11 +1,11 @@
-"""Tests of server/rooms/caller.py: the rights of a session."""
+"""Tests of server/rooms/transport.py: the rights of a session."""
 
 import pytest
 
 from chatify_stream import Grants, Identity
 from chatify_stream.rooms import SessionEnded
 from chatify_stream.rooms.metadata import JoinRequest
-from chatify_stream.server.rooms.caller import Permission, permission_of
+from chatify_stream.server.rooms.transport import Permission, permission_of
 
 
 def join(user: str | None = None, room: str = "lobby") -> JoinRequest:

@@ -11,9 +11,8 @@ import pytest
 from chatify_stream import ChatServer, RoomJoin
 from chatify_stream.rooms import Disconnect, Publication
 from chatify_stream.rooms.metadata import JoinRequest, JoinResponse
-from chatify_stream.server.rooms.caller import Caller
 from chatify_stream.server.rooms.session import RoomSession
-from chatify_stream.server.rooms.transport import Request, SessionSummary
+from chatify_stream.server.rooms.transport import Caller, Request, SessionSummary
 from chatify_stream.server.session import Peer
 
 from ...support.waiting import until
