@@ -2,8 +2,8 @@
 
 Rules: no reply waits for a later one. Requests that arrive while the handler waits are answered
 within the read that brought them, as long as `reply` returns a str and the client reads the
-replies. The handler's task continues where that stopped: at a reply that has to be awaited, at an
-error, or at a client that does not read. `reply` is called once for each request.
+replies. The handler's task continues where `consume` stopped: at a reply that has to be awaited,
+at an error, or at a client that does not read. `reply` is called once for each request.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One direct Chat session, for the handler that serves it."""
+"""A direct Chat session, as its handler uses it."""
 
 from __future__ import annotations
 
@@ -96,9 +96,9 @@ class Session:
     def compression(self) -> str:
         """The compression of replies: "gzip", "deflate" or "identity" (none).
 
-        By default that of the requests. Set it before the first reply; a client that does not
-        accept it receives uncompressed replies. Setting it raises `UsageError` for another name,
-        and after the response headers were sent.
+        The default is the compression of the requests. Set it before the first reply. A client that
+        does not accept it receives uncompressed replies. Setting it raises `UsageError` for another
+        name, and after the response headers were sent.
         """
         return self._stream.compression
 
@@ -159,7 +159,7 @@ class Session:
         return self._stream.send_framed(frames, count)
 
     def try_send_framed(self, frames: bytes, count: int = 1) -> bool:
-        """Send as `send_framed` does, if that needs no waiting. Return False if nothing was sent.
+        """Send as `send_framed` does, but never wait. Return False if nothing was sent.
 
         Nothing is sent before the response headers were sent, while another task sends, when the
         client reads too slowly or has left, and when replies are compressed.

@@ -1,8 +1,8 @@
-"""The interceptor that applies the usage limits to calls. It follows authentication.
+"""Apply the usage limits to calls, in an interceptor that runs after authentication.
 
 Rules: Health, for probes, and the Rooms service, for backends, are not counted. A call above a
 limit ends before its handler starts. A call that sends too many messages ends after the replies to
-the messages within the limit. Only the user name of an authenticated caller counts.
+the messages within the limit. The limits per user apply to authenticated callers only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NOT_COUNTED = frozenset({"grpc.health.v1.Health", "chatify.rooms.v1.Rooms"})
 
 
 class UsageControl:
-    """The interceptor of one server."""
+    """Applies the usage limits to the calls of one server."""
 
     def __init__(self, limits: UsageLimits | None, chat_paths: Collection[str]) -> None:
         """`chat_paths` are the methods whose calls may join rooms."""
