@@ -1,4 +1,4 @@
-"""`grpc.health.v1.Health`: whether the server and each of its services accept calls.
+"""Report whether the server and each of its services accept calls: `grpc.health.v1.Health`.
 
 Protocol: https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 """
@@ -50,7 +50,7 @@ class HealthService(HealthBase):
         return self._statuses.get(service)
 
     def shut_down(self) -> None:
-        """Set every service to NOT_SERVING, send that to `Watch` calls, and end them."""
+        """Set every service to NOT_SERVING, and end the `Watch` calls after sending the change."""
         self._statuses = dict.fromkeys(self._statuses, ServingStatus.NOT_SERVING)
         self._shut_down = True
         self._notify()
@@ -79,12 +79,8 @@ class HealthService(HealthBase):
         return HealthCheckResponse(status=status)
 
     async def list(self, message: HealthListRequest) -> HealthListResponse:
-        return HealthListResponse(
-            statuses={
-                service: HealthCheckResponse(status=status)
-                for service, status in self._statuses.items()
-            }
-        )
+        statuses = {name: HealthCheckResponse(status=each) for name, each in self._statuses.items()}
+        return HealthListResponse(statuses=statuses)
 
     async def watch(self, message: HealthCheckRequest) -> AsyncIterator[HealthCheckResponse]:
         sent: ServingStatus | None = None

@@ -49,7 +49,6 @@ class _Reflection:
         api = self.api
         asked: Any
         kind, asked = betterproto2.which_one_of(request, "message_request")
-        answer: dict[str, Any]
         match kind:
             case "file_by_filename":
                 answer = self._files(self._index.file(asked), f"file {asked!r}")
@@ -64,17 +63,13 @@ class _Reflection:
                 if numbers is None:
                     answer = self._not_found(f"message {asked!r}")
                 else:
-                    answer = {
-                        "all_extension_numbers_response": api.ExtensionNumberResponse(
-                            base_type_name=asked, extension_number=numbers
-                        )
-                    }
-            case "list_services":
-                answer = {
-                    "list_services_response": api.ListServiceResponse(
-                        service=[api.ServiceResponse(name=name) for name in self._services]
+                    numbered = api.ExtensionNumberResponse(
+                        base_type_name=asked, extension_number=numbers
                     )
-                }
+                    answer = {"all_extension_numbers_response": numbered}
+            case "list_services":
+                listed = [api.ServiceResponse(name=name) for name in self._services]
+                answer = {"list_services_response": api.ListServiceResponse(service=listed)}
             case _:
                 answer = self._error(
                     Status.INVALID_ARGUMENT,

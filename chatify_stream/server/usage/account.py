@@ -39,7 +39,12 @@ class Account:
     def bucket(self, of: str, rate: Rate, limits: UsageLimits, now: float) -> TokenBucket:
         """Return the bucket of `of`, with the limits as they are now."""
         if limits is not self._limits:
-            self._change(limits, now)
+            self._limits = limits
+            for each, old in list(self.buckets.items()):
+                if (changed := self.rate(each, limits)) is None:
+                    del self.buckets[each]
+                else:
+                    old.change(changed, now)
         bucket = self.buckets.get(of)
         if bucket is None:
             bucket = self.buckets[of] = TokenBucket(rate, now)
@@ -48,15 +53,6 @@ class Account:
     def is_full(self, now: float) -> bool:
         """Return True if all buckets are full."""
         return all(bucket.is_full(now) for bucket in self.buckets.values())
-
-    def _change(self, limits: UsageLimits, now: float) -> None:
-        self._limits = limits
-        for of, bucket in list(self.buckets.items()):
-            rate = self.rate(of, limits)
-            if rate is None:
-                del self.buckets[of]
-            else:
-                bucket.change(rate, now)
 
 
 class Accounts:

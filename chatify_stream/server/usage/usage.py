@@ -95,14 +95,12 @@ class Usage:
         self._refused: Counter[str] = Counter()
 
     def statistics(self) -> UsageStatistics:
-        """Return the statistics."""
         now = self.now()
         for accounts in (self._users, self._addresses):
             accounts.forget(now)
         return UsageStatistics(dict(self._refused), len(self._users) + len(self._addresses))
 
     def now(self) -> float:
-        """Return the time of the clock, in seconds."""
         return self._clock()
 
     def count_refusal(self, limit: str) -> None:
@@ -159,12 +157,9 @@ class Usage:
             bucket.spend(1)
 
     def _meter(self, accounts: list[Account], limits: UsageLimits) -> Meter | None:
-        own = Account("session", limits)
-        owners = [own, *accounts]
+        owners = [Account("session", limits), *accounts]
         rates = (owner.rate(of, limits) for owner in owners for of in ("messages", "bytes"))
-        if not any(rates):
-            return None
-        return SessionMeter(owners, self)
+        return SessionMeter(owners, self) if any(rates) else None
 
 
 @dataclass
@@ -221,7 +216,7 @@ class SessionMeter:
         now = self._usage.now()
         limits = self._usage.limits
         if limits is not self._known:
-            self._known, self._counts = limits, list(self._counts_of(limits, now))
+            self._known, self._counts = limits, self._counts_of(limits, now)
         number, size = len(messages), sum(map(len, messages))
         for count in self._counts:
             if count.bucket.available(now) < (size if count.of_bytes else number):
@@ -244,19 +239,15 @@ class SessionMeter:
         """Count the first messages that are within the limits, and reject the others."""
         for kept, message in enumerate(messages):
             size = len(message)
-            short = next((each for each in self._counts if not _fits(each, size, now)), None)
-            if short is not None:
-                self._refusal = _over_limit(short, size, now)
-                self._usage.count_refusal(short.limit)
-                del messages[kept:]
-                break
+            for count in self._counts:
+                if count.bucket.available(now) < (size if count.of_bytes else 1):
+                    self._refusal = _over_limit(count, size, now)
+                    self._usage.count_refusal(count.limit)
+                    del messages[kept:]
+                    return self._refusal
             for count in self._counts:
                 count.bucket.spend(size if count.of_bytes else 1)
-        return self._refusal
-
-
-def _fits(count: _Count, size: int, now: float) -> bool:
-    return count.bucket.available(now) >= (size if count.of_bytes else 1)
+        return None
 
 
 def _over_limit(count: _Count, size: int, now: float) -> StatusError:
