@@ -56,11 +56,11 @@ _PATHS = {
         server/test_instrumented_broker.py server/test_telemetry.py
         server/test_tracing_of_messages.py server/usage
         test_address.py test_capacity.py test_codec.py test_errors.py
-        test_exports.py test_prose.py test_tiers.py
+        test_exports.py test_limits.py test_prose.py test_tiers.py
         wire
     """,
     Tier.INTEGRATION: """
-        assembly auth/test_bearer.py auth/test_key_store.py brokers/redis
+        assembly auth/test_bearer.py auth/test_key_store.py brokers/redis cli
         cli/serving/workers/test_supervisor.py client server
         server/metrics/test_exporter.py server/metrics/test_metrics.py
         server/usage/test_over_connections.py test_operations.py
@@ -74,7 +74,7 @@ _PATHS = {
     """,
     Tier.PROCESS: """
         brokers/sqlite/test_full_disk.py brokers/sqlite/test_kill.py brokers/sqlite/test_sync.py
-        cli e2e gateway interop
+        cli/chat/test_terminal.py cli/serving/workers e2e gateway interop
         test_deployment.py test_docs.py test_examples.py test_kubernetes.py test_packaging.py
         test_secrets.py
     """,

@@ -1,4 +1,4 @@
-"""The token that the client commands show to the server."""
+"""Options of the commands that call a server: TLS and the token, from the settings."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ from ..client import ClientTLS, client_tls
 from ..config import ClientSettings, GatewaySettings
 from ..errors import ConfigError, ConfigProblem, Status, UnavailableError, UsageError
 
-__all__ = ["client_tls_of", "token_from_file", "token_of"]
+__all__ = ["tls_from_settings", "token_from_file", "token_from_settings"]
+
+MAX_TOKEN_SIZE = 16 * 1024
+"""Bytes. The default limit of a server for all headers of a call is the same."""
 
 
-def client_tls_of(settings: ClientSettings | GatewaySettings) -> ClientTLS | None:
-    """The settings as a channel takes them; None for no TLS.
+def tls_from_settings(settings: ClientSettings | GatewaySettings) -> ClientTLS | None:
+    """Return the TLS options for a channel, or None if TLS is off.
 
-    Raises `ConfigError`, also for settings that are of no use.
+    Raises `ConfigError` if settings contradict each other, or have no effect because TLS is off.
     """
     section = "gateway" if isinstance(settings, GatewaySettings) else "client"
     if not settings.tls:
         for key in ("ca", "cert", "key", "server_name", "insecure_skip_verify"):
             if getattr(settings, key):
-                raise _problem(f"{section}.{key}", "this is for TLS, which is off: add --tls")
+                raise _problem(f"{section}.{key}", "has no effect without TLS; add --tls")
         return None
     if settings.key is not None and settings.cert is None:
-        raise _problem(f"{section}.key", f"it goes with a certificate: set {section}.cert, too")
+        raise _problem(f"{section}.key", f"requires a certificate; set {section}.cert")
     if settings.insecure_skip_verify and settings.ca is not None:
         raise _problem(
-            f"{section}.insecure_skip_verify", f"it looks at no {section}.ca: take one of them"
+            f"{section}.insecure_skip_verify",
+            f"cannot be combined with {section}.ca; remove one of them",
         )
     return client_tls(
         ca=settings.ca,
@@ -42,33 +46,35 @@ def _problem(source: str, text: str) -> ConfigError:
     return ConfigError([ConfigProblem(source, text)])
 
 
-LARGEST_TOKEN = 16 * 1024
-"""Bytes; more headers are taken by no server of ours."""
-
-
-def token_of(settings: ClientSettings) -> str | Callable[[], str] | None:
-    """The token, as the clients take it. Raises `UsageError` for two of them."""
+def token_from_settings(settings: ClientSettings) -> str | Callable[[], str] | None:
+    """Return the token as the clients accept it. Raises `UsageError` if it is set twice."""
     if settings.token_file is None:
         return settings.token
     if settings.token is not None:
-        raise UsageError("give client.token or client.token_file, not both")
+        raise UsageError("client.token: cannot be combined with client.token_file; remove one")
     return token_from_file(settings.token_file)
 
 
 def token_from_file(path: str) -> Callable[[], str]:
-    """Reads the file for each call: whoever renews the token writes a new one there."""
+    """Return a function that reads the token for each call, so the file can be renewed.
+
+    The function raises `UnavailableError` if the file cannot be read or contains no token.
+    """
 
     def read() -> str:
         try:
             with Path(path).open("rb") as file:
-                data = file.read(LARGEST_TOKEN + 1)
+                data = file.read(MAX_TOKEN_SIZE + 1)
         except OSError as error:
             raise UnavailableError(
-                Status.UNAVAILABLE, f"the token file {path} cannot be read: {error.strerror}"
+                Status.UNAVAILABLE, f"token file {path}: cannot be read: {error.strerror}"
             ) from error
         token = data.decode("ascii", "replace").strip()
-        if not token or len(data) > LARGEST_TOKEN:
-            raise UnavailableError(Status.UNAVAILABLE, f"the token file {path} has no token in it")
+        if not token or len(data) > MAX_TOKEN_SIZE:
+            raise UnavailableError(
+                Status.UNAVAILABLE,
+                f"token file {path}: must contain a token of at most {MAX_TOKEN_SIZE} bytes",
+            )
         return token
 
     return read

@@ -1,22 +1,23 @@
-"""How commands end: the exit statuses, and errors as one line on standard error.
+"""Exit statuses of the commands, and errors printed as one line on standard error.
 
-0    it did what was asked
-1    an error of the program itself
+0    success
+1    an error in the program itself
 2    wrong flags or configuration, an address that cannot be listened on, or storage that cannot be
      used
 3    the deadline passed
 4    the server cannot be reached, or the connection was lost
-5    the server answered with another error status, or not in gRPC, or refused a message, or does
-     not serve
+5    the server answered with another error status or not in gRPC, rejected a message, or is not
+     serving
 130  interrupted
-143  terminated, while in a room
+143  terminated while in a room
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -34,7 +35,7 @@ from ..errors import (
 )
 from .output import safe
 
-__all__ = ["CALL_FAILED", "CommandError", "exit_status", "reporting_errors"]
+__all__ = ["CALL_FAILED", "CommandError", "exit_status", "report_errors", "require_extra"]
 
 INTERNAL_ERROR = 1
 WRONG_USE = 2
@@ -50,10 +51,10 @@ T = TypeVar("T")
 class CommandError(click.ClickException):
     """Ends the command with a line on standard error and an exit status.
 
-    The line is made safe for a terminal: it may have words of the server in it.
+    The line is escaped for a terminal, because it may contain text from the server.
     """
 
-    exit_code: int  # type: ignore[misc] # which click has as a constant of the class
+    exit_code: int  # type: ignore[misc] # a constant of the class in click
 
     def __init__(self, message: str, status: int = WRONG_USE) -> None:
         super().__init__(safe(message))
@@ -61,7 +62,7 @@ class CommandError(click.ClickException):
 
 
 def exit_status(error: ChatifyError) -> int:
-    """The exit status of a command that failed with `error`."""
+    """Return the exit status of a command that failed with `error`."""
     match error:
         case DeadlineExceededError():
             return DEADLINE_EXCEEDED
@@ -75,21 +76,21 @@ def exit_status(error: ChatifyError) -> int:
             return INTERNAL_ERROR
 
 
-def reporting_errors(command: Callable[P, T]) -> Callable[P, T]:
-    """A command whose errors are lines, not tracebacks."""
+def report_errors(command: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a command so that its errors are printed as lines instead of tracebacks."""
 
     @wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return command(*args, **kwargs)
         except ConfigError as error:
-            raise CommandError(_first_of(error)) from error
+            raise CommandError(_summary(error)) from error
         except ChatifyError as error:
             raise CommandError(str(error), exit_status(error)) from error
         except OSError as error:
             if error.errno == errno.EPIPE:
-                raise  # whoever read our output has enough; click ends quietly
-            # What is left in the buffer would fail again, and decide the status, at the exit.
+                raise  # the reader of the output has closed it; click exits quietly
+            # Python flushes the rest of the buffer at exit; a second failure would set the status.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise CommandError(f"cannot write: {error.strerror}", INTERNAL_ERROR) from error
         except KeyboardInterrupt:
@@ -98,8 +99,18 @@ def reporting_errors(command: Callable[P, T]) -> Callable[P, T]:
     return wrapper
 
 
-def _first_of(error: ConfigError) -> str:
+@contextmanager
+def require_extra(extra: str, feature: str) -> Iterator[None]:
+    """Raise `CommandError` if an import in the block fails: it says which extra to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        raise CommandError(
+            f"{feature} needs {package}: pip install 'chatify-stream[{extra}]'"
+        ) from error
+
+
+def _summary(error: ConfigError) -> str:
     first, *others = map(str, error.problems)
-    if not others:
-        return first
-    return f"{first} (and {len(others)} more)"
+    return f"{first} (and {len(others)} more)" if others else first

@@ -1,4 +1,4 @@
-"""Flags made from settings, and the settings made from flags."""
+"""Flags of the commands, made from the settings."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ SERVE = (
     "tracing",
     "log",
 )
-"""The sections and settings that have flags of `serve`."""
+"""Sections and settings that have flags in `serve`."""
 
 LOG = ("log.level", "log.format")
-"""The settings of the log that every command has flags of."""
+"""Log settings that have flags in every command."""
 
 PARAMETER_DOT = "__"
-"""Stands in the names of parameters for the dot of `section.key`."""
+"""Replaces the dot of `section.key` in the parameter names of click."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,12 +44,15 @@ _config_file_option = click.option(
     metavar="FILE",
     type=click.Path(path_type=Path),
     envvar=CONFIG_VARIABLE,
-    help=f"Configuration file, TOML.  [env: {CONFIG_VARIABLE}]",
+    help=f"Configuration file (TOML).  [env: {CONFIG_VARIABLE}]",
 )
 
 
 def settings_options(*names: str) -> Callable[[F], F]:
-    """Adds --config, and the flags of these settings; a section stands for all of its settings."""
+    """Return a decorator that adds --config and the flags of these settings.
+
+    The name of a section adds all of its settings.
+    """
 
     def decorate(command: F) -> F:
         for setting in reversed(list(all_settings())):
@@ -61,7 +64,7 @@ def settings_options(*names: str) -> Callable[[F], F]:
 
 
 def _option(setting: Setting) -> Callable[[F], F]:
-    # Values stay text here: the settings check them, in one place and with one kind of message.
+    # click keeps the values as text. The settings check them, as they check files and variables.
     default = setting.kind.to_toml(setting.default)
     help_text = f"{setting.doc}  [default: {default}]"
     parameter = setting.name.replace(".", PARAMETER_DOT)
@@ -73,7 +76,7 @@ def _option(setting: Setting) -> Callable[[F], F]:
 
 
 def load_settings(config_file: Path | None, flags: dict[str, str | bool | None]) -> Loaded:
-    """The settings in effect. Raises `ConfigError`."""
+    """Return the settings in effect. Raises `ConfigError`."""
     given = {
         parameter.replace(PARAMETER_DOT, "."): value
         for parameter, value in flags.items()

@@ -1,9 +1,9 @@
-"""What strangers wrote, made safe to write out.
+"""Output for terminals and programs: escaped text, aligned columns, tab-separated fields, JSON.
 
-Rules: no control character (escape sequences begin with one), no separator of lines or paragraphs,
-no half of a surrogate pair, and nothing that turns the direction of text is ever written as it
-is. It would move the cursor, retitle or reprogram the terminal, or make a line say what it does
-not. They are written as Python writes them: `\\x1b`, `\\u202e`.
+Text from other users and from servers is never written unescaped. Control characters (which start
+escape sequences), separators of lines and paragraphs, unpaired surrogates, and characters that
+change the direction of text could move the cursor, reprogram the terminal or disguise a line. They
+are written as Python writes them: `\\x1b`, `\\u202e`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 
 __all__ = ["Row", "aligned", "safe", "safe_field", "safe_json", "safe_lines", "tab_separated"]
 
-WIDEST = 40
-"""Places of a column; a longer cell pushes what follows to the right, in its own row alone."""
+MAX_COLUMN_WIDTH = 40
+"""Terminal cells. A longer value shifts the rest of its own row to the right."""
 
 Row = Sequence[str | int]
 
@@ -24,33 +24,35 @@ _CELL_ESCAPES = str.maketrans({"\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
 def tab_separated(rows: Sequence[Row]) -> list[str]:
-    """A line of each row."""
+    """Return each row as a line of escaped fields with tabs between them."""
     return ["\t".join(safe_field(str(cell)) for cell in row) for row in rows]
 
 
 def aligned(rows: Sequence[Row], head: Sequence[str] | None = None) -> list[str]:
-    """The line of the `head`, and one of each row; numbers are at the right of their columns."""
+    """Return the `head` and each row as lines of aligned columns. Numbers are right-aligned."""
     table = [[safe(str(cell).translate(_CELL_ESCAPES)) for cell in row] for row in rows]
-    at_right = [isinstance(cell, int) for cell in rows[0]] if rows else []
+    is_number = [isinstance(cell, int) for cell in rows[0]] if rows else []
     if head is not None:
         table.insert(0, list(head))
-    widths = [min(max(map(_width, column)), WIDEST) for column in zip(*table, strict=True)]
+    widths = [
+        min(max(map(_width, column)), MAX_COLUMN_WIDTH) for column in zip(*table, strict=True)
+    ]
     lines = []
     for row in table:
         cells = []
         for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
             space = " " * (width - _width(cell))
-            cells.append(space + cell if at_right and at_right[index] else cell + space)
+            cells.append(space + cell if is_number and is_number[index] else cell + space)
         lines.append("  ".join(cells).rstrip())
     return lines
 
 
 def _width(text: str) -> int:
-    """Places on a terminal: two for the wide characters of East Asia, none for marks."""
-    return len(text) if text.isascii() else sum(map(_places, text))
+    """Return the terminal cells of a text: two for East Asian wide characters, none for marks."""
+    return len(text) if text.isascii() else sum(map(_cells, text))
 
 
-def _places(character: str) -> int:
+def _cells(character: str) -> int:
     if unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
@@ -68,24 +70,27 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def safe(text: str) -> str:
-    """As one line for people. Not to be read back: a backslash stays as it is."""
+    """Return a text escaped as one line for people. A backslash is not escaped."""
     return _UNSAFE.sub(_escape, text)
 
 
 def safe_lines(text: str) -> list[str]:
-    """The lines of a text, for people."""
+    """Return the lines of a text, each escaped for people. A tab becomes four spaces."""
     return [safe(line.removesuffix("\r").replace("\t", _TAB)) for line in text.split("\n")]
 
 
 def safe_field(text: str) -> str:
-    r"""As one field for programs, which holds neither a tab nor a line end.
+    r"""Return a text escaped as one field for programs, without tabs and line ends.
 
-    To be read back: a backslash is `\\`, a tab `\t`, line ends `\n` and `\r`.
+    The escapes can be reversed: a backslash is `\\`, a tab `\t`, a line end `\n` or `\r`.
     """
     return _UNSAFE_FIELD.sub(lambda match: _FIELD_ESCAPES.get(match[0]) or _escape(match), text)
 
 
 def safe_json(entry: Mapping[str, object]) -> str:
-    """As JSON in one line, in which what is unsafe can only be within strings."""
+    """Return an object as one line of JSON, escaped for a terminal.
+
+    Unsafe characters can only occur in strings, where JSON has escapes for them.
+    """
     text = json.dumps(entry, ensure_ascii=False)
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -1,7 +1,8 @@
-"""What the commands of `rooms` ask of the Rooms service, page by page.
+"""Calls of the Rooms service, page by page, for the commands `rooms` and `nodes`.
 
-Rules: what a server says is not obeyed, its errors neither. A history is one piece of one log, or
-an error: it ends with what was the newest message when it began, and never leaves one out.
+Responses are not trusted: text from the server, errors included, is escaped. A history is a
+contiguous part of one log, or an error: it ends with the message that was the newest when reading
+began, and omits no message.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from ..errors import CallError, PeerProtocolError, Status
 from ..messages.chatify.rooms import v1
 from ..rooms.position import Position
 from ..wire import Cardinality
-from .client_options import client_tls_of, token_of
+from .client_options import tls_from_settings, token_from_settings
 from .exit_codes import CALL_FAILED, CommandError, exit_status
 from .output import safe
 
-__all__ = ["NodeEntry", "RoomEntry", "RoomsCalls", "Said", "calling_rooms", "silence"]
+__all__ = ["MessageEntry", "NodeEntry", "RoomEntry", "RoomsCalls", "connect_rooms", "missing_text"]
 
-LARGEST_PAGE = 1000
+MAX_PAGE_SIZE = 1000
 
 
 class RoomEntry(NamedTuple):
@@ -35,7 +36,7 @@ class RoomEntry(NamedTuple):
     offset: int
 
 
-class Said(NamedTuple):
+class MessageEntry(NamedTuple):
     """A message of a room."""
 
     epoch: str
@@ -47,7 +48,7 @@ class Said(NamedTuple):
 
 
 class NodeEntry(NamedTuple):
-    """A server of those that share the rooms."""
+    """A server that shares the rooms, with its load."""
 
     id: str
     version: str
@@ -65,83 +66,98 @@ class NodeEntry(NamedTuple):
 
 
 class RoomsCalls:
-    """The calls of one command. Each may take `timeout` seconds."""
+    """The calls of one command. Each call has the timeout of the settings.
+
+    All methods raise `CallError`.
+    """
 
     def __init__(self, channel: Channel, settings: ClientSettings) -> None:
         self._stub = _Stub(channel, settings)
 
     async def rooms(self, prefix: str, limit: int | None) -> AsyncIterator[list[RoomEntry]]:
-        """The rooms with the prefix, in the order of their names."""
-        left, token = limit, ""
-        while left is None or left > 0:
+        """Yield pages of the rooms whose names start with `prefix`, sorted by name.
+
+        At most `limit` rooms; all rooms for None.
+        """
+        remaining, token = limit, ""
+        while remaining is None or remaining > 0:
             answer = await self._stub.list_rooms(
-                v1.ListRoomsRequest(prefix=prefix, page_size=_page_size(left), page_token=token)
+                v1.ListRoomsRequest(
+                    prefix=prefix, page_size=_page_size(remaining), page_token=token
+                )
             )
             yield [RoomEntry(r.name, r.users, *_position(r.newest)) for r in answer.rooms]
             token = answer.next_page_token
             if not token:
                 return
-            left = None if left is None else left - len(answer.rooms)
+            remaining = None if remaining is None else remaining - len(answer.rooms)
 
     async def history(
         self, room: str, after: Position, limit: int | None
-    ) -> AsyncIterator[list[Said]]:
-        """The messages after a position, the oldest first.
+    ) -> AsyncIterator[list[MessageEntry]]:
+        """Yield pages of at most `limit` messages after a position, oldest first.
 
-        Where its epoch is empty, from the oldest that is kept after its offset.
+        For a position with an empty epoch, start at the oldest stored message after its offset.
         """
-        left, last = limit, None
-        while left is None or left > 0:
+        remaining, last = limit, None
+        while remaining is None or remaining > 0:
             place = v1.Position(epoch=after.epoch, offset=after.offset)
-            request = v1.HistoryRequest(room=room, after=place, limit=_page_size(left))
+            request = v1.HistoryRequest(room=room, after=place, limit=_page_size(remaining))
             answer = await self._stub.history(request)
             newest = _position(answer.newest)
             last = newest.offset if last is None else last
-            found = [_said(newest.epoch, it) for it in answer.messages if it.offset <= last]
+            found = [
+                _message_entry(newest.epoch, message)
+                for message in answer.messages
+                if message.offset <= last
+            ]
             yield found
             if not found or found[-1].offset == last:
                 return
             after = Position(newest.epoch, found[-1].offset)
-            left = None if left is None else left - len(found)
+            remaining = None if remaining is None else remaining - len(found)
 
     async def history_backwards(
         self, room: str, before: int, limit: int | None
-    ) -> AsyncIterator[list[Said]]:
-        """The messages before an offset, the newest first; 0 stands for all."""
-        left, epoch = limit, None
-        while left is None or left > 0:
+    ) -> AsyncIterator[list[MessageEntry]]:
+        """Yield pages of at most `limit` messages before an offset, newest first.
+
+        0 starts at the newest message.
+        """
+        remaining, epoch = limit, None
+        while remaining is None or remaining > 0:
             request = v1.HistoryRequest(
-                room=room, limit=_page_size(left), backwards=True, before=before
+                room=room, limit=_page_size(remaining), backwards=True, before=before
             )
             answer = await self._stub.history(request)
             newest = _position(answer.newest)
             if epoch not in (None, newest.epoch):
                 raise CommandError(
-                    "the log of the room was lost or reset meanwhile: its epoch is "
-                    f"{safe(newest.epoch)} now",
+                    "the history of the room was lost or reset while it was read; its epoch is now "
+                    f"{safe(newest.epoch)}",
                     CALL_FAILED,
                 )
             epoch = newest.epoch
-            found = [_said(epoch, message) for message in answer.messages]
+            found = [_message_entry(epoch, message) for message in answer.messages]
             yield found
             if not found or found[-1].offset <= answer.oldest_offset:
                 return
             before = found[-1].offset
-            left = None if left is None else left - len(found)
+            remaining = None if remaining is None else remaining - len(found)
 
     async def users(self, room: str) -> list[str]:
-        """Who is in a room, in the order of their names."""
+        """Return the users in a room, sorted by name."""
         return (await self._stub.presence(v1.PresenceRequest(room=room))).users
 
     async def user_count(self, room: str) -> int:
-        """How many are."""
+        """Return the number of users in a room."""
         request = v1.PresenceRequest(room=room, count_only=True)
         return (await self._stub.presence(request)).count
 
     async def publish(
         self, room: str, user: str, text: str, message_id: str
     ) -> tuple[Position, bool]:
-        """Where the message is, and whether it had been published before."""
+        """Publish a message. Return its position, and whether it had been published before."""
         request = v1.PublishRequest(room=room, user=user, text=text, id=message_id)
         answer = await self._stub.publish(request)
         return _position(answer.position), answer.duplicate
@@ -149,13 +165,16 @@ class RoomsCalls:
     async def disconnect(
         self, user: str, room: str, reason: str, reconnect: bool
     ) -> tuple[int, int]:
-        """How many sessions were ended, and how many servers have not answered."""
+        """End sessions of a user. Return their number, and the number of missing servers.
+
+        A missing server did not answer in time.
+        """
         request = v1.DisconnectRequest(user=user, room=room, reason=reason, reconnect=reconnect)
         answer = await self._stub.disconnect(request)
         return answer.sessions, answer.silent
 
     async def nodes(self) -> tuple[list[NodeEntry], int]:
-        """The servers that share the rooms, and how many more have not answered."""
+        """Return the servers that share the rooms, and the number of missing servers."""
         answer = await self._stub.list_nodes(v1.ListNodesRequest())
         entries = [
             NodeEntry(*(getattr(node, name) for name in NodeEntry._fields)) for node in answer.nodes
@@ -164,12 +183,12 @@ class RoomsCalls:
 
 
 @asynccontextmanager
-async def calling_rooms(settings: ClientSettings) -> AsyncIterator[RoomsCalls]:
-    """Raises `CommandError` for a call that has failed."""
+async def connect_rooms(settings: ClientSettings) -> AsyncIterator[RoomsCalls]:
+    """Connect to the Rooms service. Raises `CommandError` for a failed call in the block."""
     channel = Channel(
         target=settings.target,
         connect_timeout=settings.connect_timeout,
-        ssl=client_tls_of(settings),
+        ssl=tls_from_settings(settings),
     )
     async with channel:
         try:
@@ -178,20 +197,20 @@ async def calling_rooms(settings: ClientSettings) -> AsyncIterator[RoomsCalls]:
             text = safe(str(error))
             if error.status is Status.UNIMPLEMENTED:
                 text = (
-                    f"{channel.target} does not serve rooms to operators: start it with "
-                    "--rooms-service; where that has a --rooms-port, this is the --target"
+                    f"{channel.target}: the Rooms service is not enabled; start the server with "
+                    "--rooms-service (if it uses --rooms-port, pass that port in --target)"
                 )
             raise CommandError(text, exit_status(error)) from error
 
 
 class _Stub(v1.RoomsStub):
-    """The generated one, whose calls may wait for ready."""
+    """The generated stub, with a token and optionally waiting for the server."""
 
     def __init__(self, channel: Channel, settings: ClientSettings) -> None:
         super().__init__(channel, timeout=settings.timeout)
         self._channel = channel
         self._wait_for_ready = settings.wait_for_ready
-        self._token = token_of(settings)
+        self._token = token_from_settings(settings)
         self._connect_timeout = settings.connect_timeout
 
     async def _unary_unary(
@@ -214,20 +233,22 @@ class _Stub(v1.RoomsStub):
             return await stream.recv_message()
 
 
-def silence(servers: int) -> str:
-    """Says that some were told, and have not answered."""
+def missing_text(servers: int) -> str:
+    """Return the error text for servers that did not answer."""
     return f"{servers} server{'' if servers == 1 else 's'} did not answer in time"
 
 
-def _page_size(left: int | None) -> int:
-    return LARGEST_PAGE if left is None else min(left, LARGEST_PAGE)
+def _page_size(remaining: int | None) -> int:
+    return MAX_PAGE_SIZE if remaining is None else min(remaining, MAX_PAGE_SIZE)
 
 
 def _position(position: v1.Position | None) -> Position:
     if position is None:
-        raise PeerProtocolError(Status.INTERNAL, "the server has left out a position")
+        raise PeerProtocolError(Status.INTERNAL, "the response of the server has no position")
     return Position(position.epoch, position.offset)
 
 
-def _said(epoch: str, message: v1.Message) -> Said:
-    return Said(epoch, message.offset, message.sent_at_ms, message.user, message.text, message.id)
+def _message_entry(epoch: str, message: v1.Message) -> MessageEntry:
+    return MessageEntry(
+        epoch, message.offset, message.sent_at_ms, message.user, message.text, message.id
+    )

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from .exit_codes import CommandError
 
-__all__ = ["stdin_lines"]
+__all__ = ["iterate", "stdin_lines"]
 
-CHUNK = 64 * 1024
-CHUNKS_AHEAD = 16
-LONGEST_LINE = 64 * 1024 * 1024
+CHUNK_SIZE = 64 * 1024
+MAX_CHUNKS_AHEAD = 16
+MAX_LINE_SIZE = 64 * 1024 * 1024
+
+
+async def iterate(texts: Iterable[str]) -> AsyncIterator[str]:
+    """Yield texts that are already known, in place of `stdin_lines`."""
+    for text in texts:
+        yield text
 
 
 async def stdin_lines() -> AsyncIterator[str]:
-    """The lines of standard input, without their ends; the last one may lack its end.
+    """Yield the lines of standard input without their ends. The last line may lack its end.
 
-    Raises `CommandError` for a line that is not UTF-8, or has no end. Reads no further ahead than
-    a mebibyte.
+    Reads at most one mebibyte ahead. Raises `CommandError` for a line that is not UTF-8, and for a
+    line of more than 64 MiB.
     """
     number = 0
     rest = bytearray()
@@ -32,35 +38,38 @@ async def stdin_lines() -> AsyncIterator[str]:
             rest += chunk
         for line in lines:
             number += 1
-            yield _text(line, number)
-        if len(rest) > LONGEST_LINE:
+            yield _decode(line, number)
+        if len(rest) > MAX_LINE_SIZE:
             raise CommandError(
-                f"line {number + 1} of standard input is longer than {LONGEST_LINE} bytes"
+                f"standard input, line {number + 1}: longer than {MAX_LINE_SIZE} bytes; "
+                "split it into shorter lines"
             )
     if rest:
-        yield _text(rest, number + 1)
+        yield _decode(rest, number + 1)
 
 
-def _text(line: bytes | bytearray, number: int) -> str:
+def _decode(line: bytes | bytearray, number: int) -> str:
     try:
         return line.removesuffix(b"\r").decode()
     except UnicodeDecodeError as error:
-        raise CommandError(f"line {number} of standard input is not UTF-8 text") from error
+        raise CommandError(
+            f"standard input, line {number}: not UTF-8 text; convert it to UTF-8"
+        ) from error
 
 
 async def _chunks() -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     chunks: asyncio.Queue[bytes] = asyncio.Queue()
-    places = threading.Semaphore(CHUNKS_AHEAD)
+    free_places = threading.Semaphore(MAX_CHUNKS_AHEAD)
 
     def read() -> None:
-        # Unbuffered: a buffered reader's lock, held here, would crash the interpreter's exit.
+        # Unbuffered: the lock of a buffered reader, held here, would crash the interpreter's exit.
         with open(0, "rb", buffering=0, closefd=False) as stdin:
             chunk = b"unread"
             while chunk:
-                places.acquire()
+                free_places.acquire()
                 try:
-                    chunk = stdin.read(CHUNK) or b""
+                    chunk = stdin.read(CHUNK_SIZE) or b""
                 except OSError:  # standard input is closed
                     chunk = b""
                 try:
@@ -68,8 +77,8 @@ async def _chunks() -> AsyncIterator[bytes]:
                 except RuntimeError:  # the loop has ended
                     return
 
-    # A daemon, because nothing can wake it from its read when the call ends first.
+    # A daemon, because nothing can interrupt its read if the call ends first.
     threading.Thread(target=read, name="stdin", daemon=True).start()
     while chunk := await chunks.get():
-        places.release()
+        free_places.release()
         yield chunk

@@ -1,9 +1,10 @@
-"""Configuration: a TOML file, the environment and flags, made into frozen, checked settings."""
+"""Configuration: frozen, checked settings from a TOML file, the environment and flags."""
 
 from __future__ import annotations
 
 from .loader import CONFIG_VARIABLE, Loaded, load
-from .renderer import render_default, render_effective
+from .renderer import dump_settings, render_default, render_effective, restore_settings
+from .section import Setting
 from .settings import (
     AuthSettings,
     ClientSettings,
@@ -13,14 +14,12 @@ from .settings import (
     MetricsSettings,
     RoomSettings,
     ServerSettings,
-    Setting,
     Settings,
     TLSSettings,
     TracingSettings,
     UsageSettings,
     all_settings,
 )
-from .transfer import dump_settings, restore_settings
 
 __all__ = [
     "CONFIG_VARIABLE",

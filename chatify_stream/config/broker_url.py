@@ -1,4 +1,4 @@
-"""URLs of brokers, as people write them. No I/O."""
+"""Parse and check the URLs of brokers. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..address import Address, parse_address
 
 __all__ = ["RedisLocation", "check_broker_url", "hide_passwords", "parse_redis_url"]
 
-KINDS = '"memory://", "sqlite:///PATH" and "redis://HOST"'
+KINDS = '"memory://", "sqlite:///PATH" or "redis://HOST"'
 
 SCHEMES: dict[str, tuple[Literal["server", "socket", "sentinel", "cluster"], bool]] = {
     "redis": ("server", False),
@@ -25,26 +25,26 @@ SCHEMES: dict[str, tuple[Literal["server", "socket", "sentinel", "cluster"], boo
     "redis+cluster": ("cluster", False),
     "rediss+cluster": ("cluster", True),
 }
-"""Of Redis: what is there, and whether it is spoken to by TLS."""
+"""Schemes of Redis URLs: the kind of deployment, and whether to use TLS."""
 
 TLS_OPTIONS = (
     *("ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"),
     *("ssl_check_hostname", "ssl_password"),
 )
-"""As redis-py calls them."""
+"""Named as in redis-py."""
 
 
 @dataclass(frozen=True)
 class RedisLocation:
-    """Where a Redis is, and how it is spoken to."""
+    """The address of a Redis deployment, and the options of its connections."""
 
     kind: Literal["server", "socket", "sentinel", "cluster"]
     addresses: tuple[Address, ...] = ()
-    """One of a server; those of Sentinels, or of some nodes of a Cluster; none of a socket."""
+    """The server, the Sentinels, or some nodes of the Cluster; empty for a socket."""
     path: str = ""
-    """Of a Unix socket."""
+    """Path of the Unix socket."""
     master: str = ""
-    """The name that the Sentinels know."""
+    """Name of the master, for Sentinel."""
     db: int = 0
     username: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -52,14 +52,14 @@ class RedisLocation:
     sentinel_password: str | None = field(default=None, repr=False)
     is_tls: bool = False
     tls: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """By the names of redis-py."""
+    """TLS options by their names in redis-py."""
     prefix: str = "chatify"
-    """What all keys and channels begin with."""
+    """Prefix of all keys and channels."""
     timeout: float = 10.0
-    """Seconds that anything may take."""
+    """Timeout of every operation, in seconds."""
 
     def __str__(self) -> str:
-        """The URL without what is secret, or only an option."""
+        """Return the URL without credentials and options."""
         secure = "s" if self.is_tls else ""
         if self.kind == "socket":
             return f"unix://{self.path}"
@@ -75,90 +75,97 @@ _SECRETS = re.compile(r"(?<=://)(?:.*@|:[^/]*)|(?<=password=)[^&]*", re.DOTALL)
 
 
 def hide_passwords(url: str) -> str:
-    """The URL as it may be shown, be it right or wrong."""
+    """Return a URL, valid or not, with its passwords replaced by asterisks."""
     return _SECRETS.sub(lambda found: "***@" if found[0].endswith("@") else "***", url)
 
 
 def check_broker_url(url: str) -> None:
-    """Raises `ValueError` for what is no URL of a broker; whether it works is not looked at."""
+    """Raise `ValueError` if `url` is not the URL of a broker. Does not connect to it."""
     scheme, separator, rest = url.partition("://")
     if separator and scheme in SCHEMES:
         parse_redis_url(url)
         return
     if not separator or scheme not in ("memory", "sqlite"):
-        shown = f"{scheme}://" if separator else repr(url) if "@" not in url else "of that kind"
-        raise ValueError(f"there is no broker {shown}; there are {KINDS}")
+        shown = f"{scheme}://" if separator else repr(url) if "@" not in url else "this text"
+        raise ValueError(f"{shown} is not a broker; use {KINDS}")
     if scheme == "memory" and rest:
-        raise ValueError(f'it is "memory://", without {rest!r}')
+        raise ValueError(f'unexpected {rest!r}; use "memory://"')
     if scheme == "sqlite":
         if not rest.startswith("/"):
             raise ValueError(
-                "three slashes go before the path: sqlite:///chat.db is in the current folder, "
-                "sqlite:////var/lib/chat.db is not"
+                "the path must follow three slashes: sqlite:///chat.db is in the current folder, "
+                "sqlite:////var/lib/chat.db is an absolute path"
             )
         if not rest[1:] or "\0" in rest:
-            raise ValueError("the path of the file is missing, as in sqlite:///chat.db")
+            raise ValueError("the path of the file is missing; use for example sqlite:///chat.db")
 
 
 def parse_redis_url(url: str) -> RedisLocation:
-    """Reads one of
+    """Parse the URL of a Redis deployment:
 
     - `redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]`, and `rediss://` with TLS
     - `unix://[[USER]:PASSWORD@]/PATH[?db=DB]`, also as `redis+unix://`
     - `redis+sentinel://[[USER]:PASSWORD@]HOST[:PORT],.../MASTER[/DB]`, and `rediss+sentinel://`
     - `redis+cluster://[[USER]:PASSWORD@]HOST[:PORT],...`, and `rediss+cluster://`
 
-    with options behind a `?`. Raises `ValueError`, which says what is wrong, and no password.
+    with options after a `?`. Raises `ValueError`, whose text contains no password.
     """
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise ValueError("that is no URL of a Redis, such as redis://localhost:6379/0") from None
+        raise ValueError(
+            "not the URL of a Redis server; use for example redis://localhost:6379/0"
+        ) from None
     kind, is_tls = SCHEMES[parts.scheme]
     if "#" in url or "@" in parts.path + parts.query:
-        raise ValueError("in a password or a path, @ / ? # are written %40 %2F %3F %23")
+        raise ValueError("a password or path contains @ / ? or #; write %40 %2F %3F %23 instead")
     options = _options(parts)
     userinfo, at, hosts = parts.netloc.rpartition("@")
     username, password = _userinfo(userinfo) if at else (None, None)
     path = unquote(parts.path)
     prefix = options.pop("prefix", "chatify")
     if not prefix or not prefix.isprintable() or set(prefix) & set("{}*?[]\\ "):
-        raise ValueError(f"the prefix {prefix!r} is not a word without braces, such as chatify")
+        raise ValueError(
+            f"the prefix {prefix!r} is not allowed; use a word without braces, such as chatify"
+        )
     timeout = _seconds(options.pop("timeout", "10"))
     sentinel_username = options.pop("sentinel_username", None)
     sentinel_password = options.pop("sentinel_password", None)
     if sentinel_password is not None and kind != "sentinel":
-        raise ValueError("sentinel_password is for redis+sentinel://")
+        raise ValueError("sentinel_password requires redis+sentinel://")
     db = options.pop("db", "")
     addresses: tuple[Address, ...] = ()
     master = ""
     if kind == "socket":
         if hosts or not path.startswith("/") or len(path) < 2 or "\0" in path:
-            raise ValueError("unix:// is followed by a whole path, as in unix:///run/redis.sock")
+            raise ValueError(
+                "unix:// requires an absolute path; use for example unix:///run/redis.sock"
+            )
     else:
         addresses = _addresses(hosts, 26379 if kind == "sentinel" else 6379)
         names = path.strip("/").split("/") if path.strip("/") else []
         if kind == "server" and len(addresses) > 1:
             raise ValueError(
-                "several addresses are for redis+sentinel://HOST,HOST/MASTER or "
+                "several addresses require redis+sentinel://HOST,HOST/MASTER or "
                 "redis+cluster://HOST,HOST"
             )
         if kind == "sentinel":
             if not names:
                 raise ValueError(
-                    "the name of the master is missing, as in redis+sentinel://HOST:26379/mymaster"
+                    "the name of the master is missing; use for example "
+                    "redis+sentinel://HOST:26379/mymaster"
                 )
             master = names.pop(0)
         if names and (db or len(names) > 1):
-            raise ValueError("behind the address stands one number of a database, as in /0")
+            raise ValueError("the path must be the number of a database; use for example /0")
         db = names[0] if names else db
     if tls := set(options) & set(TLS_OPTIONS):
         if not is_tls:
-            raise ValueError(f"{min(tls)} is for TLS: rediss://")
+            raise ValueError(f"{min(tls)} requires TLS; use rediss://")
         _check_tls(options)
     number = _database(db)
     if number and kind == "cluster":
-        raise ValueError("a Redis Cluster has no database but 0")
+        raise ValueError("a Redis Cluster has only database 0; remove the number")
     return RedisLocation(
         kind,
         addresses,
@@ -181,9 +188,9 @@ def _options(parts: SplitResult) -> dict[str, str]:
     known = ("db", "prefix", "timeout", "sentinel_username", "sentinel_password", *TLS_OPTIONS)
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name not in known:
-            raise ValueError(f"there is no option {name!r}; there are {', '.join(known)}")
+            raise ValueError(f"unknown option {name!r}; use one of {', '.join(known)}")
         if name in options:
-            raise ValueError(f"the option {name} is there twice")
+            raise ValueError(f"the option {name} is set twice; remove one")
         options[name] = value
     return options
 
@@ -191,25 +198,25 @@ def _options(parts: SplitResult) -> dict[str, str]:
 def _userinfo(text: str) -> tuple[str | None, str | None]:
     user, colon, password = text.partition(":")
     if not colon or not password:
-        raise ValueError("before the @ stands USER:PASSWORD, or :PASSWORD alone")
+        raise ValueError("the part before @ must be USER:PASSWORD or :PASSWORD")
     return unquote(user) or None, unquote(password)
 
 
 def _addresses(hosts: str, port: int) -> tuple[Address, ...]:
     if not hosts:
-        raise ValueError("the host is missing, as in redis://localhost:6379/0")
+        raise ValueError("the host is missing; use for example redis://localhost:6379/0")
     try:
         return tuple(dict.fromkeys(parse_address(text, port) for text in hosts.split(",")))
-    except ValueError:  # which says what was written: it may be a password
+    except ValueError:  # its text may contain a password
         raise ValueError(
-            "an address is HOST, HOST:PORT or [IPV6]:PORT, with a port from 1 to 65535; "
-            "several have commas between them"
+            "an address must be HOST, HOST:PORT or [IPV6]:PORT, with a port from 1 to 65535; "
+            "separate several addresses by commas"
         ) from None
 
 
 def _database(text: str) -> int:
     if text and not (text.isascii() and text.isdigit() and len(text) < 6):
-        raise ValueError("the database is a number such as 0")
+        raise ValueError("the database must be a number such as 0")
     return int(text or 0)
 
 
@@ -219,7 +226,9 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 1 <= seconds <= 300:
-        raise ValueError(f"the timeout is a number of seconds from 1 to 300, not {text!r}")
+        raise ValueError(
+            f"the timeout {text!r} is not allowed; use a number of seconds from 1 to 300"
+        )
     return seconds
 
 
@@ -229,4 +238,4 @@ def _check_tls(options: Mapping[str, str]) -> None:
         ("ssl_check_hostname", ("true", "false")),
     ):
         if (value := options.get(name)) is not None and value not in allowed:
-            raise ValueError(f"{name} is one of {', '.join(allowed)}, not {value!r}")
+            raise ValueError(f"{name}: {value!r} is not allowed; use one of {', '.join(allowed)}")

@@ -1,7 +1,7 @@
-"""The kinds of values that settings have: how each is checked, read from text, and written.
+"""The kinds of values that settings have: how to check, parse and write each kind.
 
-A value is checked wherever it comes from. Text, from the environment or a flag, is first made
-into what TOML would have given.
+A value is checked regardless of its source. Text from the environment or from a flag is first
+converted to the value that TOML would give.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
+
+from ..limits import MAX_NUMBER
+from ..limits import Rate as RateLimit
 
 Number = TypeVar("Number", int, float)
 
@@ -32,48 +35,51 @@ __all__ = [
 
 
 HIDDEN = "(hidden)"
-"""Stands for a secret."""
+"""Shown in place of a secret."""
 
 
 class Kind(Protocol):
-    """One kind of values."""
+    """A kind of values."""
 
     @property
     def allowed(self) -> str:
-        """What is allowed, to end the sentence "it has to be"."""
+        """The allowed values, as a phrase after "use"."""
 
     def check(self, value: Any) -> Any:
-        """The value as the settings hold it. Raises `ValueError` for what is not allowed."""
+        """Return the value as the settings hold it.
+
+        Raises `ValueError` for a value that is not allowed, with a reason if that is not obvious.
+        """
 
     def from_text(self, text: str) -> Any:
-        """What `check` takes, from text. Raises `ValueError`."""
+        """Convert text to a value for `check`. Raises `ValueError`."""
 
     def to_toml(self, value: Any) -> str:
-        """The TOML expression of a value that `check` has returned."""
+        """Return the TOML expression of a value that `check` returned."""
 
 
 @dataclass(frozen=True)
 class Integer:
-    """A whole number within bounds."""
+    """A whole number between two bounds."""
 
-    least: int
-    most: int
+    minimum: int
+    maximum: int
     unit: str = ""
-    none: bool = False
-    """"none" is allowed, for no limit."""
+    optional: bool = False
+    """Allow "none", for no limit."""
 
     @property
     def allowed(self) -> str:
-        of_what = f" of {self.unit}" if self.unit else ""
-        numbers = f"a whole number{of_what} from {self.least} to {self.most}"
-        return f'{numbers}, or "none"' if self.none else numbers
+        of_unit = f" of {self.unit}" if self.unit else ""
+        numbers = f"a whole number{of_unit} from {self.minimum} to {self.maximum}"
+        return f'{numbers}, or "none"' if self.optional else numbers
 
     def check(self, value: Any) -> int | None:
-        if self.none and value in ("none", None):
+        if self.optional and value in ("none", None):
             return None
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValueError
-        if not self.least <= value <= self.most:
+        if not self.minimum <= value <= self.maximum:
             raise ValueError
         return value
 
@@ -86,23 +92,23 @@ class Integer:
 
 @dataclass(frozen=True)
 class Seconds:
-    """A time in seconds, up to a day where nothing else is said."""
+    """A time in seconds, by default at most a day."""
 
-    zero: bool = False
-    """0 is allowed."""
-    none: bool = False
-    """"none" is allowed, for no limit."""
-    most: int = 86400
+    allow_zero: bool = False
+    optional: bool = False
+    """Allow "none", for no limit."""
+    maximum: int = 86400
 
     @property
     def allowed(self) -> str:
-        numbers = f"a number of seconds {'from 0' if self.zero else 'above 0'}, up to {self.most}"
-        return f'{numbers}, or "none"' if self.none else numbers
+        bounds = f"{'from' if self.allow_zero else 'above'} 0, up to {self.maximum}"
+        numbers = f"a number of seconds {bounds}"
+        return f'{numbers}, or "none"' if self.optional else numbers
 
     def check(self, value: Any) -> float | None:
-        if self.none and value in ("none", None):
+        if self.optional and value in ("none", None):
             return None
-        return _check_number(value, self.most, zero=self.zero)
+        return _check_number(value, self.maximum, allow_zero=self.allow_zero)
 
     def from_text(self, text: str) -> float | str:
         return text if text == "none" else _number(float, text)
@@ -113,12 +119,12 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A part of something."""
+    """A fraction."""
 
     allowed = "a number from 0 to 1"
 
     def check(self, value: Any) -> float:
-        return _check_number(value, 1, zero=True)
+        return _check_number(value, 1, allow_zero=True)
 
     def from_text(self, text: str) -> float | str:
         return _number(float, text)
@@ -127,8 +133,8 @@ class Ratio:
         return _shortest(value)
 
 
-class _Written:
-    """What stands as text in TOML, too."""
+class _String:
+    """The base of kinds that are a string in TOML."""
 
     def from_text(self, text: str) -> str:
         return text
@@ -138,12 +144,12 @@ class _Written:
 
 
 @dataclass(frozen=True)
-class Text(_Written):
-    """Text that a function finds right."""
+class Text(_String):
+    """Text that a function accepts."""
 
     allowed: str
     verify: Callable[[str], object]
-    """Raises `ValueError` for wrong text."""
+    """Raises `ValueError` for text that is not allowed."""
 
     def check(self, value: Any) -> str:
         if not isinstance(value, str):
@@ -155,14 +161,14 @@ class Text(_Written):
 
 @dataclass(frozen=True)
 class OptionalText:
-    """As `Text`, or None, which is written "none"."""
+    """Like `Text`, or None, which is written as "none"."""
 
-    of: str
+    kind: str
     verify: Callable[[str], object] = str
 
     @property
     def allowed(self) -> str:
-        return f'{self.of}, or "none"'
+        return f'{self.kind}, or "none"'
 
     def check(self, value: Any) -> str | None:
         if value in ("none", None):
@@ -180,8 +186,8 @@ class OptionalText:
 
 
 @dataclass(frozen=True)
-class Secret(_Written):
-    """Text that is shown nowhere, or None, which is written "none"."""
+class Secret(_String):
+    """Text that is never shown, or None, which is written as "none"."""
 
     @property
     def allowed(self) -> str:
@@ -200,7 +206,7 @@ class Secret(_Written):
 
 @dataclass(frozen=True)
 class Texts:
-    """A list of texts; commas part them where it is written as one text."""
+    """A list of texts, separated by commas in flags and variables."""
 
     allowed: str
     verify: Callable[[str], object]
@@ -219,21 +225,21 @@ class Texts:
 
 @dataclass(frozen=True)
 class Rate:
-    """So many at once, and from then on so many a second; held as these two numbers."""
+    """A rate, such as "100, then 10/s"."""
 
-    most: int = 1_000_000
-    none: bool = False
-    """"none" is allowed, for no limit."""
+    maximum: int = 1_000_000
+    optional: bool = False
+    """Allow "none", for no limit."""
 
     @property
     def allowed(self) -> str:
         rate = 'a rate such as "100, then 10/s"'
-        if self.none:
-            return f'{rate}, up to {self.most}, the first number whole; or "none"'
-        return f"{rate}; both numbers above 0, up to {self.most}, the first whole"
+        if self.optional:
+            return f'{rate}, up to {self.maximum}, the first number whole; or "none"'
+        return f"{rate}; both numbers above 0, up to {self.maximum}, the first whole"
 
-    def check(self, value: Any) -> tuple[int, float] | None:
-        if self.none and value in ("none", None):
+    def check(self, value: Any) -> RateLimit | None:
+        if self.optional and value in ("none", None):
             return None
         if isinstance(value, str):
             value = self._parse(value)
@@ -242,12 +248,14 @@ class Rate:
         burst, per_second = value
         if not isinstance(burst, int):
             raise ValueError
-        return int(_check_number(burst, self.most)), _check_number(per_second, self.most)
+        return RateLimit(
+            int(_check_number(burst, self.maximum)), _check_number(per_second, self.maximum)
+        )
 
     def from_text(self, text: str) -> str:
         return text
 
-    def to_toml(self, value: tuple[int, float] | None) -> str:
+    def to_toml(self, value: RateLimit | None) -> str:
         if value is None:
             return '"none"'
         burst, per_second = value
@@ -262,17 +270,17 @@ class Rate:
 
 @dataclass(frozen=True)
 class Retentions:
-    """What rooms of certain names keep; held as tuples of pattern, number and seconds.
+    """Retention rules, held as tuples of pattern, number of messages and seconds.
 
-    Semicolons part them where they are written as one text.
+    In flags and variables, the rules are separated by semicolons.
     """
 
-    most_seconds: int
+    max_seconds: int
 
     @property
     def allowed(self) -> str:
         rule = '"support-*: 1000 messages, 3600 s"'
-        return f"a list of rules such as {rule}, up to {self.most_seconds} s"
+        return f"a list of rules such as {rule}, up to {self.max_seconds} s"
 
     def check(self, value: Any) -> tuple[tuple[str, int, float], ...]:
         if not isinstance(value, list | tuple):
@@ -291,7 +299,7 @@ class Retentions:
             _check_unicode(value)
             match = re.fullmatch(r"\s*(.*\S)\s*:\s*(\S+)\s+messages\s*,\s*(\S+)\s+s\s*", value)
             if match is None:
-                raise ValueError(f"{value!r} is no such rule")
+                raise ValueError(f"{value!r} is not such a rule")
             value = match[1], _number(int, match[2]), _number(float, match[3])
         if not isinstance(value, tuple) or len(value) != 3:
             raise ValueError
@@ -299,14 +307,14 @@ class Retentions:
         if not isinstance(pattern, str) or not isinstance(count, int):
             raise ValueError
         if not re.fullmatch(r"\S(.*\S)?", pattern):
-            raise ValueError(f"{pattern!r} is no pattern")
-        count = int(_check_number(count, 2**31 - 1, zero=True))
-        return pattern, count, _check_number(age, self.most_seconds)
+            raise ValueError(f"{pattern!r} is not a pattern")
+        count = int(_check_number(count, MAX_NUMBER, allow_zero=True))
+        return pattern, count, _check_number(age, self.max_seconds)
 
 
 @dataclass(frozen=True)
-class Choice(_Written):
-    """One of a few words."""
+class Choice(_String):
+    """One of several words."""
 
     words: tuple[str, ...]
 
@@ -347,13 +355,13 @@ def _number(kind: Callable[[str], Number], text: str) -> Number:
     try:
         return kind(text)
     except ValueError:
-        raise ValueError from None  # without Python's words, which are for programmers
+        raise ValueError from None  # the text of Python is for programmers
 
 
-def _check_number(value: Any, most: int, *, zero: bool = False) -> float:
+def _check_number(value: Any, maximum: int, *, allow_zero: bool = False) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise ValueError
-    if not 0 <= value <= most or (value == 0 and not zero):
+    if not 0 <= value <= maximum or (value == 0 and not allow_zero):
         raise ValueError
     return float(value)
 
@@ -363,13 +371,13 @@ def _shortest(number: float) -> str:
 
 
 def _check_unicode(text: str) -> None:
-    # Python has the bytes of flags and variables that are not UTF-8 as lone surrogates.
+    # Python represents bytes of flags and variables that are not UTF-8 as lone surrogates.
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError("it is not UTF-8 text") from None
+        raise ValueError("not UTF-8 text") from None
 
 
 def _toml_string(text: str) -> str:
-    # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped too.
+    # A JSON string is a TOML basic string, except that TOML requires DEL to be escaped.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

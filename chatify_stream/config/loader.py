@@ -1,6 +1,6 @@
-"""Brings the settings together: flags win over the environment, the environment over the file.
+"""Load the settings: flags override the environment, and the environment overrides the file.
 
-Every problem is collected, so that one run shows them all.
+All problems are collected, so that one run reports every one of them.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from typing import Any
 
 from ..errors import ConfigError, ConfigProblem
 from .kinds import HIDDEN
-from .settings import SECTIONS, Setting, Settings, all_settings, problem_text
+from .section import Setting, problem_text
+from .settings import SECTIONS, Settings, all_settings
 
 __all__ = ["CONFIG_VARIABLE", "Loaded", "load"]
 
 PREFIX = "CHATIFY_STREAM_"
 
 CONFIG_VARIABLE = "CHATIFY_STREAM_CONFIG"
-"""Names the configuration file, as the flag --config does."""
+"""The variable with the path of the configuration file, like the flag --config."""
 
 
-# Kubernetes and Docker set these in every container that may talk to a service of our name, or of
-# one that begins with it; `CHATIFY_STREAM_PORT` and its like then hold a URL.
+# Kubernetes and Docker set these in every container, for each service whose name starts with ours;
+# `CHATIFY_STREAM_PORT` and similar variables then hold a URL.
 _SERVICE_LINK = re.compile(
     PREFIX + r"(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?|PORT=\w+://.*)"
 )
@@ -36,14 +37,14 @@ _SECRET = re.compile("tok|secret|passw", re.IGNORECASE)
 
 
 class _Text(str):
-    """A value that came as text, from the environment or a flag, and may stand for a number."""
+    """A value from the environment or a flag; its text may represent another type."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """The settings, and where each came from."""
+    """The settings, with the source of each value."""
 
     settings: Settings
     sources: Mapping[str, str]
@@ -55,9 +56,10 @@ def load(
     environ: Mapping[str, str] | None = None,
     flags: Mapping[str, str | bool] | None = None,
 ) -> Loaded:
-    """Loads the settings. `flags`: what was given on the command line, by `section.key`.
+    """Load the settings.
 
-    Raises `ConfigError`, which holds every problem found.
+    `flags` contains the values from the command line by `section.key`. Raises `ConfigError`, with
+    every problem found.
     """
     problems: list[ConfigProblem] = []
     known = {setting.name: setting for setting in all_settings()}
@@ -89,7 +91,7 @@ def load(
         section: cls(**{s.key: values[s.name] for s in known.values() if s.section == section})
         for section, cls in SECTIONS.items()
     }
-    return Loaded(Settings(**sections), sources)  # type: ignore[arg-type] # each has its own class
+    return Loaded(Settings(**sections), sources)  # type: ignore[arg-type] # each section has its own class
 
 
 def _from_file(
@@ -101,17 +103,17 @@ def _from_file(
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError:
-        return problem("it is not UTF-8 text; a configuration is a TOML file")
+        return problem("not UTF-8 text; the configuration must be a TOML file")
     except OSError as error:
-        return problem(f"it cannot be read: {error.strerror}")
-    except (ValueError, RecursionError) as error:  # tomllib has more than its own
-        return problem(f"it is not valid TOML: {error}")
+        return problem(f"cannot be read: {error.strerror}")
+    except (ValueError, RecursionError) as error:  # tomllib raises others than its own
+        return problem(f"not valid TOML: {error}")
     for section, table in tables.items():
         if section not in SECTIONS:
             problem(f"{section} is not a section; {_hint(_near(section, SECTIONS), SECTIONS)}")
             continue
         if not isinstance(table, dict):
-            problem(f"{section} = {table!r}: it has to be a table, written [{section}]")
+            problem(f"{section} = {table!r} is not allowed; use a table: [{section}]")
             continue
         for key, value in table.items():
             setting = known.get(f"{section}.{key}")
@@ -138,7 +140,7 @@ def _from_environment(
             nearest = (
                 f"did you mean {' or '.join(near)}?"
                 if near
-                else "`chatify-stream config init` lists them all"
+                else "`chatify-stream config init` lists all settings"
             )
             shown = _shown(variable, text)
             problems.append(ConfigProblem(variable, f"{shown} is not a setting; {nearest}"))
@@ -147,17 +149,17 @@ def _from_environment(
 
 
 def _shown(name: str, value: Any) -> str:
-    """A value whose name is not known: what it is may be read from the name."""
+    """Return the value of an unknown setting; hide it if its name suggests a secret."""
     return HIDDEN if _SECRET.search(name) else repr(value)
 
 
 def _hint(near: str | None, words: Collection[str]) -> str:
-    return f"there are {', '.join(words)}" if near is None else f"did you mean {near}?"
+    return f"use one of {', '.join(words)}" if near is None else f"did you mean {near}?"
 
 
 def _near_variables(variable: str, known: Collection[str]) -> list[str]:
-    """Those with the same key in other sections, or else the one with the nearest name."""
-    # Without the prefix, which makes every name look near.
+    """Return variables with the same key in other sections, or else the most similar one."""
+    # Without the prefix, which makes all names similar.
     rest = variable.upper().removeprefix(PREFIX)
     rests = [name.removeprefix(PREFIX) for name in known]
     key = rest.partition("_")[2]
@@ -168,7 +170,7 @@ def _near_variables(variable: str, known: Collection[str]) -> list[str]:
 
 
 def _near_setting(section: str, key: str, known: Mapping[str, Setting]) -> str | None:
-    """The key of this section that was meant, or else the names of those in others."""
+    """Return the most similar key of this section, or else the names in other sections."""
     near = _near(key, [each.key for each in known.values()])
     if f"{section}.{near}" in known:
         return near

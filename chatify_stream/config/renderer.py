@@ -1,24 +1,28 @@
-"""Writes settings as TOML, for people: the default file, and what is in effect."""
+"""Write settings as TOML for people, and as one line for another process of the same version."""
 
 from __future__ import annotations
 
+import json
+import tomllib
 from collections.abc import Iterator
+from typing import Any
 
 from .loader import Loaded
-from .settings import SECTIONS, Setting, all_settings
+from .section import Setting
+from .settings import SECTIONS, Settings, all_settings
 
-__all__ = ["render_default", "render_effective"]
+__all__ = ["dump_settings", "render_default", "render_effective", "restore_settings"]
 
 HEADER = """\
 # The configuration of Chatify Stream. Every value here is the default.
 #
-# Flags win over environment variables, and those over this file. The variable of a setting is
-# CHATIFY_STREAM_<SECTION>_<KEY>, as in CHATIFY_STREAM_SERVER_PORT=9001.
+# Flags override environment variables, and environment variables override this file. The variable
+# of a setting is CHATIFY_STREAM_<SECTION>_<KEY>, for example CHATIFY_STREAM_SERVER_PORT=9001.
 """
 
 
 def render_default() -> str:
-    """A complete configuration file with every default, and what each setting means."""
+    """Return a configuration file with the default and the meaning of every setting."""
     parts = [HEADER]
     for section, settings in _by_section():
         doc = SECTIONS[section].__doc__ or ""
@@ -32,7 +36,7 @@ def render_default() -> str:
 
 
 def render_effective(loaded: Loaded) -> str:
-    """The settings in effect, each with a comment that says where it came from."""
+    """Return the settings in effect as TOML, with the source of each value as a comment."""
     parts = []
     for section, settings in _by_section():
         lines = [
@@ -52,3 +56,25 @@ def _by_section() -> Iterator[tuple[str, list[Setting]]]:
     settings = list(all_settings())
     for section in SECTIONS:
         yield section, [setting for setting in settings if setting.section == section]
+
+
+def dump_settings(settings: Settings) -> str:
+    """Return all settings as one line of text."""
+    return json.dumps(
+        {
+            setting.name: setting.kind.to_toml(
+                getattr(getattr(settings, setting.section), setting.key)
+            )
+            for setting in all_settings()
+        }
+    )
+
+
+def restore_settings(line: str) -> Settings:
+    """Return the settings from a line that `dump_settings` returned."""
+    values: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    for name, expression in json.loads(line).items():
+        section, _, key = name.partition(".")
+        values[section][key] = tomllib.loads(f"value = {expression}")["value"]
+    sections: dict[str, Any] = {name: SECTIONS[name](**values[name]) for name in SECTIONS}
+    return Settings(**sections)

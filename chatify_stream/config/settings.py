@@ -1,6 +1,8 @@
-"""The settings: what they are, what they may be, and what they are by default.
+"""The settings, with their allowed values, defaults and descriptions.
 
-Frozen, and checked when they are built; nothing here reads a file or the environment.
+Nothing here reads a
+file or the environment. The sections `limits` and `usage` inherit their settings from `Limits` and
+`UsageLimits`, where each limit is declared.
 """
 
 from __future__ import annotations
@@ -9,16 +11,15 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from ..address import check_header_name, check_host, check_method_path, check_network, parse_target
-from ..errors import ConfigError, ConfigProblem
-from .broker_url import check_broker_url, hide_passwords
+from ..limits import MAX_NUMBER, Limits, UsageLimits
+from ..limits import Rate as RateLimit
+from .broker_url import check_broker_url
 from .kinds import (
-    HIDDEN,
     Choice,
     Integer,
-    Kind,
     OptionalText,
     Rate,
     Ratio,
@@ -29,6 +30,7 @@ from .kinds import (
     Text,
     Texts,
 )
+from .section import Section, Setting, setting
 from .template import DEFAULT_TEMPLATE, reply_template
 
 __all__ = [
@@ -46,17 +48,13 @@ __all__ = [
     "TracingSettings",
     "UsageSettings",
     "all_settings",
-    "problem_text",
 ]
 
 
 _HOST = Text('a host name or an IP address, such as "127.0.0.1" or "::"', check_host)
-_ANY = "0.0.0.0"  # noqa: S104 - where the original service listens
+_ANY = "0.0.0.0"  # noqa: S104 - the default of the original service
 _PORT = Integer(0, 65535)
-_BYTES = Integer(1, 2**31 - 1, unit="bytes")
-_RATE = Rate()
-_SOME_RATE = Rate(most=2**31 - 1, none=True)
-_COUNT = Integer(1, 2**31 - 1, none=True)
+_BYTES = Integer(1, MAX_NUMBER, unit="bytes")
 _TARGET = Text(
     'the address of the server, such as "localhost:9000", or several with commas between them',
     parse_target,
@@ -68,34 +66,29 @@ _FILE = OptionalText("the path of a file")
 _TEN_YEARS = 3650 * 86400
 
 
-def _setting(default: Any, kind: Kind, doc: str, *, flag: str | None = None) -> Any:
-    """`flag` is that of the setting where it does not follow from its name."""
-    return dataclasses.field(default=default, metadata={"kind": kind, "doc": doc, "flag": flag})
-
-
-# What ClientSettings and GatewaySettings have for TLS. A base class would put it before the rest.
+# TLS settings of both ClientSettings and GatewaySettings. A base class would put them first.
 _ca = partial(
-    _setting, None, _FILE, "The authorities, PEM, that are believed in place of the system's."
+    setting, None, _FILE, "CA certificates to trust (PEM), instead of those of the system."
 )
-_cert = partial(_setting, None, _FILE, "The certificate to show, PEM, and what it is signed with.")
-_key = partial(_setting, None, _FILE, "Its private key, PEM, where it is not in that file.")
+_cert = partial(setting, None, _FILE, "Client certificate chain (PEM).")
+_key = partial(setting, None, _FILE, "Private key (PEM), if it is not in the certificate file.")
 _server_name = partial(
-    _setting,
+    setting,
     None,
     OptionalText("a host name or an IP address", check_host),
-    "The name that the certificate of the server has to be for, if not that of target.",
+    "Name to expect in the certificate of the server, instead of the host of target.",
 )
 _insecure_skip_verify = partial(
-    _setting,
+    setting,
     False,
     Switch(),
-    "Believe any certificate: for tests; anybody can be the server then.",
+    "Accept any certificate. For tests only: anyone can impersonate the server.",
 )
 
 
 def _check_right(right: str) -> None:
     if right not in ("join", "send", "read", "admin"):
-        raise ValueError(f"there is no right {right!r}")
+        raise ValueError(f"{right!r} is not a right")
 
 
 def _check_pattern(pattern: str) -> None:
@@ -104,393 +97,284 @@ def _check_pattern(pattern: str) -> None:
 
 
 @dataclass(frozen=True)
-class _Section:
-    """Checks every field when it is built."""
-
-    def __post_init__(self) -> None:
-        problems = []
-        section = _section_name(type(self))
-        for field in dataclasses.fields(self):
-            kind: Kind = field.metadata["kind"]
-            value = getattr(self, field.name)
-            try:
-                object.__setattr__(self, field.name, kind.check(value))
-            except ValueError as error:
-                text = problem_text(f"{section}.{field.name}", value, kind, error)
-                problems.append(ConfigProblem(type(self).__name__, text))
-        if problems:
-            raise ConfigError(problems)
-
-
-@dataclass(frozen=True)
-class ServerSettings(_Section):
+class ServerSettings(Section, section="server"):
     """The chat server: `chatify-stream serve`."""
 
-    host: str = _setting(_ANY, _HOST, "Where to listen; 0.0.0.0 is every IPv4 interface.")
-    port: int = _setting(9000, _PORT, "The TCP port to listen on; 0 takes a free one.")
-    grace: float = _setting(
-        10.0, Seconds(zero=True), "Seconds that open calls have to end when the server stops."
+    host: str = setting(
+        _ANY, _HOST, "Address to listen on; 0.0.0.0 stands for all IPv4 interfaces."
     )
-    workers: int = _setting(
+    port: int = setting(9000, _PORT, "TCP port to listen on; 0 chooses a free port.")
+    grace: float = setting(
+        10.0, Seconds(allow_zero=True), "Seconds to let open calls finish on shutdown."
+    )
+    workers: int = setting(
         1,
         Integer(1, 1024),
-        "Processes that serve the port together; for more than 1, rooms need a broker to share.",
+        "Number of worker processes. More than one requires a shared broker (redis://).",
     )
-    reply: str = _setting(
+    reply: str = setting(
         DEFAULT_TEMPLATE,
-        Text("a text in which {name} stands for the message", reply_template),
-        "The reply to each message.",
+        Text("a text with {name} in place of the message", reply_template),
+        "Reply to each message; {name} is replaced by the message.",
     )
-    paths: tuple[str, ...] = _setting(
+    paths: tuple[str, ...] = setting(
         (),
         Texts('a list of paths such as "/service.v1.Service/Chat"', check_method_path),
-        "More paths under which Chat is served.",
+        "Additional paths of the method Chat.",
     )
-    reflection: bool = _setting(
-        False, Switch(), "Let tools such as grpcurl ask which services there are."
+    reflection: bool = setting(
+        False, Switch(), "Enable server reflection, for tools such as grpcurl."
     )
-    proxy_protocol: bool = _setting(
-        False, Switch(), "Trusted proxies send a PROXY protocol header, version 1 or 2."
+    proxy_protocol: bool = setting(
+        False, Switch(), "Expect a PROXY protocol header (version 1 or 2) from trusted proxies."
     )
-    trusted_proxies: tuple[str, ...] = _setting(
+    trusted_proxies: tuple[str, ...] = setting(
         (),
         Texts('a list of IP addresses and networks such as "10.0.0.0/8"', check_network),
-        "Addresses and networks of the proxies that are believed whom they speak for.",
+        "Proxies whose PROXY header or forwarded address is trusted.",
     )
 
 
 @dataclass(frozen=True)
-class TLSSettings(_Section):
+class TLSSettings(Section, section="tls"):
     """TLS of the chat server."""
 
-    cert: str | None = _setting(
-        None, _FILE, "The certificate and what it is signed with, PEM; without it there is no TLS."
+    cert: str | None = setting(None, _FILE, "Certificate chain (PEM). Enables TLS.")
+    key: str | None = setting(
+        None, _FILE, "Private key (PEM), if it is not in the certificate file."
     )
-    key: str | None = _setting(None, _FILE, "The private key, PEM, where it is not in that file.")
-    client_ca: str | None = _setting(
-        None, _FILE, "The authorities, PEM, whose certificates clients may show."
+    client_ca: str | None = setting(
+        None, _FILE, "CA certificates (PEM) to verify client certificates with."
     )
-    require_client_cert: bool = _setting(
-        False, Switch(), "Refuse a client that has no such certificate."
+    require_client_cert: bool = setting(
+        False, Switch(), "Reject clients without a valid certificate."
     )
-    min_version: Literal["1.2", "1.3"] = _setting(
-        "1.2", Choice(("1.2", "1.3")), "The oldest version of TLS that is spoken."
+    min_version: Literal["1.2", "1.3"] = setting(
+        "1.2", Choice(("1.2", "1.3")), "Minimum TLS version."
     )
 
 
 @dataclass(frozen=True)
-class AuthSettings(_Section):
-    """Who may call the chat server."""
+class AuthSettings(Section, section="auth"):
+    """Authentication of the callers of the chat server."""
 
-    mode: Literal["off", "jwt", "certificate"] = _setting(
+    mode: Literal["off", "jwt", "certificate"] = setting(
         "off",
         Choice(("off", "jwt", "certificate")),
-        "How callers are known: not at all, by a bearer token, by their TLS certificate.",
+        "Authentication of callers: none, by a bearer token, or by a TLS client certificate.",
     )
-    secret_file: str | None = _setting(
-        None, _FILE, "The secret of HS256 tokens, at least 32 bytes at random."
+    secret_file: str | None = setting(
+        None, _FILE, "File with the secret of HS256 tokens, at least 32 random bytes."
     )
-    keys: str | None = _setting(
+    keys: str | None = setting(
         None,
         OptionalText("the path of a file, or an https:// URL"),
-        "The keys of tokens: a JWKS, as a file or an https:// URL, or a public key in PEM.",
+        "Keys to verify tokens with: a JWKS (file or https:// URL), or a public key (PEM file).",
     )
-    audience: str | None = _setting(
-        None, OptionalText("a text"), "What the aud of a token has to have in it."
+    audience: str | None = setting(
+        None, OptionalText("a text"), "Required audience of a token (claim aud)."
     )
-    issuer: str | None = _setting(
-        None, OptionalText("a text"), "What the iss of a token has to be."
+    issuer: str | None = setting(
+        None, OptionalText("a text"), "Required issuer of a token (claim iss)."
     )
-    leeway: float = _setting(
+    leeway: float = setting(
         10.0,
-        Seconds(zero=True, most=300),
-        "Seconds by which the clocks of issuer and server may differ.",
+        Seconds(allow_zero=True, maximum=300),
+        "Allowed difference between the clocks of issuer and server, in seconds.",
     )
-    default_rights: tuple[str, ...] = _setting(
+    default_rights: tuple[str, ...] = setting(
         ("join", "send", "read"),
         Texts("a list of join, send, read and admin", _check_right),
-        "Rights in all rooms of a token without the claim rooms, and of a certificate.",
+        "Rights in all rooms, for a token without the claim rooms and for a certificate.",
     )
-    certificate_user: Literal["cn", "dns", "email", "uri"] = _setting(
+    certificate_user: Literal["cn", "dns", "email", "uri"] = setting(
         "cn",
         Choice(("cn", "dns", "email", "uri")),
-        "What in a certificate is the user: its common name, or its alternative name of a kind.",
+        "Certificate field that holds the user name: the common name, or an alternative name.",
     )
-    admins: tuple[str, ...] = _setting(
+    admins: tuple[str, ...] = setting(
         (),
         Texts('a list of names or patterns such as "ops-*"', _check_pattern),
-        "Users who have the right admin in all rooms, whatever their tokens say.",
+        "Users with the right admin in all rooms, regardless of their tokens.",
     )
 
 
 @dataclass(frozen=True)
-class LimitSettings(_Section):
-    """What one client of the chat server may cost."""
-
-    max_message_size: int = _setting(
-        4 * 1024 * 1024, _BYTES, "The largest message taken, in bytes."
-    )
-    max_header_list_size: int = _setting(
-        16 * 1024, _BYTES, "The largest headers of a call, in bytes."
-    )
-    max_concurrent_streams: int = _setting(
-        1000, Integer(1, 2**31 - 1), "Calls open at a time on one connection."
-    )
-    max_connections: int | None = _setting(
-        20_000, Integer(1, 2**31 - 1, none=True), "Connections open at a time."
-    )
-    max_connections_per_address: int | None = _setting(
-        None, Integer(1, 2**31 - 1, none=True), "Connections open at a time from one IP address."
-    )
-    connection_rate_per_address: tuple[int, float] | None = _setting(
-        None, _SOME_RATE, "Connections made from one IP address."
-    )
-    handshake_timeout: float | None = _setting(
-        10.0, Seconds(none=True), "Seconds for the preface and SETTINGS of a new connection."
-    )
-    first_call_timeout: float | None = _setting(
-        60.0, Seconds(none=True), "Seconds for the first call of a new connection."
-    )
-    keepalive_time: float | None = _setting(
-        30.0, Seconds(none=True), "Seconds of silence after which a client is sent a PING."
-    )
-    keepalive_timeout: float = _setting(
-        10.0, Seconds(), "Seconds for the client to say anything after that PING."
-    )
-    write_timeout: float | None = _setting(
-        30.0, Seconds(none=True), "Seconds without progress for a client that does not read."
-    )
-    max_connection_age: float | None = _setting(
-        None,
-        Seconds(none=True),
-        "Seconds after which a connection is drained, give or take a tenth.",
-    )
-    max_connection_age_grace: float = _setting(
-        30.0, Seconds(), "Seconds for the calls of a connection that is too old."
-    )
-    pings: tuple[int, float] = _setting(
-        (100, 10.0), _RATE, "PING frames of one connection, with no messages between them."
-    )
-    resets: tuple[int, float] = _setting(
-        (1000, 100.0),
-        _RATE,
-        "Calls that a client resets within a second, or makes the server reset.",
-    )
-    settings: tuple[int, float] = _setting((100, 10.0), _RATE, "SETTINGS frames of one connection.")
-    glitches: tuple[int, float] = _setting(
-        (1000, 200.0),
-        _RATE,
-        "Frames that do nothing: empty, unknown, PRIORITY, of streams that the peer ended.",
-    )
-    refusals: tuple[int, float] = _setting(
-        (2000, 200.0), _RATE, "Calls of one connection that are refused; past it, more slowly."
-    )
-    max_control_backlog: int = _setting(
-        256 * 1024, _BYTES, "Bytes of answers, to PING and the like, that a client has not read."
-    )
+class LimitSettings(Section, Limits, section="limits"):
+    """Limits of what one client of the chat server may cost."""
 
 
 @dataclass(frozen=True)
-class UsageSettings(_Section):
-    """How much one session, one user and one address may do."""
+class UsageSettings(Section, UsageLimits, section="usage"):
+    """Limits for each session, each user and each address of the chat server."""
 
-    messages_per_session: tuple[int, float] | None = _setting(
-        None, _SOME_RATE, "Messages that are taken from one session."
-    )
-    messages_per_user: tuple[int, float] | None = _setting(
-        None, _SOME_RATE, "Messages that are taken from one user, where users are known."
-    )
-    messages_per_address: tuple[int, float] | None = _setting(
-        None, _SOME_RATE, "Messages that are taken from one IP address."
-    )
-    bytes_per_session: tuple[int, float] | None = _setting(
-        None, _SOME_RATE, "Bytes of messages that are taken from one session."
-    )
-    bytes_per_user: tuple[int, float] | None = _setting(
-        None, _SOME_RATE, "Bytes of messages that are taken from one user."
-    )
-    bytes_per_address: tuple[int, float] | None = _setting(
-        None, _SOME_RATE, "Bytes of messages that are taken from one IP address."
-    )
-    joins_per_user: tuple[int, float] | None = _setting(
-        (200, 20.0), _SOME_RATE, "Rooms that one user joins."
-    )
-    joins_per_address: tuple[int, float] | None = _setting(
-        None, _SOME_RATE, "Rooms that are joined from one IP address."
-    )
-    rooms_per_user: int | None = _setting(100, _COUNT, "Rooms that one user is in at a time.")
-    rooms_per_address: int | None = _setting(
-        None, _COUNT, "Rooms that one IP address is in at a time."
-    )
-    sessions_per_user: int | None = _setting(
-        1000, _COUNT, "Sessions of one user, in rooms or not, that are open at a time."
-    )
-    sessions_per_address: int | None = _setting(
-        None, _COUNT, "Sessions from one IP address that are open at a time."
-    )
-    address_header: str | None = _setting(
+    address_header: str | None = setting(
         None,
         OptionalText('the name of a header such as "x-forwarded-for"', check_header_name),
-        "Where server.trusted_proxies name the IP address of their client.",
+        "Header in which server.trusted_proxies send the IP address of their client.",
     )
 
 
 @dataclass(frozen=True)
-class RoomSettings(_Section):
-    """The rooms of the chat server."""
+class RoomSettings(Section, section="rooms"):
+    """Rooms of the chat server."""
 
-    enabled: bool = _setting(
-        True, Switch(), "Serve rooms, to calls with the metadata chat-room.", flag="--rooms"
+    enabled: bool = setting(
+        True, Switch(), "Enable rooms, for calls with the metadata chat-room.", flag="--rooms"
     )
-    broker: str = _setting(
+    broker: str = setting(
         "memory://",
         Text('"memory://", "sqlite:///PATH" or "redis://HOST"', check_broker_url),
-        "Where messages are: memory:// goes with the server; redis://HOST is for many servers.",
+        "Storage of messages. memory:// is lost at shutdown; redis://HOST is shared by servers.",
         flag="--broker",
     )
-    retention_count: int = _setting(
-        10_000, Integer(0, 2**31 - 1), "Messages that a room keeps, at most."
+    retention_count: int = setting(
+        10_000, Integer(0, MAX_NUMBER), "Maximum number of messages that a room stores."
     )
-    retention_age: float = _setting(
-        86_400.0, Seconds(most=_TEN_YEARS), "Seconds for which a room keeps a message, at most."
+    retention_age: float = setting(
+        86_400.0, Seconds(maximum=_TEN_YEARS), "Seconds for which a room stores a message."
     )
-    retention: tuple[tuple[str, int, float], ...] = _setting(
+    retention: tuple[tuple[str, int, float], ...] = setting(
         (),
         Retentions(_TEN_YEARS),
-        "Other retentions for rooms of certain names; the first that matches counts.",
+        "Retention of rooms whose names match a pattern; the first matching rule applies.",
     )
-    max_message_size: int = _setting(
-        64 * 1024, _BYTES, "The largest message taken in a room, in bytes."
+    max_message_size: int = setting(
+        64 * 1024, _BYTES, "Maximum size of a message in a room, in bytes."
     )
-    max_outbox: int = _setting(
-        1024 * 1024, _BYTES, "Bytes that may wait for one client before its session is ended."
+    max_outbox: int = setting(
+        1024 * 1024,
+        _BYTES,
+        "Maximum bytes buffered for one client; above it, its session ends.",
     )
-    service: bool = _setting(
-        False, Switch(), "Serve chatify.rooms.v1.Rooms, for backends and operators."
+    service: bool = setting(
+        False,
+        Switch(),
+        "Enable the Rooms service (chatify.rooms.v1.Rooms), for backends and operators.",
     )
-    port: int | None = _setting(
+    port: int | None = setting(
         None,
-        Integer(0, 65535, none=True),
-        "The TCP port of that service, where it is not to be that of the server.",
+        Integer(0, 65535, optional=True),
+        "Separate TCP port for the Rooms service; 0 chooses a free port.",
     )
-    host: str = _setting(
-        "127.0.0.1", _HOST, "Where that port listens; without auth it asks nobody who they are."
+    host: str = setting(
+        "127.0.0.1", _HOST, "Address of that port. Unauthenticated if auth.mode is off."
     )
 
 
 @dataclass(frozen=True)
-class ClientSettings(_Section):
-    """The client commands: `chatify-stream send`."""
+class ClientSettings(Section, section="client"):
+    """The client commands, such as `chatify-stream send`."""
 
-    target: str = _setting(
-        "localhost:9000", _TARGET, "The server to talk to; several with commas between."
+    target: str = setting(
+        "localhost:9000", _TARGET, "Address of the server, or several separated by commas."
     )
-    timeout: float | None = _setting(
-        None, Seconds(none=True), "Seconds that a whole call may take, connecting included."
+    timeout: float | None = setting(
+        None, Seconds(optional=True), "Timeout of a whole call in seconds, including connecting."
     )
-    connect_timeout: float = _setting(10.0, Seconds(), "Seconds that reaching the server may take.")
-    wait_for_ready: bool = _setting(
-        False, Switch(), "Wait for a server that cannot be reached, as long as timeout allows."
+    connect_timeout: float = setting(
+        10.0, Seconds(), "Timeout for connecting to the server, in seconds."
     )
-    tls: bool = _setting(False, Switch(), "Talk TLS with the server.")
+    wait_for_ready: bool = setting(
+        False, Switch(), "Wait for a server that cannot be reached, until the timeout."
+    )
+    tls: bool = setting(False, Switch(), "Use TLS.")
     ca: str | None = _ca()
     cert: str | None = _cert()
     key: str | None = _key()
     server_name: str | None = _server_name()
     insecure_skip_verify: bool = _insecure_skip_verify()
-    token: str | None = _setting(
+    token: str | None = setting(
         None,
         Secret(),
-        "The bearer token to show; better in a file or the environment, where nobody sees it.",
+        "Bearer token. Other users can see a flag; prefer a file or the environment.",
     )
-    token_file: str | None = _setting(
-        None, _FILE, "The file of the token, read again for each call."
-    )
+    token_file: str | None = setting(None, _FILE, "File with the bearer token, read for each call.")
 
 
 @dataclass(frozen=True)
-class GatewaySettings(_Section):
+class GatewaySettings(Section, section="gateway"):
     """The HTTP gateway: `chatify-stream gateway`."""
 
-    host: str = _setting(_ANY, _HOST, "Where to listen; 0.0.0.0 is every IPv4 interface.")
-    port: int = _setting(8010, _PORT, "The TCP port to listen on; 0 takes a free one.")
-    target: str = _setting(
-        "localhost:9000", _TARGET, "The chat server behind the gateway; several likewise."
+    host: str = setting(
+        _ANY, _HOST, "Address to listen on; 0.0.0.0 stands for all IPv4 interfaces."
     )
-    balancing: Literal["pick_first", "round_robin"] = _setting(
+    port: int = setting(8010, _PORT, "TCP port to listen on; 0 chooses a free port.")
+    target: str = setting(
+        "localhost:9000", _TARGET, "Address of the chat server, or several separated by commas."
+    )
+    balancing: Literal["pick_first", "round_robin"] = setting(
         "pick_first",
         Choice(("pick_first", "round_robin")),
-        "Of several chat servers, use the first that works, or each in turn.",
+        "Use the first reachable chat server, or all of them in turn.",
     )
-    timeout: float = _setting(
-        2.0, Seconds(), "Seconds that the chat server has to answer a request."
+    timeout: float = setting(2.0, Seconds(), "Timeout for a reply of the chat server, in seconds.")
+    grace: float = setting(
+        10.0, Seconds(allow_zero=True), "Seconds to let open requests finish on shutdown."
     )
-    grace: float = _setting(
-        10.0, Seconds(zero=True), "Seconds that open requests have to end when the gateway stops."
-    )
-    tls: bool = _setting(False, Switch(), "Talk TLS with the chat server.")
+    tls: bool = setting(False, Switch(), "Use TLS to the chat server.")
     ca: str | None = _ca()
     cert: str | None = _cert()
     key: str | None = _key()
     server_name: str | None = _server_name()
     insecure_skip_verify: bool = _insecure_skip_verify()
-    token_file: str | None = _setting(
-        None, _FILE, "The file of the bearer token for the chat server, read for each call."
+    token_file: str | None = setting(
+        None, _FILE, "File with the bearer token for the chat server, read for each call."
     )
 
 
 @dataclass(frozen=True)
-class MetricsSettings(_Section):
+class MetricsSettings(Section, section="metrics"):
     """Metrics of the chat server, for Prometheus."""
 
-    port: int | None = _setting(
+    port: int | None = setting(
         None,
-        Integer(0, 65535, none=True),
-        "The TCP port of GET /metrics and GET /healthz; 0 takes a free one.",
+        Integer(0, 65535, optional=True),
+        "TCP port of GET /metrics and GET /healthz; 0 chooses a free port.",
     )
-    host: str = _setting(
-        "127.0.0.1", _HOST, "Where that port listens; it asks nobody who they are."
-    )
+    host: str = setting("127.0.0.1", _HOST, "Address of that port. Unauthenticated.")
 
 
 @dataclass(frozen=True)
-class TracingSettings(_Section):
-    """Traces of the chat server, by OpenTelemetry."""
+class TracingSettings(Section, section="tracing"):
+    """Traces of the chat server, with OpenTelemetry."""
 
-    enabled: bool = _setting(
+    enabled: bool = setting(
         False,
         Switch(),
-        "A span for each call, in the trace that its client names.",
+        "Record a span for each call, in the trace of its client.",
         flag="--tracing",
     )
-    message_sampling: float = _setting(
-        0.0, Ratio(), "The part of the messages that have a span of their own."
+    message_sampling: float = setting(
+        0.0, Ratio(), "Fraction of the messages that get their own span."
     )
 
 
 @dataclass(frozen=True)
-class LogSettings(_Section):
-    """What is logged, to standard error."""
+class LogSettings(Section, section="log"):
+    """The log, written to standard error."""
 
-    level: str = _setting(
-        "info", Choice(("debug", "info", "warning", "error")), "The least level that is logged."
+    level: str = setting(
+        "info", Choice(("debug", "info", "warning", "error")), "Minimum log level."
     )
-    format: str = _setting(
-        "text", Choice(("text", "json")), "Lines for people, or one JSON object a line."
+    format: str = setting(
+        "text", Choice(("text", "json")), "Text lines, or one JSON object a line."
     )
-    access: bool = _setting(
+    access: bool = setting(
         False,
         Switch(),
-        "Log each connection and session of the server, when it opens and when it closes.",
+        "Log each connection and session when it opens and closes.",
         flag="--access-log",
     )
-    rate: tuple[int, float] = _setting(
-        (200, 20.0), _RATE, "Lines of one kind that the server logs; the others are counted."
+    rate: RateLimit = setting(
+        RateLimit(200, 20.0),
+        Rate(),
+        "Maximum rate of similar log lines of the server; more are counted.",
     )
-    stall: float | None = _setting(
+    stall: float | None = setting(
         1.0,
-        Seconds(none=True),
-        "Seconds for which the server's event loop may stand still before the log says where.",
+        Seconds(optional=True),
+        "Seconds after which a blocked event loop is logged, with its stack.",
     )
 
 
@@ -511,68 +395,25 @@ class Settings:
     log: LogSettings = dataclasses.field(default_factory=LogSettings)
 
 
-SECTIONS: dict[str, type[_Section]] = {
-    "server": ServerSettings,
-    "tls": TLSSettings,
-    "auth": AuthSettings,
-    "limits": LimitSettings,
-    "usage": UsageSettings,
-    "rooms": RoomSettings,
-    "client": ClientSettings,
-    "gateway": GatewaySettings,
-    "metrics": MetricsSettings,
-    "tracing": TracingSettings,
-    "log": LogSettings,
+SECTIONS: dict[str, type[Section]] = {
+    section.section_name: section
+    for section in (
+        ServerSettings,
+        TLSSettings,
+        AuthSettings,
+        LimitSettings,
+        UsageSettings,
+        RoomSettings,
+        ClientSettings,
+        GatewaySettings,
+        MetricsSettings,
+        TracingSettings,
+        LogSettings,
+    )
 }
 
 
-def _section_name(section: type[_Section]) -> str:
-    return next(name for name, known in SECTIONS.items() if known is section)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting, as a thing to look at."""
-
-    section: str
-    key: str
-    kind: Kind
-    doc: str
-    default: Any
-    own_flag: str | None
-
-    @property
-    def name(self) -> str:
-        return f"{self.section}.{self.key}"
-
-    @property
-    def variable(self) -> str:
-        """The environment variable that sets it."""
-        return f"CHATIFY_STREAM_{self.section}_{self.key}".upper()
-
-    @property
-    def flag(self) -> str:
-        """The flag that sets it, of commands that have it."""
-        is_long = self.section in ("auth", "log", "metrics", "rooms", "tls", "tracing")
-        words = f"{self.section}-{self.key}" if is_long else self.key
-        return self.own_flag or "--" + words.replace("_", "-")
-
-
 def all_settings() -> Iterator[Setting]:
-    """Every setting, section by section."""
-    for section, cls in SECTIONS.items():
-        for field in dataclasses.fields(cls):
-            about = field.metadata
-            yield Setting(
-                section, field.name, about["kind"], about["doc"], field.default, about["flag"]
-            )
-
-
-def problem_text(name: str, value: Any, kind: Kind, error: ValueError) -> str:
-    """The sentence about a value that is not allowed."""
-    reason = f" ({error})" if str(error) else ""
-    if isinstance(kind, Secret):
-        value = HIDDEN
-    elif isinstance(value, str):
-        value = hide_passwords(value)
-    return f"{name} = {value!r} is not allowed: it has to be {kind.allowed}{reason}"
+    """Yield the description of every setting, section by section."""
+    for section in SECTIONS.values():
+        yield from section.describe()

@@ -1,4 +1,4 @@
-"""The reply as a template, for those who do not write Python."""
+"""Reply templates such as "Hello {name}"."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ DEFAULT_TEMPLATE = "Hello {name}"
 
 
 def reply_template(template: str) -> Callable[[str], str]:
-    """A reply that puts the message in place of each `{name}`; `{{` and `}}` stand for braces.
+    """Return a function that replaces each `{name}` in the template by its argument.
 
-    Raises `ValueError` for any other field, and for a brace without its partner.
+    `{{` and `}}` are literal braces. Raises `ValueError` for any other field, and for an unmatched
+    brace.
     """
     pieces: list[str | None] = []
     try:
@@ -23,11 +24,11 @@ def reply_template(template: str) -> Callable[[str], str]:
                 continue
             if field != "name" or spec or conversion:
                 tail = (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
-                raise ValueError(f"{{{field}{tail}}} is not known")
+                raise ValueError(f"unknown field {{{field}{tail}}}")
             pieces.append(None)
     except ValueError as error:
         raise ValueError(
-            f"{error}: write {{name}} where the message goes, and {{{{ or }}}} for a brace"
+            f"{error}; write {{name}} for the message, and {{{{ or }}}} for a brace"
         ) from None
 
     if pieces.count(None) == 1:  # the usual case

@@ -13,15 +13,7 @@ from grpclib.exceptions import StreamTerminatedError
 from grpclib.metadata import Deadline
 
 from ..address import address_block
-from .client.backoff import Backoff
-from .client.balancer import Balancing
-from .client.channel import CONNECT_TIMEOUT, Channel
-from .client.state import ChannelState
-from .client.stream import ClientStream
-from .connection.compression import check_encoding, frame, frame_prefix
-from .connection.statistics import ConnectionStatistics, ServerStatistics, StreamStatistics
-from .grpclib_internals import MetadataLike
-from .limits import (
+from ..limits import (
     CHANNEL_LIMITS,
     MAX_MESSAGE_SIZE,
     Limits,
@@ -30,6 +22,14 @@ from .limits import (
     describe_limits,
     limit,
 )
+from .client.backoff import Backoff
+from .client.balancer import Balancing
+from .client.channel import CONNECT_TIMEOUT, Channel
+from .client.state import ChannelState
+from .client.stream import ClientStream
+from .connection.compression import check_encoding, frame, frame_prefix
+from .connection.statistics import ConnectionStatistics, ServerStatistics, StreamStatistics
+from .grpclib_internals import MetadataLike
 from .protobuf.codec import ProtoCodec, StatusDetailsCodec
 from .protobuf.decoder import decode_message
 from .protobuf.wire_format import varint_bytes

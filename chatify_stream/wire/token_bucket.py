@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .limits import Rate
+from ..limits import Rate
 
 __all__ = ["TokenBucket", "TokenBuckets"]
 

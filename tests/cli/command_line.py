@@ -1,11 +1,21 @@
-"""The commands as processes that run to their end."""
+"""Run the commands: `invoke` in this process, `run` as a process."""
 
+import gc
+import io
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from logging import getLogger
 from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from chatify_stream.cli import main
 
 COMMAND = (sys.executable, "-m", "chatify_stream")
 SECONDS = 60.0
@@ -27,7 +37,7 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Finished:
-    """Runs `chatify-stream ARGS`; `env` is added to the environment of the tests."""
+    """Run `chatify-stream ARGS` as a process. `env` is added to the environment of the tests."""
     done = subprocess.run(
         [*command, *args],
         input=stdin.encode() if isinstance(stdin, str) else stdin,
@@ -38,6 +48,145 @@ def run(
         env={**os.environ, **(env or {})},
     )
     return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def invoke(
+    *args: str | bytes | Path,
+    stdin: str | bytes = b"",
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    terminal: bool = False,
+) -> Finished:
+    """Run `chatify-stream ARGS` in this process, in the calling thread.
+
+    Only one command runs at a time. With `terminal`, its standard output says that it is one.
+    """
+    data = stdin.encode() if isinstance(stdin, str) else stdin
+    stdout, stderr = _Output(terminal), _Output()
+    with ExitStack() as stack:
+        stack.enter_context(_LOCK)
+        stack.enter_context(_root_logger())
+        stack.enter_context(_interpreter_hooks())
+        stack.enter_context(mock.patch.dict(os.environ, env or {}))
+        stack.enter_context(_local_time())
+        stack.enter_context(_standard_input(data))
+        stack.enter_context(mock.patch("sys.stdout", _OfThread(stdout, sys.stdout)))
+        stack.enter_context(mock.patch("sys.stderr", _OfThread(stderr, sys.stderr)))
+        if cwd is not None:
+            stack.callback(os.chdir, Path.cwd())
+            os.chdir(cwd)
+        try:
+            main(list(map(os.fsdecode, args)), prog_name="chatify-stream")
+        except SystemExit as ended:
+            status = 0 if ended.code is None else ended.code
+    assert isinstance(status, int)
+    return Finished(status, stdout.text(), stderr.text())
+
+
+_LOCK = threading.Lock()
+
+
+class _Output(io.TextIOWrapper):
+    """A standard output or error in memory."""
+
+    def __init__(self, is_terminal: bool = False) -> None:
+        super().__init__(io.BytesIO(), "utf-8", "backslashreplace", "\n", write_through=True)
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+    def text(self) -> str:
+        self.seek(0)
+        return self.read()
+
+
+class _OfThread:
+    """A stream for the thread that created it, and another one for all other threads.
+
+    The log of a server in another thread does not get into the output of the command.
+    """
+
+    def __init__(self, own: Any, other: Any) -> None:
+        self._own = own
+        self._other = other
+        self._thread = threading.get_ident()
+
+    def __getattr__(self, name: str) -> Any:
+        is_own = threading.get_ident() == self._thread
+        return getattr(self._own if is_own else self._other, name)
+
+
+@contextmanager
+def _root_logger() -> Iterator[None]:
+    """Let the command configure the log, and restore it."""
+    root = getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers[:] = []
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+@contextmanager
+def _interpreter_hooks() -> Iterator[None]:
+    """Restore what `serve` changes in the interpreter."""
+    threshold = gc.get_threshold()
+    with (
+        mock.patch("sys.excepthook", sys.excepthook),
+        mock.patch("sys.unraisablehook", sys.unraisablehook),
+        mock.patch("threading.excepthook", threading.excepthook),
+    ):
+        yield
+    gc.set_threshold(*threshold)
+    gc.unfreeze()
+
+
+@contextmanager
+def _local_time() -> Iterator[None]:
+    """Use the time zone of the variable TZ."""
+    time.tzset()
+    try:
+        yield
+    finally:
+        with mock.patch.dict(os.environ):
+            os.environ.pop("TZ", None) if _TZ is None else os.environ.update(TZ=_TZ)
+            time.tzset()
+
+
+_TZ = os.environ.get("TZ")
+
+
+@contextmanager
+def _standard_input(data: bytes) -> Iterator[None]:
+    """Put `data` into the file descriptor 0 and into sys.stdin."""
+    saved = os.dup(0)
+    reader, writer = os.pipe()
+    feeder = threading.Thread(target=_feed, args=(writer, data))
+    feeder.start()
+    os.dup2(reader, 0)
+    os.close(reader)
+    try:
+        with (
+            open(0, encoding="utf-8", closefd=False) as stdin,
+            mock.patch("sys.stdin", stdin),
+        ):
+            yield
+    finally:
+        os.dup2(saved, 0)
+        os.close(saved)
+        feeder.join()
+
+
+def _feed(writer: int, data: bytes) -> None:
+    with open(writer, "wb") as pipe:
+        try:
+            pipe.write(data)
+            pipe.flush()
+        except BrokenPipeError:
+            pass
 
 
 WITHOUT = """
@@ -51,10 +200,10 @@ class Missing:
 sys.meta_path.insert(0, Missing())
 
 from chatify_stream.cli import main
-main(sys.argv[2:])
+main(sys.argv[2:], prog_name="chatify-stream")
 """
 
 
 def run_without(package: str, *args: str) -> Finished:
-    """Runs `chatify-stream ARGS` as if `package` were not installed."""
+    """Run `chatify-stream ARGS` as a process in which `package` is not installed."""
     return run(package, *args, command=(sys.executable, "-c", WITHOUT))

@@ -1,4 +1,4 @@
-"""A clean environment for the commands, and a server for those that talk to one."""
+"""A clean environment for the commands, and a server for those that call one."""
 
 import os
 import signal
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner
 
-from ..e2e.processes import ServerProcess
+from .server_thread import ServerThread
 
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No command of a test is configured by the environment of whoever runs the tests."""
+    """Remove the settings in the environment in which the tests run."""
     for variable in list(os.environ):
         if variable.startswith("CHATIFY_STREAM_"):
             monkeypatch.delenv(variable)
@@ -20,7 +20,7 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def interruptible() -> Iterator[None]:
-    """Commands heed SIGINT also when the tests run in the background, where it is ignored."""
+    """Let SIGINT end commands also if the tests run in the background, where it is ignored."""
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, previous)
@@ -28,12 +28,12 @@ def interruptible() -> Iterator[None]:
 
 @pytest.fixture
 def runner() -> CliRunner:
-    """Runs commands in this process: those that neither log nor talk to a server."""
+    """Runs commands in this process that neither log nor call a server."""
     return CliRunner()
 
 
 @pytest.fixture(scope="package")
-def server() -> Iterator[ServerProcess]:
-    """A server as it is without any option."""
-    with ServerProcess("serve") as process:
-        yield process
+def server() -> Iterator[ServerThread]:
+    """A server without any flags."""
+    with ServerThread() as thread:
+        yield thread

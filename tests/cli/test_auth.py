@@ -11,8 +11,12 @@ import pytest
 
 from chatify_stream import ChatClient, Status, StatusError
 from chatify_stream.auth import CertificateAuthenticator, JwtAuthenticator
-from chatify_stream.cli.client_options import token_from_file, token_of
-from chatify_stream.cli.serving.options import auth_of, believes_everybody, reloaded_auth
+from chatify_stream.cli.client_options import token_from_file, token_from_settings
+from chatify_stream.cli.serving.options import (
+    authenticator,
+    open_access_warning,
+    reload_authenticator,
+)
 from chatify_stream.config import (
     AuthSettings,
     ClientSettings,
@@ -25,7 +29,8 @@ from chatify_stream.errors import ConfigError, UnavailableError, UsageError
 
 from ..auth.tokens import secret_path, signed
 from ..e2e.processes import ServerProcess
-from .command_line import Finished, run
+from .command_line import Finished, invoke
+from .server_thread import ServerThread
 
 ADMIN = {"*": ["admin"]}
 
@@ -36,48 +41,51 @@ def token(user: str = "ada", secret: str | None = None, **claims: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
     """A server that asks who calls."""
     secret = secret_path(tmp_path_factory.mktemp("auth"))
-    with ServerProcess(
-        "serve", "--auth-mode", "jwt", "--auth-secret-file", secret, "--rooms-service"
+    with ServerThread(
+        "--auth-mode", "jwt", "--auth-secret-file", secret, "--rooms-service"
     ) as server:
         yield server
 
 
-def test_sending(guarded: ServerProcess, tmp_path: Path) -> None:
+def test_sending(guarded: ServerThread, tmp_path: Path) -> None:
     """The token comes from a flag or a file."""
     file = tmp_path / "token"
     file.write_text(token() + "\n")
     target = ("send", "--target", guarded.address)
     hello = Finished(0, "Hello Ada\n", "")
-    assert run(*target, "--token", token(), "Ada") == hello
-    assert run(*target, "--token-file", file, "Ada") == hello
-    none = run(*target, "Ada")
+    assert invoke(*target, "--token", token(), "Ada") == hello
+    assert invoke(*target, "--token-file", file, "Ada") == hello
+    none = invoke(*target, "Ada")
     assert none.status == 5
     assert none.stderr == (
         "Error: UNAUTHENTICATED: no token; send the metadata authorization: Bearer TOKEN\n"
     )
 
 
-def test_rooms(guarded: ServerProcess) -> None:
+def test_rooms(guarded: ServerThread) -> None:
     """The commands for operators are for administrators."""
     target = ("--target", guarded.address, "--token")
     admin, user = token("root", rooms=ADMIN), token()
-    assert run("rooms", "presence", "lobby", "--count", *target, admin) == Finished(0, "0\n", "")
-    refused = run("rooms", "list", *target, user)
+    assert invoke("rooms", "presence", "lobby", "--count", *target, admin) == Finished(0, "0\n", "")
+    refused = invoke("rooms", "list", *target, user)
     assert refused.status == 5
-    assert "PERMISSION_DENIED: /chatify.rooms.v1.Rooms/ListRooms is for admin" in refused.stderr
+    assert (
+        "PERMISSION_DENIED: /chatify.rooms.v1.Rooms/ListRooms needs the right admin in all rooms"
+        in refused.stderr
+    )
 
 
-def test_chat(guarded: ServerProcess, tmp_path: Path) -> None:
+def test_chat(guarded: ServerThread, tmp_path: Path) -> None:
     """In a room one is who the token says; another name is refused."""
     room = ("chat", "--room", "talk", "--target", guarded.address, "--token", token("Grace"))
     env = {"XDG_STATE_HOME": str(tmp_path)}
-    said = run(*room, stdin="hi\n", env=env)
+    said = invoke(*room, stdin="hi\n", env=env)
     assert (said.status, said.stderr) == (0, "")
     assert said.stdout.split("\t")[2:] == ["Grace", "hi\n"]
-    other = run(*room, "--user", "Ada", stdin="hi\n", env=env)
+    other = invoke(*room, "--user", "Ada", stdin="hi\n", env=env)
     assert other.status == 5
     assert "the requested user name is not that of the caller; request 'Grace'" in other.stderr
 
@@ -91,6 +99,7 @@ async def is_let_in(server: ServerProcess, shown: str) -> bool:
         return error.status is not Status.UNAUTHENTICATED
 
 
+@pytest.mark.process
 async def test_reloading_keys(tmp_path: Path) -> None:
     """SIGHUP reads the secret again; the log says so, and has no secret and no token in it."""
     path = Path(secret_path(tmp_path))
@@ -106,11 +115,11 @@ async def test_reloading_keys(tmp_path: Path) -> None:
         assert await is_let_in(server, token())
         assert not await is_let_in(server, token(secret=after))
         path.write_text(after)
-        await reload("reloaded: the keys of tokens")
+        await reload("reloaded: the token keys")
         assert await is_let_in(server, token(secret=after))
         assert not await is_let_in(server, token())
         path.write_text("short")
-        await reload("left as it was")
+        await reload("auth: not reloaded")
         assert await is_let_in(server, token(secret=after))
         logged = server.stderr()
     assert after not in logged
@@ -128,7 +137,7 @@ def test_no_token_is_shown() -> None:
         with pytest.raises(ConfigError) as info:
             load(None, {f"CHATIFY_STREAM_{variable}": wrong})
         assert secret not in f"{info.value} {info.value!r}"
-    assert "client.token = '(hidden)' is not allowed: it has to be printable" in str(info.value)
+    assert "client.token = '(hidden)' is not allowed; use printable" in str(info.value)
 
 
 @pytest.mark.parametrize(
@@ -146,16 +155,17 @@ def test_no_token_is_shown() -> None:
 def test_warning(mode: Any, host: str, is_said: bool) -> None:
     """A server that others reach, and that asks nobody, says so when it starts."""
     settings = Settings(server=ServerSettings(host=host), auth=AuthSettings(mode=mode))
-    warning = believes_everybody(settings)
+    warning = open_access_warning(settings)
     assert (warning is not None) is is_said
-    assert warning is None or f"nobody is asked who they are, and {host} is not" in warning
+    assert warning is None or f"authentication is off and the server listens on {host}: " in warning
 
 
+@pytest.mark.process
 def test_the_warning_is_logged() -> None:
     """The warning is one line of the log."""
     with ServerProcess("serve", "--host", "0.0.0.0") as server:
         server.stop()
-        lines = [line for line in server.stderr().splitlines() if "nobody is asked" in line]
+        lines = [line for line in server.stderr().splitlines() if "authentication is off" in line]
     assert len(lines) == 1
     assert "WARNING" in lines[0]
 
@@ -163,16 +173,16 @@ def test_the_warning_is_logged() -> None:
 def test_authenticators(tmp_path: Path) -> None:
     """Each mode has its authenticator."""
     secret = secret_path(tmp_path)
-    assert auth_of(AuthSettings()) is None
-    assert isinstance(auth_of(AuthSettings(mode="jwt", secret_file=secret)), JwtAuthenticator)
-    assert isinstance(auth_of(AuthSettings(mode="certificate")), CertificateAuthenticator)
+    assert authenticator(AuthSettings()) is None
+    assert isinstance(authenticator(AuthSettings(mode="jwt", secret_file=secret)), JwtAuthenticator)
+    assert isinstance(authenticator(AuthSettings(mode="certificate")), CertificateAuthenticator)
 
 
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        (AuthSettings(mode="jwt"), 'auth: auth.mode = "jwt" needs auth.secret_file or auth.keys'),
-        (AuthSettings(keys="x"), 'auth: auth.secret_file and auth.keys are for auth.mode = "jwt"'),
+        (AuthSettings(mode="jwt"), 'auth: auth.mode = "jwt" requires a key; set auth.secret_file'),
+        (AuthSettings(keys="x"), 'auth: auth.secret_file and auth.keys require auth.mode = "jwt"'),
         (AuthSettings(mode="jwt", keys="/nowhere"), "auth: /nowhere: cannot read: No such file"),
         (AuthSettings(mode="jwt", keys="http://x/"), "auth: 'http://x/': not secure; use https"),
     ],
@@ -180,20 +190,20 @@ def test_authenticators(tmp_path: Path) -> None:
 def test_wrong_settings(settings: AuthSettings, why: str) -> None:
     """Settings that do not go together, and keys that cannot be used, are told."""
     with pytest.raises(ConfigError) as info:
-        auth_of(settings)
+        authenticator(settings)
     assert str(info.value).startswith(why)
 
 
 def test_reloaded(tmp_path: Path) -> None:
     """New settings have a new authenticator; the same ones read their files again."""
     old = AuthSettings(mode="jwt", secret_file=secret_path(tmp_path))
-    auth = auth_of(old)
-    assert reloaded_auth(auth, old, old) == (auth, False)
+    auth = authenticator(old)
+    assert reload_authenticator(auth, old, old) == (auth, False)
     secret_path(tmp_path, "another secret, of thirty-two bytes")
-    assert reloaded_auth(auth, old, old) == (auth, True)
-    changed, _ = reloaded_auth(auth, old, AuthSettings(mode="certificate"))
+    assert reload_authenticator(auth, old, old) == (auth, True)
+    changed, _ = reload_authenticator(auth, old, AuthSettings(mode="certificate"))
     assert isinstance(changed, CertificateAuthenticator)
-    assert reloaded_auth(None, AuthSettings(), AuthSettings()) == (None, False)
+    assert reload_authenticator(None, AuthSettings(), AuthSettings()) == (None, False)
 
 
 def test_token_file(tmp_path: Path) -> None:
@@ -207,13 +217,15 @@ def test_token_file(tmp_path: Path) -> None:
         assert read() == given
     for text in ("", "\n", "x" * 20_000):
         file.write_text(text)
-        with pytest.raises(UnavailableError, match="has no token in it"):
+        with pytest.raises(UnavailableError, match="must contain a token of at most 16384 bytes"):
             read()
 
 
 def test_two_tokens() -> None:
     """A token is a text or a file, not both."""
-    assert token_of(ClientSettings()) is None
-    assert token_of(ClientSettings(token="a")) == "a"
-    with pytest.raises(UsageError, match=r"client\.token or client\.token_file, not both"):
-        token_of(ClientSettings(token="a", token_file="b"))
+    assert token_from_settings(ClientSettings()) is None
+    assert token_from_settings(ClientSettings(token="a")) == "a"
+    with pytest.raises(
+        UsageError, match=r"client\.token: cannot be combined with client\.token_file"
+    ):
+        token_from_settings(ClientSettings(token="a", token_file="b"))

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from chatify_stream import Status
-from chatify_stream.cli.exit_codes import CALL_FAILED, CommandError, exit_status, reporting_errors
+from chatify_stream.cli.exit_codes import CALL_FAILED, CommandError, exit_status, report_errors
 from chatify_stream.errors import (
     CancelledCallError,
     ChatifyError,
@@ -48,7 +48,7 @@ def test_reported(runner: CliRunner, error: Exception, status: int, line: str) -
     """An error is one line on standard error and the exit status of its class."""
 
     @click.command()
-    @reporting_errors
+    @report_errors
     def command() -> None:
         raise error
 
@@ -69,7 +69,7 @@ def test_interrupted(runner: CliRunner) -> None:
     """Ctrl-C ends a command without a word, as shells have it."""
 
     @click.command()
-    @reporting_errors
+    @report_errors
     def command() -> None:
         raise KeyboardInterrupt
 
@@ -81,7 +81,7 @@ def test_words_of_a_server(runner: CliRunner) -> None:
     """What a server says of an error does not reach the terminal but as text."""
 
     @click.command()
-    @reporting_errors
+    @report_errors
     def command() -> None:
         raise StatusError(Status.PERMISSION_DENIED, "no\x1b[2J\nError: x")
 
@@ -96,7 +96,7 @@ def test_program_errors_are_not_hidden(runner: CliRunner) -> None:
     """Any other exception is a fault of the program, and keeps its traceback."""
 
     @click.command()
-    @reporting_errors
+    @report_errors
     def command() -> None:
         raise KeyError("fault")
 
@@ -108,7 +108,7 @@ def test_program_errors_are_not_hidden(runner: CliRunner) -> None:
 def test_result(runner: CliRunner) -> None:
     """A command that does not fail is left as it is."""
 
-    @reporting_errors
+    @report_errors
     def command(left: int, *, right: int) -> int:
         """Adds."""
         return left + right

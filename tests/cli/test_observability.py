@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from chatify_stream import ChatClient, MetricsOptions, TracingOptions
-from chatify_stream.cli.serving.options import metrics_of, tracing_of
+from chatify_stream.cli.serving.options import metrics_options, tracing_options
 from chatify_stream.config import MetricsSettings, TracingSettings
 from tests.server.metrics.scraping import Scrape, get
 
@@ -18,16 +18,17 @@ from ..e2e.processes import ServerProcess
 
 def test_metrics_settings() -> None:
     """They are as the server takes them; without a port there are none."""
-    assert metrics_of(MetricsSettings()) is None
-    assert metrics_of(MetricsSettings(9100, "::")) == MetricsOptions(9100, "::")
+    assert metrics_options(MetricsSettings()) is None
+    assert metrics_options(MetricsSettings(9100, "::")) == MetricsOptions(9100, "::")
 
 
 def test_tracing_settings() -> None:
     """They are as the server takes them; not enabled there is none."""
-    assert tracing_of(TracingSettings(message_sampling=0.5)) is False
-    assert tracing_of(TracingSettings(True, 0.5)) == TracingOptions(message_sampling=0.5)
+    assert tracing_options(TracingSettings(message_sampling=0.5)) is False
+    assert tracing_options(TracingSettings(True, 0.5)) == TracingOptions(message_sampling=0.5)
 
 
+@pytest.mark.process
 async def test_serving() -> None:
     """It says where the metrics are, and serves with tracing, whether or not there is an SDK."""
     with ServerProcess("serve", "--metrics-port", "0", "--tracing") as server:
@@ -43,6 +44,7 @@ async def test_serving() -> None:
     assert found.value("grpc_server_handled_total", **labels) == 1
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("package", "flags", "extra"),
     [
@@ -67,6 +69,7 @@ main()
     assert "Traceback" not in ran.stderr
 
 
+@pytest.mark.process
 def test_no_cost_when_off() -> None:
     """A server that has neither imports neither."""
     program = """

@@ -11,7 +11,7 @@ import pytest
 
 from chatify_stream import ChatServer, Status, StatusError
 from chatify_stream.cli.exit_codes import CommandError
-from chatify_stream.cli.rooms_api import RoomEntry, RoomsCalls, Said, calling_rooms
+from chatify_stream.cli.rooms_api import MessageEntry, RoomEntry, RoomsCalls, connect_rooms
 from chatify_stream.config import ClientSettings
 from chatify_stream.messages.chatify.rooms.v1 import (
     HistoryRequest,
@@ -38,7 +38,7 @@ START = Place("", 0)
 @asynccontextmanager
 async def calls_of(server: ChatServer, **settings: Any) -> AsyncIterator[RoomsCalls]:
     target = f"127.0.0.1:{server.port}"
-    async with calling_rooms(ClientSettings(target=target, **settings)) as calls:
+    async with connect_rooms(ClientSettings(target=target, **settings)) as calls:
         yield calls
 
 
@@ -53,7 +53,7 @@ async def pages_of(pages: AsyncIterator[Sequence[Any]]) -> list[list[Any]]:
     return [list(page) async for page in pages]
 
 
-async def offsets_of(pages: AsyncIterator[Sequence[Said]]) -> list[int]:
+async def offsets_of(pages: AsyncIterator[Sequence[MessageEntry]]) -> list[int]:
     return [entry.offset async for page in pages for entry in page]
 
 
@@ -128,7 +128,7 @@ class TestHistory:
             [[entry]] = await pages_of(calls.history("a", START, None))
             [publication] = (await server.rooms.history("a")).publications
         ms = publication.sent_at_ms
-        assert entry == Said(position.epoch, 1, ms, "小明", "你好", "1")
+        assert entry == MessageEntry(position.epoch, 1, ms, "小明", "你好", "1")
 
     async def test_short_pages(self) -> None:
         """Pages that the server ends early, for the size of the texts, lose nothing."""
@@ -230,7 +230,7 @@ class TestMeanwhile:
         assert got == [9, 8]
         assert caught.value.exit_code == 5
         assert caught.value.message == (
-            "the log of the room was lost or reset meanwhile: its epoch is \\x1b[2J now"
+            "the history of the room was lost or reset while it was read; its epoch is now \\x1b[2J"
         )
 
     async def test_limit_of_the_last_page(self) -> None:
@@ -269,8 +269,8 @@ class TestErrors:
                     await calls.users("a")
         assert caught.value.exit_code == 5
         assert caught.value.message == (
-            f"{target} does not serve rooms to operators: start it with --rooms-service; "
-            "where that has a --rooms-port, this is the --target"
+            f"{target}: the Rooms service is not enabled; start the server with --rooms-service "
+            "(if it uses --rooms-port, pass that port in --target)"
         )
 
     @pytest.mark.parametrize("answer", [PublishResponse(), PublishResponse(duplicate=True)])
@@ -280,7 +280,7 @@ class TestErrors:
             async with scripted(answer) as (service, calls):
                 await calls.publish("a", "Ada", "x", "1")
         assert (caught.value.message, caught.value.exit_code) == (
-            "INTERNAL: the server has left out a position",
+            "INTERNAL: the response of the server has no position",
             5,
         )
         assert service.asked == [PublishRequest(room="a", user="Ada", text="x", id="1")]
@@ -304,7 +304,7 @@ class TestErrors:
         """A server that is not there is an error at once ..."""
         target = f"127.0.0.1:{free_port()}"
         with pytest.raises(CommandError) as caught:
-            async with calling_rooms(ClientSettings(target=target)) as calls:
+            async with connect_rooms(ClientSettings(target=target)) as calls:
                 await calls.users("a")
         assert caught.value.exit_code == 4
         assert "Connection refused" in caught.value.message
@@ -313,7 +313,7 @@ class TestErrors:
         """... unless it is waited for."""
         port = free_port()
         settings = ClientSettings(target=f"127.0.0.1:{port}", wait_for_ready=True)
-        async with calling_rooms(settings) as calls:
+        async with connect_rooms(settings) as calls:
             asking = asyncio.create_task(calls.users("a"))
             await asyncio.sleep(0)
             async with ChatServer(rooms=RoomOptions(service=True)) as server:

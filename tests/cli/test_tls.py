@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from chatify_stream.cli.client_options import client_tls_of
-from chatify_stream.cli.serving.options import proxies_of, tls_of
+from chatify_stream.cli.client_options import tls_from_settings
+from chatify_stream.cli.serving.options import proxy_networks, tls_options
 from chatify_stream.config import ClientSettings, GatewaySettings, ServerSettings, TLSSettings
 from chatify_stream.errors import ConfigError
 
 from ..auth.certificates import Authority, Pair
-from ..e2e.processes import ServerProcess
-from .command_line import run
+from .command_line import invoke
+from .server_thread import ServerThread
 
 
 @pytest.fixture(scope="module")
@@ -29,37 +29,37 @@ def pair(authority: Authority) -> Pair:
 
 
 @pytest.fixture(scope="module")
-def tls_server(authority: Authority, pair: Pair) -> Iterator[ServerProcess]:
+def tls_server(authority: Authority, pair: Pair) -> Iterator[ServerThread]:
     """Which asks for client certificates, and has the service of the rooms."""
-    with ServerProcess(
-        "serve", "--rooms-service", "--tls-cert", str(pair.cert), "--tls-key", str(pair.key),
+    with ServerThread(
+        "--rooms-service", "--tls-cert", str(pair.cert), "--tls-key", str(pair.key),
         "--tls-client-ca", str(authority.file), "--tls-require-client-cert",
-    ) as process:  # fmt: skip
-        yield process
+    ) as thread:  # fmt: skip
+        yield thread
 
 
-def test_commands(authority: Authority, tls_server: ServerProcess) -> None:
+def test_commands(authority: Authority, tls_server: ServerThread) -> None:
     """A command reaches the server, by the name that its certificate has, or is told why not."""
     ada = authority.issue("ada")
     target = ("--target", f"localhost:{tls_server.port}")
     shown = ("--cert", ada.cert, "--key", ada.key)
-    sent = run("send", *target, "--tls", "--ca", authority.file, *shown, "Ada")
+    sent = invoke("send", *target, "--tls", "--ca", authority.file, *shown, "Ada")
     assert (sent.status, sent.stdout) == (0, "Hello Ada\n"), sent.stderr
-    checked = run(
+    checked = invoke(
         "check", *target, "--json", "--tls", "--ca", authority.file, *shown,
     )  # fmt: skip
     answer = json.loads(checked.stdout)
     assert (checked.status, answer["status"]) == (0, "SERVING"), checked.stderr
     assert answer["tls"].startswith("TLSv1.3")
     assert datetime.fromisoformat(answer["certificate_expires"]) > datetime.now(UTC)
-    listed = run("rooms", "list", *target, "--tls", "--insecure-skip-verify", *shown)
+    listed = invoke("rooms", "list", *target, "--tls", "--insecure-skip-verify", *shown)
     assert listed.status == 0, listed.stderr
     for flags, reason in (
         (("--tls", "--ca", authority.file), "the server requires a client certificate"),
         (("--tls", "--ca", authority.file, "--server-name", "other", *shown), "another name"),
         ((), "this port requires TLS"),
     ):
-        failed = run("send", *target, *flags, "Ada")
+        failed = invoke("send", *target, *flags, "Ada")
         assert failed.status == 4
         assert reason in failed.stderr
         assert failed.stderr.count("\n") == 1
@@ -67,7 +67,7 @@ def test_commands(authority: Authority, tls_server: ServerProcess) -> None:
 
 def test_a_wrong_certificate(authority: Authority, pair: Pair) -> None:
     """A certificate that cannot be used is one line, which names the file."""
-    failed = run("serve", "--port", "0", "--tls-cert", pair.cert, "--tls-key", authority.file)
+    failed = invoke("serve", "--port", "0", "--tls-cert", pair.cert, "--tls-key", authority.file)
     assert failed.status == 2
     assert f"{authority.file}: contains no private key" in failed.stderr
     assert "Traceback" not in failed.stderr
@@ -75,8 +75,8 @@ def test_a_wrong_certificate(authority: Authority, pair: Pair) -> None:
 
 def test_settings_of_the_server(pair: Pair) -> None:
     """Settings that are of no use are refused, by name."""
-    assert tls_of(TLSSettings()) is None
-    options = tls_of(TLSSettings(cert="cert.pem", min_version="1.3"))
+    assert tls_options(TLSSettings()) is None
+    options = tls_options(TLSSettings(cert="cert.pem", min_version="1.3"))
     assert options is not None
     assert (options.cert, options.min_version) == ("cert.pem", "1.3")
     for settings, name in (
@@ -84,17 +84,17 @@ def test_settings_of_the_server(pair: Pair) -> None:
         (TLSSettings(cert="cert.pem", require_client_cert=True), "tls.require_client_cert"),
     ):
         with pytest.raises(ConfigError, match=f"^{name}: "):
-            tls_of(settings)
+            tls_options(settings)
 
 
 def test_the_proxy_protocol() -> None:
     """Whose headers are believed has to be said."""
     networks = ("10.0.0.0/8", "::1")
-    assert proxies_of(ServerSettings(trusted_proxies=networks)) is None
+    assert proxy_networks(ServerSettings(trusted_proxies=networks)) is None
     believing = ServerSettings(proxy_protocol=True, trusted_proxies=networks)
-    assert proxies_of(believing) == networks
+    assert proxy_networks(believing) == networks
     with pytest.raises(ConfigError, match=r"^server\.proxy_protocol: .*server\.trusted_proxies"):
-        proxies_of(ServerSettings(proxy_protocol=True))
+        proxy_networks(ServerSettings(proxy_protocol=True))
 
 
 @pytest.mark.parametrize("section", [ClientSettings, GatewaySettings])
@@ -102,9 +102,9 @@ def test_settings_of_clients(
     section: type[ClientSettings] | type[GatewaySettings], authority: Authority
 ) -> None:
     """Files and names go with TLS, and nothing is taken that is not looked at."""
-    assert client_tls_of(section()) is None
+    assert tls_from_settings(section()) is None
     ca = str(authority.file)
-    made = client_tls_of(section(tls=True, ca=ca, server_name="chat.example"))
+    made = tls_from_settings(section(tls=True, ca=ca, server_name="chat.example"))
     assert made is not None
     assert made.server_name == "chat.example"
     for wrong in (
@@ -115,4 +115,4 @@ def test_settings_of_clients(
         section(tls=True, ca="none.pem"),
     ):
         with pytest.raises(ConfigError):
-            client_tls_of(wrong)
+            tls_from_settings(wrong)

@@ -20,6 +20,7 @@ from chatify_stream.config.kinds import (
     Text,
     Texts,
 )
+from chatify_stream.limits import Rate as RateLimit
 
 
 def no_spaces(text: str) -> None:
@@ -32,11 +33,11 @@ def anything(text: str) -> None:
 
 
 INTEGER = Integer(1, 100)
-BYTES = Integer(1, 100, unit="bytes", none=True)
+BYTES = Integer(1, 100, unit="bytes", optional=True)
 RATE = Rate()
 ABOVE_0 = Seconds()
-FROM_0 = Seconds(zero=True)
-NO_LIMIT = Seconds(none=True)
+FROM_0 = Seconds(allow_zero=True)
+NO_LIMIT = Seconds(optional=True)
 TEXT = Text("a text without spaces", no_spaces)
 ANY_TEXT = Text("a text", anything)
 TEXTS = Texts("a list of texts", no_spaces)
@@ -57,7 +58,7 @@ OPTIONAL = OptionalText("the path of a file")
             'a rate such as "100, then 10/s"; both numbers above 0, up to 1000000, the first whole',
         ),
         (ABOVE_0, "a number of seconds above 0, up to 86400"),
-        (Seconds(most=99), "a number of seconds above 0, up to 99"),
+        (Seconds(maximum=99), "a number of seconds above 0, up to 99"),
         (
             RETENTIONS,
             'a list of rules such as "support-*: 1000 messages, 3600 s", up to 1000 s',
@@ -65,7 +66,7 @@ OPTIONAL = OptionalText("the path of a file")
         (FROM_0, "a number of seconds from 0, up to 86400"),
         (NO_LIMIT, 'a number of seconds above 0, up to 86400, or "none"'),
         (
-            Seconds(zero=True, none=True),
+            Seconds(allow_zero=True, optional=True),
             'a number of seconds from 0, up to 86400, or "none"',
         ),
         (TEXT, "a text without spaces"),
@@ -87,9 +88,9 @@ def test_allowed(kind: Kind, allowed: str) -> None:
         (BYTES, 1, 1),
         (BYTES, "none", None),
         (BYTES, None, None),
-        (RATE, "100, then 10/s", (100, 10.0)),
-        (RATE, "1000000,then 0.5 / s", (1_000_000, 0.5)),
-        (RATE, (1, 2), (1, 2.0)),
+        (RATE, "100, then 10/s", RateLimit(100, 10.0)),
+        (RATE, "1000000,then 0.5 / s", RateLimit(1_000_000, 0.5)),
+        (RATE, (1, 2), RateLimit(1, 2.0)),
         (ABOVE_0, 10, 10.0),
         (ABOVE_0, 0.001, 0.001),
         (ABOVE_0, 86400, 86400.0),
@@ -170,9 +171,9 @@ def test_bad(kind: Kind, value: Any) -> None:
     [
         (TEXT, "a b", "it has a space"),
         (TEXTS, ["a", "a b"], "it has a space"),
-        (TEXT, "a\udcff", "it is not UTF-8 text"),
-        (TEXTS, ["a\udcff"], "it is not UTF-8 text"),
-        (RETENTIONS, ["a: 1"], "'a: 1' is no such rule"),
+        (TEXT, "a\udcff", "not UTF-8 text"),
+        (TEXTS, ["a\udcff"], "not UTF-8 text"),
+        (RETENTIONS, ["a: 1"], "'a: 1' is not such a rule"),
         (INTEGER, 0, ""),
         (CHOICE, "three", ""),
     ],
@@ -191,7 +192,7 @@ def test_reason(kind: Kind, value: Any, reason: str) -> None:
         (INTEGER, "007", 7),
         (BYTES, "5", 5),
         (BYTES, "none", None),
-        (RATE, " 5, then 1e-3/s ", (5, 0.001)),
+        (RATE, " 5, then 1e-3/s ", RateLimit(5, 0.001)),
         (ABOVE_0, "10", 10.0),
         (ABOVE_0, "0.5", 0.5),
         (ABOVE_0, "1e-3", 0.001),

@@ -25,11 +25,8 @@ from chatify_stream.errors import ConfigError
 
 WriteConfig = Callable[[str | bytes], Path]
 PORT = "a whole number from 0 to 65535"
-BYTES = "it has to be a whole number of bytes from 1 to 2147483647"
-RATE = (
-    'it has to be a rate such as "100, then 10/s"; both numbers above 0, up to 1000000, the '
-    "first whole"
-)
+BYTES = "use a whole number of bytes from 1 to 2147483647"
+RATE = 'use a rate such as "100, then 10/s"; both numbers above 0, up to 1000000, the first whole'
 
 
 @pytest.fixture
@@ -110,7 +107,7 @@ class TestPrecedence:
         """A wrong value is a problem also where a flag wins over it."""
         file = write("[server]\nport = -1\n")
         assert problems_of(file, {}, {"server.port": "1"}) == [
-            f"{file}: server.port = -1 is not allowed: it has to be {PORT}"
+            f"{file}: server.port = -1 is not allowed; use {PORT}"
         ]
 
 
@@ -327,23 +324,22 @@ class TestFile:
     @pytest.mark.parametrize(
         ("line", "text"),
         [
-            ("port = 70000", f"server.port = 70000 is not allowed: it has to be {PORT}"),
-            ('port = "9000"', f"server.port = '9000' is not allowed: it has to be {PORT}"),
-            ("port = true", f"server.port = True is not allowed: it has to be {PORT}"),
-            ("port = 1.5", f"server.port = 1.5 is not allowed: it has to be {PORT}"),
+            ("port = 70000", f"server.port = 70000 is not allowed; use {PORT}"),
+            ('port = "9000"', f"server.port = '9000' is not allowed; use {PORT}"),
+            ("port = true", f"server.port = True is not allowed; use {PORT}"),
+            ("port = 1.5", f"server.port = 1.5 is not allowed; use {PORT}"),
             (
                 "grace = nan",
-                "server.grace = nan is not allowed: it has to be a number of seconds from 0, up "
-                "to 86400",
+                "server.grace = nan is not allowed; use a number of seconds from 0, up to 86400",
             ),
             (
                 'paths = "/a/b"',
-                "server.paths = '/a/b' is not allowed: it has to be a list of paths such as "
+                "server.paths = '/a/b' is not allowed; use a list of paths such as "
                 '"/service.v1.Service/Chat"',
             ),
             (
                 'reflection = "yes"',
-                "server.reflection = 'yes' is not allowed: it has to be true or false",
+                "server.reflection = 'yes' is not allowed; use true or false",
             ),
         ],
     )
@@ -355,22 +351,22 @@ class TestFile:
     @pytest.mark.parametrize(
         ("line", "text"),
         [
-            ('max_message_size = "10 MB"', f"max_message_size = '10 MB' is not allowed: {BYTES}"),
-            ("max_message_size = -1", f"max_message_size = -1 is not allowed: {BYTES}"),
-            ('max_message_size = "none"', f"max_message_size = 'none' is not allowed: {BYTES}"),
+            ('max_message_size = "10 MB"', f"max_message_size = '10 MB' is not allowed; {BYTES}"),
+            ("max_message_size = -1", f"max_message_size = -1 is not allowed; {BYTES}"),
+            ('max_message_size = "none"', f"max_message_size = 'none' is not allowed; {BYTES}"),
             (
                 "max_connections = 0",
-                "max_connections = 0 is not allowed: it has to be a whole number from 1 to "
+                "max_connections = 0 is not allowed; use a whole number from 1 to "
                 '2147483647, or "none"',
             ),
             (
                 "write_timeout = 0",
-                "write_timeout = 0 is not allowed: it has to be a number of seconds above 0, up "
+                "write_timeout = 0 is not allowed; use a number of seconds above 0, up "
                 'to 86400, or "none"',
             ),
-            ("pings = 100", f"pings = 100 is not allowed: {RATE}"),
-            ("pings = [100, 10]", f"pings = [100, 10] is not allowed: {RATE}"),
-            ('pings = "100, then -1/s"', f"pings = '100, then -1/s' is not allowed: {RATE}"),
+            ("pings = 100", f"pings = 100 is not allowed; {RATE}"),
+            ("pings = [100, 10]", f"pings = [100, 10] is not allowed; {RATE}"),
+            ('pings = "100, then -1/s"', f"pings = '100, then -1/s' is not allowed; {RATE}"),
         ],
     )
     def test_no_limit(self, write: WriteConfig, line: str, text: str) -> None:
@@ -398,26 +394,26 @@ class TestFile:
             ),
             (
                 "[gateway]\nx = 'x'",
-                "gateway.x = 'x' is not a setting; there are host, port, target, "
+                "gateway.x = 'x' is not a setting; use one of host, port, target, "
                 "balancing, timeout, grace, tls, ca, cert, key, server_name, "
                 "insecure_skip_verify, token_file",
             ),
             ("[servr]\nport = 1", "servr is not a section; did you mean server?"),
             (
                 "[x]",
-                "x is not a section; there are server, tls, auth, limits, usage, rooms, client, "
+                "x is not a section; use one of server, tls, auth, limits, usage, rooms, client, "
                 "gateway, metrics, tracing, log",
             ),
             (
                 "port = 1",
-                "port is not a section; there are server, tls, auth, limits, usage, rooms, client, "
-                "gateway, metrics, tracing, log",
+                "port is not a section; use one of server, tls, auth, limits, usage, rooms, "
+                "client, gateway, metrics, tracing, log",
             ),
-            ("server = 1", "server = 1: it has to be a table, written [server]"),
-            ("[[log]]", "log = [{}]: it has to be a table, written [log]"),
+            ("server = 1", "server = 1 is not allowed; use a table: [server]"),
+            ("[[log]]", "log = [{}] is not allowed; use a table: [log]"),
             (
                 "[server.port]\nnumber = 1",
-                f"server.port = {{'number': 1}} is not allowed: it has to be {PORT}",
+                f"server.port = {{'number': 1}} is not allowed; use {PORT}",
             ),
         ],
     )
@@ -442,7 +438,7 @@ class TestFile:
         """A file that is not TOML is one problem, with what the parser says."""
         file = write(content)
         [problem] = problems_of(file)
-        start = f"{file}: it is not valid TOML: "
+        start = f"{file}: not valid TOML: "
         assert problem.startswith(start)
         assert len(problem) > len(start)
 
@@ -456,17 +452,17 @@ class TestFile:
         """A file in another encoding is told as such."""
         file = write(content)
         assert problems_of(file) == [
-            f"{file}: it is not UTF-8 text; a configuration is a TOML file"
+            f"{file}: not UTF-8 text; the configuration must be a TOML file"
         ]
 
     def test_missing(self, tmp_path: Path) -> None:
         """A file that is not there is told."""
         file = tmp_path / "chat.toml"
-        assert problems_of(file) == [f"{file}: it cannot be read: No such file or directory"]
+        assert problems_of(file) == [f"{file}: cannot be read: No such file or directory"]
 
     def test_directory(self, tmp_path: Path) -> None:
         """A directory in place of a file is told."""
-        assert problems_of(tmp_path) == [f"{tmp_path}: it cannot be read: Is a directory"]
+        assert problems_of(tmp_path) == [f"{tmp_path}: cannot be read: Is a directory"]
 
 
 class TestEnvironment:
@@ -508,15 +504,15 @@ class TestEnvironment:
     def test_wrong_value(self) -> None:
         """A wrong value is told with variable, key, value and what is allowed."""
         assert problems_of(environ={"CHATIFY_STREAM_SERVER_PORT": "many"}) == [
-            f"CHATIFY_STREAM_SERVER_PORT: server.port = 'many' is not allowed: it has to be {PORT}"
+            f"CHATIFY_STREAM_SERVER_PORT: server.port = 'many' is not allowed; use {PORT}"
         ]
 
     def test_not_utf8(self) -> None:
         """A variable whose bytes are not UTF-8 is told here, not when the first reply fails."""
         [problem] = problems_of(environ={"CHATIFY_STREAM_SERVER_REPLY": "\udcff{name}"})
         assert problem == (
-            r"CHATIFY_STREAM_SERVER_REPLY: server.reply = '\udcff{name}' is not allowed: it has "
-            "to be a text in which {name} stands for the message (it is not UTF-8 text)"
+            r"CHATIFY_STREAM_SERVER_REPLY: server.reply = '\udcff{name}' is not allowed; use "
+            "a text with {name} in place of the message (not UTF-8 text)"
         )
 
     @pytest.mark.parametrize(
@@ -589,16 +585,16 @@ class TestFlags:
     @pytest.mark.parametrize(
         ("name", "given", "text"),
         [
-            ("server.port", "x", f"--port: server.port = 'x' is not allowed: it has to be {PORT}"),
+            ("server.port", "x", f"--port: server.port = 'x' is not allowed; use {PORT}"),
             (
                 "limits.max_message_size",
                 "0",
-                f"--max-message-size: limits.max_message_size = '0' is not allowed: {BYTES}",
+                f"--max-message-size: limits.max_message_size = '0' is not allowed; {BYTES}",
             ),
             (
                 "log.level",
                 "loud",
-                "--log-level: log.level = 'loud' is not allowed: it has to be one of "
+                "--log-level: log.level = 'loud' is not allowed; use one of "
                 '"debug", "info", "warning", "error"',
             ),
         ],
@@ -651,5 +647,5 @@ def test_an_unknown_variable_far_from_all() -> None:
     with pytest.raises(ConfigError) as caught:
         load(environ={"CHATIFY_STREAM_ZZZ": "1"})
     assert str(caught.value) == (
-        "CHATIFY_STREAM_ZZZ: '1' is not a setting; `chatify-stream config init` lists them all"
+        "CHATIFY_STREAM_ZZZ: '1' is not a setting; `chatify-stream config init` lists all settings"
     )

@@ -103,19 +103,19 @@ def values(name: str, kind: Kind) -> st.SearchStrategy[Any]:
     """What a TOML file may have for a setting."""
     match kind:
         case Integer():
-            whole = st.integers(kind.least, kind.most)
-            return whole | st.just("none") if kind.none else whole
+            whole = st.integers(kind.minimum, kind.maximum)
+            return whole | st.just("none") if kind.optional else whole
         case Seconds():
-            numbers = st.floats(0, kind.most, exclude_min=not kind.zero)
-            numbers |= st.integers(1, kind.most)
-            return numbers | st.just("none") if kind.none else numbers
+            numbers = st.floats(0, kind.maximum, exclude_min=not kind.allow_zero)
+            numbers |= st.integers(1, kind.maximum)
+            return numbers | st.just("none") if kind.optional else numbers
         case Rate():
-            numbers = st.floats(0, kind.most, exclude_min=True)
-            rates = st.builds("{}, then {}/s".format, st.integers(1, kind.most), numbers)
-            return rates | st.just("none") if kind.none else rates
+            numbers = st.floats(0, kind.maximum, exclude_min=True)
+            rates = st.builds("{}, then {}/s".format, st.integers(1, kind.maximum), numbers)
+            return rates | st.just("none") if kind.optional else rates
         case Retentions():
             numbers = st.integers(0, 2**31 - 1)
-            ages = st.floats(0, kind.most_seconds, exclude_min=True)
+            ages = st.floats(0, kind.max_seconds, exclude_min=True)
             names = st.text(st.characters(codec="utf-8"), min_size=1).map(str.strip).filter(bool)
             names = names.filter(lambda name: "\n" not in name)
             return st.lists(st.builds("{}: {} messages, {} s".format, names, numbers, ages))

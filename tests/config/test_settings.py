@@ -138,7 +138,7 @@ SECTIONS = [
     TracingSettings,
     LogSettings,
 ]
-HOST = 'it has to be a host name or an IP address, such as "127.0.0.1" or "::"'
+HOST = 'use a host name or an IP address, such as "127.0.0.1" or "::"'
 
 
 def test_defaults() -> None:
@@ -232,61 +232,61 @@ def test_conversion() -> None:
         (ServerSettings, "host", "", f"{HOST} (the host is missing)"),
         (ServerSettings, "host", "a b", f"{HOST} (the host contains a space)"),
         (ServerSettings, "host", None, HOST),
-        (ServerSettings, "port", 65536, "it has to be a whole number from 0 to 65535"),
-        (ServerSettings, "port", True, "it has to be a whole number from 0 to 65535"),
-        (ServerSettings, "grace", -1, "it has to be a number of seconds from 0, up to 86400"),
+        (ServerSettings, "port", 65536, "use a whole number from 0 to 65535"),
+        (ServerSettings, "port", True, "use a whole number from 0 to 65535"),
+        (ServerSettings, "grace", -1, "use a number of seconds from 0, up to 86400"),
         (
             ServerSettings,
             "reply",
             "{0}",
-            "it has to be a text in which {name} stands for the message ({0} is not known: "
-            "write {name} where the message goes, and {{ or }} for a brace)",
+            "use a text with {name} in place of the message (unknown field {0}; "
+            "write {name} for the message, and {{ or }} for a brace)",
         ),
         (
             ServerSettings,
             "paths",
             ["/Chat"],
-            "it has to be a list of paths such as \"/service.v1.Service/Chat\" ('/Chat' is not "
+            "use a list of paths such as \"/service.v1.Service/Chat\" ('/Chat' is not "
             "the path of a gRPC method; write /Service/Method, as in /service.v1.Service/Chat)",
         ),
-        (ServerSettings, "reflection", 1, "it has to be true or false"),
+        (ServerSettings, "reflection", 1, "use true or false"),
         (
             LimitSettings,
             "max_message_size",
             0,
-            "it has to be a whole number of bytes from 1 to 2147483647",
+            "use a whole number of bytes from 1 to 2147483647",
         ),
         (
             LimitSettings,
             "max_connections",
             -1,
-            'it has to be a whole number from 1 to 2147483647, or "none"',
+            'use a whole number from 1 to 2147483647, or "none"',
         ),
         (
             LimitSettings,
             "pings",
             (0, 1),
-            'it has to be a rate such as "100, then 10/s"; both numbers above 0, up to 1000000, '
+            'use a rate such as "100, then 10/s"; both numbers above 0, up to 1000000, '
             "the first whole",
         ),
-        (AuthSettings, "mode", "on", 'it has to be one of "off", "jwt", "certificate"'),
+        (AuthSettings, "mode", "on", 'use one of "off", "jwt", "certificate"'),
         (
             AuthSettings,
             "default_rights",
             ["write"],
-            "it has to be a list of join, send, read and admin (there is no right 'write')",
+            "use a list of join, send, read and admin ('write' is not a right)",
         ),
         (
             AuthSettings,
             "admins",
             [""],
-            'it has to be a list of names or patterns such as "ops-*" (a pattern is empty)',
+            'use a list of names or patterns such as "ops-*" (a pattern is empty)',
         ),
         (
             ClientSettings,
             "target",
             "localhost:0",
-            'it has to be the address of the server, such as "localhost:9000", or several with '
+            'use the address of the server, such as "localhost:9000", or several with '
             "commas between them ('localhost:0' is not an address: the port '0' is not a number "
             "from 1 to 65535; write HOST:PORT, as in localhost:9000)",
         ),
@@ -294,21 +294,21 @@ def test_conversion() -> None:
             ClientSettings,
             "timeout",
             0,
-            'it has to be a number of seconds above 0, up to 86400, or "none"',
+            'use a number of seconds above 0, up to 86400, or "none"',
         ),
         (
             ClientSettings,
             "connect_timeout",
             None,
-            "it has to be a number of seconds above 0, up to 86400",
+            "use a number of seconds above 0, up to 86400",
         ),
-        (GatewaySettings, "port", "8010", "it has to be a whole number from 0 to 65535"),
-        (GatewaySettings, "timeout", 0, "it has to be a number of seconds above 0, up to 86400"),
-        (MetricsSettings, "port", -1, 'it has to be a whole number from 0 to 65535, or "none"'),
+        (GatewaySettings, "port", "8010", "use a whole number from 0 to 65535"),
+        (GatewaySettings, "timeout", 0, "use a number of seconds above 0, up to 86400"),
+        (MetricsSettings, "port", -1, 'use a whole number from 0 to 65535, or "none"'),
         (MetricsSettings, "host", "no host", f"{HOST} (the host contains a space)"),
-        (TracingSettings, "message_sampling", 1.5, "it has to be a number from 0 to 1"),
-        (LogSettings, "level", "INFO", 'it has to be one of "debug", "info", "warning", "error"'),
-        (LogSettings, "format", "xml", 'it has to be one of "text", "json"'),
+        (TracingSettings, "message_sampling", 1.5, "use a number from 0 to 1"),
+        (LogSettings, "level", "INFO", 'use one of "debug", "info", "warning", "error"'),
+        (LogSettings, "format", "xml", 'use one of "text", "json"'),
     ],
 )
 def test_checked_when_built(section: type[Any], key: str, value: Any, text: str) -> None:
@@ -317,7 +317,7 @@ def test_checked_when_built(section: type[Any], key: str, value: Any, text: str)
     with pytest.raises(ConfigError) as caught:
         section(**{key: value})
     assert caught.value.problems == (
-        ConfigProblem(section.__name__, f"{name} = {value!r} is not allowed: {text}"),
+        ConfigProblem(section.__name__, f"{name} = {value!r} is not allowed; {text}"),
     )
 
 

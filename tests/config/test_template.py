@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from chatify_stream.config.template import DEFAULT_TEMPLATE, reply_template
 
-HINT = ": write {name} where the message goes, and {{ or }} for a brace"
+HINT = "; write {name} for the message, and {{ or }} for a brace"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_other_field(field: str, around: str) -> None:
     """Any other field is refused, and shown as it was written."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
         reply_template(around.format(field))
-    assert str(caught.value) == f"{field} is not known{HINT}"
+    assert str(caught.value) == f"unknown field {field}{HINT}"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,1 @@
-"""The command `chatify-stream chat`."""
-
-from __future__ import annotations
-
-from ..commands.chat import chat
-
-__all__ = ["chat"]
+"""The command `chatify-stream chat`: a room in a terminal or between pipes."""

@@ -1,8 +1,8 @@
-"""Where a user has read to in a room, kept from one run to the next.
+"""The position of the last message that a user has seen in a room, saved between runs.
 
-Rules: a position is written after its message was shown, never before, so that a process killed
-at any moment loses no message; it may show one twice. One small file for each server, room and
-user, replaced whole.
+A position is written after its message was shown, never before. A process that is killed at any
+moment therefore loses no message, but may show a message twice. Each server, room and user has one
+small file, which is replaced atomically.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ __all__ = ["Bookmark", "state_folder"]
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
-    """Where the programs of this user keep what they remember. Raises `RuntimeError` for none."""
+    """Return the folder for the state of programs of this user.
+
+    Raises `RuntimeError` if the user has no home folder.
+    """
     if os.name == "nt" and (local := environ.get("LOCALAPPDATA")):
         base = Path(local)
     elif Path(state := environ.get("XDG_STATE_HOME", "")).is_absolute():
@@ -30,16 +33,16 @@ def state_folder(environ: Mapping[str, str]) -> Path:
 
 
 class Bookmark:
-    """The position of one user in one room of one server."""
+    """The saved position of one user in one room of one server."""
 
     def __init__(self, folder: Path, server: str, room: str, user: str) -> None:
-        self._about = {"server": server, "room": room, "user": user}
-        # Names of rooms and users may be longer, and of other characters, than those of files.
-        digest = hashlib.sha256(json.dumps(self._about).encode()).hexdigest()
+        self._key = {"server": server, "room": room, "user": user}
+        # File names allow fewer characters than the names of rooms and users.
+        digest = hashlib.sha256(json.dumps(self._key).encode()).hexdigest()
         self.file = folder / f"{digest[:32]}.json"
 
     def read(self) -> Position | None:
-        """None when there is none, or what there is makes no sense. Raises `OSError`."""
+        """Return the position, or None for a missing or damaged file. Raises `OSError`."""
         try:
             entry = json.loads(self.file.read_bytes())
             return Position.parse(str(entry["position"]))
@@ -47,9 +50,9 @@ class Bookmark:
             return None
 
     def write(self, position: Position) -> None:
-        """Raises `OSError`."""
+        """Save a position. Raises `OSError`."""
         self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        text = json.dumps({**self._about, "position": str(position)}, ensure_ascii=False)
+        text = json.dumps({**self._key, "position": str(position)}, ensure_ascii=False)
         draft = self.file.with_suffix(f".{os.getpid()}")
         draft.write_text(text, encoding="utf-8")
         draft.replace(self.file)

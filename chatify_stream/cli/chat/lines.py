@@ -1,6 +1,7 @@
-"""What happens in a room, as lines for people.
+"""Format the events of a room as lines for people.
 
-Rules: no text and no name of others gets into a line but through `safe_text`.
+Texts and names from other users are escaped (see `cli.output`). A user name has the same color in
+every process, readable on dark and on light backgrounds.
 """
 
 from __future__ import annotations
@@ -31,48 +32,48 @@ COLORS = (
     "#d700af",
     "#d7005f",
 )
-"""Of the 256 that terminals have; each at a contrast of 3.6 and more to black and to white."""
+"""Colors of the 256-color palette, with a contrast of at least 3.6 to black and to white."""
 
 
 def color_of(name: str) -> str:
-    """One of `COLORS`, the same in every process."""
+    """Return one of `COLORS` for a user name, the same in every process."""
     return COLORS[zlib.crc32(name.encode()) % len(COLORS)]
 
 
 INDENT = len("12:03 ")
-"""Cells before the name, and before each row of a text but the first."""
+"""Cells before the name, and before each further row of a text."""
 
 
 class Line(NamedTuple):
-    """One line, or several where a text has several; not broken into rows yet."""
+    """A message or notice, possibly of several lines; not yet wrapped into rows."""
 
     time: str
-    """Empty where it does not matter."""
+    """Empty if the line has no time."""
     name: str
-    """Of who says it; empty for what nobody says."""
+    """The sender; empty for a notice."""
     name_style: str
     texts: Sequence[str]
     style: str
 
 
 def notice(text: str, time: str = "") -> Line:
-    """What nobody says, dimmed."""
+    """Return a line of the program itself, dimmed."""
     return Line(time, "", "", safe_lines(text), "class:dim")
 
 
 def problem(text: str) -> Line:
-    """What went wrong."""
+    """Return a line that reports an error."""
     return Line("", "", "", safe_lines(text), "class:problem")
 
 
 class Lines:
-    """Makes lines, and says which day it is where that is not clear."""
+    """Formats events as lines, and adds the date when it changes."""
 
     def __init__(self, today: date) -> None:
         self._day = today
 
     def of(self, events: Iterable[Event], now: datetime) -> Iterator[Line]:
-        """The lines of what has happened, or was heard of, at `now`."""
+        """Yield the lines of events that were received at `now`."""
         for event in events:
             match event:
                 case Message():
@@ -94,17 +95,18 @@ class Lines:
 
 
 def gap_text(gap: Gap) -> str:
+    """Return a sentence about messages that cannot be delivered."""
     if gap.expected.epoch != gap.newest.epoch:
-        return "the room has begun anew: what was in it is lost"
+        return "the room was reset; its earlier messages are lost"
     missed = gap.newest.offset - gap.expected.offset + 1
-    what = "1 message was" if missed == 1 else f"{missed} messages were"
-    return f"{what} missed, which the room does not keep any more"
+    count = "1 message was" if missed == 1 else f"{missed} messages were"
+    return f"{count} missed; the room no longer stores {'it' if missed == 1 else 'them'}"
 
 
 def _local(when: datetime) -> datetime:
     try:
         return when.astimezone()
-    except (OverflowError, ValueError, OSError):  # at the ends of what this machine knows of
+    except (OverflowError, ValueError, OSError):  # outside the range of times of this machine
         return when
 
 

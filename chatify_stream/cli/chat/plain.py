@@ -1,4 +1,4 @@
-"""A chat between pipes: lines of standard input are messages, messages are lines of output."""
+"""Chat between pipes: send the lines of standard input, print messages as lines."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .visit import Visit
 
 __all__ = ["chat_by_line", "json_line", "tabbed_line"]
 
-MOST_UNACKNOWLEDGED = 256
+MAX_UNACKNOWLEDGED = 256
 
 log = logging.getLogger(__name__)
 
 
 def tabbed_line(event: Event) -> str | None:
-    """Offset, time, user and text of a message; None for what is no message."""
+    """Return offset, time, user and text of a message as a line; None for other events."""
     if not isinstance(event, Message):
         return None
     time = event.sent_at.isoformat(timespec="milliseconds")
@@ -34,7 +34,7 @@ def tabbed_line(event: Event) -> str | None:
 
 
 def json_line(event: Event) -> str:
-    """Any event, as JSON."""
+    """Return any event as a line of JSON."""
     return safe_json(dict(_entry(event)))
 
 
@@ -63,57 +63,59 @@ def _entry(event: Event) -> Iterator[tuple[str, object]]:
             yield "newest", str(event.newest)
 
 
-async def chat_by_line(visit: Visit, line: Callable[[Event], str | None], *, listens: bool) -> None:
-    """Until all of standard input is sent and is back, or with `listens` until the chat ends."""
+async def chat_by_line(visit: Visit, line: Callable[[Event], str | None], *, listen: bool) -> None:
+    """Chat until all of standard input is sent and printed; with `listen`, until the chat ends."""
     async with visit:
         printing = asyncio.create_task(_print_all(visit, line))
-        sending = asyncio.create_task(_send_lines(visit.chat, listens))
+        sending = asyncio.create_task(_send_lines(visit.chat, listen))
         try:
             await asyncio.wait({printing, sending}, return_when=asyncio.FIRST_COMPLETED)
             if not printing.done():
                 sending.result()
             await printing
             if not sending.done():
-                raise CommandError("the server ended the chat before all was sent", CALL_FAILED)
-            refused = sending.result()
+                raise CommandError(
+                    "the server ended the chat before all messages were sent", CALL_FAILED
+                )
+            rejected = sending.result()
         finally:
             for task in (printing, sending):
                 task.cancel()
             await asyncio.gather(printing, sending, return_exceptions=True)
-    if refused:
-        what = "1 message was" if refused == 1 else f"{refused} messages were"
-        raise CommandError(f"{what} refused", CALL_FAILED)
+    if rejected:
+        count = "1 message was" if rejected == 1 else f"{rejected} messages were"
+        raise CommandError(f"{count} rejected", CALL_FAILED)
 
 
-async def _send_lines(chat: RoomClient, listens: bool) -> int:
-    """Sends them, and returns how many were refused once all are answered."""
-    places = asyncio.Semaphore(MOST_UNACKNOWLEDGED)
-    refused = 0
+async def _send_lines(chat: RoomClient, listen: bool) -> int:
+    """Send all lines, wait for the answers, and return the number of rejected messages."""
+    free_places = asyncio.Semaphore(MAX_UNACKNOWLEDGED)
+    rejected = 0
 
     async def send(text: str, number: int) -> None:
-        nonlocal refused
+        nonlocal rejected
         try:
             await chat.send(text)
         except RefusedError as error:
-            refused += 1
-            log.error("line %d of standard input is refused: %s", number, safe(error.reason))
+            rejected += 1
+            log.error("standard input, line %d: rejected: %s", number, safe(error.reason))
         except UsageError as error:
-            raise CommandError(f"line {number} of standard input: {error}") from error
+            raise CommandError(f"standard input, line {number}: {error}") from error
         finally:
-            places.release()
+            free_places.release()
 
     try:
         async with asyncio.TaskGroup() as sending:
             number = 0
             async for text in stdin_lines():
                 number += 1
-                await places.acquire()
+                await free_places.acquire()
                 sending.create_task(send(text, number))
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
-    if not listens:
+    if not listen:
         await chat.half_close()
-    return refused
+    return rejected
 
 
 async def _print_all(visit: Visit, line: Callable[[Event], str | None]) -> None:
@@ -121,8 +123,8 @@ async def _print_all(visit: Visit, line: Callable[[Event], str | None]) -> None:
         async for batch in batches:
             lines = [text for event in batch if (text := line(event)) is not None]
             if lines:
-                click.echo("\n".join(lines))  # which flushes
-            visit.remember(batch)
+                click.echo("\n".join(lines))  # also flushes
+            visit.save_position(batch)
             for event in batch:
                 _log(event)
 

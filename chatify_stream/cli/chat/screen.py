@@ -1,7 +1,7 @@
-"""The terminal of a chat: a line to type on, above it what is on its way, below it the status.
+"""The terminal of a chat: an input line, pending messages above it, and the status below it.
 
-Rules: lines are written above all of that, a batch at a time, and whoever writes them goes on
-when the terminal has them. All text passes through `safe_text`, which the lines have done.
+Messages are written above these, a batch at a time; `show` returns when the terminal has received
+them. All text is escaped (see `cli.output`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .wrapping import cells, cut, wrap
 __all__ = ["Screen"]
 
 DIM = "#767676"
-"""At a contrast of 4.5 to black and to white."""
+"""A contrast of 4.5 to black and to white."""
 
 STYLE = Style.from_dict(
     {
@@ -38,13 +38,14 @@ STYLE = Style.from_dict(
     }
 )
 PROMPT = "> "
-MOST_PENDING_SHOWN = 3
+MAX_PENDING_SHOWN = 3
 
 
 class Screen:
-    """`entered` is called with what the user enters, `leaving` when they want to leave.
+    """The screen of one chat.
 
-    `words` gives what Tab completes at the moment.
+    `entered` is called with each entered text, `leaving` when the user wants to leave. `words`
+    returns the words that Tab completes.
     """
 
     def __init__(
@@ -73,27 +74,27 @@ class Screen:
         self._app = self._session.app
 
     async def run(self) -> None:
-        """Until `leave`. Raises `EOFError` when the terminal is gone."""
+        """Read input until `leave` is called. Raises `EOFError` when the terminal is closed."""
         await self._session.prompt_async(set_exception_handler=False)
 
     def leave(self) -> None:
-        """Ends `run`, and clears the prompt away."""
+        """End `run`, and erase the prompt."""
         if self._app.is_running and not self._app.is_done:
             self._app.exit()
 
     async def show(self, lines: Sequence[Line]) -> None:
-        """Writes lines above the prompt; returns when the terminal has them.
+        """Write lines above the prompt. Return when the terminal has received them.
 
-        `run_in_terminal` would do it, but it sets the terminal to the modes of a shell meanwhile,
-        in which a Ctrl-D that the user types is lost.
+        prompt_toolkit's `run_in_terminal` would lose a Ctrl-D typed in the meantime, because it
+        restores the terminal modes of the shell.
         """
         async with self._writing:
             renderer, output = self._app.renderer, self._app.output
-            # The answer of the terminal is about where the prompt is now.
+            # The response of the terminal refers to the present position of the prompt.
             await renderer.wait_for_cpr_responses()
             if is_running := self._app.is_running:
                 renderer.erase()
-            # One cell is left free: terminals do not agree about the last, nor on emoji.
+            # The last cell stays free: terminals wrap there in different ways.
             width = output.get_size().columns - 1
             fragments = [fragment for line in lines for fragment in _fragments(line, width)]
             print_formatted_text(output, fragments, STYLE, color_depth=self._app.color_depth)
@@ -103,14 +104,14 @@ class Screen:
                 self._app.invalidate()
 
     def show_state(self, pending: Sequence[str], status: str) -> None:
-        """What the user has sent and the room does not have yet, and how things are."""
+        """Show the messages that are not acknowledged yet, and the status line."""
         self._pending = pending
         self._status = safe(status)
         self._app.invalidate()
 
     def _prompt(self) -> StyleAndTextTuples:
         width = self._app.output.get_size().columns - 1
-        shown = self._pending[:MOST_PENDING_SHOWN]
+        shown = self._pending[:MAX_PENDING_SHOWN]
         rows = [cut(safe(f"… {text}"), width) for text in shown]
         if more := len(self._pending) - len(shown):
             rows.append(f"… and {more} more")
@@ -120,7 +121,7 @@ class Screen:
         text = self._session.default_buffer.text.rstrip()
         if text:
             self._entered(text)
-        return False  # the line is to be cleared
+        return False  # clear the line
 
     def _key_bindings(self) -> KeyBindings:
         bindings = KeyBindings()
@@ -149,7 +150,7 @@ class Screen:
 
 
 class _Completer(Completer):
-    """Completes commands, and the names of users."""
+    """Completes commands and user names."""
 
     def __init__(self, words: Callable[[], Iterable[str]]) -> None:
         self._words = words
@@ -163,7 +164,10 @@ class _Completer(Completer):
 
 
 def _fragments(line: Line, width: int) -> Iterator[OneStyleAndTextTuple]:
-    """The rows of a line. What a user says never begins a row, where it could look like another."""
+    """Yield the rows of a line.
+
+    Text from a user is always indented, so that it cannot imitate the line of another user.
+    """
     yield "class:dim", f"{line.time} " if line.time else ""
     name = f"{cut(line.name, width // 2)}: " if line.name else ""
     yield line.name_style, name

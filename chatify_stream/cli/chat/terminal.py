@@ -1,7 +1,8 @@
-"""A chat in a terminal: what the user enters, and what happens in the room.
+"""Chat in a terminal: commands and messages from the user, and events of the room.
 
-Rules: what takes time is a task. A command that fails says so; whatever else fails ends the chat. A
-message of one's own is pending until the room has it, and is then shown like any other.
+Each operation that waits runs in a task. A failed command prints an error; any other failure ends
+the chat. A message of the user is pending until the room delivers it back; then it is shown like
+any other message.
 """
 
 from __future__ import annotations
@@ -25,26 +26,26 @@ from .visit import Visit
 
 __all__ = ["TerminalChat"]
 
-SETTLING_TIMEOUT = 5.0
-"""Seconds that leaving a room waits for what is pending."""
+PENDING_TIMEOUT = 5.0
+"""Seconds to wait for pending messages when the user leaves a room."""
 
-FEW = 20
+DEFAULT_HISTORY = 20
 
-LONGEST_REMINDER = 200
-"""Characters of a text that was not sent. All of it is in the history of the line to type on."""
+MAX_REMINDER = 200
+"""Characters shown of a text that was not sent. The input history contains the whole text."""
 
 HINTS = (
-    "Tab completes commands and names; Alt-Enter begins another line of the same message.",
-    "A message that begins with a slash is entered with two.",
+    "Tab completes commands and names; Alt-Enter adds a line to the message.",
+    "To send a message that starts with a slash, type two slashes.",
 )
 
 
 class TerminalChat:
-    """One user, in one room after the other."""
+    """The chat of one user, who is in one room at a time."""
 
     def __init__(self, visit: Callable[[str], Visit]) -> None:
-        """`visit` makes the visit of a room."""
-        self._make_visit = visit
+        """`visit` returns a new visit to a room."""
+        self._new_visit = visit
         self._screen = Screen(self._entered, self._leave, self._words)
         self._lines = Lines(date.today())
         self._visit: Visit
@@ -53,8 +54,8 @@ class TerminalChat:
         self._tasks: set[asyncio.Task[None]] = set()
         self._error: BaseException | None = None
         self._pending: dict[str, str] = {}
-        """The texts, by their ids."""
-        self._settled = asyncio.Event()
+        """Texts by message ID."""
+        self._none_pending = asyncio.Event()
         self._users: set[str] = set()
         self._lost: Reconnecting | None = None
         self._next_room = ""
@@ -62,27 +63,29 @@ class TerminalChat:
         self.was_terminated = False
 
     async def run(self, room: str) -> None:
-        """Until the user leaves. Raises what keeps them out, or what has ended the chat."""
-        visit = self._make_visit(room)
+        """Chat until the user leaves. Raises the error that prevented or ended the chat."""
+        visit = self._new_visit(room)
         await visit.__aenter__()
         self._follow(visit)
         with on_termination(self._terminate):
             try:
-                with suppress(EOFError):  # the terminal is gone
+                with suppress(EOFError):  # the terminal is closed
                     await self._screen.run()
             finally:
                 await self._end_tasks()
-        await self._tell_unsettled()
+        await self._show_pending()
         if self._error is not None:
             raise self._error
         if self._pending:
-            raise CommandError("the chat has ended before the server had all", UNAVAILABLE)
+            raise CommandError(
+                "the chat ended before the server received all messages", UNAVAILABLE
+            )
 
     def _terminate(self) -> None:
         self.was_terminated = True
         self._leave()
 
-    # What the user does.
+    # Input of the user.
 
     def _entered(self, text: str) -> None:
         match parse(text):
@@ -91,7 +94,7 @@ class TerminalChat:
             case Who():
                 self._start(self._who())
             case History(count):
-                self._start(self._show_history(count or FEW))
+                self._start(self._show_history(count or DEFAULT_HISTORY))
             case SwitchRoom(room):
                 self._start(self._switch(room))
             case Help():
@@ -105,7 +108,7 @@ class TerminalChat:
         return [*(usage.split()[0] for usage in COMMANDS), *sorted(self._users)]
 
     async def _say(self, text: str) -> None:
-        async with self._switching:  # the room that it is meant for
+        async with self._switching:  # so that the message goes to the room that the user sees
             chat = self._visit.chat
         message_id = uuid.uuid4().hex
         self._pending[message_id] = text
@@ -113,17 +116,17 @@ class TerminalChat:
         try:
             await chat.send(text, id=message_id)
         except (CallError, ClosedError):
-            pass  # which ends the chat, where it is told
+            pass  # also ends the chat, which reports it
         except (RefusedError, UsageError) as error:
             del self._pending[message_id]
             self._refresh()
-            await self._screen.show([problem(f"not sent: {error}"), notice(_beginning(text))])
+            await self._screen.show([problem(f"not sent: {error}"), notice(_shorten(text))])
 
     async def _who(self) -> None:
         try:
             users = await self._visit.chat.users()
         except CallError as error:
-            await self._screen.show([problem(f"cannot say who is here: {error}")])
+            await self._screen.show([problem(f"cannot list the users: {error}")])
         else:
             self._users = set(users)
             self._refresh()
@@ -133,10 +136,10 @@ class TerminalChat:
         try:
             messages = await self._visit.chat.history(count)
         except CallError as error:
-            await self._screen.show([problem(f"cannot get the newest messages: {error}")])
+            await self._screen.show([problem(f"cannot read the history: {error}")])
         else:
             lines = Lines(date.today()).of(messages, datetime.now())
-            head = notice(f"── the newest {len(messages)} ──")
+            head = notice(f"── newest {len(messages)} ──")
             await self._screen.show([head, *lines, notice("── now ──")])
 
     async def _switch(self, room: str) -> None:
@@ -144,10 +147,10 @@ class TerminalChat:
             self._next_room = room
             self._refresh()
             try:
-                visit = self._make_visit(room)
+                visit = self._new_visit(room)
                 await visit.__aenter__()
             except ChatifyError as error:
-                await self._screen.show([problem(f"cannot go to {room}: {error}")])
+                await self._screen.show([problem(f"cannot enter {room}: {error}")])
             else:
                 await self._move_to(visit)
             finally:
@@ -156,8 +159,8 @@ class TerminalChat:
 
     async def _move_to(self, visit: Visit) -> None:
         try:
-            await self._settle()
-            await self._tell_unsettled()
+            await self._wait_for_pending()
+            await self._show_pending()
             self._following.cancel()
             await asyncio.wait({self._following})
         except BaseException:
@@ -172,14 +175,14 @@ class TerminalChat:
         else:
             self._is_leaving = True
             self._refresh()
-            self._start(self._leave_settled())
+            self._start(self._leave_after_pending())
 
-    async def _leave_settled(self) -> None:
+    async def _leave_after_pending(self) -> None:
         async with self._switching:
-            await self._settle()
+            await self._wait_for_pending()
         self._screen.leave()
 
-    # What happens in the room.
+    # Events of the room.
 
     def _follow(self, visit: Visit) -> None:
         self._visit = visit
@@ -194,18 +197,18 @@ class TerminalChat:
             resumed = visit.resumed
             async with aclosing(visit.batches()) as batches:
                 async for batch in batches:
-                    news = _news(resumed, batch[0])
+                    missed = _missed(resumed, batch[0])
                     resumed = None
-                    if lines := [*news, *self._lines.of(batch, datetime.now())]:
+                    if lines := [*missed, *self._lines.of(batch, datetime.now())]:
                         await self._screen.show(lines)
-                    visit.remember(batch)
+                    visit.save_position(batch)
                     self._note(batch)
             self._screen.leave()
         finally:
             await visit.close()
 
     def _note(self, batch: Sequence[Event]) -> None:
-        """Takes to heart what is not shown as a line."""
+        """Update the state that the status line shows."""
         for event in batch:
             match event:
                 case Message():
@@ -223,13 +226,13 @@ class TerminalChat:
 
     async def _count_users(self) -> None:
         visit = self._visit
-        with suppress(CallError, ClosedError):  # then it is not known
+        with suppress(CallError, ClosedError):  # the number of users stays unknown
             users = await visit.chat.users()
             if visit is self._visit:
                 self._users = set(users)
                 self._refresh()
 
-    # What they have in common.
+    # Tasks and status.
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -249,29 +252,29 @@ class TerminalChat:
                 task.cancel()
             await asyncio.wait(tasks)
 
-    async def _settle(self) -> None:
-        """Waits for what is pending to be shown, for a time."""
+    async def _wait_for_pending(self) -> None:
+        """Wait until no message is pending, up to the timeout."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(SETTLING_TIMEOUT):
-                await self._settled.wait()
+            async with asyncio.timeout(PENDING_TIMEOUT):
+                await self._none_pending.wait()
 
-    async def _tell_unsettled(self) -> None:
+    async def _show_pending(self) -> None:
         for text in self._pending.values():
-            await self._screen.show([problem("perhaps not sent:"), notice(text)])
+            await self._screen.show([problem("possibly not sent:"), notice(text)])
 
     def _refresh(self) -> None:
         if self._pending:
-            self._settled.clear()
+            self._none_pending.clear()
         else:
-            self._settled.set()
+            self._none_pending.set()
         self._screen.show_state(list(self._pending.values()), self._status())
 
     def _status(self) -> str:
         room = self._visit.chat.room
         if self._is_leaving:
-            return f"{room} · leaving when all is sent; Ctrl-C leaves now"
+            return f"{room} · leaving after all messages are sent; Ctrl-C leaves now"
         if self._next_room:
-            return f"{room} · going to {self._next_room}"
+            return f"{room} · entering {self._next_room}"
         if self._lost is not None:
             error = self._lost.error
             reason = error.message if isinstance(error, CallError) else None
@@ -279,8 +282,8 @@ class TerminalChat:
         return f"{room} · {len(self._users)} here" if self._users else room
 
 
-def _beginning(text: str) -> str:
-    return text if len(text) <= LONGEST_REMINDER else f"{text[:LONGEST_REMINDER]}…"
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_REMINDER else f"{text[:MAX_REMINDER]}…"
 
 
 def _help() -> list[Line]:
@@ -289,8 +292,8 @@ def _help() -> list[Line]:
     return [*commands, *map(notice, HINTS)]
 
 
-def _news(resumed: Position | None, first: Event) -> Iterator[Line]:
-    """How much there is that the user has not seen, where a later visit begins."""
+def _missed(resumed: Position | None, first: Event) -> Iterator[Line]:
+    """Yield a notice with the number of messages since the last visit."""
     if resumed is not None and isinstance(first, Connected) and first.recovered:
         yield notice(f"{_messages(first.position.offset - resumed.offset)} since your last visit")
 

@@ -1,4 +1,4 @@
-"""What a user typed: a message, or a command that begins with a slash."""
+"""Parse an entered text: a message, or a command that starts with a slash."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ __all__ = [
 ]
 
 COMMANDS = {
-    "/who": "who is here",
-    "/history [N]": "the newest N messages again",
-    "/room NAME": "leave this room for another",
-    "/help": "this list",
-    "/quit": "leave; so do Ctrl-D, and Ctrl-C on an empty line",
+    "/who": "list the users in the room",
+    "/history [N]": "show the newest N messages again",
+    "/room NAME": "move to another room",
+    "/help": "show this list",
+    "/quit": "leave; or press Ctrl-D, or Ctrl-C on an empty line",
 }
-"""How each is used, and what it does."""
+"""Usage and meaning of each command."""
 
-MOST_HISTORY = 1000
+MAX_HISTORY = 1000
 SLASH = "/"
 
 
@@ -45,7 +45,7 @@ class Who:
 @dataclass(frozen=True)
 class History:
     count: int | None
-    """None when the user gave no number."""
+    """None if the user entered no number."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Quit:
 
 @dataclass(frozen=True)
 class Mistake:
-    """`text` says what was wrong, and what would be right."""
+    """An invalid command; `text` states the problem and the fix."""
 
     text: str
 
@@ -74,7 +74,7 @@ Typed = Say | Who | History | SwitchRoom | Help | Quit | Mistake
 
 
 def parse(text: str) -> Typed:
-    """A slash begins a command, two begin a message that has one of them."""
+    """Parse an entered text. Two slashes start a message that starts with one slash."""
     if not text.startswith(SLASH):
         return Say(text)
     if text.startswith(SLASH * 2):
@@ -87,7 +87,7 @@ def parse(text: str) -> Typed:
         case "/room":
             return _switch(argument)
         case "/who" | "/help" | "/quit" if argument:
-            return Mistake(f"{name} takes nothing behind it")
+            return Mistake(f"{name}: unexpected text after the command; enter only {name}")
         case "/who":
             return Who()
         case "/help":
@@ -95,24 +95,22 @@ def parse(text: str) -> Typed:
         case "/quit":
             return Quit()
     return Mistake(
-        f"there is no {name}; there are {', '.join(COMMANDS)}. "
-        "Two slashes begin a message that begins with one"
+        f"{name}: unknown command; the commands are {', '.join(COMMANDS)}. "
+        "To send a message that starts with a slash, type two slashes"
     )
 
 
 def _history(argument: str) -> Typed:
     if not argument:
         return History(None)
-    if argument.isascii() and argument.isdigit() and 0 < int(argument[:9]) <= MOST_HISTORY:
+    if argument.isascii() and argument.isdigit() and 0 < int(argument[:9]) <= MAX_HISTORY:
         return History(int(argument))
-    return Mistake(
-        f"/history takes a number of messages from 1 to {MOST_HISTORY}, not {argument!r}"
-    )
+    return Mistake(f"/history: {argument!r} is not allowed; enter a number from 1 to {MAX_HISTORY}")
 
 
 def _switch(argument: str) -> Typed:
     if not argument:
-        return Mistake("/room takes the name of the room to go to")
+        return Mistake("/room: the name of the room is missing; enter /room NAME")
     try:
         return SwitchRoom(check_name("room", argument))
     except ValueError as error:

@@ -1,7 +1,7 @@
-"""A user's stay in a room: where it begins, what happens, and what is remembered of it.
+"""A user's visit to a room: its start position, its events, and the position saved for the next.
 
-Rules: who was here before begins behind the last message that they were shown, anyone else with
-the newest ones. A position is remembered when what belongs to it has been shown, never before.
+A returning user resumes after the last message shown; a new user starts with the newest messages.
+A position is saved only after its message was shown.
 """
 
 from __future__ import annotations
@@ -17,53 +17,53 @@ from ...client import Connected, Event, Gap, Message, Reconnecting, RoomClient
 from ...config import ClientSettings
 from ...errors import DeadlineExceededError, Status
 from ...rooms.position import Position
-from ..client_options import client_tls_of, token_of
+from ..client_options import tls_from_settings, token_from_settings
 from .bookmark import Bookmark
 
 __all__ = ["ChatOptions", "Visit"]
 
-LARGEST_BATCH = 500
+MAX_BATCH = 500
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ChatOptions:
-    """What does not change from room to room."""
+    """Options that are the same for every room."""
 
     user: str
     history: int
-    """How many of the newest messages to show, where nothing says where to go on."""
+    """Number of newest messages to show if there is no saved position."""
     is_fresh: bool
-    """Do not go on where the last visit ended."""
+    """Ignore the saved position."""
     folder: Path
-    """Where the bookmarks are."""
+    """The folder of the saved positions."""
     client: ClientSettings
-    says_user: bool = True
-    """The server is told the user; otherwise it knows them by the token."""
+    sends_user: bool = True
+    """Send the user name to the server; otherwise the token identifies the user."""
 
 
 class Visit:
-    """Raises `UsageError` for names that are not allowed; entering it as `RoomClient` does."""
+    """A visit to a room, entered like `RoomClient`. Raises `UsageError` for invalid names."""
 
     def __init__(self, options: ChatOptions, room: str, *, presence: bool) -> None:
         client = options.client
         self._options = options
         self._bookmark = Bookmark(options.folder, client.target, room, options.user)
-        self._is_remembered = True
-        self.resumed = None if options.is_fresh else self._remembered()
-        """Where it goes on; None for a visit that begins with the newest messages."""
+        self._saves_position = True
+        self.resumed = None if options.is_fresh else self._saved_position()
+        """The position to resume from; None to start with the newest messages."""
         self.chat = RoomClient(
             client.target,
             room=room,
-            user=options.user if options.says_user else None,
-            token=token_of(client),
+            user=options.user if options.sends_user else None,
+            token=token_from_settings(client),
             history=options.history if self.resumed is None else 0,
             presence=presence,
             resume=self.resumed,
             wait_for_ready=client.wait_for_ready,
             connect_timeout=client.connect_timeout,
-            ssl=client_tls_of(client),
+            ssl=tls_from_settings(client),
         )
 
     async def __aenter__(self) -> Visit:
@@ -72,7 +72,7 @@ class Visit:
             async with asyncio.timeout(timeout):
                 await self.chat.__aenter__()
         except TimeoutError:
-            raise _too_late(timeout, None) from None
+            raise _timeout_error(timeout, None) from None
         return self
 
     async def __aexit__(
@@ -84,13 +84,14 @@ class Visit:
         await self.chat.__aexit__(exc_type, exc, traceback)
 
     async def close(self) -> None:
-        """Ends it now."""
+        """End the visit immediately."""
         await self.chat.cancel()
 
     async def batches(self) -> AsyncGenerator[Sequence[Event], None]:
-        """What happens, until the chat ends: always all that is there, to be shown at once.
+        """Yield batches of all available events, until the chat ends.
 
-        Raises `CallError`; `DeadlineExceededError` after `timeout` seconds without the server.
+        Raises `CallError`, and `DeadlineExceededError` after `timeout` seconds without a
+        connection to the server.
         """
         timeout, clock = self._options.client.timeout, asyncio.get_running_loop().time
         lost: Reconnecting | None = None
@@ -102,7 +103,7 @@ class Visit:
                 wait = None if deadline is None else max(0, deadline - clock())
                 await asyncio.wait({upcoming}, timeout=wait)
                 if not upcoming.done():
-                    raise _too_late(timeout, lost)
+                    raise _timeout_error(timeout, lost)
                 if (event := upcoming.result()) is None:
                     return
                 if isinstance(event, Reconnecting):
@@ -113,22 +114,22 @@ class Visit:
                     lost = deadline = None
                 batch.append(event)
                 upcoming = asyncio.ensure_future(self.chat.receive())
-                await asyncio.sleep(0)  # in which it is done, if the next event is there
-                if len(batch) >= LARGEST_BATCH or not _has_event(upcoming):
+                await asyncio.sleep(0)  # completes `upcoming` if the next event is available
+                if len(batch) >= MAX_BATCH or not _has_event(upcoming):
                     yield batch
                     batch = []
         finally:
             upcoming.cancel()
             await asyncio.gather(upcoming, return_exceptions=True)
 
-    def remember(self, shown: Sequence[Event]) -> None:
-        """These were shown, and the terminal or the file has them."""
+    def save_position(self, shown: Sequence[Event]) -> None:
+        """Save the position of events that were shown: the output has received them."""
         position = next(filter(None, map(self._position_after, reversed(shown))), None)
-        if position is not None and self._is_remembered:
+        if position is not None and self._saves_position:
             try:
                 self._bookmark.write(position)
             except OSError as error:
-                self._cannot_remember(error)
+                self._disable_saving(error)
 
     def _position_after(self, event: Event) -> Position | None:
         match event:
@@ -140,17 +141,17 @@ class Visit:
                 return event.position if event.recovered is None else None
         return None
 
-    def _remembered(self) -> Position | None:
+    def _saved_position(self) -> Position | None:
         try:
             return self._bookmark.read()
         except OSError as error:
-            self._cannot_remember(error)
+            self._disable_saving(error)
             return None
 
-    def _cannot_remember(self, error: OSError) -> None:
-        self._is_remembered = False
+    def _disable_saving(self, error: OSError) -> None:
+        self._saves_position = False
         log.warning(
-            "the next visit will not know where this one ended: %s: %s",
+            "%s: cannot save or read the position in the room: %s",
             self._bookmark.file.parent,
             error.strerror,
         )
@@ -160,8 +161,8 @@ def _has_event(upcoming: asyncio.Future[Event | None]) -> bool:
     return upcoming.done() and upcoming.exception() is None and upcoming.result() is not None
 
 
-def _too_late(timeout: float | None, lost: Reconnecting | None) -> DeadlineExceededError:
+def _timeout_error(timeout: float | None, lost: Reconnecting | None) -> DeadlineExceededError:
     reason = "" if lost is None else f": {lost.error}"
     return DeadlineExceededError(
-        Status.DEADLINE_EXCEEDED, f"without the server for {timeout:g} s{reason}"
+        Status.DEADLINE_EXCEEDED, f"no connection to the server for {timeout:g} s{reason}"
     )

@@ -1,4 +1,4 @@
-"""How much of a text fits into a row of a terminal."""
+"""Wrap text into the rows of a terminal."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from prompt_toolkit.utils import get_cwidth
 __all__ = ["cells", "cut", "wrap"]
 
 cells = get_cwidth
-"""How many cells of a row a text takes."""
+"""Return the number of terminal cells of a text."""
 
 _JOINER = "\u200d"
 _SPACES = re.compile("( +)")
 
 
 def wrap(text: str, width: int, taken: int, indent: int) -> list[str]:
-    """The rows of a text, of which the first has `taken` cells of `width` used up already.
+    """Return the rows of a text, wrapped to `width` cells.
 
-    The others are to be indented by `indent` cells, which is not done here. Breaks at spaces,
-    between wide characters, and within what is longer than a row. A wide character counts as two
-    cells, and one that joins the one before is not parted from it.
+    `taken` cells of the first row are already used. The caller indents the other rows by `indent`
+    cells. Rows break at spaces, between wide characters, and inside a word that is longer than a
+    row. A wide character has two cells; combining characters stay with their base character.
     """
     rows, room = [""], width - taken
     for unit in _units(text):
@@ -48,14 +48,14 @@ def wrap(text: str, width: int, taken: int, indent: int) -> list[str]:
 
 
 def cut(text: str, width: int) -> str:
-    """As much of a text as fits into one row, with a mark where there was more."""
+    """Return a text cut to one row, ending with an ellipsis if it was longer."""
     if cells(text) <= width:
         return text
     return wrap(text, width - 1, 0, 0)[0] + "…"
 
 
 def _units(text: str) -> Iterator[str]:
-    """What is not broken when it fits into a row."""
+    """Yield the parts of a text that are not broken if they fit into a row."""
     for part in _SPACES.split(text):
         if part.isascii():
             yield part
@@ -72,12 +72,12 @@ def _units(text: str) -> Iterator[str]:
 
 
 def _closes(cluster: str) -> bool:
-    """Whether it is not to begin a row, as the commas and brackets of Chinese are not."""
+    """Return whether a row must not start with this character, such as a Chinese comma."""
     return unicodedata.category(cluster[0]) in ("Po", "Pe", "Pf")
 
 
 def _clusters(text: str) -> Iterator[str]:
-    """Characters, with those that combine with them."""
+    """Yield characters together with the characters that combine with them."""
     cluster = ""
     for character in text:
         if cluster and (cells(character) == 0 or cluster[-1] == _JOINER):

@@ -1,4 +1,4 @@
-"""`chatify-stream check`: asks a server how it is, for probes and for people."""
+"""`chatify-stream check`: check the health of a server, for probes and for people."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from ...messages.grpc.health.v1 import (
     HealthCheckResponseServingStatus,
 )
 from ...wire import Cardinality
-from ..client_options import client_tls_of
-from ..exit_codes import CALL_FAILED, CommandError, exit_status, reporting_errors
+from ..client_options import tls_from_settings
+from ..exit_codes import CALL_FAILED, CommandError, exit_status, report_errors
 from ..logs.setup import configure_logging
 from ..options import LOG, load_settings, settings_options
 from ..output import aligned, safe_json
@@ -33,28 +33,28 @@ __all__ = ["check"]
 CHECK_PATH = "/grpc.health.v1.Health/Check"
 
 PROBE_TIMEOUT = 5.0
-"""Seconds, where no timeout is set: a probe that waits for ever tells nothing."""
+"""Seconds, if no timeout is set: a probe must not wait forever."""
 
 SERVING = HealthCheckResponseServingStatus.SERVING
 
 
 @dataclass(frozen=True)
 class _Health:
-    """What a server has answered."""
+    """The answer of a server."""
 
     target: str
     service: str
     status: str
     version: str | None
-    """None when the server does not tell it."""
+    """None if the server does not send it."""
     tls: str | None
-    """The version of TLS; None in the clear."""
+    """The version of TLS; None for plaintext."""
     certificate_expires: str | None
-    """In ISO 8601; None also where it was not verified."""
+    """ISO 8601. None without TLS, or if the certificate was not verified."""
     connect_ms: float
-    """Looking up, connecting, TLS and the greeting of the server."""
+    """Name lookup, TCP, TLS and the HTTP/2 SETTINGS of the server."""
     answer_ms: float
-    """From the question to its answer, on the connection that is there."""
+    """From request to response, on the open connection."""
 
 
 @click.command()
@@ -62,24 +62,25 @@ class _Health:
     "--service",
     default="",
     metavar="NAME",
-    help="Ask of this service, such as service.v1.Service, and not of the server as a whole; "
-    "service.v1.Service/rooms: whether rooms have their broker.",
+    help="Check one service, such as service.v1.Service, instead of the whole server. "
+    "service.v1.Service/rooms also reports whether the broker of the rooms is available.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @settings_options("client", *LOG)
-@reporting_errors
+@report_errors
 def check(service: str, as_json: bool, config_file: Path | None, **flags: Any) -> None:
-    """Ask a server whether it serves (grpc.health.v1), and print what it answers.
+    """Check the health of a server (grpc.health.v1).
 
-    Waits 5 seconds at the most, where no --timeout says otherwise.
+    Without --timeout, wait at most 5 seconds.
 
-    Exit status: 0 it serves; 2 wrong flags or configuration; 3 the --timeout passed; 4 the server
-    cannot be reached; 5 it does not serve, or answered with an error; 130 interrupted.
+    Exit status: 0 the server is serving; 2 wrong flags or configuration; 3 the --timeout passed;
+    4 the server cannot be reached; 5 the server is not serving, or answered with an error; 130
+    interrupted.
     """
     settings = load_settings(config_file, flags).settings
     configure_logging(settings.log)
     try:
-        health = asyncio.run(_ask(settings.client, service))
+        health = asyncio.run(_connect_and_check(settings.client, service))
     except CallError as error:
         if as_json:
             click.echo(safe_json({"target": settings.client.target, "error": str(error)}))
@@ -89,12 +90,12 @@ def check(service: str, as_json: bool, config_file: Path | None, **flags: Any) -
         raise CommandError(f"{health.target} is {health.status}", CALL_FAILED)
 
 
-async def _ask(settings: ClientSettings, service: str) -> _Health:
+async def _connect_and_check(settings: ClientSettings, service: str) -> _Health:
     timeout = settings.timeout or PROBE_TIMEOUT
     channel = Channel(
         target=settings.target,
         connect_timeout=settings.connect_timeout,
-        ssl=client_tls_of(settings),
+        ssl=tls_from_settings(settings),
     )
     async with channel:
         began = time.perf_counter()
@@ -109,7 +110,7 @@ async def _ask(settings: ClientSettings, service: str) -> _Health:
 
 
 async def _check(channel: Channel, service: str, timeout: float, connecting: float) -> _Health:
-    asked = time.perf_counter()
+    sent = time.perf_counter()
     async with channel.request(
         CHECK_PATH,
         Cardinality.UNARY_UNARY,
@@ -134,12 +135,12 @@ async def _check(channel: Channel, service: str, timeout: float, connecting: flo
             tls=stream.tls_version,
             certificate_expires=_expiry(certificate.get("notAfter")),
             connect_ms=round(1000 * connecting, 3),
-            answer_ms=round(1000 * (answered - asked), 3),
+            answer_ms=round(1000 * (answered - sent), 3),
         )
 
 
 def _expiry(not_after: str | None) -> str | None:
-    """A time as certificates have it, in ISO 8601."""
+    """Convert the time format of certificates to ISO 8601."""
     if not_after is None:
         return None
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(not_after), UTC).isoformat()

@@ -1,4 +1,4 @@
-"""`chatify-stream config`: shows, checks and writes configurations."""
+"""`chatify-stream config`: show, check and write configurations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from ...config import load, render_default, render_effective
 from ...errors import ConfigError
-from ..exit_codes import CommandError, reporting_errors
+from ..exit_codes import CommandError, report_errors
 from ..options import SERVE, load_settings, settings_options
 
 __all__ = ["config"]
@@ -22,11 +22,11 @@ def config() -> None:
 
 @config.command()
 @settings_options(*SERVE)
-@reporting_errors
+@report_errors
 def show(config_file: Path | None, **flags: Any) -> None:
-    """Print the configuration in effect, and where each value came from.
+    """Print the configuration in effect, with the source of each value.
 
-    Takes the flags of `serve`.
+    Accepts the flags of `serve`.
     """
     click.echo(render_effective(load_settings(config_file, flags)), nl=False)
 
@@ -34,7 +34,7 @@ def show(config_file: Path | None, **flags: Any) -> None:
 @config.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
-    """Check a configuration file; print every problem in it."""
+    """Check a configuration file and print every problem in it."""
     try:
         load(file)
     except ConfigError as error:
@@ -47,5 +47,5 @@ def check(file: Path) -> None:
 
 @config.command()
 def init() -> None:
-    """Print a configuration file with every default, and what each setting means."""
+    """Print a configuration file with the default and the meaning of every setting."""
     click.echo(render_default(), nl=False)

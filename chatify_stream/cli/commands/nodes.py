@@ -1,4 +1,4 @@
-"""`chatify-stream nodes`: the servers that share the rooms, and what they do."""
+"""`chatify-stream nodes`: list the servers that share the rooms."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from ..exit_codes import CALL_FAILED, CommandError, reporting_errors
+from ..exit_codes import CALL_FAILED, CommandError, report_errors
 from ..logs.setup import configure_logging
 from ..options import LOG, load_settings, settings_options
 from ..output import Row, aligned, safe_json, tab_separated
-from ..rooms_api import NodeEntry, calling_rooms, silence
+from ..rooms_api import NodeEntry, connect_rooms, missing_text
 
 __all__ = ["nodes"]
 
@@ -27,30 +27,30 @@ HEAD = (
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @settings_options("client", *LOG)
-@reporting_errors
+@report_errors
 def nodes(as_json: bool, config_file: Path | None, **flags: Any) -> None:
-    """Print the servers that share the rooms of a server, itself among them.
+    """List the servers that share the rooms.
 
-    For each: its host, address, process and version, since when it is up, its sessions and their
-    rooms; of the last seconds the share of a core, the longest lag of its event loop, and messages
-    a second. Into a file or pipe they go with tabs between them. The server has to serve rooms to
-    operators: chatify-stream serve --rooms-service.
+    The list includes the server that is asked. For each server: host, address, process ID, version,
+    uptime, sessions and rooms; and for the last seconds the share of one CPU core, the maximum lag
+    of the event loop, and messages a second. Output to a file or pipe is separated by tabs.
+    Requires a server started with --rooms-service.
 
-    Exit status: 0 all have answered; 2 wrong flags or configuration; 3 the --timeout passed; 4 the
-    server cannot be reached; 5 it answered with an error, or another server did not answer; 130
-    interrupted.
+    Exit status: 0 all servers answered; 2 wrong flags or configuration; 3 the --timeout passed;
+    4 the server cannot be reached; 5 the server answered with an error, or another server did not
+    answer; 130 interrupted.
     """
     settings = load_settings(config_file, flags).settings
     configure_logging(settings.log)
 
-    async def ask() -> tuple[list[NodeEntry], int]:
-        async with calling_rooms(settings.client) as calls:
+    async def call() -> tuple[list[NodeEntry], int]:
+        async with connect_rooms(settings.client) as calls:
             return await calls.nodes()
 
-    entries, silent = asyncio.run(ask())
+    entries, missing = asyncio.run(call())
     click.echo("\n".join(_lines(entries, as_json=as_json)))
-    if silent:
-        raise CommandError(silence(silent), CALL_FAILED)
+    if missing:
+        raise CommandError(missing_text(missing), CALL_FAILED)
 
 
 def _lines(entries: list[NodeEntry], *, as_json: bool) -> list[str]:
@@ -78,7 +78,7 @@ def _row(node: NodeEntry, now: float) -> Row:
 
 
 def _duration(seconds: float) -> str:
-    """In its largest unit; clocks of two machines may differ."""
+    """Return a duration in its largest unit; 0s if the clocks of two machines differ."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= size:
             return f"{seconds / size:.0f}{unit}"

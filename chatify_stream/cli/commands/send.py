@@ -1,9 +1,9 @@
-"""`chatify-stream send`: sends messages and prints the replies."""
+"""`chatify-stream send`: send messages and print the replies."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +13,21 @@ from ...client import ChatClient
 from ...config import ClientSettings
 from ...config.kinds import Seconds
 from ...errors import CallError
-from ..client_options import client_tls_of, token_of
-from ..exit_codes import CALL_FAILED, CommandError, reporting_errors
+from ..client_options import tls_from_settings, token_from_settings
+from ..exit_codes import CALL_FAILED, CommandError, report_errors
 from ..logs.setup import configure_logging
 from ..options import LOG, load_settings, settings_options
-from ..stdin import stdin_lines
+from ..stdin import iterate, stdin_lines
 
 __all__ = ["send"]
 
 
 def _interval(context: click.Context, option: click.Parameter, text: str) -> float:
-    kind = Seconds(zero=True)
+    kind = Seconds(allow_zero=True)
     try:
         return kind.check(kind.from_text(text)) or 0.0
     except ValueError:
-        raise CommandError(
-            f"--interval: {text!r} is not allowed: it has to be {kind.allowed}"
-        ) from None
+        raise CommandError(f"--interval: {text!r} is not allowed; use {kind.allowed}") from None
 
 
 @click.command()
@@ -37,17 +35,17 @@ def _interval(context: click.Context, option: click.Parameter, text: str) -> flo
 @click.option(
     "--count",
     type=click.IntRange(min=1),
-    help="How often to send the TEXTs; without any TEXT: send Message 0, Message 1, and so on.",
+    help="Number of times to send the TEXTs. Without TEXT, send Message 0, Message 1, and so on.",
 )
 @click.option(
     "--interval",
     callback=_interval,
     default="0",
     metavar="SECONDS",
-    help="How long to wait between two messages.",
+    help="Seconds to wait between messages.",
 )
 @settings_options("client", *LOG)
-@reporting_errors
+@report_errors
 def send(
     texts: tuple[str, ...],
     count: int | None,
@@ -55,14 +53,14 @@ def send(
     config_file: Path | None,
     **flags: Any,
 ) -> None:
-    """Send each TEXT on one Chat stream; print each reply as it arrives.
+    """Send each TEXT over one Chat stream and print each reply.
 
-    Without TEXT and --count, sends the lines of standard input. Put -- before a TEXT that starts
+    Without TEXT and --count, send the lines of standard input. Put -- before a TEXT that starts
     with a dash.
 
-    Exit status: 0 all was answered; 2 wrong flags, configuration or text; 3 the --timeout passed;
-    4 the server cannot be reached, or the connection was lost; 5 the server answered with an
-    error; 130 interrupted.
+    Exit status: 0 all messages were answered; 2 wrong flags, configuration or text; 3 the --timeout
+    passed; 4 the server cannot be reached, or the connection was lost; 5 the server answered with
+    an error; 130 interrupted.
     """
     settings = load_settings(config_file, flags).settings
     configure_logging(settings.log)
@@ -71,15 +69,10 @@ def send(
 
 def _messages(texts: tuple[str, ...], count: int | None) -> AsyncIterator[str]:
     if texts:
-        return _each(text for _ in range(count or 1) for text in texts)
+        return iterate(text for _ in range(count or 1) for text in texts)
     if count is not None:
-        return _each(f"Message {number}" for number in range(count))
+        return iterate(f"Message {number}" for number in range(count))
     return stdin_lines()
-
-
-async def _each(texts: Iterable[str]) -> AsyncIterator[str]:
-    for text in texts:
-        yield text
 
 
 async def _send(settings: ClientSettings, messages: AsyncIterator[str], interval: float) -> None:
@@ -88,14 +81,14 @@ async def _send(settings: ClientSettings, messages: AsyncIterator[str], interval
         timeout=settings.timeout,
         connect_timeout=settings.connect_timeout,
         wait_for_ready=settings.wait_for_ready,
-        ssl=client_tls_of(settings),
-        token=token_of(settings),
+        ssl=tls_from_settings(settings),
+        token=token_from_settings(settings),
     ) as chat:
         sender = asyncio.create_task(_send_all(chat, messages, interval))
         receiver = asyncio.create_task(_print_replies(chat))
         try:
             await asyncio.wait({sender, receiver}, return_when=asyncio.FIRST_COMPLETED)
-            # Of a call that has failed the receiver brings what came before, and the error.
+            # If the call has failed, the receiver prints the earlier replies and raises the error.
             if not receiver.done() and not isinstance(sender.exception(), CallError):
                 sender.result()
             await receiver

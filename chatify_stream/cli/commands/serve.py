@@ -1,4 +1,4 @@
-"""`chatify-stream serve`: runs the chat server."""
+"""`chatify-stream serve`: run the chat server."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from typing import Any
 import click
 
 from ...config import Settings
-from ..exit_codes import reporting_errors
-from ..logs.setup import ServerLog
+from ..exit_codes import report_errors
 from ..options import SERVE, load_settings, settings_options
-from ..serving.run import run_server
-from ..serving.workers import run_workers
 
 __all__ = ["serve"]
 
 
 @click.command()
 @settings_options(*SERVE)
-@reporting_errors
+@report_errors
 def serve(config_file: Path | None, **flags: Any) -> None:
     """Run the chat server until Ctrl-C or SIGTERM.
 
-    Prints "listening on HOST:PORT" once it accepts connections. Most limits, and how much rooms
-    keep, have no flags; `chatify-stream config init` lists them. SIGHUP has the configuration read
-    again, and what can change without a restart changes; with several --workers, it replaces them
-    one after the other.
+    The server prints "listening on HOST:PORT" once it accepts connections. Most limits, and the
+    retention of rooms, have no flags; `chatify-stream config init` lists them. SIGHUP reloads the
+    configuration and applies every setting that does not require a restart. With several --workers,
+    SIGHUP replaces them one after the other.
     """
+    # Here, so that --help and wrong flags do not wait for the server to be imported.
+    from ..logs.setup import ServerLog
+    from ..serving.run import run_server
+    from ..serving.workers.supervisor import run_workers
 
     def read() -> Settings:
         return load_settings(config_file, flags).settings

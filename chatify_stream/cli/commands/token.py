@@ -1,4 +1,4 @@
-"""`chatify-stream token`: makes tokens and looks at them, for development."""
+"""`chatify-stream token`: create and inspect tokens, for development."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from ...auth import (
 from ...config import AuthSettings
 from ...config.kinds import Seconds
 from ...errors import StatusError
-from ..exit_codes import CALL_FAILED, CommandError, reporting_errors
+from ..exit_codes import CALL_FAILED, CommandError, report_errors
 from ..options import load_settings, settings_options
 from ..output import safe
 
 __all__ = ["token"]
 
-LONGEST_TTL = 3650 * 86400
+MAX_TTL = 3650 * 86400
 
 
 def _read_ttl(_context: click.Context, _option: click.Parameter, text: str) -> float:
-    kind = Seconds(most=LONGEST_TTL)
+    kind = Seconds(maximum=MAX_TTL)
     try:
         return kind.check(kind.from_text(text)) or 0.0
     except ValueError:
-        raise CommandError(f"--ttl: {text!r} is not allowed: it has to be {kind.allowed}") from None
+        raise CommandError(f"--ttl: {text!r} is not allowed; use {kind.allowed}") from None
 
 
 def _read_rooms(
@@ -52,7 +52,7 @@ def _read_rooms(
         pattern, separator, rights = text.rpartition("=")
         if not separator or not pattern or not set(rights.split(",")) <= set(RIGHTS):
             raise CommandError(
-                f"--room: {text!r} is not allowed: it has to be PATTERN=RIGHT,... with the rights "
+                f"--room: {text!r} is not allowed; use PATTERN=RIGHT,... with the rights "
                 f"{', '.join(RIGHTS)}, such as 'team-*=join,read'"
             )
         rooms[pattern] = rights.split(",")
@@ -61,44 +61,47 @@ def _read_rooms(
 
 @click.group()
 def token() -> None:
-    """Make and look at tokens, for development.
+    """Create and inspect tokens, for development.
 
-    Keys and claims come from the settings of the server, auth.secret_file and so on, where no flag
-    says otherwise.
+    Keys and claims come from the settings of the server, such as auth.secret_file, unless a flag
+    overrides them.
     """
 
 
 @token.command("secret")
 @click.argument("file", type=click.Path(path_type=Path))
-@reporting_errors
+@report_errors
 def make_secret(file: Path) -> None:
-    """Write a new secret into FILE, which is not there yet and only you may read."""
+    """Write a new secret to FILE, which must not exist yet. Only you can read the file."""
     make_secret_file(file)
 
 
 @token.command("mint")
-@click.option("--user", required=True, metavar="NAME", help="The user: the claim sub.")
+@click.option("--user", required=True, metavar="NAME", help="User name (claim sub).")
 @click.option(
     "--room",
     "rooms",
     multiple=True,
     metavar="PATTERN=RIGHT,...",
     callback=_read_rooms,
-    help="Rights in the rooms of a pattern; may be given often. None: what the server gives.",
+    help="Rights in the rooms that match PATTERN. Can be repeated.  "
+    "[default: auth.default_rights of the server]",
 )
-@click.option("--admin", is_flag=True, help="The right admin in all rooms.")
+@click.option("--admin", is_flag=True, help="Grant the right admin in all rooms.")
 @click.option(
     "--ttl",
     default="3600",
     metavar="SECONDS",
     callback=_read_ttl,
     show_default=True,
-    help="How long it is valid.",
+    help="Lifetime of the token, in seconds.",
 )
-@click.option("--key", type=click.Path(), help="Sign with this private key, PEM, not a secret.")
-@click.option("--kid", metavar="ID", help="The name of the key, in the header.")
+@click.option(
+    "--key", type=click.Path(), help="Private key (PEM) to sign with, instead of a secret."
+)
+@click.option("--kid", metavar="ID", help="Key ID for the header (kid).")
 @settings_options("auth.secret_file", "auth.audience", "auth.issuer")
-@reporting_errors
+@report_errors
 def mint_token(
     user: str,
     rooms: dict[str, list[str]],
@@ -113,7 +116,7 @@ def mint_token(
     settings = load_settings(config_file, flags).settings.auth
     if admin:
         rooms = rooms | {"*": ["admin"]}
-    Identity(user, Grants.of(rooms))  # which says what is wrong with them
+    Identity(user, Grants.of(rooms))  # raises UsageError if they are not valid
     now = int(time.time())
     claims: dict[str, Any] = {
         "sub": user,
@@ -127,8 +130,8 @@ def mint_token(
     secret = settings.secret_file if key is None else None
     if secret is None and key is None:
         raise CommandError(
-            "there is nothing to sign with: give --auth-secret-file or --key; "
-            "`chatify-stream token secret FILE` makes a secret"
+            "no signing key; set --auth-secret-file or --key "
+            "(`chatify-stream token secret FILE` creates a secret)"
         )
     click.echo(mint(claims, secret=secret, key=key, key_id=kid))
 
@@ -136,15 +139,15 @@ def mint_token(
 @token.command("inspect")
 @click.argument("text", metavar="[TOKEN]", required=False)
 @settings_options("auth.secret_file", "auth.keys", "auth.audience", "auth.issuer", "auth.leeway")
-@reporting_errors
+@report_errors
 def inspect_token(text: str | None, config_file: Path | None, **flags: Any) -> None:
-    """Print what a token says, and whether it is valid.
+    """Print the contents of a token, and whether it is valid.
 
-    Without TOKEN it is read from standard input, where others do not see it. Without keys nothing
-    is verified.
+    Without TOKEN, read it from standard input, where other users of this machine cannot see it.
+    Without keys the token is not verified.
 
-    Exit status: 0 it is valid, or was not verified; 2 wrong flags or configuration; 5 it is not
-    valid.
+    Exit status: 0 the token is valid, or was not verified; 2 wrong flags or configuration; 5 the
+    token is not valid.
     """
     settings = load_settings(config_file, flags).settings.auth
     text = (sys.stdin.read() if text is None else text).strip()
@@ -155,7 +158,7 @@ def inspect_token(text: str | None, config_file: Path | None, **flags: Any) -> N
     for name, part in (("header", header), ("claims", claims)):
         click.echo(f"{name}: {safe(json.dumps(part, ensure_ascii=False))}")
     if settings.secret_file is None and settings.keys is None:
-        click.echo("not verified: there are no keys")
+        click.echo("not verified: no keys are configured")
         return
     try:
         identity = asyncio.run(_identity(settings, text))

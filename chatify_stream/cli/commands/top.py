@@ -1,4 +1,4 @@
-"""`chatify-stream top`: what a server does, live, from its metrics endpoint."""
+"""`chatify-stream top`: show live metrics of a server, from its metrics endpoint."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
-from ..exit_codes import UNAVAILABLE, CommandError, reporting_errors
+from ..exit_codes import UNAVAILABLE, CommandError, report_errors, require_extra
 from ..output import aligned, safe
 from .top_metrics import Figure, Sample, Snapshot, figures
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 __all__ = ["top"]
 
 FETCH_TIMEOUT = 5.0
-LARGEST_ANSWER = 16 * 1024 * 1024
+MAX_RESPONSE_SIZE = 16 * 1024 * 1024
 
 
 class _UnreachableError(Exception):
-    """There are no metrics at the moment; the text says why."""
+    """No metrics are available at the moment; the text gives the reason."""
 
 
 @click.command()
@@ -36,7 +36,7 @@ class _UnreachableError(Exception):
     default="http://localhost:9100/metrics",
     metavar="URL",
     show_default=True,
-    help="Where the server has its metrics: serve --metrics-port.",
+    help="URL of the metrics of a server started with --metrics-port.",
 )
 @click.option(
     "--interval",
@@ -44,20 +44,23 @@ class _UnreachableError(Exception):
     default=2.0,
     metavar="SECONDS",
     show_default=True,
-    help="Between two looks.",
+    help="Seconds between two updates.",
 )
-@click.option("--once", is_flag=True, help="Print the figures of one interval, and end.")
-@reporting_errors
+@click.option("--once", is_flag=True, help="Print the figures of one interval and exit.")
+@report_errors
 def top(url: str, interval: float, once: bool) -> None:
-    """Show what a server does: sessions, rooms, rates, the lag of its event loop.
+    """Show live metrics of a server.
 
-    In a terminal the view is renewed until Ctrl-C; into a file or pipe goes one after the other. A
-    server that is away is waited for.
+    The metrics are sessions, rooms, rates and the lag of the event loop. A terminal is updated
+    until Ctrl-C. To a file or pipe, each update is appended. If the server cannot be reached, top
+    keeps trying.
 
-    Exit status: 0 with --once; 2 wrong flags; 4 with --once, there are no metrics; 130 interrupted.
+    Exit status: 0 success with --once; 2 wrong flags; 4 no metrics with --once; 130 interrupted.
     """
     if not url.startswith(("http://", "https://")):
-        raise CommandError(f"--metrics: {url!r} is no URL such as http://localhost:9100/metrics")
+        raise CommandError(
+            f"--metrics: {url!r} is not allowed; use a URL such as http://localhost:9100/metrics"
+        )
     metrics = _Metrics(url)
     if once:
         _once(metrics, interval)
@@ -68,7 +71,7 @@ def top(url: str, interval: float, once: bool) -> None:
 
 
 class _Metrics:
-    """The figures, look by look."""
+    """The metrics of one server, with the rates since the previous update."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -78,7 +81,7 @@ class _Metrics:
         self.figures: Sequence[Figure] = ()
         self._before: Snapshot | None = None
 
-    def look(self) -> None:
+    def update(self) -> None:
         try:
             now = Snapshot(_fetch(self.url), time.monotonic())
         except _UnreachableError as error:
@@ -100,10 +103,10 @@ class _Metrics:
 
 
 def _once(metrics: _Metrics, interval: float) -> None:
-    metrics.look()
+    metrics.update()
     if not metrics.trouble:
         time.sleep(interval)
-        metrics.look()
+        metrics.update()
     if metrics.trouble:
         raise CommandError(f"{metrics.url}: {metrics.trouble}", UNAVAILABLE)
     click.echo("\n".join(metrics.lines()))
@@ -111,21 +114,28 @@ def _once(metrics: _Metrics, interval: float) -> None:
 
 def _plain(metrics: _Metrics, interval: float) -> None:
     while True:
-        metrics.look()
+        metrics.update()
         click.echo("\n".join(metrics.lines()) + "\n")
         time.sleep(interval)
 
 
 def _live(metrics: _Metrics, interval: float) -> None:
+    with require_extra("cli", "top in a terminal"):
+        from rich.console import Console
+        from rich.live import Live
     with Live(console=Console(), screen=True, auto_refresh=False) as live:
         while True:
-            metrics.look()
+            metrics.update()
             live.update(view(metrics), refresh=True)
             time.sleep(interval)
 
 
 def view(metrics: _Metrics) -> Group:
-    """What the terminal shows; it fits 80 columns."""
+    """Return the contents of the terminal, at most 80 columns wide."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
@@ -134,20 +144,16 @@ def view(metrics: _Metrics) -> Group:
         style = "bold red" if figure.is_alarming else "dim" if metrics.trouble else ""
         table.add_row(*(Text(safe(cell)) for cell in figure[:3]), style=style)
     title = Text(metrics.title, style="bold", no_wrap=True, overflow="ellipsis")
-    trouble = Text(metrics.trouble and f"{metrics.trouble}; looking again", style="yellow")
+    trouble = Text(metrics.trouble and f"{metrics.trouble}; retrying", style="yellow")
     return Group(title, trouble, table)
 
 
 def _fetch(url: str) -> list[Sample]:
-    try:
+    with require_extra("metrics", "top"):
         from prometheus_client.parser import text_string_to_metric_families
-    except ModuleNotFoundError as error:
-        raise CommandError(
-            f"top needs {error.name}: pip install 'chatify-stream[metrics]'"
-        ) from error
     try:
         with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT) as answer:  # noqa: S310 - of http
-            text = answer.read(LARGEST_ANSWER).decode()
+            text = answer.read(MAX_RESPONSE_SIZE).decode()
         return [
             Sample(sample.name, sample.labels, sample.value)
             for family in text_string_to_metric_families(text)
@@ -155,11 +161,11 @@ def _fetch(url: str) -> list[Sample]:
         ]
     except urllib.error.HTTPError as error:
         error.close()
-        raise _UnreachableError(f"it answers {error.code}, not with metrics") from error
+        raise _UnreachableError(f"not a metrics endpoint (HTTP status {error.code})") from error
     except urllib.error.URLError as error:
         reason = getattr(error.reason, "strerror", None) or error.reason
-        raise _UnreachableError(f"it cannot be reached: {safe(str(reason))}") from error
+        raise _UnreachableError(f"cannot be reached: {safe(str(reason))}") from error
     except (OSError, http.client.HTTPException) as error:
-        raise _UnreachableError(f"it cannot be reached: {safe(str(error))}") from error
+        raise _UnreachableError(f"cannot be reached: {safe(str(error))}") from error
     except ValueError as error:
-        raise _UnreachableError("what it answers is not the metrics of a server") from error
+        raise _UnreachableError("the response does not contain Prometheus metrics") from error

@@ -1,7 +1,7 @@
-"""What `top` shows: the figures of a server, from what its metrics endpoint said twice. No I/O.
+"""The figures that `top` shows, from two snapshots of a metrics endpoint. No I/O.
 
-A rate is what a counter grew by in the time between; a counter that went back, since the server
-was started anew, has none.
+A rate is the growth of a counter between the snapshots, per second. A counter that decreased has
+no rate: the server was restarted.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 __all__ = ["Figure", "Sample", "Snapshot", "figures"]
 
-MOST_LIMITS = 5
-"""Limits that are shown, those that cut the most."""
+MAX_LIMITS = 5
+"""Limits shown: those that were exceeded most often."""
 
 
 class Sample(NamedTuple):
-    """One number of the endpoint."""
+    """One sample of the endpoint."""
 
     name: str
     labels: Mapping[str, str]
@@ -34,7 +34,7 @@ class Figure(NamedTuple):
 
 
 class Snapshot:
-    """What the endpoint said at one time, in seconds of a monotonic clock."""
+    """The samples of the endpoint at a time `at`, in seconds of a monotonic clock."""
 
     def __init__(self, samples: Iterable[Sample], at: float) -> None:
         self.at = at
@@ -46,18 +46,18 @@ class Snapshot:
         return self._samples.get(name, ())
 
     def value(self, name: str, **labels: str) -> float:
-        """The sum over the samples with these labels."""
+        """Return the sum of the samples with these labels."""
         return sum(
             sample.value for sample in self.samples(name) if labels.items() <= sample.labels.items()
         )
 
     def label(self, name: str, label: str) -> str:
-        """The label of its first sample; empty where there is none."""
+        """Return a label of the first sample, or an empty string."""
         return next((sample.labels.get(label, "") for sample in self.samples(name)), "")
 
 
 def figures(now: Snapshot, before: Snapshot | None) -> list[Figure]:
-    """The lines of the view, from top to bottom."""
+    """Return the lines of the view, from top to bottom."""
     return list(_figures(now, before))
 
 
@@ -87,27 +87,27 @@ def _figures(now: Snapshot, before: Snapshot | None) -> Iterator[Figure]:
     yield counter("deliveries in rooms", "chatify_room_deliveries_total")
     yield counter("bytes received", "chatify_received_bytes_total", "B")
     yield counter("bytes sent", "chatify_sent_bytes_total", "B")
-    yield Figure("waiting for clients", _bytes(now.value("chatify_room_outbox_bytes")))
-    yield counter("slow readers ended", "chatify_room_slow_readers_total")
-    yield counter("resumes, whole", "chatify_room_resumes_total", recovered="true")
-    yield counter("resumes, not whole", "chatify_room_resumes_total", recovered="false")
+    yield Figure("buffered for clients", _bytes(now.value("chatify_room_outbox_bytes")))
+    yield counter("slow readers disconnected", "chatify_room_slow_readers_total")
+    yield counter("resumes, complete", "chatify_room_resumes_total", recovered="true")
+    yield counter("resumes, incomplete", "chatify_room_resumes_total", recovered="false")
     stalled = now.value("chatify_event_loop_stalled_seconds")
     lag = _mean(now, before, "chatify_event_loop_lag_seconds")
     if stalled > 0:
-        yield Figure("event loop", f"stands still for {stalled:.1f} s", "", True)
+        yield Figure("event loop", f"blocked for {stalled:.1f} s", "", True)
     else:
         yield Figure("event loop lag", _seconds(lag), "", lag is not None and lag > 0.1)
     if now.samples("chatify_broker_call_seconds_count"):
         mean = _mean(now, before, "chatify_broker_call_seconds")
         calls = counter("", "chatify_broker_call_seconds_count").rate
-        yield Figure("calls of the broker", _seconds(mean), calls)
-        errors = counter("errors of the broker", "chatify_broker_errors_total")
+        yield Figure("broker calls", _seconds(mean), calls)
+        errors = counter("broker errors", "chatify_broker_errors_total")
         yield errors._replace(is_alarming=errors.rate not in ("", "0/s"))
     limits = sorted(now.samples("chatify_limit_hits_total"), key=lambda each: -each.value)
-    for sample in limits[:MOST_LIMITS]:
+    for sample in limits[:MAX_LIMITS]:
         if sample.value:
             limit = sample.labels.get("limit", "?")
-            yield counter(f"cut by {limit}", "chatify_limit_hits_total", limit=limit)
+            yield counter(f"limit {limit}", "chatify_limit_hits_total", limit=limit)
 
 
 def _rate(
@@ -120,7 +120,7 @@ def _rate(
 
 
 def _mean(now: Snapshot, before: Snapshot | None, histogram: str) -> float | None:
-    """Of what was observed between the two; of all, where nothing was."""
+    """Return the mean of the observations since `before`, or of all if there are none."""
     count, total = now.value(f"{histogram}_count"), now.value(f"{histogram}_sum")
     if before is not None:
         new = count - before.value(f"{histogram}_count")

@@ -1,1 +1,1 @@
-"""Log output: format, rate limit and background writing."""
+"""The log: format, rate limit and background writing."""

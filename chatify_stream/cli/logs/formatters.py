@@ -1,7 +1,7 @@
-"""Records of the log as lines: for people, or as JSON for programs.
+"""Format log records as text for people or as JSON for programs.
 
-Whatever a record says, it stays within its line, and moves no cursor (see `safe_text`); only the
-stack of an error has lines of its own, in the lines for people.
+A record is one line, and its text is escaped for a terminal (see `cli.output`). Only the stack of
+an error takes further lines, in the text format.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 
 from ..output import safe, safe_json, safe_lines
 
-__all__ = ["JSONFormatter", "TextFormatter", "formatter_of"]
+__all__ = ["JSONFormatter", "TextFormatter", "make_formatter"]
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level, logger and message; then the stack, if there is one."""
+    """Formats time, level, logger and message, followed by the stack of an error."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
@@ -32,10 +32,10 @@ class TextFormatter(logging.Formatter):
 
 
 class JSONFormatter(logging.Formatter):
-    """One JSON object a line.
+    """Formats one JSON object a line.
 
-    `time` (RFC 3339, UTC), `level`, `logger`, `message`; `error` and `stack` where there are any.
-    A record that has `fields` has them beside these, and its `event` for its message.
+    Its keys are `time` (RFC 3339, UTC), `level`, `logger` and `message`, and `error` and `stack` if
+    present. A record with the attribute `fields` adds them, and has its `event` as the message.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -55,6 +55,6 @@ class JSONFormatter(logging.Formatter):
         return safe_json(entry)
 
 
-def formatter_of(name: str) -> logging.Formatter:
-    """That of the setting `log.format`."""
+def make_formatter(name: str) -> logging.Formatter:
+    """Return the formatter for a value of the setting `log.format`."""
     return JSONFormatter() if name == "json" else TextFormatter()

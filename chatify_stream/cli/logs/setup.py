@@ -1,39 +1,44 @@
-"""The log, on standard error: lines for people, or JSON lines for programs."""
+"""Set up the log on standard error, and log errors that no code has handled."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import sys
+import threading
 from types import TracebackType
+from typing import Any
 
 from ...config import LogSettings
-from ...wire import Rate
 from .background_handler import BackgroundHandler, write_to_standard_error
-from .formatters import formatter_of
+from .formatters import make_formatter
 
-__all__ = ["ServerLog", "configure_logging"]
+__all__ = ["ServerLog", "configure_logging", "log_uncaught_errors"]
+
+log = logging.getLogger(__name__)
 
 QUIET = ("asyncio", "h2", "hpack")
-"""At debug level they tell of their own works, and hpack of every header, tokens included."""
+"""Loggers limited to warnings: at debug level they log internals, and hpack logs tokens."""
 
 
 def configure_logging(settings: LogSettings) -> None:
-    """Sends the log of the whole process to standard error."""
+    """Send the log of the whole process to standard error, without a rate limit."""
     _install(logging.StreamHandler(), settings)
 
 
 class ServerLog:
-    """The log of a server, while it is entered: nothing in it waits for whoever reads the log.
+    """The log of a server, while it is entered.
 
-    No more lines of one kind are written than `log.rate` says.
+    The server never waits for the log to be written. `log.rate` limits similar records.
     """
 
     def __init__(self, settings: LogSettings) -> None:
         self._settings = settings
-        self._handler = BackgroundHandler(Rate(*settings.rate), write_to_standard_error)
+        self._handler = BackgroundHandler(settings.rate, write_to_standard_error)
 
     def change(self, settings: LogSettings) -> None:
-        """Has another level, format and rate from now on."""
-        self._handler.change_rate(Rate(*settings.rate))
+        """Use another level, format and rate from now on."""
+        self._handler.change_rate(settings.rate)
         self._settings = settings
         _install(self._handler, settings)
 
@@ -53,7 +58,7 @@ class ServerLog:
 
 
 def _install(handler: logging.Handler, settings: LogSettings) -> None:
-    handler.setFormatter(formatter_of(settings.format))
+    handler.setFormatter(make_formatter(settings.format))
     root = logging.getLogger()
     for other in root.handlers[:]:
         if other is not handler:
@@ -64,3 +69,32 @@ def _install(handler: logging.Handler, settings: LogSettings) -> None:
     root.setLevel(settings.level.upper())
     for library in QUIET:
         logging.getLogger(library).setLevel(logging.WARNING)
+
+
+def log_uncaught_errors(loop: asyncio.AbstractEventLoop) -> None:
+    """Log the errors that the loop, threads and the interpreter report from now on."""
+    loop.set_exception_handler(_in_loop)
+    threading.excepthook = _in_thread
+    sys.unraisablehook = _unraisable
+    sys.excepthook = _uncaught
+
+
+def _in_loop(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # Not the text of the future: it repeats the exception, and contains the result.
+    error = context.get("exception")
+    log.error("event loop: %s", context["message"], exc_info=error)
+
+
+def _in_thread(args: threading.ExceptHookArgs) -> None:
+    name = args.thread.name if args.thread is not None else "?"
+    log.error("thread %s failed", name, exc_info=args.exc_value)
+
+
+def _unraisable(args: sys.UnraisableHookArgs) -> None:
+    log.error("%s", args.err_msg or "an error was ignored", exc_info=args.exc_value)
+
+
+def _uncaught(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    log.critical("the program failed", exc_info=(kind, error, traceback))

@@ -1,1 +1,1 @@
-"""Running a server until a signal stops it."""
+"""Run a server until a signal stops it."""

@@ -1,4 +1,4 @@
-"""Runs one chat server by the settings, until a signal stops it."""
+"""Run one chat server with the settings until a signal stops it."""
 
 from __future__ import annotations
 
@@ -16,29 +16,48 @@ from ...config import Settings
 from ...config.template import reply_template
 from ...errors import UsageError
 from ...server import UsageLimits
-from ..logs.setup import ServerLog
-from ..logs.uncaught import log_faults
+from ..logs.setup import ServerLog, log_uncaught_errors
 from .options import (
-    address_header_of,
-    auth_of,
-    believes_everybody,
-    limits_of,
-    metrics_of,
-    proxies_of,
-    reloaded_auth,
-    rooms_of,
-    tls_of,
-    tracing_of,
-    usage_of,
+    address_header,
+    authenticator,
+    connection_limits,
+    metrics_options,
+    open_access_warning,
+    proxy_networks,
+    reload_authenticator,
+    room_options,
+    tls_options,
+    tracing_options,
+    usage_limits,
 )
-from .reload import Part, Reloader, reloading_on_hangup
+from .reload import Part, Reloader, reload_on_hangup
 from .signals import serve_until_stopped
 
-__all__ = ["collect_garbage_less_often", "listening_lines", "run_server"]
+__all__ = ["collect_garbage_less_often", "listening_lines", "make_server", "run_server"]
 
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 log = logging.getLogger(__name__)
+
+
+def make_server(settings: Settings) -> ChatServer:
+    """Return the server that the settings describe. Raises `ConfigError`."""
+    return ChatServer(
+        reply=reply_template(settings.server.reply),
+        paths=settings.server.paths,
+        reflection=settings.server.reflection,
+        limits=connection_limits(settings.limits),
+        rooms=room_options(settings.rooms),
+        auth=authenticator(settings.auth),
+        access_log=settings.log.access,
+        log_stalls=settings.log.stall,
+        metrics=metrics_options(settings.metrics),
+        tracing=tracing_options(settings.tracing),
+        tls=tls_options(settings.tls),
+        proxy_protocol_from=proxy_networks(settings.server),
+        usage=usage_limits(settings.usage),
+        address_header=address_header(settings),
+    )
 
 
 async def run_server(
@@ -48,32 +67,17 @@ async def run_server(
     *,
     reuse_port: bool = False,
 ) -> None:
-    """Runs it. `read` gives the settings as they are by then, for SIGHUP to reload.
+    """Run a server until a signal stops it.
 
-    `reuse_port`: other processes may listen on the same ports.
+    `read` returns the current settings, which SIGHUP reloads; without it, SIGHUP is not handled.
+    With `reuse_port`, other processes may listen on the same ports.
     """
-    log_faults(asyncio.get_running_loop())
-    ours = settings.server
-    server = ChatServer(
-        reply=reply_template(ours.reply),
-        paths=ours.paths,
-        reflection=ours.reflection,
-        limits=limits_of(settings.limits),
-        rooms=rooms_of(settings.rooms),
-        auth=auth_of(settings.auth),
-        access_log=settings.log.access,
-        log_stalls=settings.log.stall,
-        metrics=metrics_of(settings.metrics),
-        tracing=tracing_of(settings.tracing),
-        tls=tls_of(settings.tls),
-        proxy_protocol_from=proxies_of(settings.server),
-        usage=usage_of(settings.usage),
-        address_header=address_header_of(settings),
-    )
+    log_uncaught_errors(asyncio.get_running_loop())
+    server = make_server(settings)
     collect_garbage_less_often()
 
-    def also() -> list[str]:
-        if warning := believes_everybody(settings):
+    def more_lines() -> list[str]:
+        if warning := open_access_warning(settings):
             log.warning("%s", warning)
         metrics_port = None if settings.metrics.port is None else server.metrics_port
         return listening_lines(settings, server.rooms_port, metrics_port)
@@ -81,14 +85,15 @@ async def run_server(
     async with AsyncExitStack() as stack:
         if read is not None:
             reloader = Reloader(read, settings, _parts(server, server_log, settings))
-            await stack.enter_async_context(reloading_on_hangup(reloader))
+            await stack.enter_async_context(reload_on_hangup(reloader))
         start = partial(server.start, reuse_port=reuse_port)
-        await serve_until_stopped(server, ours.host, ours.port, ours.grace, also, start)
+        host, port, grace = settings.server.host, settings.server.port, settings.server.grace
+        await serve_until_stopped(server, host, port, grace, more_lines, start)
     log.info("stopped")
 
 
 def listening_lines(settings: Settings, rooms_port: int, metrics_port: int | None) -> list[str]:
-    """Where it listens beside its own port."""
+    """Return the addresses of the Rooms service and the metrics, if they have their own ports."""
     lines, rooms = [], settings.rooms
     if rooms.enabled and rooms.service and rooms.port is not None:
         lines.append(f"the rooms service on {Address(rooms.host, rooms_port)}")
@@ -98,9 +103,10 @@ def listening_lines(settings: Settings, rooms_port: int, metrics_port: int | Non
 
 
 def collect_garbage_less_often() -> None:
-    """Python looks for cycles whenever there are 700 new objects, as thousands of streams have.
+    """Run Python's cyclic garbage collector after 50,000 new objects instead of 700.
 
-    That doubles the cost of a message; and a stream that ends leaves hardly a cycle behind.
+    Thousands of streams create 700 objects all the time, which doubles the cost of a message. A
+    closed stream leaves almost no reference cycles behind.
     """
     gc.collect()
     gc.freeze()
@@ -108,31 +114,33 @@ def collect_garbage_less_often() -> None:
 
 
 def _parts(server: ChatServer, server_log: ServerLog, settings: Settings) -> list[Part]:
-    """What a SIGHUP reloads. `settings` are those in effect."""
+    """Return the parts of the server that SIGHUP reloads. `settings` are those in effect."""
     auth_settings = settings.auth
     uses_tls = settings.tls.cert is not None
     usage_names = [f"usage.{field.name}" for field in dataclasses.fields(UsageLimits)]
 
     async def auth(settings: Settings) -> str | None:
         nonlocal auth_settings
-        server.auth, have_keys_changed = reloaded_auth(server.auth, auth_settings, settings.auth)
+        server.auth, have_keys_changed = reload_authenticator(
+            server.auth, auth_settings, settings.auth
+        )
         auth_settings = settings.auth
-        return "the keys of tokens" if have_keys_changed else None
+        return "the token keys" if have_keys_changed else None
 
     async def log_settings(settings: Settings) -> None:
         server_log.change(settings.log)
 
     async def tls(settings: Settings) -> str | None:
-        options = tls_of(settings.tls)
+        options = tls_options(settings.tls)
         if options is None or not uses_tls:
-            raise UsageError("TLS is turned on or off by a restart")
+            raise UsageError("TLS cannot be turned on or off by a reload; restart the server")
         return "the certificate" if server.reload_tls(options) else None
 
     async def limits(settings: Settings) -> None:
-        server.limits = limits_of(settings.limits)
+        server.limits = connection_limits(settings.limits)
 
     async def usage(settings: Settings) -> None:
-        server.usage = usage_of(settings.usage)
+        server.usage = usage_limits(settings.usage)
 
     return [
         Part(("log.level", "log.format", "log.rate"), log_settings),

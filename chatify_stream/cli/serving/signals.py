@@ -1,4 +1,7 @@
-"""Stop signals: the first asks a server to stop, the second to do so at once."""
+"""Signals: the first stop signal drains a server, the second closes it immediately.
+
+Also reports the state of the server to systemd, and handles SIGTERM for the command `chat`.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,19 @@ from ...address import Address
 
 __all__ = ["StopSignals", "notify", "on_termination", "run_until_stopped", "serve_until_stopped"]
 
+log = logging.getLogger(__name__)
+
+# SIGBREAK is Ctrl-Break; Windows has it instead of SIGTERM.
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
+)
+
 
 def notify(state: str) -> None:
-    """Sends a state such as `READY=1`; does nothing where no systemd has asked for it."""
+    """Send a state such as `READY=1` to systemd (sd_notify(3), `Type=notify`).
+
+    Does nothing if the process was not started by systemd in this mode.
+    """
     path = os.environ.get("NOTIFY_SOCKET")
     if path:
         if path.startswith("@"):  # in Linux's abstract namespace
@@ -30,11 +43,11 @@ def notify(state: str) -> None:
 
 
 @contextmanager
-def on_termination(leave: Callable[[], None]) -> Iterator[None]:
-    """Calls `leave`, in the loop that runs, for each SIGTERM; where there is none, never."""
+def on_termination(callback: Callable[[], None]) -> Iterator[None]:
+    """Call `callback` in the running loop for each SIGTERM. Has no effect on Windows."""
     loop = asyncio.get_running_loop()
     with suppress(NotImplementedError):  # the event loops of Windows
-        loop.add_signal_handler(signal.SIGTERM, leave)
+        loop.add_signal_handler(signal.SIGTERM, callback)
     try:
         yield
     finally:
@@ -42,16 +55,8 @@ def on_termination(leave: Callable[[], None]) -> Iterator[None]:
             loop.remove_signal_handler(signal.SIGTERM)
 
 
-log = logging.getLogger(__name__)
-
-# SIGBREAK is Ctrl-Break, which Windows has in place of SIGTERM.
-SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
-)
-
-
 class StopSignals:
-    """Counts stop signals while it is entered, on any platform."""
+    """Receives stop signals while it is entered, on every platform."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -59,7 +64,7 @@ class StopSignals:
         self._previous: dict[signal.Signals, Any] = {}
 
     async def wait(self) -> signal.Signals:
-        """The next signal, which may have come already."""
+        """Wait for the next signal, and return it. Signals received earlier count."""
         return await self._received.get()
 
     def __enter__(self) -> StopSignals:
@@ -87,7 +92,7 @@ class StopSignals:
 
 
 class Stoppable(Protocol):
-    """A server that listens on one port; `close` may be called while `drain` waits, and ends it."""
+    """A server that listens on one port. Calling `close` ends a `drain` that is waiting."""
 
     @property
     def port(self) -> int: ...
@@ -104,25 +109,28 @@ async def serve_until_stopped(
     host: str,
     port: int,
     grace: float,
-    also: Callable[[], list[str]] = list,
+    more_lines: Callable[[], list[str]] = list,
     start: Callable[[str, int], Awaitable[None]] | None = None,
 ) -> None:
-    """Starts the server, says on standard output where it listens, and stops it on a signal.
+    """Start the server, print its address, and stop it on a signal.
 
-    `also` gives further lines to say then; `start` takes the place of the server's own.
+    `more_lines` returns lines to print after the address. `start` replaces the method of the
+    server.
     """
     with StopSignals() as signals:
         await (start or server.start)(host, port)
-        click.echo("\n".join([f"listening on {Address(host, server.port)}", *also()]))
+        click.echo("\n".join([f"listening on {Address(host, server.port)}", *more_lines()]))
         notify("READY=1")
         await run_until_stopped(signals, server, grace)
 
 
 async def run_until_stopped(signals: StopSignals, server: Stoppable, grace: float) -> None:
-    """Waits for a stop signal, then drains the server; a second signal closes it at once."""
+    """Wait for a signal, then drain the server for `grace` seconds. A second one closes it."""
     number = await signals.wait()
     notify("STOPPING=1")
-    log.info("%s: stopping within %g s; a second signal stops at once", number.name, grace)
+    log.info(
+        "%s received: stopping within %g s; send it again to stop immediately", number.name, grace
+    )
     draining = asyncio.ensure_future(server.drain(grace))
     second = asyncio.ensure_future(signals.wait())
     await asyncio.wait({draining, second}, return_when=asyncio.FIRST_COMPLETED)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ...limits import UsageLimits
 from .interceptor import UsageControl
-from .limits import UsageLimits
 from .usage import Usage, UsageStatistics
 
 __all__ = ["Usage", "UsageControl", "UsageLimits", "UsageStatistics"]

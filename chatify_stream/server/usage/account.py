@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ...limits import UsageLimits
 from ...wire import Rate, TokenBucket
-from .limits import UsageLimits
 
 __all__ = ["Account", "Accounts"]
 

@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Collection, Mapping
 from typing import cast
 
 from ...errors import StatusError
+from ...limits import NO_LIMITS, UsageLimits
 from ...rooms import DisconnectReason
 from ...rooms.metadata import encode_trailers, requested_room, wants_room
 from ...wire import ServerStream
 from ..interceptors.forwarded_for import client_address
 from ..session import CallHandler
-from .limits import NO_LIMITS, UsageLimits
 from .usage import Usage, UsageStatistics, Visit
 
 __all__ = ["UsageControl"]

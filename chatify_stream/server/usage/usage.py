@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ...errors import Status, StatusError
-from ...wire import Meter, Rate, TokenBucket, address_block
+from ...limits import NO_LIMITS, Rate, UsageLimits
+from ...wire import Meter, TokenBucket, address_block
 from .account import Account, Accounts
-from .limits import NO_LIMITS, UsageLimits
 
 __all__ = ["NO_LIMITS", "Usage", "UsageStatistics", "Visit", "over_count", "over_rate", "too_large"]
 

@@ -21,10 +21,10 @@ from multidict import MultiDict
 
 from ...address import Address, parse_address, parse_target
 from ...errors import ClosedError, UsageError
+from ...limits import CHANNEL_LIMITS, Limits
 from ..connection.compression import IDENTITY, check_encoding
 from ..connection.connection import CHANNEL_CONFIG
 from ..grpclib_internals import CodecBase, Configuration, MetadataLike, StatusDetailsCodecBase
-from ..limits import CHANNEL_LIMITS, Limits
 from ..protobuf.codec import ProtoCodec, StatusDetailsCodec
 from ..tls.contexts import ClientTLS
 from .backoff import Attempts, Backoff

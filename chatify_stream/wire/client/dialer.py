@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ...limits import Limits
 from ..connection.protocol import READ_SIZE
 from ..connection.registry import Connections
 from ..grpclib_internals import Configuration
 from ..http2.h2_connection import h2_config
-from ..limits import Limits
 from ..tls.contexts import tls_reason
 from .protocol import ClientProtocol
 from .resolver import Endpoint

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from h2.connection import ConnectionState
 from h2.errors import ErrorCodes
 
+from ...limits import Limits
 from ..grpclib_internals import Configuration
 from ..http2.frame_types import goaway
 from ..http2.h2_connection import WireH2
-from ..limits import Limits
 from .fair_share import FairShare
 from .memory_budget import MemoryBudget
 from .write_buffer import WriteBuffer

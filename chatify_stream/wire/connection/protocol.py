@@ -22,13 +22,13 @@ from h2.config import H2Configuration
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError as H2ProtocolError
 
+from ...limits import Limits
 from ..grpclib_internals import Configuration, Headers
 from ..http2.flood import FloodError, FrameBudget
 from ..http2.frame_reader import FrameReader
 from ..http2.frame_types import ACK, goaway, ping
 from ..http2.h2_connection import h2_connection
 from ..http2.keepalive import Liveness, Verdict
-from ..limits import Limits
 from .connection import WireConnection
 from .event_handler import EventHandler, StreamHandler
 from .fair_share import FairShare

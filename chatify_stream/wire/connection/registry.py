@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Literal, Protocol
 
 from ...address import address_block
-from ..limits import Limits
+from ...limits import Limits
 from ..token_bucket import TokenBuckets
 from .fair_share import FairShare
 from .protocol import WireProtocol

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 
-from ..limits import Limits
+from ...limits import Limits
 from ..token_bucket import TokenBucket
 from .frame_types import (
     ACK,

@@ -22,8 +22,8 @@ from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream, StreamClosedBy, StreamState
 from hpack import HeaderTuple
 
+from ...limits import Limits
 from ..grpclib_internals import AllowedStreamIDs, Headers, decode_headers
-from ..limits import Limits
 from .frame_types import END_HEADERS, END_STREAM, HEADERS, frame_header
 from .hpack import CachingDecoder, CachingEncoder
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import InitVar, dataclass, field
 
-from ..limits import Limits
+from ...limits import Limits
 
 __all__ = ["Liveness", "Verdict"]
 

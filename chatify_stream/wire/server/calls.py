@@ -21,6 +21,7 @@ from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError as H2ProtocolError
 
 from ...errors import CallError, StatusError, UnavailableError
+from ...limits import Limits
 from ..connection.cancel_scope import CallScope
 from ..connection.grpc_headers import RefusalError, Request, read_request
 from ..connection.stream import CallStream
@@ -33,7 +34,6 @@ from ..grpclib_internals import (
     encode_grpc_message,
 )
 from ..http2.flood import FloodError
-from ..limits import Limits
 from ..token_bucket import TokenBucket
 from .observers import Observers
 from .stream import ServerStream

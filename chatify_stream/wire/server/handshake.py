@@ -20,11 +20,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
+from ...limits import Limits
 from ..connection.protocol import WireProtocol, ip_address_of
 from ..connection.registry import LINGER_TIMEOUT, Connections
 from ..http2.first_bytes import HTTP_1_REPLY, TLS_HANDSHAKE, describe_first_bytes, plaintext_reply
 from ..http2.keepalive import Verdict
-from ..limits import Limits
 from ..tls.contexts import tls_reason
 from ..tls.transport import TLSTransport
 from .proxy_protocol import ProxyHeaderError, read_proxy_header

@@ -16,13 +16,13 @@ from typing import Any, cast
 import grpclib.server
 
 from ...errors import ListenError, UsageError
+from ...limits import Limits
 from ..connection.connection import SERVER_CONFIG
 from ..connection.protocol import WireProtocol
 from ..connection.registry import LINGER_TIMEOUT, Connections
 from ..connection.statistics import ConnectionStatistics, ServerStatistics, Totals
 from ..grpclib_internals import CodecBase, Configuration, MethodHandler, StatusDetailsCodecBase
 from ..http2.h2_connection import h2_config
-from ..limits import Limits
 from ..protobuf.codec import ProtoCodec, StatusDetailsCodec
 from .calls import Calls, Pages, Services
 from .handshake import ConnectionHandshake, ListenerConfig, Network

@@ -69,14 +69,14 @@ def test_presence() -> None:
         (
             Position("e", 3),
             Position("e", 3),
-            "1 message was missed, which the room does not keep any more",
+            "1 message was missed; the room no longer stores it",
         ),
         (
             Position("e", 3),
             Position("e", 9),
-            "7 messages were missed, which the room does not keep any more",
+            "7 messages were missed; the room no longer stores them",
         ),
-        (Position("e", 3), Position("f", 9), "the room has begun anew: what was in it is lost"),
+        (Position("e", 3), Position("f", 9), "the room was reset; its earlier messages are lost"),
     ],
 )
 def test_gap(expected: Position, newest: Position, text: str) -> None:

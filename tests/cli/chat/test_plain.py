@@ -22,7 +22,8 @@ from chatify_stream.rooms.position import Position
 
 from ...e2e.processes import Process, ServerProcess
 from ...ports import free_port
-from ..command_line import COMMAND, Finished, run
+from ..command_line import COMMAND, Finished, invoke, run
+from ..server_thread import ServerThread
 
 HERE = Position("e", 7)
 SENT_AT = datetime(2026, 3, 1, 12, 3, 4, 50_000, tzinfo=UTC)
@@ -91,7 +92,7 @@ class TestLines:
 
 
 def chat(target: str, *args: str | bytes, stdin: str | bytes = b"") -> Finished:
-    return run("chat", "--target", target, *args, stdin=stdin)
+    return invoke("chat", "--target", target, *args, stdin=stdin)
 
 
 def texts(output: str) -> list[str]:
@@ -110,7 +111,7 @@ def read_texts(process: Process, count: int) -> list[str]:
 
 
 class TestSending:
-    def test_lines(self, server: ServerProcess) -> None:
+    def test_lines(self, server: ServerThread) -> None:
         """Each line is a message, whatever it begins with; the command ends when all are back."""
         args = [server.address, "--room", "lines", "--user", "ada"]
         done = chat(*args, stdin="hi\n\n/quit\n//x\n a\tb \n小明🎉")
@@ -119,35 +120,36 @@ class TestSending:
         assert [line.split("\t")[0] for line in done.stdout.splitlines()] == list("123456")
         assert {line.split("\t")[2] for line in done.stdout.splitlines()} == {"ada"}
 
-    def test_many_lines(self, server: ServerProcess) -> None:
+    def test_many_lines(self, server: ServerThread) -> None:
         """More messages than may be on their way are all sent, in their order."""
         lines = [f"{number}" for number in range(3000)]
         done = chat(server.address, "--room", "many", "--user", "ada", stdin="\n".join(lines))
         assert (done.status, done.stderr) == (0, "")
         assert texts(done.stdout) == lines
 
-    def test_default_user(self, server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_default_user(self, server: ServerThread, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without --user, one is who one has logged in as."""
         monkeypatch.setenv("LOGNAME", "grace")
         done = chat(server.address, "--room", "login", stdin="hi\n")
         assert done.stdout.split("\t")[2] == "grace"
 
-    def test_too_long(self, server: ServerProcess) -> None:
+    def test_too_long(self, server: ServerThread) -> None:
         """A line that is longer than a message may be is told by its number."""
         long = "x" * 70_000
         done = chat(server.address, "--room", "long", "--user", "ada", stdin=f"a\n{long}\n")
         assert done.status == 2
-        assert done.stderr.startswith("Error: line 2 of standard input: the message has 70")
+        assert done.stderr.startswith("Error: standard input, line 2: the message has 70")
         assert done.stderr.endswith(" bytes; at most 65536 are allowed in a room\n")
 
-    def test_not_utf8(self, server: ServerProcess) -> None:
+    def test_not_utf8(self, server: ServerThread) -> None:
         """A line that is not UTF-8 is told by its number."""
         done = chat(server.address, "--room", "utf8", "--user", "ada", stdin=b"a\n\xff\n")
         assert (done.status, done.stderr) == (
             2,
-            "Error: line 2 of standard input is not UTF-8 text\n",
+            "Error: standard input, line 2: not UTF-8 text; convert it to UTF-8\n",
         )
 
+    @pytest.mark.process
     async def test_refused(self) -> None:
         """A message that is refused is told by its line, with the reason; the others are sent."""
 
@@ -159,15 +161,15 @@ class TestSending:
         async with ChatServer(rooms=RoomOptions(on_message=no_shouting)) as server:
             await server.start("127.0.0.1", 0)
             args = [f"127.0.0.1:{server.port}", "--room", "r", "--user", "ada"]
-            done = await asyncio.to_thread(chat, *args, stdin="a\nB\nc\n")
+            done = await asyncio.to_thread(run, "chat", "--target", *args, stdin="a\nB\nc\n")
         assert (done.status, texts(done.stdout)) == (5, ["a", "c"])
         log, error = done.stderr.splitlines()
-        assert log.endswith(r"line 2 of standard input is refused: do not shout\x1b[2J")
-        assert error == "Error: 1 message was refused"
+        assert log.endswith(r"standard input, line 2: rejected: do not shout\x1b[2J")
+        assert error == "Error: 1 message was rejected"
 
 
 class TestReading:
-    def test_first_visit(self, server: ServerProcess) -> None:
+    def test_first_visit(self, server: ServerThread) -> None:
         """Without input, the newest messages are printed, at first so many as --history says."""
         room = [server.address, "--room", "first"]
         chat(*room, "--user", "ada", stdin="\n".join("abcdef"))
@@ -175,7 +177,7 @@ class TestReading:
         assert (done.status, texts(done.stdout), done.stderr) == (0, ["d", "e", "f"], "")
         assert chat(*room, "--user", "eve", "--history", "0") == Finished(0, "", "")
 
-    def test_next_visit(self, server: ServerProcess) -> None:
+    def test_next_visit(self, server: ServerThread) -> None:
         """Later, what is new is printed, and with --fresh the newest again."""
         room = [server.address, "--room", "next"]
         chat(*room, "--user", "grace", "--history", "0")
@@ -186,7 +188,8 @@ class TestReading:
         fresh = chat(*room, "--user", "grace", "--fresh", "--history", "2")
         assert texts(fresh.stdout) == ["38", "39"]
 
-    def test_killed(self, server: ServerProcess, state: Path) -> None:
+    @pytest.mark.process
+    def test_killed(self, server: ServerThread, state: Path) -> None:
         """Who is killed, misses 20 messages and comes back gets exactly those, in order."""
         room = [server.address, "--room", "killed"]
         with chatting(*room, "--user", "ada", "--listen") as reader:
@@ -204,7 +207,8 @@ class TestReading:
         expected = ["a", "b", "c", *missed][remembered.offset :]
         assert (done.status, texts(done.stdout), done.stderr) == (0, expected, "")
 
-    def test_json(self, server: ServerProcess) -> None:
+    @pytest.mark.process
+    def test_json(self, server: ServerThread) -> None:
         """With --json every event is an object, joins and leaves too."""
         room = [server.address, "--room", "json"]
         with chatting(*room, "--user", "ada", "--json", "--listen") as reader:
@@ -214,7 +218,8 @@ class TestReading:
         assert [event["event"] for event in events] == ["joined", "message", "left"]
         assert {event["user"] for event in events} == {"grace"}
 
-    def test_listening(self, server: ServerProcess) -> None:
+    @pytest.mark.process
+    def test_listening(self, server: ServerThread) -> None:
         """With --listen the end of standard input is not the end."""
         room = [server.address, "--room", "listening"]
         with chatting(*room, "--user", "ada", "--listen") as reader:
@@ -240,14 +245,14 @@ class TestTrouble:
     )
     def test_wrong_use(self, args: list[str], error: str) -> None:
         """Names that are not allowed, and wrong flags, are one line and status 2."""
-        done = run("chat", "--user", "ada", *args)
+        done = invoke("chat", "--user", "ada", *args)
         assert (done.status, done.stdout) == (2, "")
         assert done.stderr.startswith(f"Error: {error}")
         assert done.stderr.count("\n") == 1
 
     def test_no_room(self) -> None:
         """A room has to be named."""
-        done = run("chat", "--user", "ada")
+        done = invoke("chat", "--user", "ada")
         assert done.status == 2
         assert "Missing option '--room'" in done.stderr
 
@@ -267,16 +272,17 @@ class TestTrouble:
         assert (done.status, done.stdout, done.stderr) == (
             3,
             "",
-            "Error: DEADLINE_EXCEEDED: without the server for 0.5 s\n",
+            "Error: DEADLINE_EXCEEDED: no connection to the server for 0.5 s\n",
         )
 
     def test_no_rooms(self) -> None:
         """A server that serves no rooms is an answer with an error."""
-        with ServerProcess("serve", "--no-rooms") as server:
+        with ServerThread("--no-rooms") as server:
             done = chat(server.address, "--room", "r", "--user", "ada")
         assert (done.status, done.stdout) == (5, "")
         assert done.stderr.startswith("Error: UNIMPLEMENTED: ")
 
+    @pytest.mark.process
     def test_server_restarts(self, tmp_path: Path) -> None:
         """A server that comes back is found again: nothing is missed, all is sent."""
         port = free_port()
@@ -294,6 +300,7 @@ class TestTrouble:
                     process.close_stdin()
                     assert process.wait() == 0
 
+    @pytest.mark.process
     def test_server_stays_away(self) -> None:
         """A server that stays away is the end after --timeout, with the reason and status 3."""
         with ServerProcess("serve") as server:
@@ -306,11 +313,14 @@ class TestTrouble:
         assert (
             process.stderr()
             .splitlines()[-1]
-            .startswith("Error: DEADLINE_EXCEEDED: without the server for 1 s: UNAVAILABLE: ")
+            .startswith(
+                "Error: DEADLINE_EXCEEDED: no connection to the server for 1 s: UNAVAILABLE: "
+            )
         )
 
+    @pytest.mark.process
     @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-    def test_interrupted(self, server: ServerProcess, number: signal.Signals, status: int) -> None:
+    def test_interrupted(self, server: ServerThread, number: signal.Signals, status: int) -> None:
         """Ctrl-C and SIGTERM leave, and nothing is said."""
         room = ["--room", f"interrupted {number}", "--user", "ada", "--listen"]
         with chatting(server.address, *room) as process:
@@ -320,7 +330,8 @@ class TestTrouble:
             assert process.wait() == status
         assert process.stderr() == ""
 
-    def test_output_that_cannot_be_written(self, server: ServerProcess) -> None:
+    @pytest.mark.process
+    def test_output_that_cannot_be_written(self, server: ServerThread) -> None:
         """A disk that is full is one line and status 1, and what was not written is not seen."""
         room = [server.address, "--room", "full"]
         chat(*room, "--user", "grace", stdin="a\nb\n")
@@ -329,11 +340,11 @@ class TestTrouble:
         assert (done.status, done.stderr) == (1, "Error: cannot write: No space left on device\n")
         assert texts(chat(*room, "--user", "ada").stdout) == ["a", "b"]
 
-    def test_nowhere_to_remember(self, server: ServerProcess, state: Path) -> None:
+    def test_nowhere_to_remember(self, server: ServerThread, state: Path) -> None:
         """Where nothing can be remembered, that is said once, and the chat goes on."""
         state.parent.mkdir(parents=True)
         state.write_text("a file where the folder should be")
         done = chat(server.address, "--room", "nowhere", "--user", "ada", stdin="a\nb\n")
         assert (done.status, texts(done.stdout)) == (0, ["a", "b"])
         [line] = done.stderr.splitlines()
-        assert "the next visit will not know where this one ended: " in line
+        assert "cannot save or read the position in the room: " in line

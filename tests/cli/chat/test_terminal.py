@@ -127,11 +127,11 @@ class TestCommands:
             ada.wait_for("── now ──")
             assert messages("grace", ada) == ["b", "c"]
             ada.type("/help" + ENTER)
-            ada.wait_for("/history [N]  the newest N messages again")
+            ada.wait_for("/history [N]  show the newest N messages again")
             ada.type("/nope" + ENTER)
-            ada.wait_for("there is no /nope; there are /who, /history [N], /room NAME, /help")
+            ada.wait_for("/nope: unknown command; the commands are /who, /history [N], /room NAME")
             ada.type("/history x" + ENTER)
-            ada.wait_for("/history takes a number of messages from 1 to 1000, not 'x'")
+            ada.wait_for("/history: 'x' is not allowed; enter a number from 1 to 1000")
             ada.type("//etc/hosts" + ENTER)
             ada.wait_for("ada: /etc/hosts")
             ada.type("/quit" + ENTER)
@@ -164,7 +164,7 @@ class TestCommands:
             with terminal(target, "lobby", "ada") as ada:
                 ada.wait_for(READY)
                 ada.type(f"/room cellar{ENTER}")
-                ada.wait_for("cannot go to cellar: PERMISSION_DENIED: this room is closed")
+                ada.wait_for("cannot enter cellar: PERMISSION_DENIED: this room is closed")
                 ada.type(f"still here{ENTER}")
                 ada.wait_for("ada: still here", "lobby · 1 here")
 
@@ -425,7 +425,7 @@ class TestTrouble:
                 ada.wait_for("ada: lost")
                 server.kill()
                 with ServerProcess("serve", "--port", port):
-                    ada.wait_for("the room has begun anew: what was in it is lost", "r · 1 here")
+                    ada.wait_for("the room was reset; its earlier messages are lost", "r · 1 here")
 
     def test_many_pending(self) -> None:
         """Of many that are pending, the first are shown, and how many more there are."""
@@ -446,11 +446,11 @@ class TestTrouble:
             ada.type(f"never sent{ENTER}")
             ada.wait_for("… never sent")
             ada.type(CTRL_D)
-            ada.wait_for("r · leaving when all is sent; Ctrl-C leaves now")
+            ada.wait_for("r · leaving after all messages are sent; Ctrl-C leaves now")
             ada.type(CTRL_C)
             assert ada.wait() == 4
-            ada.wait_for("perhaps not sent:", "never sent")
-            ada.wait_for("Error: the chat has ended before the server had all")
+            ada.wait_for("possibly not sent:", "never sent")
+            ada.wait_for("Error: the chat ended before the server received all messages")
             assert ada.has_its_modes_back
 
     def test_too_long(self, server: ServerProcess) -> None:
@@ -498,7 +498,7 @@ class TestTrouble:
         state.parent.mkdir(parents=True)
         state.write_text("a file where the folder should be")
         with terminal(server.address, "unkept", "ada", columns=200) as ada:
-            ada.wait_for("the next visit will not know where this one ended")
+            ada.wait_for("cannot save or read the position in the room")
             ada.type(f"hello{ENTER}")
             ada.wait_for("ada: hello")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chatify_stream import ChatServer, Retention, RoomOptions
-from chatify_stream.cli.chat.visit import LARGEST_BATCH, ChatOptions, Visit
+from chatify_stream.cli.chat.visit import MAX_BATCH, ChatOptions, Visit
 from chatify_stream.client import Connected, Event, Gap, Message, Reconnecting
 from chatify_stream.config import ClientSettings
 from chatify_stream.errors import CallError, DeadlineExceededError, UsageError
@@ -49,7 +49,7 @@ class Visitor:
             while len(texts(shown)) < count or not shown:
                 batch = await anext(batches)
                 shown += batch
-                visit.remember(batch)
+                visit.save_position(batch)
             return texts(shown)
 
 
@@ -126,7 +126,7 @@ async def test_too_much_missed(server: ChatServer, ada: Visitor) -> None:
         while len(texts(shown)) < KEPT:
             shown += await anext(batches)
         connected, gap, *messages = shown
-        visit.remember(shown[:2])
+        visit.save_position(shown[:2])
     assert isinstance(connected, Connected)
     assert isinstance(gap, Gap)
     assert (gap.expected.offset, gap.newest.offset) == (3, 6)
@@ -147,7 +147,7 @@ async def test_another_log(server: ChatServer, ada: Visitor) -> None:
             shown: list[Event] = []
             while not texts(shown):
                 shown += await anext(batches)
-            visit.remember(shown)
+            visit.save_position(shown)
         _, gap, *messages = shown
         assert isinstance(gap, Gap)
         assert gap.expected.epoch != gap.newest.epoch
@@ -160,14 +160,14 @@ async def test_batches(tmp_path: Path) -> None:
     """Many messages come in few batches, none of which is too large, and in their order."""
     async with ChatServer() as server:
         await server.start("127.0.0.1", 0)
-        said = [f"{number}" for number in range(3 * LARGEST_BATCH)]
+        said = [f"{number}" for number in range(3 * MAX_BATCH)]
         await say(server, *said)
         shown: list[str] = []
         visit = Visitor(server.port, tmp_path).visit(history=len(said))
         async with visit, aclosing(visit.batches()) as batches:
             while len(shown) < len(said):
                 batch = await anext(batches)
-                assert len(batch) <= LARGEST_BATCH
+                assert len(batch) <= MAX_BATCH
                 shown += texts(batch)
     assert shown == said
 
@@ -202,7 +202,9 @@ async def test_server_stays_away(server: ChatServer, ada: Visitor) -> None:
         await anext(batches)
         await server.close()
         seen: list[Event] = []
-        with pytest.raises(DeadlineExceededError, match=r"without the server for 0.5 s: UNAVAIL"):
+        with pytest.raises(
+            DeadlineExceededError, match=r"no connection to the server for 0.5 s: UNAVAIL"
+        ):
             async for batch in batches:
                 seen += batch
         assert seen
@@ -229,7 +231,7 @@ async def test_no_server(tmp_path: Path) -> None:
     with pytest.raises(CallError, match="cannot connect to"):
         async with nobody.visit():
             pass
-    with pytest.raises(DeadlineExceededError, match=r"without the server for 0.2 s$"):
+    with pytest.raises(DeadlineExceededError, match=r"no connection to the server for 0.2 s$"):
         async with nobody.visit(timeout=0.2, wait_for_ready=True):
             pass
 
@@ -253,7 +255,7 @@ async def test_nowhere_to_remember(
         assert await Visitor(server.port, file).reads(2) == ["a", "b"]
     [record] = caplog.records
     assert record.getMessage() == (
-        f"the next visit will not know where this one ended: {file}: Not a directory"
+        f"{file}: cannot save or read the position in the room: Not a directory"
     )
 
 

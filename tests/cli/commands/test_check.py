@@ -12,14 +12,14 @@ from click.testing import CliRunner
 from chatify_stream import ChatServer, ServingStatus, __version__
 from chatify_stream.cli import main
 
-from ...e2e.processes import ServerProcess
 from ...ports import free_port
-from ..command_line import run
+from ..command_line import invoke
+from ..server_thread import ServerThread
 
 
-def test_it_serves(server: ServerProcess) -> None:
+def test_it_serves(server: ServerThread) -> None:
     """Status, version, TLS and times, a line each, and exit status 0."""
-    done = run("check", "--target", server.address)
+    done = invoke("check", "--target", server.address)
     assert (done.status, done.stderr) == (0, "")
     first, *rest = done.stdout.splitlines()
     words = [line.split() for line in rest]
@@ -28,9 +28,9 @@ def test_it_serves(server: ServerProcess) -> None:
     assert [line[::2] for line in words[3:]] == [["connecting", "ms"], ["answer", "ms"]]
 
 
-def test_json(server: ServerProcess) -> None:
+def test_json(server: ServerThread) -> None:
     """The same as one object."""
-    done = run("check", "--target", server.address, "--json", "--service", "service.v1.Service")
+    done = invoke("check", "--target", server.address, "--json", "--service", "service.v1.Service")
     answer = json.loads(done.stdout)
     assert (done.status, done.stdout.count("\n")) == (0, 1)
     assert answer.pop("connect_ms") > 0 < answer.pop("answer_ms")
@@ -44,9 +44,9 @@ def test_json(server: ServerProcess) -> None:
     }
 
 
-def test_a_service_that_is_not_there(server: ServerProcess) -> None:
+def test_a_service_that_is_not_there(server: ServerThread) -> None:
     """The server's answer is shown, with exit status 5."""
-    done = run("check", "--target", server.address, "--service", "no.Such")
+    done = invoke("check", "--target", server.address, "--service", "no.Such")
     assert (done.status, done.stdout) == (5, "")
     assert done.stderr == "Error: NOT_FOUND: this server has no service named 'no.Such'\n"
 
@@ -54,7 +54,7 @@ def test_a_service_that_is_not_there(server: ServerProcess) -> None:
 def test_nobody_there() -> None:
     """Exit status 4; with --json the error is an object, too."""
     target = f"127.0.0.1:{free_port()}"
-    done = run("check", "--target", target, "--json")
+    done = invoke("check", "--target", target, "--json")
     assert done.status == 4
     assert "UNAVAILABLE" in json.loads(done.stdout)["error"]
     assert done.stderr.count("\n") == 1
@@ -64,7 +64,7 @@ def test_nobody_answers() -> None:
     """Exit status 3 once the time is over, also while connecting."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         target = f"127.0.0.1:{silent.getsockname()[1]}"
-        done = run("check", "--target", target, "--timeout", "0.2")
+        done = invoke("check", "--target", target, "--timeout", "0.2")
     assert done.status == 3
     assert done.stderr == f"Error: DEADLINE_EXCEEDED: {target} did not answer within 0.2 s\n"
 
@@ -81,7 +81,7 @@ def test_another_server() -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        done = run("check", "--target", f"127.0.0.1:{other.getsockname()[1]}")
+        done = invoke("check", "--target", f"127.0.0.1:{other.getsockname()[1]}")
         thread.join()
     assert done.status in (4, 5)
     assert done.stderr.startswith("Error: ")
@@ -98,7 +98,7 @@ async def not_serving() -> AsyncIterator[str]:
 
 async def test_it_does_not_serve(not_serving: str) -> None:
     """What it answers is shown, and the exit status is 5."""
-    done = await asyncio.to_thread(run, "check", "--target", not_serving)
+    done = await asyncio.to_thread(invoke, "check", "--target", not_serving)
     assert done.status == 5
     assert "NOT_SERVING" in done.stdout
     assert done.stderr == f"Error: {not_serving} is NOT_SERVING\n"

@@ -11,7 +11,7 @@ from chatify_stream.cli.commands.config import show
 from chatify_stream.cli.commands.serve import serve
 from chatify_stream.config import load, render_default, render_effective
 
-from ..command_line import run
+from ..command_line import invoke
 
 
 @pytest.fixture
@@ -88,13 +88,13 @@ class TestShow:
         assert result.exit_code == 2
         assert result.stdout == ""
         assert result.stderr == (
-            "Error: --grace: server.grace = '-1' is not allowed: it has to be a number of seconds "
+            "Error: --grace: server.grace = '-1' is not allowed; use a number of seconds "
             "from 0, up to 86400\n"
         )
 
     def test_chinese(self) -> None:
         """Text of any script is shown as it is."""
-        done = run("config", "show", "--reply", "你好，{name}！🎉")
+        done = invoke("config", "show", "--reply", "你好，{name}！🎉")
         assert (done.status, done.stderr) == (0, "")
         assert 'reply = "你好，{name}！🎉"' in done.stdout
 
@@ -146,7 +146,7 @@ class TestCheck:
         result = runner.invoke(main, ["config", "check", str(file)])
         assert (result.exit_code, result.stdout) == (2, "")
         assert result.stderr == (
-            f"{file}: it cannot be read: No such file or directory\nError: 1 problem found\n"
+            f"{file}: cannot be read: No such file or directory\nError: 1 problem found\n"
         )
 
 

@@ -23,7 +23,8 @@ from ...brokers.redis.servers import RedisServer, redis_server
 from ...e2e.processes import ServerProcess
 from ...server.rooms.moody_broker import MoodyBroker
 from ...server.talking import serving
-from ..command_line import Finished, run
+from ..command_line import Finished, invoke
+from ..server_thread import ServerThread
 
 SECONDS = 60.0
 
@@ -51,7 +52,7 @@ def redis() -> Iterator[RedisServer]:
 
 
 async def nodes(port: int, *args: str) -> Finished:
-    return await asyncio.to_thread(run, "nodes", "--target", f"127.0.0.1:{port}", *args)
+    return await asyncio.to_thread(invoke, "nodes", "--target", f"127.0.0.1:{port}", *args)
 
 
 async def test_one() -> None:
@@ -73,7 +74,7 @@ async def test_one_that_is_silent() -> None:
     async with serving(rooms=RoomOptions(service=True, broker=broker)) as server:
         done = await nodes(server.port)
         target = f"127.0.0.1:{server.port}"
-        ended = await asyncio.to_thread(run, "rooms", "disconnect", "--target", target, "Nobody")
+        ended = await asyncio.to_thread(invoke, "rooms", "disconnect", "--target", target, "Nobody")
     assert len(done.stdout.splitlines()) == 2
     assert "\x1b" not in done.stdout
     assert "draining" in done.stdout
@@ -82,11 +83,11 @@ async def test_one_that_is_silent() -> None:
     assert ended.stdout == "0 sessions ended\n"
 
 
-def test_not_turned_on(server: ServerProcess) -> None:
+def test_not_turned_on(server: ServerThread) -> None:
     """A server that does not serve rooms to operators is status 5, with what to do."""
-    done = run("nodes", "--target", server.address)
+    done = invoke("nodes", "--target", server.address)
     assert done.status == 5
-    assert "start it with --rooms-service" in done.stderr
+    assert "start the server with --rooms-service" in done.stderr
 
 
 def test_table(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,6 +103,7 @@ def test_table(monkeypatch: pytest.MonkeyPatch) -> None:
     assert second.split()[-1] == "draining"
 
 
+@pytest.mark.process
 def test_workers(redis: RedisServer) -> None:
     """Each worker is a node; one that is killed is not there any more, and another one is."""
     broker = f"{redis.url}?prefix=workers"
@@ -119,7 +121,7 @@ def pids_of(process: ServerProcess, without: set[int]) -> set[int]:
     """The two nodes, once none of these is one."""
     end = time.monotonic() + SECONDS
     while True:
-        done = run("nodes", "--target", process.address, "--json", "--wait-for-ready")
+        done = invoke("nodes", "--target", process.address, "--json", "--wait-for-ready")
         entries = [NodeEntry(**json.loads(line)) for line in done.stdout.splitlines()]
         pids = {entry.pid for entry in entries}
         if done.status == 0 and len(pids) == 2 and not pids & without:

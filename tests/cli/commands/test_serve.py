@@ -28,7 +28,12 @@ from chatify_stream import (
     UnavailableError,
     UsageLimits,
 )
-from chatify_stream.cli.serving.options import address_header_of, limits_of, rooms_of, usage_of
+from chatify_stream.cli.serving.options import (
+    address_header,
+    connection_limits,
+    room_options,
+    usage_limits,
+)
 from chatify_stream.config import (
     LimitSettings,
     RoomSettings,
@@ -48,7 +53,8 @@ from chatify_stream.messages.grpc.health.v1 import (
 from ...e2e.processes import ListeningProcess, Process, ServerProcess
 from ...support.frames import GOAWAY, PING
 from ...wire.raw import frame, frame_client
-from ..command_line import COMMAND, run
+from ..command_line import COMMAND, invoke
+from ..server_thread import ServerThread
 
 SECONDS = 60.0
 STOP_SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -87,6 +93,7 @@ def has_ipv6() -> bool:
 
 
 class TestListening:
+    @pytest.mark.process
     @pytest.mark.parametrize(
         ("host", "shown"),
         [
@@ -109,6 +116,7 @@ class TestListening:
         assert server.exit_code == 0
         assert server.stdout() == f"listening on {shown}:{server.port}\n"
 
+    @pytest.mark.process
     def test_given_port(self) -> None:
         """It listens on the port that it is given, also right after another server did."""
         with ServerProcess("serve") as first:
@@ -116,25 +124,30 @@ class TestListening:
         with ServerProcess("serve", "--port", str(port)) as second:
             assert second.port == port
 
+    @pytest.mark.process
     def test_log(self) -> None:
         """The log goes to standard error, and has nothing but the stop to tell."""
         with ServerProcess("serve") as server:
             pass
         first, last = server.stderr().splitlines()
-        assert first.endswith("SIGTERM: stopping within 10 s; a second signal stops at once")
+        assert first.endswith(
+            "SIGTERM received: stopping within 10 s; send it again to stop immediately"
+        )
         assert last.endswith("stopped")
 
 
 class TestStopping:
+    @pytest.mark.process
     @STOP_SIGNALS
     def test_no_client(self, number: signal.Signals) -> None:
         """A signal stops it with status 0."""
         with ServerProcess("serve") as server:
             os.kill(server.pid, number)
             assert server.wait() == 0
-        assert f"{number.name}: stopping" in server.stderr()
+        assert f"{number.name} received: stopping" in server.stderr()
         assert "Traceback" not in server.stderr()
 
+    @pytest.mark.process
     @STOP_SIGNALS
     def test_idle_connection(self, number: signal.Signals) -> None:
         """A client that connected and says nothing does not hold it up, and is disconnected."""
@@ -149,6 +162,7 @@ class TestStopping:
                 pass
         assert "Traceback" not in server.stderr()
 
+    @pytest.mark.process
     @STOP_SIGNALS
     async def test_open_stream(self, number: signal.Signals) -> None:
         """A stream that stays open is ended when the grace is over."""
@@ -163,6 +177,7 @@ class TestStopping:
         assert str(caught.value) == "UNAVAILABLE: the server is shutting down"
         assert "Traceback" not in server.stderr()
 
+    @pytest.mark.process
     @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
     async def test_second_signal(self, second: signal.Signals) -> None:
         """A second signal ends it at once, however long the grace."""
@@ -182,6 +197,7 @@ class TestStopping:
                 assert await end_of(server) == 0
         assert "Traceback" not in server.stderr()
 
+    @pytest.mark.process
     async def test_answers_during_grace(self) -> None:
         """After the first signal open streams get their answers, and new clients none."""
         with ServerProcess("serve", "--grace", "600") as server:
@@ -206,14 +222,14 @@ class TestWrongUse:
         [
             (
                 ["--port", "70000"],
-                r"--port: server\.port = '70000' is not allowed: it has to be a whole number from "
+                r"--port: server\.port = '70000' is not allowed; use a whole number from "
                 "0 to 65535",
             ),
-            (["--port", "http"], r"--port: server\.port = 'http' is not allowed: .*"),
-            (["--port", ""], r"--port: server\.port = '' is not allowed: .*"),
-            (["--host", "a b"], r"--host: server\.host = 'a b' is not allowed: .*"),
-            (["--host", "a..b"], r"--host: server\.host = 'a\.\.b' is not allowed: .*"),
-            (["--host", "a" * 64], r"--host: server\.host = 'a{64}' is not allowed: .*"),
+            (["--port", "http"], r"--port: server\.port = 'http' is not allowed; .*"),
+            (["--port", ""], r"--port: server\.port = '' is not allowed; .*"),
+            (["--host", "a b"], r"--host: server\.host = 'a b' is not allowed; .*"),
+            (["--host", "a..b"], r"--host: server\.host = 'a\.\.b' is not allowed; .*"),
+            (["--host", "a" * 64], r"--host: server\.host = 'a{64}' is not allowed; .*"),
             (
                 ["--host", "host.invalid"],
                 r"cannot listen on host\.invalid:9000: unknown host \(.+\)",
@@ -224,25 +240,25 @@ class TestWrongUse:
             ),
             (
                 ["--reply", "Hi {nam}"],
-                r"--reply: server\.reply = 'Hi \{nam\}' is not allowed: it has to be a text in "
-                r"which \{name\} stands for the message \(\{nam\} is not known: .*\)",
+                r"--reply: server\.reply = 'Hi \{nam\}' is not allowed; use a text with "
+                r"\{name\} in place of the message \(unknown field \{nam\}; .*\)",
             ),
-            (["--reply", "{"], r"--reply: server\.reply = '\{' is not allowed: .*"),
-            (["--paths", "/Chat"], r"--paths: server\.paths = '/Chat' is not allowed: .*"),
-            (["--grace", "nan"], r"--grace: server\.grace = 'nan' is not allowed: .*"),
-            (["--log-level", "loud"], r"--log-level: log\.level = 'loud' is not allowed: .*"),
+            (["--reply", "{"], r"--reply: server\.reply = '\{' is not allowed; .*"),
+            (["--paths", "/Chat"], r"--paths: server\.paths = '/Chat' is not allowed; .*"),
+            (["--grace", "nan"], r"--grace: server\.grace = 'nan' is not allowed; .*"),
+            (["--log-level", "loud"], r"--log-level: log\.level = 'loud' is not allowed; .*"),
             (
                 ["--port", "x", "--grace", "x"],
                 r"--port: .* \(and 1 more\)",
             ),
             (
                 ["--max-message-size", "10 MB"],
-                r"--max-message-size: limits\.max_message_size = '10 MB' is not allowed: it has to "
-                "be a whole number of bytes from 1 to 2147483647",
+                r"--max-message-size: limits\.max_message_size = '10 MB' is not allowed; use "
+                "a whole number of bytes from 1 to 2147483647",
             ),
-            (["--config", "no.toml"], r"no\.toml: it cannot be read: No such file or directory"),
-            (["--config", "."], r"\.: it cannot be read: Is a directory"),
-            (["--config", "broken.toml"], r"broken\.toml: it is not valid TOML: .*"),
+            (["--config", "no.toml"], r"no\.toml: cannot be read: No such file or directory"),
+            (["--config", "."], r"\.: cannot be read: Is a directory"),
+            (["--config", "broken.toml"], r"broken\.toml: not valid TOML: .*"),
             (
                 ["--config", "unknown.toml"],
                 r"unknown\.toml: server\.prot = 1 is not a setting; did you mean port\?",
@@ -253,7 +269,7 @@ class TestWrongUse:
         """A wrong flag, file or address is one line on standard error and status 2."""
         tmp_path.joinpath("broken.toml").write_text("[server", encoding="utf-8")
         tmp_path.joinpath("unknown.toml").write_text("[server]\nprot = 1\n", encoding="utf-8")
-        done = run("serve", *args, cwd=tmp_path)
+        done = invoke("serve", *args, cwd=tmp_path)
         assert (done.status, done.stdout) == (2, "")
         assert re.fullmatch(f"Error: {line}\n", done.stderr), done.stderr
 
@@ -261,7 +277,7 @@ class TestWrongUse:
         """A port that another program has is told."""
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
-            done = run("serve", "--host", "127.0.0.1", "--port", str(port))
+            done = invoke("serve", "--host", "127.0.0.1", "--port", str(port))
         assert (done.status, done.stdout) == (2, "")
         assert done.stderr == (
             f"Error: cannot listen on 127.0.0.1:{port}: "
@@ -270,7 +286,7 @@ class TestWrongUse:
 
     def test_variable(self) -> None:
         """A wrong variable is told by its name."""
-        done = run("serve", env={"CHATIFY_STREAM_SERVER_PORTS": "1"})
+        done = invoke("serve", env={"CHATIFY_STREAM_SERVER_PORTS": "1"})
         assert (done.status, done.stdout) == (2, "")
         assert done.stderr == (
             "Error: CHATIFY_STREAM_SERVER_PORTS: '1' is not a setting; did you mean "
@@ -279,21 +295,21 @@ class TestWrongUse:
 
     def test_not_utf8(self) -> None:
         """A reply that is not UTF-8 is refused here, not at the first message."""
-        done = run("serve", "--reply", b"\xff{name}")
+        done = invoke("serve", "--reply", b"\xff{name}")
         assert (done.status, done.stdout) == (2, "")
-        assert done.stderr.endswith("(it is not UTF-8 text)\n")
+        assert done.stderr.endswith("(not UTF-8 text)\n")
         assert done.stderr.count("\n") == 1
 
 
 class TestSettings:
     async def test_reply(self) -> None:
         """--reply is the template of every answer."""
-        with ServerProcess("serve", "--reply", "你好 {name}，{{{name}}}!") as server:
+        with ServerThread("--reply", "你好 {name}，{{{name}}}!") as server:
             assert await reply_of(server.address, "{name}") == "你好 {name}，{{name}}!"
 
     async def test_max_message_size(self) -> None:
         """--max-message-size is the limit of a message: one byte more is refused."""
-        with ServerProcess("serve", "--max-message-size", "10") as server:
+        with ServerThread("--max-message-size", "10") as server:
             assert await reply_of(server.address, "12345678") == "Hello 12345678"
             with pytest.raises(StatusError) as caught:
                 await reply_of(server.address, "123456789")
@@ -302,7 +318,7 @@ class TestSettings:
 
     async def test_a_limit_by_variable(self) -> None:
         """With CHATIFY_STREAM_LIMITS_MAX_CONNECTIONS=1 a second connection is closed."""
-        with ServerProcess("serve", env={"CHATIFY_STREAM_LIMITS_MAX_CONNECTIONS": "1"}) as server:
+        with ServerThread(env={"CHATIFY_STREAM_LIMITS_MAX_CONNECTIONS": "1"}) as server:
             async with ChatClient(server.address, timeout=SECONDS) as chat:
                 await chat.send("Ada")
                 assert await chat.receive() is not None
@@ -315,11 +331,12 @@ class TestSettings:
         """With pings = "2, then 0.001/s" who sends four at once is cut off."""
         file = tmp_path / "chat.toml"
         file.write_text('[limits]\npings = "2, then 0.001/s"\n', encoding="utf-8")
-        with ServerProcess("serve", "--config", str(file)) as server:
+        with ServerThread("--config", str(file)) as server:
             async with frame_client(server.port) as client:
                 client.send(frame(PING, 0, 0, bytes(8)) * 4)
                 assert (await client.wait_for(GOAWAY))[8:] == b"too_many_pings"
 
+    @pytest.mark.process
     @pytest.mark.parametrize("source", ["flag", "variable", "file"])
     async def test_sources(self, tmp_path: Path, source: str) -> None:
         """Flags, variables and the file configure the server alike."""
@@ -341,9 +358,10 @@ class TestSettings:
             "CHATIFY_STREAM_PORT": "tcp://10.0.0.1:9000",
             "CHATIFY_STREAM_PORT_9000_TCP": "tcp://10.0.0.1:9000",
         }
-        with ServerProcess("serve", env=links) as server:
+        with ServerThread(env=links) as server:
             assert await reply_of(server.address, "Ada") == "Hello Ada"
 
+    @pytest.mark.process
     async def test_json_log(self) -> None:
         """Every line of the log, from debug on, is a JSON object of the same form."""
         with ServerProcess("serve", "--log-format", "json", "--log-level", "debug") as server:
@@ -357,6 +375,7 @@ class TestSettings:
             (entry["level"], entry["logger"], entry["message"]) for entry in entries
         ]
 
+    @pytest.mark.process
     def test_log_level(self) -> None:
         """Below the log level nothing is written."""
         with ServerProcess("serve", "--log-level", "warning") as server:
@@ -370,12 +389,12 @@ LIMITS = [setting for setting in all_settings() if setting.section == "limits"]
 def extremes(setting: Setting) -> list[object]:
     """The least and the most that a setting may be, and None where it may."""
     match setting.kind:
-        case kinds.Integer(least, most, none=none):
-            return [least, most, *[None] * none]
-        case kinds.Seconds(none=none):
-            return [5e-324, 86400.0, *[None] * none]
-        case kinds.Rate(most, none=none):
-            return [(1, 5e-324), (most, float(most)), *[None] * none]
+        case kinds.Integer(minimum, maximum, optional=optional):
+            return [minimum, maximum, *[None] * optional]
+        case kinds.Seconds(optional=optional):
+            return [5e-324, 86400.0, *[None] * optional]
+        case kinds.Rate(maximum, optional=optional):
+            return [(1, 5e-324), (maximum, float(maximum)), *[None] * optional]
     raise AssertionError(f"no extremes for {setting.name}: add them here")
 
 
@@ -385,7 +404,7 @@ class TestLimits:
         settings, limits = LimitSettings(), Limits()
         names = [field.name for field in dataclasses.fields(limits)]
         assert [field.name for field in dataclasses.fields(settings)] == names
-        ours = limits_of(settings)
+        ours = connection_limits(settings)
         assert {name: getattr(ours, name) for name in names} == {
             name: getattr(limits, name) for name in names
         }
@@ -394,9 +413,9 @@ class TestLimits:
     def test_each(self, setting: Setting) -> None:
         """Whatever a setting may be is what the server gets, and takes."""
         for value in extremes(setting):
-            limits = limits_of(LimitSettings(**{setting.key: value}))
+            limits = connection_limits(LimitSettings(**{setting.key: value}))
             expected = Rate(*value) if isinstance(value, tuple) else value
-            defaults = limits_of(LimitSettings())
+            defaults = connection_limits(LimitSettings())
             assert limits == dataclasses.replace(defaults, **{setting.key: expected})
 
 
@@ -408,36 +427,38 @@ class TestUsage:
         """The settings have every limit of use, in the same order, and its defaults."""
         names = [field.name for field in dataclasses.fields(UsageLimits)]
         assert [setting.key for setting in USAGE] == [*names, "address_header"]
-        assert usage_of(UsageSettings()) == UsageLimits()
+        assert usage_limits(UsageSettings()) == UsageLimits()
 
     @pytest.mark.parametrize("setting", USAGE[:-1], ids=lambda setting: setting.key)
     def test_each(self, setting: Setting) -> None:
         """Whatever a setting may be is what the server gets, and takes."""
         for value in extremes(setting):
             expected = Rate(*value) if isinstance(value, tuple) else value
-            limits = usage_of(UsageSettings(**{setting.key: value}))
+            limits = usage_limits(UsageSettings(**{setting.key: value}))
             assert limits == dataclasses.replace(UsageLimits(), **{setting.key: expected})
 
     def test_the_header(self) -> None:
         """A header is believed of trusted proxies, of whom there has to be one."""
         usage = UsageSettings(address_header="x-forwarded-for")
-        assert address_header_of(Settings()) is None
+        assert address_header(Settings()) is None
         server = ServerSettings(trusted_proxies=("10.0.0.0/8",))
-        header = address_header_of(Settings(usage=usage, server=server))
+        header = address_header(Settings(usage=usage, server=server))
         assert header is not None
         assert header.client("10.0.0.1", ["192.0.2.1"]) == "192.0.2.1"
         with pytest.raises(ConfigError, match=r"server\.trusted_proxies"):
-            address_header_of(Settings(usage=usage))
+            address_header(Settings(usage=usage))
 
 
 class TestRooms:
     def test_defaults(self) -> None:
         """The settings have the defaults that a server in a program has."""
-        assert rooms_of(RoomSettings()) == dataclasses.replace(RoomOptions(), retention_rules=[])
+        assert room_options(RoomSettings()) == dataclasses.replace(
+            RoomOptions(), retention_rules=[]
+        )
 
     def test_each(self) -> None:
         """Whatever a setting says is what the server gets."""
-        options = rooms_of(
+        options = room_options(
             RoomSettings(
                 broker="sqlite:///x.db",
                 retention_count=1,
@@ -466,8 +487,9 @@ class TestRooms:
 
     def test_off(self) -> None:
         """Rooms can be turned off."""
-        assert rooms_of(RoomSettings(enabled=False)) is None
+        assert room_options(RoomSettings(enabled=False)) is None
 
+    @pytest.mark.process
     async def test_off_by_flag(self) -> None:
         """`--no-rooms` refuses calls of rooms."""
         with ServerProcess("serve", "--no-rooms") as server:
@@ -478,6 +500,7 @@ class TestRooms:
                         await chat.receive()
                 assert caught.value.status is Status.UNIMPLEMENTED
 
+    @pytest.mark.process
     def test_the_port_of_the_service(self) -> None:
         """A service of the rooms with a port of its own says which it took."""
         with ServerProcess("serve", "--rooms-service", "--rooms-port", "0") as server:
@@ -488,22 +511,22 @@ class TestRooms:
     @pytest.mark.parametrize(
         ("url", "text"),
         [
-            ("redis", "there is no broker 'redis'; there are"),
-            ("sqlite://chat.db", "three slashes go before the path"),
+            ("redis", "'redis' is not a broker; use"),
+            ("sqlite://chat.db", "the path must follow three slashes"),
             ("sqlite:///", "the path of the file is missing"),
-            ("memory://x", "without 'x'"),
+            ("memory://x", "unexpected 'x'; use"),
         ],
     )
     def test_a_broker_that_is_none(self, url: str, text: str) -> None:
         """What is no URL of a broker is told, with those there are."""
-        ran = run("serve", "--broker", url)
+        ran = invoke("serve", "--broker", url)
         assert ran.status == 2
         assert text in ran.stderr
         assert "--broker: rooms.broker" in ran.stderr
 
     def test_a_broker_that_cannot_be_used(self, tmp_path: Path) -> None:
         """A file that cannot be made is one line and status 2."""
-        ran = run("serve", "--port", "0", "--broker", f"sqlite:///{tmp_path}/no/such/chat.db")
+        ran = invoke("serve", "--port", "0", "--broker", f"sqlite:///{tmp_path}/no/such/chat.db")
         assert ran.status == 2
         assert ran.stdout == ""
         assert ran.stderr.count("\n") == 1

@@ -100,7 +100,7 @@ def test_inspect_without_keys(runner: CliRunner) -> None:
     shown = token(runner, "inspect", signed({"sub": "\x1b[2J"}))
     assert shown.exit_code == 0
     assert "\x1b" not in shown.stdout
-    assert shown.stdout.splitlines()[-1] == "not verified: there are no keys"
+    assert shown.stdout.splitlines()[-1] == "not verified: no keys are configured"
 
 
 def test_inspect_with_a_url(runner: CliRunner) -> None:
@@ -135,10 +135,10 @@ def test_inspect_what_is_not_valid(runner: CliRunner, secret: str, text: str, wh
 @pytest.mark.parametrize(
     ("args", "why"),
     [
-        (["--user", "ada"], "there is nothing to sign with: give --auth-secret-file or --key"),
+        (["--user", "ada"], "no signing key; set --auth-secret-file or --key"),
         (["--user", "", "--key", "x"], "the user name is empty"),
-        (["--user", "a", "--ttl", "0"], "--ttl: '0' is not allowed: it has to be a number of"),
-        (["--user", "a", "--room", "lobby"], "--room: 'lobby' is not allowed: it has to be PAT"),
+        (["--user", "a", "--ttl", "0"], "--ttl: '0' is not allowed; use a number of"),
+        (["--user", "a", "--room", "lobby"], "--room: 'lobby' is not allowed; use PAT"),
         (["--user", "a", "--room", "=join"], "--room: '=join' is not allowed"),
         (["--user", "a", "--room", "a=own"], "--room: 'a=own' is not allowed"),
         (["--user", "a", "--key", "/nowhere"], "/nowhere: cannot read: No such file"),

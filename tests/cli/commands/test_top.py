@@ -15,9 +15,10 @@ from rich.console import Console
 from chatify_stream.cli import main
 from chatify_stream.cli.commands.top import _Metrics, view
 
-from ...e2e.processes import Process, ServerProcess
+from ...e2e.processes import Process
 from ...ports import free_port
-from ..command_line import COMMAND, run, run_without
+from ..command_line import COMMAND, invoke, run_without
+from ..server_thread import ServerThread
 
 SECONDS = 60.0
 
@@ -25,11 +26,8 @@ SECONDS = 60.0
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """The metrics of a server."""
-    with ServerProcess("serve", "--metrics-port", "0") as server:
-        line = server.read_line(SECONDS)
-        found = re.fullmatch(r"metrics on (\S+)", line or "")
-        assert found, line
-        yield f"http://{found[1]}/metrics"
+    with ServerThread("--metrics-port", "0") as server:
+        yield f"http://127.0.0.1:{server.metrics_port}/metrics"
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -61,7 +59,7 @@ def url_of(server: HTTPServer) -> str:
 
 def test_once(url: str) -> None:
     """The figures of a real server, with rates, in less than 80 columns."""
-    done = run("top", "--metrics", url, "--once", "--interval", "0.2")
+    done = invoke("top", "--metrics", url, "--once", "--interval", "0.2")
     assert (done.status, done.stderr) == (0, "")
     first, *rest = done.stdout.splitlines()
     assert first.startswith("chatify-stream ")
@@ -73,6 +71,7 @@ def test_once(url: str) -> None:
     assert max(map(len, done.stdout.splitlines())) < 80
 
 
+@pytest.mark.process
 def test_into_a_pipe(url: str) -> None:
     """One after the other, until it is interrupted: exit status 130."""
     with Process(*COMMAND, "top", "--metrics", url, "--interval", "0.1") as process:
@@ -90,13 +89,13 @@ def test_it_is_away_and_comes_back(http: HTTPServer) -> None:
     """Meanwhile the last figures stay, with the reason; then there are new ones."""
     metrics = _Metrics(url_of(http))
     http.answer = 200, b"chatify_rooms 3\n"  # type: ignore[attr-defined]
-    metrics.look()
+    metrics.update()
     http.answer = 503, b""  # type: ignore[attr-defined]
-    metrics.look()
-    assert metrics.lines()[1] == "it answers 503, not with metrics"
+    metrics.update()
+    assert metrics.lines()[1] == "not a metrics endpoint (HTTP status 503)"
     assert any(figure[:2] == ("rooms", "3") for figure in metrics.figures)
     http.answer = 200, b"chatify_rooms 4\n"  # type: ignore[attr-defined]
-    metrics.look()
+    metrics.update()
     assert metrics.trouble == ""
     assert any(figure[:2] == ("rooms", "4") for figure in metrics.figures)
 
@@ -106,35 +105,36 @@ def test_something_else_is_there(http: HTTPServer, body: bytes) -> None:
     """What is no metrics is said to be none."""
     http.answer = 200, body  # type: ignore[attr-defined]
     metrics = _Metrics(url_of(http))
-    metrics.look()
-    assert metrics.trouble == "what it answers is not the metrics of a server"
+    metrics.update()
+    assert metrics.trouble == "the response does not contain Prometheus metrics"
 
 
 def test_once_and_away() -> None:
     """Exit status 4, and the reason."""
     url = f"http://127.0.0.1:{free_port()}/metrics"
-    done = run("top", "--metrics", url, "--once")
+    done = invoke("top", "--metrics", url, "--once")
     assert (done.status, done.stdout) == (4, "")
-    assert done.stderr == f"Error: {url}: it cannot be reached: Connection refused\n"
+    assert done.stderr == f"Error: {url}: cannot be reached: Connection refused\n"
 
 
 def test_the_view(http: HTTPServer) -> None:
     """It fits 80 columns, and what strangers wrote moves no cursor."""
     http.answer = 200, b'chatify_limit_hits_total{limit="a\x1b[2J"} 3\nchatify_rooms 3\n'  # type: ignore[attr-defined]
     metrics = _Metrics(url_of(http))
-    metrics.look()
+    metrics.update()
     console = Console(width=80, height=40, force_terminal=False, record=True, file=io.StringIO())
     console.print(view(metrics))
     http.answer = 500, b""  # type: ignore[attr-defined]
-    metrics.look()
+    metrics.update()
     console.print(view(metrics))
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= 80
     assert "\x1b" not in text
     assert re.search(r"rooms +3", text)
-    assert "it answers 500, not with metrics; looking again" in text
+    assert "not a metrics endpoint (HTTP status 500); retrying" in text
 
 
+@pytest.mark.process
 def test_without_the_extra() -> None:
     """It says what to install."""
     done = run_without("prometheus_client", "top", "--once")
@@ -146,4 +146,4 @@ def test_no_url(runner: CliRunner) -> None:
     """Only HTTP is asked."""
     result = runner.invoke(main, ["top", "--metrics", "file:///etc/passwd"])
     assert result.exit_code == 2
-    assert "is no URL such as" in result.output
+    assert "is not allowed; use a URL such as" in result.output

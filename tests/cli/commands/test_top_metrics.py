@@ -50,7 +50,7 @@ def test_labels_are_summed() -> None:
     values = {each.name: each.value for each in figures(now, None)}
     assert values["messages sent"] == "7"
     assert (values["sessions, room"], values["sessions, direct"]) == ("5", "6")
-    assert (values["resumes, whole"], values["resumes, not whole"]) == ("7", "8")
+    assert (values["resumes, complete"], values["resumes, incomplete"]) == ("7", "8")
 
 
 def test_the_event_loop() -> None:
@@ -64,26 +64,26 @@ def test_the_event_loop() -> None:
     slow = snapshot(2.0, **{f"{lag}_sum": 2.5, f"{lag}_count": 11})
     assert figure("event loop lag", slow, before) == ("event loop lag", "1.5 s", "", True)
     stall = snapshot(2.0, chatify_event_loop_stalled_seconds=3.21)
-    assert figure("event loop", stall) == ("event loop", "stands still for 3.2 s", "", True)
+    assert figure("event loop", stall) == ("event loop", "blocked for 3.2 s", "", True)
 
 
 def test_the_broker() -> None:
     """Its calls are shown where there are any, and errors that come now are alarming."""
-    assert figure("calls of the broker", snapshot()) is None
+    assert figure("broker calls", snapshot()) is None
     call = "chatify_broker_call_seconds"
     before = snapshot(0.0, **{f"{call}_sum": 0.0, f"{call}_count": 0})
     now = snapshot(2.0, **{f"{call}_sum": 0.008, f"{call}_count": 4})
-    assert figure("calls of the broker", now, before) == (
-        "calls of the broker",
+    assert figure("broker calls", now, before) == (
+        "broker calls",
         "2.0 ms",
         "2/s",
         False,
     )
-    errors = figure("errors of the broker", now, before)
+    errors = figure("broker errors", now, before)
     assert errors is not None
     assert not errors.is_alarming
     failed = snapshot(4.0, **{f"{call}_count": 4, "chatify_broker_errors_total": 3})
-    errors = figure("errors of the broker", failed, now)
+    errors = figure("broker errors", failed, now)
     assert errors is not None
     assert errors.is_alarming
 
@@ -94,7 +94,7 @@ def test_the_limits() -> None:
         Sample("chatify_limit_hits_total", {"limit": f"l{number}"}, number) for number in range(9)
     ]
     names = [each.name for each in figures(Snapshot(samples, 0.0), None)]
-    assert names[-5:] == ["cut by l8", "cut by l7", "cut by l6", "cut by l5", "cut by l4"]
+    assert names[-5:] == ["limit l8", "limit l7", "limit l6", "limit l5", "limit l4"]
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,6 @@ def test_the_limits() -> None:
 )
 def test_bytes(value: float, shown: str) -> None:
     """In the unit that leaves few digits."""
-    found = figure("waiting for clients", snapshot(chatify_room_outbox_bytes=value))
+    found = figure("buffered for clients", snapshot(chatify_room_outbox_bytes=value))
     assert found is not None
     assert found.value == shown

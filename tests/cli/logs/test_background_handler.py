@@ -32,11 +32,11 @@ class Slow:
 
 @contextmanager
 def logging_to(
-    write: Slow, rate: Rate = MANY, most_waiting: int = 3, interval: float = 3600.0
+    write: Slow, rate: Rate = MANY, max_queued: int = 3, interval: float = 3600.0
 ) -> Iterator[logging.Logger]:
     """A logger of its own whose lines `write` gets."""
     log = logging.Logger("chat.x")
-    handler = BackgroundHandler(rate, write, most_waiting=most_waiting, interval=interval)
+    handler = BackgroundHandler(rate, write, max_queued=max_queued, interval=interval)
     handler.setFormatter(TextFormatter())
     log.addHandler(handler)
     handler.start()
@@ -57,7 +57,7 @@ def test_nobody_waits() -> None:
             log.info("%d", number)
         assert write.lines == ["0"]
     assert write.lines[:4] == ["0", "1", "2", "3"]
-    assert write.lines[4:] == ["6 lines were dropped: whoever reads the log is too slow"]
+    assert write.lines[4:] == ["dropped 6 log lines: the reader of standard error is too slow"]
 
 
 def test_the_default_bound() -> None:
@@ -76,7 +76,7 @@ def test_the_default_bound() -> None:
         write.go_on.set()
         handler.finish(SECONDS)
     assert len(write.lines) == 1 + 5000 + 1
-    assert write.lines[-1].startswith("7 lines ")
+    assert write.lines[-1].startswith("dropped 7 log lines: ")
 
 
 def test_what_the_rate_left_out_is_said() -> None:
@@ -86,7 +86,7 @@ def test_what_the_rate_left_out_is_said() -> None:
     with logging_to(write, Rate(1, 0.001)) as log:
         for number in range(5):
             log.info("from %s", number)
-    assert write.lines == ["from 0", "and 4 more like: from %s"]
+    assert write.lines == ["from 0", "suppressed 4 similar records: from %s"]
     write.lines.clear()
     with logging_to(write, Rate(1, 0.001), interval=0.01) as log:
         for number in range(5):
@@ -95,7 +95,7 @@ def test_what_the_rate_left_out_is_said() -> None:
             if len(write.lines) > 1:
                 break
             threading.Event().wait(0.01)
-        assert "and 4 more like: from %s" in write.lines
+        assert "suppressed 4 similar records: from %s" in write.lines
 
 
 def test_values_that_do_not_fit() -> None:
@@ -105,7 +105,7 @@ def test_values_that_do_not_fit() -> None:
     with logging_to(write) as log:
         log.info("%d", "no number")
         log.info("%d", 1)
-    assert write.lines[0].startswith("'%d' cannot be logged: %d format: ")
+    assert write.lines[0].startswith("cannot format the log message '%d': %d format: ")
     assert write.lines[1:] == ["1"]
 
 

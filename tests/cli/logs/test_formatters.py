@@ -5,7 +5,7 @@ import logging
 import sys
 from datetime import datetime, timedelta
 
-from chatify_stream.cli.logs.formatters import JSONFormatter, TextFormatter, formatter_of
+from chatify_stream.cli.logs.formatters import JSONFormatter, TextFormatter, make_formatter
 
 
 def record(message: str, *args: object, error: bool = False) -> logging.LogRecord:
@@ -57,7 +57,7 @@ def test_a_stack() -> None:
 def test_what_strangers_wrote() -> None:
     """Line ends, escape sequences and turned text stay within the line, as what they are."""
     for name in ("text", "json"):
-        line = formatter_of(name).format(record("%s left", "a\nERROR b\x1b[2J\u202e\u2028"))
+        line = make_formatter(name).format(record("%s left", "a\nERROR b\x1b[2J\u202e\u2028"))
         assert line.isprintable()
         assert "left" in line
 

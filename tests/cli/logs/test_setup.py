@@ -101,6 +101,7 @@ class TestServerLog:
             logging.getLogger("chat.x").debug("shown")
         assert json.loads(capfd.readouterr().err)["message"] == "shown"
 
+    @pytest.mark.process
     def test_nobody_reads_it(self) -> None:
         """With a pipe that is full the program goes on, ends in time, and with its own status."""
         program = """if True:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chatify_stream.cli.logs.uncaught import log_faults
+from chatify_stream.cli.logs.setup import log_uncaught_errors
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def hooks() -> Iterator[None]:
 
 async def test_a_task_that_nobody_awaits(caplog: pytest.LogCaptureFixture) -> None:
     """Its error is one record, with what it was, and without the text of the future."""
-    log_faults(asyncio.get_running_loop())
+    log_uncaught_errors(asyncio.get_running_loop())
 
     async def fail() -> None:
         raise ValueError("boom")
@@ -32,7 +32,7 @@ async def test_a_task_that_nobody_awaits(caplog: pytest.LogCaptureFixture) -> No
     del task
     gc.collect()
     (record,) = caplog.records
-    assert record.getMessage() == "in the event loop: Task exception was never retrieved"
+    assert record.getMessage() == "event loop: Task exception was never retrieved"
     assert record.exc_info is not None
     assert str(record.exc_info[1]) == "boom"
 
@@ -40,29 +40,27 @@ async def test_a_task_that_nobody_awaits(caplog: pytest.LogCaptureFixture) -> No
 async def test_a_callback_of_the_loop(caplog: pytest.LogCaptureFixture) -> None:
     """Its error is a record, and the loop goes on."""
     loop = asyncio.get_running_loop()
-    log_faults(loop)
+    log_uncaught_errors(loop)
     done = asyncio.Event()
     loop.call_soon(lambda: 1 // 0)
     loop.call_soon(done.set)
     await done.wait()
     (record,) = caplog.records
-    assert record.getMessage().startswith("in the event loop: Exception in callback")
+    assert record.getMessage().startswith("event loop: Exception in callback")
 
 
 async def test_a_thread(caplog: pytest.LogCaptureFixture) -> None:
     """Its error is a record with the name of the thread."""
-    log_faults(asyncio.get_running_loop())
+    log_uncaught_errors(asyncio.get_running_loop())
     thread = threading.Thread(target=lambda: 1 // 0, name="of-the-test")
     thread.start()
     thread.join()
-    assert [record.getMessage() for record in caplog.records] == [
-        "the thread of-the-test has failed"
-    ]
+    assert [record.getMessage() for record in caplog.records] == ["thread of-the-test failed"]
 
 
 async def test_a_finalizer(caplog: pytest.LogCaptureFixture) -> None:
     """What Python can raise nowhere is a record."""
-    log_faults(asyncio.get_running_loop())
+    log_uncaught_errors(asyncio.get_running_loop())
 
     class Failing:
         def __del__(self) -> None:
@@ -77,7 +75,7 @@ async def test_a_finalizer(caplog: pytest.LogCaptureFixture) -> None:
 
 async def test_the_end_of_the_program(caplog: pytest.LogCaptureFixture) -> None:
     """The error that ends the program is a record, too."""
-    log_faults(asyncio.get_running_loop())
+    log_uncaught_errors(asyncio.get_running_loop())
     error = ValueError("boom")
     sys.excepthook(ValueError, error, None)
     (record,) = caplog.records

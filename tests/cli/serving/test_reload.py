@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chatify_stream import ChatClient, ConfigError, UnavailableError, UsageError
-from chatify_stream.cli.serving.reload import Part, Reloader, reloading_on_hangup
+from chatify_stream.cli.serving.reload import Part, Reloader, reload_on_hangup
 from chatify_stream.config import LogSettings, ServerSettings, Settings
 from chatify_stream.errors import ConfigProblem
 
@@ -59,7 +59,7 @@ async def test_a_change(configuration: Configuration, caplog: pytest.LogCaptureF
     await reloader.reload()
     await reloader.reload()
     assert configuration.taken == [configuration.settings]
-    assert caplog.messages == ['reloaded: log.level = "debug"', "reloaded: nothing has changed"]
+    assert caplog.messages == ['reloaded: log.level = "debug"', "reloaded: no changes"]
 
 
 async def test_what_needs_a_restart(
@@ -73,8 +73,8 @@ async def test_what_needs_a_restart(
     for _ in range(2):
         await reloader.reload()
     assert caplog.messages == [
-        'reloaded: log.level = "debug"; to be restarted for: server.port, server.grace',
-        "reloaded: nothing has changed; to be restarted for: server.port, server.grace",
+        'reloaded: log.level = "debug"; restart required for: server.port, server.grace',
+        "reloaded: no changes; restart required for: server.port, server.grace",
     ]
 
 
@@ -94,7 +94,7 @@ async def test_files(configuration: Configuration, caplog: pytest.LogCaptureFixt
     await reloader.reload()
     configuration.news = "the certificate"
     await reloader.reload()
-    assert caplog.messages == ["reloaded: nothing has changed", "reloaded: the certificate"]
+    assert caplog.messages == ["reloaded: no changes", "reloaded: the certificate"]
 
 
 async def test_problems(configuration: Configuration, caplog: pytest.LogCaptureFixture) -> None:
@@ -104,7 +104,7 @@ async def test_problems(configuration: Configuration, caplog: pytest.LogCaptureF
     configuration.settings = ConfigError(problems)
     await reloader.reload()
     assert caplog.messages == [
-        "nothing is reloaded: the configuration has problems",
+        "reload failed: the configuration has problems; nothing was changed",
         "chat.toml: one",
         "chat.toml: two",
     ]
@@ -123,8 +123,8 @@ async def test_a_refusal(
     configuration.refusal = None
     await reloader.reload()
     assert caplog.messages == [
-        "log.level: left as it was: it is not there",
-        "reloaded: nothing has changed",
+        "log.level: not reloaded: it is not there",
+        "reloaded: no changes",
         'reloaded: log.level = "debug"',
     ]
 
@@ -136,7 +136,7 @@ async def test_a_failure(configuration: Configuration, caplog: pytest.LogCapture
     await reloader.reload()
     configuration.settings = Settings()
     await reloader.reload()
-    assert caplog.messages == ["reloading has failed", "reloaded: nothing has changed"]
+    assert caplog.messages == ["reload failed", "reloaded: no changes"]
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="the platform has no SIGHUP")
@@ -156,6 +156,7 @@ class TestServe:
             merge_stderr=True,
         )
 
+    @pytest.mark.process
     async def test_limits_and_log(self, tmp_path: Path) -> None:
         """New limits count for new connections; a broken file changes nothing."""
         file = tmp_path / "chat.toml"
@@ -176,20 +177,21 @@ class TestServe:
 
                 file.write_text("[limits]\nmax_connections = 0\n")
                 os.kill(server.pid, signal.SIGHUP)
-                self.read_until(server, "nothing is reloaded")
+                self.read_until(server, "reload failed")
                 self.read_until(server, "limits.max_connections = 0 is not allowed")
 
                 file.write_text("[server]\ngrace = 3\n")
                 os.kill(server.pid, signal.SIGHUP)
                 line = self.read_until(server, "reloaded: ")
                 assert "limits.max_connections = 20000" in line
-                assert line.endswith("; to be restarted for: server.grace")
+                assert line.endswith("; restart required for: server.grace")
                 async with ChatClient(server.address, timeout=SECONDS) as taken:
                     await taken.send("Ada")
                     assert (await taken.close_and_recv()).message == "Hello Ada"
                 await open_before.send("Ada")
                 assert (await open_before.close_and_recv()).message == "Hello Ada"
 
+    @pytest.mark.process
     async def test_signals_at_once(self, tmp_path: Path) -> None:
         """Many signals are no more than a reload, and then another."""
         file = tmp_path / "chat.toml"
@@ -197,7 +199,7 @@ class TestServe:
         with self.serve(tmp_path) as server:
             for _ in range(50):
                 os.kill(server.pid, signal.SIGHUP)
-            self.read_until(server, "reloaded: nothing has changed")
+            self.read_until(server, "reloaded: no changes")
             server.terminate()
             assert server.wait() == 0
             assert server.stdout().count("reloaded") <= 50
@@ -208,5 +210,5 @@ async def test_without_sighup(
 ) -> None:
     """On a platform that has no SIGHUP nothing is done."""
     monkeypatch.delattr(signal, "SIGHUP")
-    async with reloading_on_hangup(configuration.reloader("log")):
+    async with reload_on_hangup(configuration.reloader("log")):
         pass

@@ -175,4 +175,6 @@ async def test_log(
     server.closed.set()
     async with asyncio.timeout(SECONDS):
         await run_until_stopped(signals, server, 2.5)
-    assert caplog.messages == ["SIGTERM: stopping within 2.5 s; a second signal stops at once"]
+    assert caplog.messages == [
+        "SIGTERM received: stopping within 2.5 s; send it again to stop immediately"
+    ]

@@ -12,12 +12,12 @@ from h2.connection import H2Connection
 from h2.settings import SettingCodes
 from hpack import Encoder
 
+from chatify_stream.limits import Limits, Rate
 from chatify_stream.wire.connection.connection import LeanEvent, WireConnection
 from chatify_stream.wire.connection.fair_share import FairShare
 from chatify_stream.wire.connection.stream import CallStream
 from chatify_stream.wire.connection.write_buffer import WriteBuffer
 from chatify_stream.wire.http2.h2_connection import MAX_HEADER_TABLE, h2_config, h2_connection
-from chatify_stream.wire.limits import Limits, Rate
 from chatify_stream.wire.server.server import Server
 
 from ...support.frames import (

@@ -23,13 +23,13 @@ from hpack import Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chatify_stream.limits import Limits
 from chatify_stream.wire.http2 import frame_reader as frames_module
 from chatify_stream.wire.http2.flood import FrameBudget
 from chatify_stream.wire.http2.frame_reader import CALL_WORK, H2_WORK, FrameReader
 from chatify_stream.wire.http2.frame_types import ping, window_update
 from chatify_stream.wire.http2.h2_connection import send_headers
 from chatify_stream.wire.http2.hpack import CachingDecoder, CachingEncoder
-from chatify_stream.wire.limits import Limits
 
 from ...support.frames import (
     ACK,

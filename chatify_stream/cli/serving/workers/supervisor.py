@@ -1,8 +1,8 @@
-"""Several workers that share a port: started, restarted when they die, renewed, and stopped.
+"""Supervise several worker processes that share a port: start, restart, replace and stop them.
 
-Rules: the first worker is started alone, so that what is wrong with the settings is said once. A
-worker that dies is replaced, at once or, the more of them die in a row, the later. To renew all,
-each gets a successor that listens before it is asked to end, one after the other.
+The first worker is started alone, so that a problem in the settings is reported once. A worker that
+dies is restarted, with an increasing delay if workers keep dying. On SIGHUP the workers are
+replaced one after the other: each new worker listens before the old one is stopped.
 """
 
 from __future__ import annotations
@@ -24,53 +24,52 @@ from ....errors import ChatifyError, UsageError
 from ....wire import Backoff, Server
 from ..run import listening_lines
 from ..signals import serve_until_stopped
-from .process import Worker
+from .worker import Worker
 
 __all__ = ["Supervisor", "check_workers", "run_workers"]
 
 log = logging.getLogger(__name__)
 
 BACKOFF = Backoff(initial=0.5, maximum=30.0)
-"""Between the death of a worker and the start of the next."""
+"""Delay in seconds before a worker is restarted that died again."""
 
-STABLE_SECONDS = 30.0
-"""A worker that has run so long has not failed to start."""
+STABLE_AFTER = 30.0
+"""Seconds. The death of a worker that ran longer does not increase the delay."""
 
 UNSHARED = ("memory", "sqlite")
-"""Brokers of one process alone."""
+"""Brokers that only one process can use."""
 
 
 def check_workers(settings: Settings) -> None:
-    """Raises `UsageError` for settings that several processes cannot serve together."""
+    """Raise `UsageError` for settings that cannot be used with several workers."""
     workers = settings.server.workers
     if not hasattr(socket, "SO_REUSEPORT"):
         raise UsageError(
             f"server.workers = {workers}: this system cannot share a port between processes; "
-            "it has to be 1 here"
+            "use 1 worker"
         )
     if settings.metrics.port == 0:
         raise UsageError(
-            f"server.workers = {workers}: metrics.port has to be the port of the first worker; "
-            "those of the others follow it"
+            f"server.workers = {workers}: metrics.port cannot be 0; set it to the port of the "
+            "first worker (the other workers use the following ports)"
         )
     scheme = settings.rooms.broker.partition(":")[0]
     if settings.rooms.enabled and scheme in UNSHARED:
         raise UsageError(
             f"server.workers = {workers}: the processes cannot share rooms in {scheme}://; "
-            "use a broker that they can, such as --broker redis://HOST, or turn rooms off with "
-            "--no-rooms"
+            "use a shared broker (--broker redis://HOST), or turn rooms off (--no-rooms)"
         )
 
 
 async def run_workers(settings: Settings, read: Callable[[], Settings]) -> None:
-    """Runs them until a signal stops them; `read` gives the settings as they are by then."""
-    supervisor, ours = Supervisor(settings, read), settings.server
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, supervisor.renew)
+    """Run the workers until a signal stops them. `read` returns the settings to reload."""
+    supervisor, server = Supervisor(settings, read), settings.server
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, supervisor.replace_all)
 
-    def also() -> list[str]:
+    def more_lines() -> list[str]:
         return listening_lines(settings, supervisor.rooms_port, settings.metrics.port)
 
-    await serve_until_stopped(supervisor, ours.host, ours.port, ours.grace, also)
+    await serve_until_stopped(supervisor, server.host, server.port, server.grace, more_lines)
     log.info("stopped")
 
 
@@ -78,49 +77,51 @@ class Supervisor:
     """The workers of one server, as `serve_until_stopped` takes a server."""
 
     def __init__(self, settings: Settings, load: Callable[[], Settings]) -> None:
-        """`load` gives the settings for `renew`. Raises `UsageError` as `check_workers` does."""
+        """`load` returns the settings for `replace_all`. Raises `UsageError` (`check_workers`)."""
         check_workers(settings)
         self._settings = settings
         self._load = load
         self._workers: dict[int, Worker] = {}
         self._running: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._renewing = asyncio.Lock()
+        self._replacing = asyncio.Lock()
         self._is_stopping = False
 
     @property
     def port(self) -> int:
-        """The port that they share."""
+        """The port that the workers share."""
         return self._settings.server.port
 
     @property
     def rooms_port(self) -> int:
-        """That of the rooms service, where it has one of its own."""
+        """The port of the Rooms service."""
         return self._settings.rooms.port or self.port
 
     async def start(self, host: str, port: int) -> None:
-        """Starts all workers, where the settings say.
+        """Start all workers, on the addresses of the settings.
 
-        Raises `ListenError`; and `click.exceptions.Exit`, with the status of the first worker,
-        when that does not serve: it has said why.
+        Raises `ListenError`; and `click.exceptions.Exit` with the status of the first worker if it
+        failed to start, in which case it has printed the reason.
         """
         self._settings = await _with_ports(self._settings)
         try:
-            first = await Worker.start(_of_worker(self._settings, 0))
+            first = await Worker.start(_worker_settings(self._settings, 0))
             if first.status is not None:
                 raise click.exceptions.Exit(abs(first.status))
-            self._take(0, first)
+            self._add(0, first)
             count = self._settings.server.workers
-            others = [Worker.start(_of_worker(self._settings, i)) for i in range(1, count)]
+            others = [Worker.start(_worker_settings(self._settings, i)) for i in range(1, count)]
             for index, worker in enumerate(await asyncio.gather(*others), start=1):
-                self._take(index, worker)
+                self._add(index, worker)
         except BaseException:
             await self.close()
             raise
-        log.info("%d workers: %s", count, ", ".join(str(w.pid) for w in self._workers.values()))
+        log.info(
+            "started %d workers: %s", count, ", ".join(str(w.pid) for w in self._workers.values())
+        )
 
     async def drain(self, grace: float) -> None:
-        """Asks all workers to end, each within `grace` seconds."""
+        """Stop all workers, each within `grace` seconds."""
         self._is_stopping = True
         await asyncio.gather(*(worker.stop(grace) for worker in self._running))
         for task in self._tasks:
@@ -128,53 +129,53 @@ class Supervisor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def close(self) -> None:
-        """Ends all workers at once; while `drain` waits, their calls are ended now."""
+        """Stop all workers immediately. Ends a `drain` that is waiting."""
         await self.drain(0)
 
-    def renew(self) -> None:
-        """Loads the settings anew, and replaces the workers one after the other.
+    def replace_all(self) -> None:
+        """Load the settings again, and replace the workers one after the other.
 
-        Where they listen, and how many they are, stays as it is.
+        Their addresses and their number do not change.
         """
-        self._spawn(self._renew())
+        self._spawn(self._replace_all())
 
-    async def _renew(self) -> None:
-        async with self._renewing:
+    async def _replace_all(self) -> None:
+        async with self._replacing:
             try:
                 settings = self._load()
                 check_workers(settings)
             except ChatifyError as error:
-                log.error("the workers stay as they are: %s", error)
+                log.error("workers not replaced: %s", error)
                 return
-            settings = _with_places(settings, self._settings)
+            settings = _with_addresses(settings, self._settings)
             for index in range(settings.server.workers):
                 if self._is_stopping or not await self._replace(index, settings):
                     return
-            log.info("all %d workers are new", len(self._workers))
+            log.info("replaced all %d workers", len(self._workers))
 
     async def _replace(self, index: int, settings: Settings) -> bool:
-        """Gives a worker a successor; False when that cannot serve, and the worker stays."""
+        """Replace a worker. Return False, and keep it, if the new worker fails to start."""
         old = self._workers[index]
         try:
-            successor = await Worker.start(_of_worker(settings, index))
+            successor = await Worker.start(_worker_settings(settings, index))
         except TimeoutError:
             successor = None
         if successor is None or successor.status is not None:
-            log.error("a new worker does not serve: the others stay as they are")
+            log.error("a new worker failed to start: keeping the other workers")
             return False
         self._settings = settings
-        self._take(index, successor)
-        log.info("worker %d takes over", successor.pid)
+        self._add(index, successor)
+        log.info("worker %d started", successor.pid)
         await old.stop(self._settings.server.grace)
         return True
 
-    def _take(self, index: int, worker: Worker) -> None:
+    def _add(self, index: int, worker: Worker) -> None:
         self._workers[index] = worker
         self._running.add(worker)
         self._spawn(self._keep(index, worker))
 
     async def _keep(self, index: int, worker: Worker) -> None:
-        """Replaces a worker that dies, and those after it."""
+        """Restart a worker whenever it dies."""
         wait: float | None = None
         while True:
             began = time.monotonic()
@@ -182,17 +183,17 @@ class Supervisor:
             self._running.discard(worker)
             if self._is_stopping or self._workers[index] is not worker:
                 return
-            if time.monotonic() - began >= STABLE_SECONDS:
+            if time.monotonic() - began >= STABLE_AFTER:
                 wait = None
-            log.error("worker %d ended with status %d; another one is started", worker.pid, status)
+            log.error("worker %d ended with status %d; starting another", worker.pid, status)
             if wait is not None:
                 await asyncio.sleep(BACKOFF.with_jitter(wait, random.random()))  # noqa: S311
             wait = BACKOFF.wait(wait)
             try:
-                worker = await Worker.start(_of_worker(self._settings, index))
+                worker = await Worker.start(_worker_settings(self._settings, index))
             except TimeoutError:
                 continue
-            log.info("worker %d takes over", worker.pid)
+            log.info("worker %d started", worker.pid)
             self._workers[index] = worker
             self._running.add(worker)
 
@@ -202,20 +203,22 @@ class Supervisor:
         task.add_done_callback(self._tasks.discard)
 
 
-def _with_places(settings: Settings, places: Settings) -> Settings:
-    """With those of `places` for what cannot change while it runs."""
+def _with_addresses(settings: Settings, addresses: Settings) -> Settings:
+    """Return the settings with the addresses and the number of workers of `addresses`."""
     server = dataclasses.replace(
         settings.server,
-        host=places.server.host,
-        port=places.server.port,
-        workers=places.server.workers,
+        host=addresses.server.host,
+        port=addresses.server.port,
+        workers=addresses.server.workers,
     )
-    rooms = dataclasses.replace(settings.rooms, host=places.rooms.host, port=places.rooms.port)
-    return dataclasses.replace(settings, server=server, rooms=rooms, metrics=places.metrics)
+    rooms = dataclasses.replace(
+        settings.rooms, host=addresses.rooms.host, port=addresses.rooms.port
+    )
+    return dataclasses.replace(settings, server=server, rooms=rooms, metrics=addresses.metrics)
 
 
-def _of_worker(settings: Settings, index: int) -> Settings:
-    """Each has metrics of its own, on ports that follow each other."""
+def _worker_settings(settings: Settings, index: int) -> Settings:
+    """Return the settings of a worker, whose metrics have their own port."""
     if settings.metrics.port is None:
         return settings
     metrics = dataclasses.replace(settings.metrics, port=settings.metrics.port + index)
@@ -223,7 +226,7 @@ def _of_worker(settings: Settings, index: int) -> Settings:
 
 
 async def _with_ports(settings: Settings) -> Settings:
-    """With ports that are free, in place of 0. Raises `ListenError` for those that are not."""
+    """Replace port 0 by free ports. Raises `ListenError` for a port that is in use."""
     server, rooms = settings.server, settings.rooms
     server = dataclasses.replace(server, port=await _free(server.host, server.port))
     if rooms.enabled and rooms.service and rooms.port is not None:
@@ -232,7 +235,7 @@ async def _with_ports(settings: Settings) -> Settings:
 
 
 async def _free(host: str, port: int) -> int:
-    """Or workers would share it with whoever shares it already."""
+    """Return a port that no other server uses; workers could share it unnoticed."""
     server = Server([])
     await server.start(host, port)
     try:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 SECONDS = 60.0
-PIDS = re.compile(r"(?:workers: |worker )([\d, ]+?)(?:$| takes over)", re.MULTILINE)
+PIDS = re.compile(r"(?:workers: |worker )([\d, ]+?)(?:$| started)", re.MULTILINE)
 
 
 class Workers(ServerProcess):
@@ -127,7 +127,9 @@ def test_renewed(tmp_path: Path) -> None:
             await asyncio.to_thread(server.started, 3)
             await chat.send("two")
             assert (await chat.receive()).message == "old two"
-        await asyncio.to_thread(wait_until, lambda: "workers are new" in server.stderr(), server)
+        await asyncio.to_thread(
+            wait_until, lambda: "replaced all 2 workers" in server.stderr(), server
+        )
         assert await ask(server.address) == "new gene"
 
     with Workers("--config", str(config)) as server:

@@ -1,4 +1,4 @@
-"""Tests of wire/limits.py."""
+"""Tests of limits.py: the limits of connections."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chatify_stream.errors import UsageError
-from chatify_stream.wire import Limits, Rate, describe_limits
+from chatify_stream.limits import Limits, Rate, UsageLimits, describe_limits
 
 WHOLE = "is not allowed; pass a whole number from 1 to 2147483647"
 POSITIVE = "is not allowed; pass a number above 0"
@@ -71,3 +71,13 @@ def test_descriptions() -> None:
         "write_timeout",
         "max_connection_age",
     ]
+
+
+def test_usage_descriptions() -> None:
+    """Every usage limit has a default, a unit and one sentence, and can be turned off."""
+    described = describe_limits(UsageLimits)
+    assert {each.name: each.default for each in described} == vars(UsageLimits())
+    for each in described:
+        assert each.doc.endswith(".")
+        assert each.unit in ("messages", "bytes", "joins", "rooms", "sessions")
+        assert each.is_optional

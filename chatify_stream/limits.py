@@ -1,25 +1,28 @@
 """Limits of what one peer may cost, with their defaults.
 
-`Limits` is the only declaration of each limit. The settings, the command line and the reference
-documentation read its names, defaults, sentences and units from there: `describe_limits` returns
-them. Exceeding a limit is answered with a status, a RST_STREAM or a GOAWAY that gives the reason,
-and does not affect other connections.
+`Limits` and `UsageLimits` are the only declarations of each limit. The settings, the command line
+and the reference documentation read the names, defaults, sentences and units from there:
+`describe_limits` returns them. Exceeding a limit is answered with a status, a RST_STREAM or a
+GOAWAY that gives the reason, and does not affect other connections.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..errors import UsageError
+from .errors import UsageError
 
 __all__ = [
     "CHANNEL_LIMITS",
     "MAX_MESSAGE_SIZE",
+    "MAX_NUMBER",
+    "NO_LIMITS",
     "LimitInfo",
     "Limits",
     "Rate",
+    "UsageLimits",
     "check_limits",
     "describe_limits",
     "limit",
@@ -32,8 +35,7 @@ MAX_NUMBER = 2**31 - 1
 """HTTP/2 settings and windows hold at most 31 bits (RFC 9113, 6.5.2 and 6.9.1)."""
 
 
-@dataclass(frozen=True)
-class Rate:
+class Rate(NamedTuple):
     """A limit on events over time, enforced by a token bucket.
 
     At most `burst` events are allowed at once, and at most `per_second` a second after that.
@@ -163,10 +165,10 @@ class Limits:
 
     resets: Rate = limit(
         Rate(1000, 100.0),
-        "Maximum rate of calls that the peer resets within a second of opening them, or forces "
-        "this side to reset, per connection.",
+        "Maximum rate of calls, per connection, that the peer resets early or forces to be reset.",
         unit="calls",
     )
+    """Counts calls that the peer resets within a second, or makes this side reset."""
 
     settings: Rate = limit(
         Rate(100, 10.0), "Maximum rate of SETTINGS frames, per connection.", unit="frames"
@@ -174,10 +176,10 @@ class Limits:
 
     glitches: Rate = limit(
         Rate(1000, 200.0),
-        "Maximum rate of frames that have no effect, per connection: empty frames, unknown types, "
-        "PRIORITY, and frames for ended streams.",
+        "Maximum rate of frames without effect, per connection, such as empty or unknown frames.",
         unit="frames",
     )
+    """Counts empty frames, unknown types, PRIORITY, and frames for streams that the peer ended."""
 
     refusals: Rate = limit(
         Rate(2000, 200.0),
@@ -211,6 +213,70 @@ class Limits:
 
     def __post_init__(self) -> None:
         check_limits(self)
+
+
+@dataclass(frozen=True)
+class UsageLimits:
+    """Limits on one session, one user and one address. None stands for no limit.
+
+    A session is one call, such as a Chat stream. The limits per user apply to authenticated users
+    only: without an authenticator, user names are not verified, and only the limits per session and
+    per address apply. IPv6 addresses with the same first 64 bits count as one address.
+
+    A call that exceeds a limit ends RESOURCE_EXHAUSTED, with the trailer `retry-after-ms`. Raises
+    `UsageError` for a value that is not allowed.
+    """
+
+    messages_per_session: Rate | None = limit(
+        None, "Maximum rate of messages from one session.", unit="messages"
+    )
+    messages_per_user: Rate | None = limit(
+        None, "Maximum rate of messages from one authenticated user.", unit="messages"
+    )
+    messages_per_address: Rate | None = limit(
+        None, "Maximum rate of messages from one IP address.", unit="messages"
+    )
+    bytes_per_session: Rate | None = limit(
+        None, "Maximum rate of message bytes from one session.", unit="bytes"
+    )
+    """Counts bytes after decompression. A message larger than the burst is always rejected."""
+
+    bytes_per_user: Rate | None = limit(
+        None, "Maximum rate of message bytes from one authenticated user.", unit="bytes"
+    )
+    bytes_per_address: Rate | None = limit(
+        None, "Maximum rate of message bytes from one IP address.", unit="bytes"
+    )
+    joins_per_user: Rate | None = limit(
+        Rate(200, 20.0), "Maximum rate of room joins by one authenticated user.", unit="joins"
+    )
+    """The default allows a user in the maximum number of rooms to rejoin all of them at once."""
+
+    joins_per_address: Rate | None = limit(
+        None, "Maximum rate of room joins from one IP address.", unit="joins"
+    )
+    rooms_per_user: int | None = limit(
+        100, "Maximum number of rooms that one authenticated user is in.", unit="rooms"
+    )
+    rooms_per_address: int | None = limit(
+        None, "Maximum number of rooms joined from one IP address.", unit="rooms"
+    )
+    sessions_per_user: int | None = limit(
+        1000,
+        "Maximum number of open sessions of one authenticated user, in rooms or not.",
+        unit="sessions",
+    )
+    sessions_per_address: int | None = limit(
+        None, "Maximum number of open sessions from one IP address.", unit="sessions"
+    )
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+    def has_any(self, kind: str) -> bool:
+        """Return True if there is a limit per `kind`: "session", "user" or "address"."""
+        names = [each.name for each in fields(UsageLimits) if each.name.endswith(f"_per_{kind}")]
+        return any(getattr(self, name) is not None for name in names)
 
 
 def describe_limits(limits: Any) -> list[LimitInfo]:
@@ -262,3 +328,5 @@ CHANNEL_LIMITS = Limits(
     write_timeout=None,
 )
 """Default limits of a channel's connections."""
+
+NO_LIMITS = UsageLimits(**{each.name: None for each in fields(UsageLimits)})
