@@ -56,7 +56,7 @@ _PATHS = {
         server/test_instrumented_broker.py server/test_telemetry.py
         server/test_tracing_of_messages.py server/usage
         test_address.py test_capacity.py test_codec.py test_errors.py
-        test_exports.py test_limits.py test_prose.py test_tiers.py
+        test_exports.py test_limits.py test_prose.py test_structure.py test_tiers.py
         wire
     """,
     Tier.INTEGRATION: """
