@@ -1,13 +1,10 @@
-"""Loading: a file, the environment and flags, which wins, and what is said about mistakes."""
+"""Loading a configuration: which source wins, files, and all problems at once."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from chatify_stream.config import (
-    CONFIG_VARIABLE,
     AuthSettings,
     LimitSettings,
     LogSettings,
@@ -20,32 +17,9 @@ from chatify_stream.config import (
     all_settings,
     load,
 )
-from chatify_stream.config.kinds import Texts
 from chatify_stream.errors import ConfigError
 
-WriteConfig = Callable[[str | bytes], Path]
-PORT = "a whole number from 0 to 65535"
-BYTES = "use a whole number of bytes from 1 to 2147483647"
-RATE = 'use a rate such as "100, then 10/s"; both numbers above 0, up to 1000000, the first whole'
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> WriteConfig:
-    """Writes a configuration file and gives its path."""
-
-    def write(content: str | bytes) -> Path:
-        file = tmp_path / "chat.toml"
-        file.write_bytes(content.encode() if isinstance(content, str) else content)
-        return file
-
-    return write
-
-
-def problems_of(*args: Any, **kwargs: Any) -> list[str]:
-    """What `load`, which must fail, finds wrong."""
-    with pytest.raises(ConfigError) as caught:
-        load(*args, **kwargs)
-    return [str(problem) for problem in caught.value.problems]
+from .loading import BYTES, PORT, RATE, WriteConfig, problems_of
 
 
 class TestPrecedence:
@@ -463,145 +437,6 @@ class TestFile:
     def test_directory(self, tmp_path: Path) -> None:
         """A directory in place of a file is told."""
         assert problems_of(tmp_path) == [f"{tmp_path}: cannot be read: Is a directory"]
-
-
-class TestEnvironment:
-    @pytest.mark.parametrize(
-        ("variable", "text", "name", "value"),
-        [
-            ("CHATIFY_STREAM_SERVER_PORT", "1", "server.port", 1),
-            ("CHATIFY_STREAM_SERVER_HOST", "::", "server.host", "::"),
-            ("CHATIFY_STREAM_SERVER_REPLY", "你好 {name}", "server.reply", "你好 {name}"),
-            ("CHATIFY_STREAM_SERVER_PATHS", "/a/b, /c/d", "server.paths", ("/a/b", "/c/d")),
-            ("CHATIFY_STREAM_SERVER_PATHS", "", "server.paths", ()),
-            ("CHATIFY_STREAM_SERVER_REFLECTION", "true", "server.reflection", True),
-            ("CHATIFY_STREAM_SERVER_REFLECTION", "False", "server.reflection", False),
-            ("CHATIFY_STREAM_CLIENT_TIMEOUT", "none", "client.timeout", None),
-            ("CHATIFY_STREAM_CLIENT_TIMEOUT", "1.5", "client.timeout", 1.5),
-            ("CHATIFY_STREAM_LOG_FORMAT", "json", "log.format", "json"),
-            ("CHATIFY_STREAM_LIMITS_MAX_CONNECTIONS", "none", "limits.max_connections", None),
-            ("CHATIFY_STREAM_LIMITS_SETTINGS", "5, then 1/s", "limits.settings", (5, 1.0)),
-        ],
-    )
-    def test_value(self, variable: str, text: str, name: str, value: Any) -> None:
-        """The text of a variable stands for the value that the file would have."""
-        loaded = load(environ={variable: text})
-        section, key = name.split(".")
-        assert getattr(getattr(loaded.settings, section), key) == value
-        assert loaded.sources[name] == variable
-
-    @pytest.mark.parametrize("setting", list(all_settings()), ids=lambda setting: setting.name)
-    def test_every_setting_has_a_variable(self, setting: Any) -> None:
-        """Every setting can be set by its variable."""
-        toml = setting.kind.to_toml(setting.default)
-        text = "" if toml == "[]" else toml.strip('"')
-        if isinstance(setting.kind, Texts):
-            text = ", ".join(setting.default)
-        loaded = load(environ={setting.variable: text})
-        assert loaded.settings == Settings()
-        assert loaded.sources[setting.name] == setting.variable
-
-    def test_wrong_value(self) -> None:
-        """A wrong value is told with variable, key, value and what is allowed."""
-        assert problems_of(environ={"CHATIFY_STREAM_SERVER_PORT": "many"}) == [
-            f"CHATIFY_STREAM_SERVER_PORT: server.port = 'many' is not allowed; use {PORT}"
-        ]
-
-    def test_not_utf8(self) -> None:
-        """A variable whose bytes are not UTF-8 is told here, not when the first reply fails."""
-        [problem] = problems_of(environ={"CHATIFY_STREAM_SERVER_REPLY": "\udcff{name}"})
-        assert problem == (
-            r"CHATIFY_STREAM_SERVER_REPLY: server.reply = '\udcff{name}' is not allowed; use "
-            "a text with {name} in place of the message (not UTF-8 text)"
-        )
-
-    @pytest.mark.parametrize(
-        ("variable", "nearest"),
-        [
-            ("CHATIFY_STREAM_SERVER_PROT", "CHATIFY_STREAM_SERVER_PORT"),
-            ("CHATIFY_STREAM_TARGET", "CHATIFY_STREAM_CLIENT_TARGET"),
-            ("CHATIFY_STREAM_GATEWAY_TIMEOUTS", "CHATIFY_STREAM_GATEWAY_TIMEOUT"),
-            ("CHATIFY_STREAM_CONFIGS", "CHATIFY_STREAM_CONFIG"),
-            ("CHATIFY_STREAM_LIMITS_PING", "CHATIFY_STREAM_LIMITS_PINGS"),
-            (
-                "CHATIFY_STREAM_SERVER_MAX_MESSAGE_SIZE",
-                "CHATIFY_STREAM_LIMITS_MAX_MESSAGE_SIZE or CHATIFY_STREAM_ROOMS_MAX_MESSAGE_SIZE",
-            ),
-            ("CHATIFY_STREAM_server_port", "CHATIFY_STREAM_SERVER_PORT"),
-        ],
-    )
-    def test_unknown(self, variable: str, nearest: str) -> None:
-        """A variable with our prefix that is not known is told, with the nearest."""
-        assert problems_of(environ={variable: "1"}) == [
-            f"{variable}: '1' is not a setting; did you mean {nearest}?"
-        ]
-
-    @pytest.mark.parametrize(
-        "variable",
-        [
-            "CHATIFY_STREAM_SERVICE_HOST",
-            "CHATIFY_STREAM_SERVICE_PORT",
-            "CHATIFY_STREAM_SERVICE_PORT_GRPC",
-            "CHATIFY_STREAM_PORT",
-            "CHATIFY_STREAM_PORT_9000_TCP",
-            "CHATIFY_STREAM_PORT_9000_TCP_PROTO",
-            "CHATIFY_STREAM_PORT_9000_TCP_PORT",
-            "CHATIFY_STREAM_PORT_9000_TCP_ADDR",
-        ],
-    )
-    def test_service_links(self, variable: str) -> None:
-        """What Kubernetes sets for a service of our name is not taken for a setting."""
-        loaded = load(environ={variable: "tcp://10.0.0.1:9000"})
-        assert loaded.settings == Settings()
-        assert set(loaded.sources.values()) == {"default"}
-
-    @pytest.mark.parametrize(
-        "variable", [CONFIG_VARIABLE, "PATH", "CHATIFY", "CHATIFY_STREAMING", "chatify_stream_x"]
-    )
-    def test_other_variables(self, variable: str) -> None:
-        """Variables of others, and the one that names the file, are left alone."""
-        assert CONFIG_VARIABLE == "CHATIFY_STREAM_CONFIG"
-        assert load(environ={variable: "x"}).settings == Settings()
-
-
-class TestFlags:
-    @pytest.mark.parametrize(
-        ("name", "given", "value"),
-        [
-            ("server.port", "0", 0),
-            ("server.reflection", True, True),
-            ("server.reflection", False, False),
-            ("server.paths", "/a/b", ("/a/b",)),
-            ("client.timeout", "none", None),
-            ("log.level", "debug", "debug"),
-        ],
-    )
-    def test_value(self, name: str, given: str | bool, value: Any) -> None:
-        """Flags are text, switches are given as they are."""
-        loaded = load(flags={name: given})
-        section, key = name.split(".")
-        assert getattr(getattr(loaded.settings, section), key) == value
-
-    @pytest.mark.parametrize(
-        ("name", "given", "text"),
-        [
-            ("server.port", "x", f"--port: server.port = 'x' is not allowed; use {PORT}"),
-            (
-                "limits.max_message_size",
-                "0",
-                f"--max-message-size: limits.max_message_size = '0' is not allowed; {BYTES}",
-            ),
-            (
-                "log.level",
-                "loud",
-                "--log-level: log.level = 'loud' is not allowed; use one of "
-                '"debug", "info", "warning", "error"',
-            ),
-        ],
-    )
-    def test_wrong_value(self, name: str, given: str, text: str) -> None:
-        """A wrong value is told with flag, key, value and what is allowed."""
-        assert problems_of(flags={name: given}) == [text]
 
 
 def test_all_problems(write: WriteConfig) -> None:

@@ -1,4 +1,4 @@
-"""`chatify-stream rooms`, as a process."""
+"""Tests of `chatify-stream rooms`."""
 
 from __future__ import annotations
 
@@ -13,31 +13,17 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
 from chatify_stream import CallError, ChatClient, ChatServer, Status
-from chatify_stream.messages.chatify.rooms.v1 import (
-    HistoryRequest,
-    HistoryResponse,
-    ListRoomsRequest,
-    ListRoomsResponse,
-    Message,
-    Position,
-    PresenceRequest,
-    PresenceResponse,
-    RoomInfo,
-    RoomsBase,
-)
 from chatify_stream.rooms import Retention
-from chatify_stream.server import RoomOptions
 
 from ...e2e.processes import Process
 from ...ports import free_port
-from ...server.talking import serving
 from ..command_line import COMMAND, SECONDS, Finished, invoke
 from ..server_thread import ServerThread
+from .rooms_servers import address_of, on_terminal, rooms, rooms_server, rooms_soon
 
 COMMANDS = {
     "list": [],
@@ -54,32 +40,6 @@ def operated() -> Iterator[ServerThread]:
     """A server that serves its rooms to operators; each test has rooms of its own."""
     with ServerThread("--rooms-service") as thread:
         yield thread
-
-
-@asynccontextmanager
-async def rooms_server(**options: Any) -> AsyncIterator[ChatServer]:
-    """One in this process."""
-    async with serving(rooms=RoomOptions(service=True, **options)) as server:
-        yield server
-
-
-def rooms(server: ServerThread | ChatServer, *args: str, stdin: str | bytes = b"") -> Finished:
-    return invoke("rooms", args[0], "--target", address_of(server), *args[1:], stdin=stdin)
-
-
-async def rooms_soon(server: ChatServer, *args: str, stdin: str | bytes = b"") -> Finished:
-    """The same of a server in this process."""
-    return await asyncio.to_thread(rooms, server, *args, stdin=stdin)
-
-
-def address_of(server: ServerThread | ChatServer) -> str:
-    return server.address if isinstance(server, ServerThread) else f"127.0.0.1:{server.port}"
-
-
-def on_terminal(server: ServerThread | ChatServer, *args: str) -> str:
-    """What it writes when its output is a terminal, five hours behind UTC."""
-    target = ("--target", address_of(server))
-    return invoke("rooms", args[0], *target, *args[1:], env={"TZ": "EST5"}, terminal=True).stdout
 
 
 def publish(server: ServerThread, room: str, *texts: str, user: str = "Ada") -> str:
@@ -589,71 +549,6 @@ class TestFailures:
         done = invoke("rooms", *args)
         assert (done.status, done.stdout) == (2, "")
         assert error in done.stderr
-
-
-ORDERS = "\x1b]0;owned\x07\x9b2J\r\n\u202e"
-NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
-
-
-class Hostile(RoomsBase):
-    """A server whose every text orders terminals about."""
-
-    async def list_rooms(self, message: ListRoomsRequest) -> ListRoomsResponse:
-        room = RoomInfo(name=ORDERS, newest=Position(epoch=ORDERS, offset=1))
-        return ListRoomsResponse(rooms=[room])
-
-    async def history(self, message: HistoryRequest) -> HistoryResponse:
-        first = Message(
-            offset=1, user=ORDERS, text=ORDERS, id=ORDERS, sent_at_ms=int(NOON.timestamp() * 1000)
-        )
-        second = Message(offset=2, user="Ada", text="no such time", sent_at_ms=2**63 - 1)
-        return HistoryResponse(
-            messages=[second, first] if message.backwards else [first, second],
-            newest=Position(epoch=ORDERS, offset=2),
-            oldest_offset=1,
-        )
-
-    async def presence(self, message: PresenceRequest) -> PresenceResponse:
-        return PresenceResponse(users=[ORDERS], count=1)
-
-
-class TestHostileServer:
-    @pytest.mark.parametrize(
-        "args",
-        [
-            ["list"],
-            ["list", "--json"],
-            ["history", "a"],
-            ["history", "a", "--json"],
-            ["history", "a", "--backwards"],
-            ["presence", "a"],
-        ],
-        ids=" ".join,
-    )
-    async def test_not_obeyed(self, args: list[str]) -> None:
-        """Nothing that a server sends is obeyed by a terminal, nor breaks a line in two."""
-        async with serving(services=[Hostile()]) as server:
-            seen = await asyncio.to_thread(on_terminal, server, *args)
-            done = await rooms_soon(server, *args)
-        assert (done.status, done.stderr) == (0, "")
-        for written in (seen, done.stdout):
-            assert "owned" in written
-            assert all(line.replace("\t", "").isprintable() for line in written.split("\n"))
-        head = 0 if "--json" in args or "presence" in args else 1
-        number = 2 if "history" in args else 1
-        assert seen.count("\n") == number + head
-        assert done.stdout.count("\n") == number
-
-    async def test_times(self) -> None:
-        """Times are local on a terminal, UTC elsewhere; what is no time is its number."""
-        async with serving(services=[Hostile()]) as server:
-            seen = await asyncio.to_thread(on_terminal, server, "history", "a")
-            done = await rooms_soon(server, "history", "a")
-        _, first, second = seen.splitlines()
-        assert "     1  2026-01-02 07:00:00  " in first
-        assert "     2  9223372036854775807  " in second
-        times = [line.split("\t")[1] for line in done.stdout.splitlines()]
-        assert times == ["2026-01-02T12:00:00.000Z", "9223372036854775807"]
 
 
 async def test_dropped_messages() -> None:
