@@ -29,7 +29,7 @@ class UnackedMessages:
 
     They are written in the order in which they were added. A new session first writes the messages
     that the previous session wrote without an acknowledgement, then those that were never written.
-    They are bounded in number and size. A message of any size is accepted when there is no other.
+    They are bounded in number and size. An empty queue accepts a message of any size.
     """
 
     max_messages: int = MAX_MESSAGES

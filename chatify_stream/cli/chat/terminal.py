@@ -41,7 +41,7 @@ HINTS = (
 
 
 class TerminalChat:
-    """The chat of one user, who is in one room at a time."""
+    """The chat of one user, in one room at a time."""
 
     def __init__(self, visit: Callable[[str], Visit]) -> None:
         """`visit` returns a new visit to a room."""

@@ -33,7 +33,7 @@ class ChatOptions:
 
     user: str
     history: int
-    """Number of newest messages to show if there is no saved position."""
+    """Number of newest messages to show if no position is saved."""
     is_fresh: bool
     """Ignore the saved position."""
     folder: Path

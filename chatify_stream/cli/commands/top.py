@@ -77,7 +77,7 @@ class _Metrics:
         self.url = url
         self.version = ""
         self.trouble = ""
-        """Why there are no metrics at the moment."""
+        """Reason for missing metrics."""
         self.figures: Sequence[Figure] = ()
         self._before: Snapshot | None = None
 
