@@ -38,12 +38,14 @@ def wrap(text: str, width: int, taken: int, indent: int) -> list[str]:
             room = width - indent - size
         else:
             for cluster in _clusters(unit):
-                size = cells(cluster)
-                if size > room:
-                    rows.append("")
-                    room = width - indent
-                rows[-1] += cluster
-                room -= size
+                # Joined characters that are wider than a row are broken too.
+                for part in [cluster] if cells(cluster) <= width - indent else cluster:
+                    size = cells(part)
+                    if size > room:
+                        rows.append("")
+                        room = width - indent
+                    rows[-1] += part
+                    room -= size
     return [row.rstrip(" ") for row in rows[:-1]] + rows[-1:]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chatify_stream.cli.chat.wrapping import cells, cut, wrap
@@ -61,6 +61,7 @@ def test_cut(text: str, shown: str) -> None:
     assert cut(text, 10) == shown
 
 
+@example("a你你\u200d你\u200d你", 8, 0, 3)
 @given(
     st.text(st.sampled_from("ab  你，🎉\u0301\u200d"), max_size=60),
     st.integers(8, 30),
