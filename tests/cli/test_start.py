@@ -140,7 +140,9 @@ def test_terminal_without_the_extra(
     package: str, args: list[str], feature: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the extra `cli`, a command that needs a terminal says what to install."""
-    monkeypatch.setitem(sys.modules, package, None)
+    loaded = [name for name in sys.modules if name.startswith(f"{package}.")]
+    for name in (package, *loaded):  # a loaded submodule would be found without its package
+        monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setattr(os, "isatty", lambda _: True)
     assert invoke(*args, terminal=True) == Finished(
         2, "", f"Error: {feature} needs {package}: pip install 'chatify-stream[cli]'\n"
