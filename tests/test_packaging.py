@@ -53,6 +53,7 @@ def test_the_extras(wheel: Path) -> None:
         "all",
         "auth",
         "auth-keys",
+        "cli",
         "gateway",
         "metrics",
         "redis",
