@@ -59,7 +59,7 @@ def invoke(
 ) -> Finished:
     """Run `chatify-stream ARGS` in this process, in the calling thread.
 
-    Only one command runs at a time. With `terminal`, its standard output says that it is one.
+    Only one command runs at a time. With `terminal`, its standard output claims to be a terminal.
     """
     data = stdin.encode() if isinstance(stdin, str) else stdin
     stdout, stderr = _Output(terminal), _Output()
@@ -102,9 +102,9 @@ class _Output(io.TextIOWrapper):
 
 
 class _OfThread:
-    """A stream for the thread that created it, and another one for all other threads.
+    """A stream for the thread that created it, and another stream for all other threads.
 
-    The log of a server in another thread does not get into the output of the command.
+    It keeps the log of a server in another thread out of the output of the command.
     """
 
     def __init__(self, own: Any, other: Any) -> None:
@@ -132,7 +132,7 @@ def _root_logger() -> Iterator[None]:
 
 @contextmanager
 def _interpreter_hooks() -> Iterator[None]:
-    """Restore what `serve` changes in the interpreter."""
+    """Restore the hooks and thresholds that `serve` changes in the interpreter."""
     threshold = gc.get_threshold()
     with (
         mock.patch("sys.excepthook", sys.excepthook),

@@ -1,4 +1,4 @@
-"""A clean environment for the commands, and a server for those that call one."""
+"""A clean environment for the commands, and a server for the client commands."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def interruptible() -> Iterator[None]:
-    """Let SIGINT end commands also if the tests run in the background, where it is ignored."""
+    """Let SIGINT end commands even if the tests run in the background, where it is ignored."""
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, previous)

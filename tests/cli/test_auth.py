@@ -1,4 +1,4 @@
-"""`serve` that asks who calls, and the commands that say so."""
+"""`serve` with authentication, and the client commands with tokens."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ def token(user: str = "ada", secret: str | None = None, **claims: Any) -> str:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
-    """A server that asks who calls."""
+    """A server that requires a token."""
     secret = secret_path(tmp_path_factory.mktemp("auth"))
     with ServerThread(
         "--auth-mode", "jwt", "--auth-secret-file", secret, "--rooms-service"
@@ -51,7 +51,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
 
 
 def test_sending(guarded: ServerThread, tmp_path: Path) -> None:
-    """The token comes from a flag or a file."""
+    """The token comes from a flag or from a file."""
     file = tmp_path / "token"
     file.write_text(token() + "\n")
     target = ("send", "--target", guarded.address)
@@ -66,7 +66,7 @@ def test_sending(guarded: ServerThread, tmp_path: Path) -> None:
 
 
 def test_rooms(guarded: ServerThread) -> None:
-    """The commands for operators are for administrators."""
+    """The operator commands require an administrator."""
     target = ("--target", guarded.address, "--token")
     admin, user = token("root", rooms=ADMIN), token()
     assert invoke("rooms", "presence", "lobby", "--count", *target, admin) == Finished(0, "0\n", "")
@@ -79,7 +79,7 @@ def test_rooms(guarded: ServerThread) -> None:
 
 
 def test_chat(guarded: ServerThread, tmp_path: Path) -> None:
-    """In a room one is who the token says; another name is refused."""
+    """In a room the user comes from the token; another name is rejected."""
     room = ("chat", "--room", "talk", "--target", guarded.address, "--token", token("Grace"))
     env = {"XDG_STATE_HOME": str(tmp_path)}
     said = invoke(*room, stdin="hi\n", env=env)
@@ -101,7 +101,7 @@ async def is_let_in(server: ServerProcess, shown: str) -> bool:
 
 @pytest.mark.process
 async def test_reloading_keys(tmp_path: Path) -> None:
-    """SIGHUP reads the secret again; the log says so, and has no secret and no token in it."""
+    """SIGHUP reloads the secret; the log says so, without secrets and tokens."""
     path = Path(secret_path(tmp_path))
     after = "the next secret, of thirty-two bytes"
     with ServerProcess("serve", "--auth-mode", "jwt", "--auth-secret-file", str(path)) as server:
@@ -128,7 +128,7 @@ async def test_reloading_keys(tmp_path: Path) -> None:
 
 
 def test_no_token_is_shown() -> None:
-    """No token is shown, be it used, wrong, or misspelt."""
+    """A token is never shown, whether it is used, invalid or misspelled."""
     secret, wrong = "s3cret", "s3cret s3cret"
     shown = render_effective(load(None, {"CHATIFY_STREAM_CLIENT_TOKEN": secret}))
     assert 'token = "(hidden)"' in shown
@@ -153,7 +153,7 @@ def test_no_token_is_shown() -> None:
     ],
 )
 def test_warning(mode: Any, host: str, is_said: bool) -> None:
-    """A server that others reach, and that asks nobody, says so when it starts."""
+    """A reachable server without authentication warns when it starts."""
     settings = Settings(server=ServerSettings(host=host), auth=AuthSettings(mode=mode))
     warning = open_access_warning(settings)
     assert (warning is not None) is is_said
@@ -188,14 +188,14 @@ def test_authenticators(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_settings(settings: AuthSettings, why: str) -> None:
-    """Settings that do not go together, and keys that cannot be used, are told."""
+    """Contradicting settings and unusable keys raise an error."""
     with pytest.raises(ConfigError) as info:
         authenticator(settings)
     assert str(info.value).startswith(why)
 
 
 def test_reloaded(tmp_path: Path) -> None:
-    """New settings have a new authenticator; the same ones read their files again."""
+    """New settings create a new authenticator; the same settings reload their files."""
     old = AuthSettings(mode="jwt", secret_file=secret_path(tmp_path))
     auth = authenticator(old)
     assert reload_authenticator(auth, old, old) == (auth, False)
@@ -207,7 +207,7 @@ def test_reloaded(tmp_path: Path) -> None:
 
 
 def test_token_file(tmp_path: Path) -> None:
-    """A file is read for each call; while it has no token there is none."""
+    """The file is read for each call; without a token in it, the call fails."""
     file = tmp_path / "token"
     read = token_from_file(str(file))
     with pytest.raises(UnavailableError, match="cannot be read: No such file or directory"):

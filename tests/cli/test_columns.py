@@ -20,7 +20,7 @@ HEAD = ("NAME", "USERS")
     ],
 )
 def test_tab_separated(rows: list[Row], lines: list[str]) -> None:
-    """Each row is one line, from which every cell can be told and read back."""
+    """Each row is one line whose cells can be restored."""
     assert tab_separated(rows) == lines
 
 
@@ -34,7 +34,7 @@ def test_aligned() -> None:
 
 
 def test_texts_of_several_lines() -> None:
-    """A text of several lines is on one, and a backslash stays as it is, for people."""
+    """For people, a text of several lines is one line, and a backslash is unchanged."""
     assert aligned([(1, "a\nb\tc\\")]) == ["1  a\\nb\\tc\\"]
 
 
@@ -54,14 +54,14 @@ def test_nothing() -> None:
     [("小明", 4), ("ＡＢ", 4), ("é", 1), ("e\u0301", 1), ("🎉", 2), ("\x1b", 4), ("क\u094d", 1)],
 )
 def test_width(name: str, places: int) -> None:
-    """Wide characters take two places and marks none; an escape takes its own."""
+    """Wide characters take two cells, marks none, and escapes their own length."""
     first, second = aligned([(name, 1), ("x" * 10, 2)])
     assert first.endswith(" " * (10 - places) + "  1")
     assert second == "x" * 10 + "  2"
 
 
 def test_a_long_cell() -> None:
-    """One name that is very long does not push the others' numbers off the screen."""
+    """One very long name does not move the numbers of other rows."""
     first, second = aligned([("x" * 128, 1), ("a", 2)])
     assert first == "x" * 128 + "  1"
     assert second == "a" + " " * 41 + "2"

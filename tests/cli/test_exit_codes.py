@@ -1,4 +1,4 @@
-"""Exit statuses, and errors as one line."""
+"""Exit statuses, and errors in one line."""
 
 import click
 import pytest
@@ -45,7 +45,7 @@ ERRORS = [
 
 @pytest.mark.parametrize(("error", "status", "line"), ERRORS)
 def test_reported(runner: CliRunner, error: Exception, status: int, line: str) -> None:
-    """An error is one line on standard error and the exit status of its class."""
+    """An error is one line on standard error, with the exit status of its class."""
 
     @click.command()
     @report_errors
@@ -78,7 +78,7 @@ def test_interrupted(runner: CliRunner) -> None:
 
 
 def test_words_of_a_server(runner: CliRunner) -> None:
-    """What a server says of an error does not reach the terminal but as text."""
+    """Text of the server in an error is escaped."""
 
     @click.command()
     @report_errors
@@ -106,7 +106,7 @@ def test_program_errors_are_not_hidden(runner: CliRunner) -> None:
 
 
 def test_result(runner: CliRunner) -> None:
-    """A command that does not fail is left as it is."""
+    """A successful command is unchanged by the decorator."""
 
     @report_errors
     def command(left: int, *, right: int) -> int:

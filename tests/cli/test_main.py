@@ -70,7 +70,7 @@ def test_help(runner: CliRunner, command: list[str], flag: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_lists_commands(runner: CliRunner, name: str) -> None:
-    """The help of the whole names every command with what it does."""
+    """The help lists every command with the first sentence of its help."""
     [line] = [
         line
         for line in runner.invoke(main, ["--help"], terminal_width=200).stdout.splitlines()
@@ -135,7 +135,7 @@ def test_entry_point() -> None:
     "args", [["--version"], ["--help"], ["serve", "--help"], ["serve", "--port", "x"], ["serv"]]
 )
 def test_module_is_script(args: list[str]) -> None:
-    """`python -m chatify_stream` does and says what the script does, its name included."""
+    """`python -m chatify_stream` behaves as the script, including its name."""
     as_module = run(*args)
     assert as_module == run(*args, command=[console_script()])
     assert as_module.stdout + as_module.stderr != ""

@@ -17,20 +17,20 @@ from ..e2e.processes import ServerProcess
 
 
 def test_metrics_settings() -> None:
-    """They are as the server takes them; without a port there are none."""
+    """The settings become the options of the server; without a port there are none."""
     assert metrics_options(MetricsSettings()) is None
     assert metrics_options(MetricsSettings(9100, "::")) == MetricsOptions(9100, "::")
 
 
 def test_tracing_settings() -> None:
-    """They are as the server takes them; not enabled there is none."""
+    """The settings become the options of the server, or False if tracing is off."""
     assert tracing_options(TracingSettings(message_sampling=0.5)) is False
     assert tracing_options(TracingSettings(True, 0.5)) == TracingOptions(message_sampling=0.5)
 
 
 @pytest.mark.process
 async def test_serving() -> None:
-    """It says where the metrics are, and serves with tracing, whether or not there is an SDK."""
+    """The server prints the address of the metrics, and traces with or without an SDK."""
     with ServerProcess("serve", "--metrics-port", "0", "--tracing") as server:
         async with ChatClient(server.address) as chat:
             await chat.send("Ada")
@@ -53,7 +53,7 @@ async def test_serving() -> None:
     ],
 )
 def test_without_the_extra(package: str, flags: list[str], extra: str) -> None:
-    """One line says what to install."""
+    """Without the extra, one line says what to install."""
     program = f"""
 import sys
 sys.modules[{package!r}] = None

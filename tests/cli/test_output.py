@@ -25,13 +25,13 @@ def is_safe(text: str) -> bool:
 
 
 def unescaped(field: str) -> str:
-    """What a reader of the fields makes of one."""
+    """Decode a field as its readers do."""
     return field.encode("latin-1", "backslashreplace").decode("unicode_escape")
 
 
 @pytest.mark.parametrize("text", ["", "hello", "小明 🎉 👨‍👩‍👧", "שלום", "a b", r"C:\new"])
 def test_text_that_is_safe(text: str) -> None:
-    """What is safe stays as it is: every script, emoji with their joiners, backslashes."""
+    """Safe text is unchanged: all scripts, emoji with joiners, backslashes."""
     assert safe(text) == text
 
 
@@ -51,13 +51,13 @@ def test_text_that_is_safe(text: str) -> None:
     ],
 )
 def test_text_that_is_not(text: str, shown: str) -> None:
-    """What would act on a terminal is written out."""
+    """Characters that would affect a terminal are escaped."""
     assert safe(text) == shown
 
 
 @given(ANY_TEXT)
 def test_any_text(text: str) -> None:
-    """Whatever is in a text, nothing of it acts on a terminal, in any of the forms."""
+    """Any text in any form contains nothing that affects a terminal."""
     assert is_safe(safe(text))
     assert is_safe(safe_field(text))
     assert is_safe(safe_json({"text": text}))
@@ -74,7 +74,7 @@ def test_any_text(text: str) -> None:
     ],
 )
 def test_lines(text: str, lines: list[str]) -> None:
-    """A text has several lines only where its sender ended one; tabs are spaces."""
+    """A text has several lines only where its sender ended one; tabs become spaces."""
     assert safe_lines(text) == lines
 
 
@@ -95,13 +95,13 @@ def test_field(text: str, field: str) -> None:
 
 @given(ANY_TEXT)
 def test_fields_are_read_back(text: str) -> None:
-    """From a field, whoever knows backslashes gets the text back."""
+    """A field can be decoded to its text."""
     assert unescaped(safe_field(text)) == text
 
 
 @given(ANY_TEXT)
 def test_json_is_read_back(text: str) -> None:
-    """From a line of JSON, everyone gets the text back; and it is one line."""
+    """A line of JSON can be decoded to its text, and is one line."""
     line = safe_json({"text": text, "offset": 1})
     assert json.loads(line) == {"text": text, "offset": 1}
     assert len(line.splitlines()) == 1

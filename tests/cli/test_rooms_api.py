@@ -58,7 +58,7 @@ async def offsets_of(pages: AsyncIterator[Sequence[MessageEntry]]) -> list[int]:
 
 
 async def say(server: ChatServer, number: int, text: str = "x") -> str:
-    """Publishes so many messages; the epoch."""
+    """Publish this number of messages, and return the epoch."""
     for _ in range(number):
         position = await server.rooms.publish("a", "Ada", text)
     return position.epoch
@@ -66,7 +66,7 @@ async def say(server: ChatServer, number: int, text: str = "x") -> str:
 
 class TestRooms:
     async def test_all(self) -> None:
-        """2,500 rooms come in their order, each once, in pages as large as there are."""
+        """2,500 rooms are returned once each, in order, in pages of maximum size."""
         names = [f"房间 {n:04}" for n in range(2500)]
         async with rooms_server() as (server, calls):
             positions = [await server.rooms.publish(name, "Ada", "x") for name in names]
@@ -95,7 +95,7 @@ class TestRooms:
         assert [entry.name for entry in page] == ["b1", "b2"]
 
     async def test_none(self) -> None:
-        """Where there is no room there is one page, an empty one."""
+        """Without rooms there is one empty page."""
         async with rooms_server() as (_, calls):
             assert await pages_of(calls.rooms("", None)) == [[]]
 
@@ -103,7 +103,7 @@ class TestRooms:
 class TestHistory:
     @pytest.mark.parametrize("limit", [1, 1000, 1001, 2000, 2500, 2501, None])
     async def test_both_ways(self, limit: int | None) -> None:
-        """A history of several pages comes whole up to its limit, in either order."""
+        """A history of several pages is complete up to its limit, in both orders."""
         async with rooms_server() as (server, calls):
             await say(server, 2500)
             forwards = await offsets_of(calls.history("a", START, limit))
@@ -113,7 +113,7 @@ class TestHistory:
         assert backwards == every[::-1][:limit]
 
     async def test_from_a_place(self) -> None:
-        """It may begin after a place, with or without epoch, and before one."""
+        """A history starts after a position with or without epoch, or before one."""
         async with rooms_server() as (server, calls):
             epoch = await say(server, 1500)
             for place in (Place("", 100), Place(epoch, 100)):
@@ -143,7 +143,7 @@ class TestHistory:
         assert limited == list(range(1, 41))
 
     async def test_dropped(self) -> None:
-        """What retention has dropped is left out; after a place with epoch it is an error."""
+        """Messages dropped by retention are omitted; after a position it is an error."""
         async with rooms_server(retention=Retention(count=3)) as (server, calls):
             epoch = await say(server, 10)
             assert await offsets_of(calls.history("a", Place("", 1), None)) == [8, 9, 10]
@@ -153,14 +153,14 @@ class TestHistory:
         assert caught.value.status is Status.OUT_OF_RANGE
 
     async def test_empty(self) -> None:
-        """A room without messages has one page, an empty one, in either order."""
+        """A room without messages has one empty page, in both orders."""
         async with rooms_server() as (_, calls):
             assert await pages_of(calls.history("a", START, None)) == [[]]
             assert await pages_of(calls.history_backwards("a", 0, None)) == [[]]
 
 
 class Scripted(RoomsBase):
-    """Answers what the test says, one after the other, and remembers what it was asked."""
+    """Answers in the order of the test, and records the requests."""
 
     def __init__(self, *answers: Any) -> None:
         self._answers = list(answers)
@@ -193,7 +193,7 @@ def page(epoch: str, newest: int, *offsets: int, oldest: int = 1) -> HistoryResp
 
 class TestMeanwhile:
     async def test_new_messages(self) -> None:
-        """A history ends with what was the newest when it began, however fast the room grows."""
+        """A history ends with the message that was newest at its start."""
         answers = (page("e", 3, 1, 2), page("e", 9, 3, 4, 5))
         async with scripted(*answers) as (service, calls):
             assert await offsets_of(calls.history("a", START, None)) == [1, 2, 3]
@@ -213,14 +213,14 @@ class TestMeanwhile:
         assert got == [1, 2]
 
     async def test_dropped_backwards(self) -> None:
-        """Backwards what was dropped meanwhile is the end."""
+        """Backwards, a history ends where messages were dropped meanwhile."""
         answers = (page("e", 9, 9, 8), page("e", 12, oldest=10))
         async with scripted(*answers) as (service, calls):
             assert await offsets_of(calls.history_backwards("a", 0, None)) == [9, 8]
         assert service.asked[1] == HistoryRequest(room="a", limit=1000, backwards=True, before=8)
 
     async def test_reset_backwards(self) -> None:
-        """A log that was reset meanwhile is an error: its offsets are those of other messages."""
+        """A log that was reset meanwhile is an error: its offsets are other messages."""
         answers = (page("e", 9, 9, 8), page("\x1b[2J", 9, 7, 6))
         async with scripted(*answers) as (_, calls):
             got = []
@@ -234,7 +234,7 @@ class TestMeanwhile:
         )
 
     async def test_limit_of_the_last_page(self) -> None:
-        """No more is asked for than is wanted."""
+        """The last page asks only for the remaining entries."""
         first = ListRoomsResponse(
             rooms=[RoomInfo(name=str(n), newest=Position()) for n in range(1000)],
             next_page_token="t",
@@ -250,7 +250,7 @@ class TestMeanwhile:
 
 class TestErrors:
     async def test_escapes(self) -> None:
-        """What a server says in an error is shown, not obeyed, and stays one line."""
+        """Text of the server in an error is escaped, and stays in one line."""
         error = StatusError(Status.NOT_FOUND, "没有\n\x1b[31mred")
         with pytest.raises(CommandError) as caught:
             async with scripted(error) as (_, calls):
@@ -261,7 +261,7 @@ class TestErrors:
         )
 
     async def test_not_turned_on(self) -> None:
-        """A server without the service is told of, and how to turn it on."""
+        """The error for a server without the service states the fix."""
         async with serving() as server:
             target = f"127.0.0.1:{server.port}"
             with pytest.raises(CommandError) as caught:
@@ -275,7 +275,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("answer", [PublishResponse(), PublishResponse(duplicate=True)])
     async def test_no_position(self, answer: PublishResponse) -> None:
-        """A server that leaves out what has to be there is no server of this service."""
+        """A response without a position is an error."""
         with pytest.raises(CommandError) as caught:
             async with scripted(answer) as (service, calls):
                 await calls.publish("a", "Ada", "x", "1")
@@ -286,7 +286,7 @@ class TestErrors:
         assert service.asked == [PublishRequest(room="a", user="Ada", text="x", id="1")]
 
     async def test_timeout_of_each_call(self) -> None:
-        """The timeout is that of each call."""
+        """The timeout applies to each call."""
 
         class Silent(Scripted):
             async def _answer(self, message: Any) -> Any:
@@ -301,7 +301,7 @@ class TestErrors:
         assert caught.value.exit_code == 3
 
     async def test_no_server(self) -> None:
-        """A server that is not there is an error at once ..."""
+        """A server that cannot be reached is an immediate error ..."""
         target = f"127.0.0.1:{free_port()}"
         with pytest.raises(CommandError) as caught:
             async with connect_rooms(ClientSettings(target=target)) as calls:

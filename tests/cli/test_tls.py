@@ -1,4 +1,4 @@
-"""The commands over TLS, as processes; and what their settings may be."""
+"""The commands over TLS, and the checks of the TLS settings."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def tls_server(authority: Authority, pair: Pair) -> Iterator[ServerThread]:
 
 
 def test_commands(authority: Authority, tls_server: ServerThread) -> None:
-    """A command reaches the server, by the name that its certificate has, or is told why not."""
+    """A command connects to the name in the certificate, or reports the reason."""
     ada = authority.issue("ada")
     target = ("--target", f"localhost:{tls_server.port}")
     shown = ("--cert", ada.cert, "--key", ada.key)
@@ -66,7 +66,7 @@ def test_commands(authority: Authority, tls_server: ServerThread) -> None:
 
 
 def test_a_wrong_certificate(authority: Authority, pair: Pair) -> None:
-    """A certificate that cannot be used is one line, which names the file."""
+    """The error for an unusable certificate is one line with the file."""
     failed = invoke("serve", "--port", "0", "--tls-cert", pair.cert, "--tls-key", authority.file)
     assert failed.status == 2
     assert f"{authority.file}: contains no private key" in failed.stderr
@@ -74,7 +74,7 @@ def test_a_wrong_certificate(authority: Authority, pair: Pair) -> None:
 
 
 def test_settings_of_the_server(pair: Pair) -> None:
-    """Settings that are of no use are refused, by name."""
+    """Settings without effect are rejected, by name."""
     assert tls_options(TLSSettings()) is None
     options = tls_options(TLSSettings(cert="cert.pem", min_version="1.3"))
     assert options is not None
@@ -88,7 +88,7 @@ def test_settings_of_the_server(pair: Pair) -> None:
 
 
 def test_the_proxy_protocol() -> None:
-    """Whose headers are believed has to be said."""
+    """Trusted proxies are required."""
     networks = ("10.0.0.0/8", "::1")
     assert proxy_networks(ServerSettings(trusted_proxies=networks)) is None
     believing = ServerSettings(proxy_protocol=True, trusted_proxies=networks)
@@ -101,7 +101,7 @@ def test_the_proxy_protocol() -> None:
 def test_settings_of_clients(
     section: type[ClientSettings] | type[GatewaySettings], authority: Authority
 ) -> None:
-    """Files and names go with TLS, and nothing is taken that is not looked at."""
+    """Files and names require TLS, and settings without effect are rejected."""
     assert tls_from_settings(section()) is None
     ca = str(authority.file)
     made = tls_from_settings(section(tls=True, ca=ca, server_name="chat.example"))

@@ -101,7 +101,7 @@ def test_forms(url: str, expected: RedisLocation) -> None:
     ],
 )
 def test_wrong(url: str, what: str) -> None:
-    """What is wrong is refused with what would be right, and without a password."""
+    """An invalid URL raises an error that states the fix and contains no password."""
     with pytest.raises(ValueError, match=what) as caught:
         check_broker_url(url)
     assert "secret" not in str(caught.value)
@@ -119,7 +119,7 @@ def test_wrong(url: str, what: str) -> None:
     ],
 )
 def test_passwords_are_hidden(url: str) -> None:
-    """What is shown of a URL, right or wrong, has no password."""
+    """A URL that is shown, valid or not, contains no password."""
     shown = hide_passwords(url)
     assert "secret" not in shown
     assert "cret" not in shown

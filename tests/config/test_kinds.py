@@ -1,4 +1,4 @@
-"""The kinds of values: what each takes, reads from text, and writes."""
+"""The kinds of values: what each accepts, reads from text, and writes."""
 
 import math
 import tomllib
@@ -76,7 +76,7 @@ OPTIONAL = OptionalText("the path of a file")
     ],
 )
 def test_allowed(kind: Kind, allowed: str) -> None:
-    """Every kind says what is allowed."""
+    """Every kind describes the allowed values."""
     assert kind.allowed == allowed
 
 
@@ -179,7 +179,7 @@ def test_bad(kind: Kind, value: Any) -> None:
     ],
 )
 def test_reason(kind: Kind, value: Any, reason: str) -> None:
-    """The error has what the text's own check said, and nothing of Python's."""
+    """The error contains the reason of the check function, and no text of Python."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
         kind.check(value)
     assert str(caught.value) == reason

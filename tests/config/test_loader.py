@@ -1,4 +1,4 @@
-"""Loading a configuration: which source wins, files, and all problems at once."""
+"""Loading a configuration: precedence of the sources, files, and all problems at once."""
 
 from pathlib import Path
 
@@ -61,7 +61,7 @@ class TestPrecedence:
         assert loaded.sources["server.port"] == (str(file) if source == "FILE" else source)
 
     def test_each_setting_on_its_own(self, write: WriteConfig) -> None:
-        """One setting from each source leaves the others as they are."""
+        """A setting from each source leaves the other settings unchanged."""
         file = write('[client]\ntarget = "chat:1"\n[log]\nlevel = "debug"\n')
         environ = {"CHATIFY_STREAM_GATEWAY_TIMEOUT": "0.5", "PATH": "/bin"}
         loaded = load(file, environ, {"server.reflection": True})
@@ -78,7 +78,7 @@ class TestPrecedence:
         }
 
     def test_wrong_value_that_another_overrides(self, write: WriteConfig) -> None:
-        """A wrong value is a problem also where a flag wins over it."""
+        """A wrong value is a problem even if a flag overrides it."""
         file = write("[server]\nport = -1\n")
         assert problems_of(file, {}, {"server.port": "1"}) == [
             f"{file}: server.port = -1 is not allowed; use {PORT}"
@@ -288,11 +288,11 @@ class TestFile:
 
     @pytest.mark.parametrize("content", ["", "# nothing\n", "[server]\n", "\ufeff[server]\n"])
     def test_empty(self, write: WriteConfig, content: str) -> None:
-        """A file without settings, also with a byte order mark, changes nothing."""
+        """A file without settings, with or without a byte order mark, changes nothing."""
         assert load(write(content)).settings == Settings()
 
     def test_byte_order_mark(self, write: WriteConfig) -> None:
-        """A byte order mark, which some editors write, is not taken for a mistake."""
+        """A byte order mark, which some editors write, is accepted."""
         assert load(write("\ufeff[server]\r\nport = 1\r\n")).settings.server.port == 1
 
     @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ class TestFile:
         ],
     )
     def test_wrong_value(self, write: WriteConfig, line: str, text: str) -> None:
-        """A wrong value is told with file, key, value and what is allowed."""
+        """The error for a wrong value names file, key, value and the allowed values."""
         file = write(f"[server]\n{line}\n")
         assert problems_of(file) == [f"{file}: {text}"]
 
@@ -344,7 +344,7 @@ class TestFile:
         ],
     )
     def test_no_limit(self, write: WriteConfig, line: str, text: str) -> None:
-        """What is no limit is told in the same way."""
+        """The error for a wrong limit has the same form."""
         file = write(f"[limits]\n{line}\n")
         assert problems_of(file) == [f"{file}: limits.{text}"]
 
@@ -392,7 +392,7 @@ class TestFile:
         ],
     )
     def test_unknown(self, write: WriteConfig, content: str, text: str) -> None:
-        """A key or section that is not known is told, with the nearest or with all there are."""
+        """The error for an unknown key or section suggests a similar name, or lists all names."""
         file = write(content)
         assert problems_of(file) == [f"{file}: {text}"]
 
@@ -409,7 +409,7 @@ class TestFile:
         ],
     )
     def test_broken_toml(self, write: WriteConfig, content: str) -> None:
-        """A file that is not TOML is one problem, with what the parser says."""
+        """A file that is not TOML is one problem, with the message of the parser."""
         file = write(content)
         [problem] = problems_of(file)
         start = f"{file}: not valid TOML: "
@@ -417,30 +417,30 @@ class TestFile:
         assert len(problem) > len(start)
 
     def test_where_toml_is_broken(self, write: WriteConfig) -> None:
-        """The place in the file is told."""
+        """The error contains the position in the file."""
         [problem] = problems_of(write("[server]\nport = 1\nhost = oops\n"))
         assert problem.endswith("(at line 3, column 8)")
 
     @pytest.mark.parametrize("content", [b"\xff\xfe[\x00", b"[server]\nreply = '\xb0'\n"])
     def test_not_utf8(self, write: WriteConfig, content: bytes) -> None:
-        """A file in another encoding is told as such."""
+        """The error for a file in another encoding says so."""
         file = write(content)
         assert problems_of(file) == [
             f"{file}: not UTF-8 text; the configuration must be a TOML file"
         ]
 
     def test_missing(self, tmp_path: Path) -> None:
-        """A file that is not there is told."""
+        """A missing file is a problem."""
         file = tmp_path / "chat.toml"
         assert problems_of(file) == [f"{file}: cannot be read: No such file or directory"]
 
     def test_directory(self, tmp_path: Path) -> None:
-        """A directory in place of a file is told."""
+        """A directory in place of a file is a problem."""
         assert problems_of(tmp_path) == [f"{tmp_path}: cannot be read: Is a directory"]
 
 
 def test_all_problems(write: WriteConfig) -> None:
-    """One run tells every problem, of every source."""
+    """Loading reports the problems of all sources."""
     file = write("[server]\nport = 70000\nprot = 5\n[servr]\n[client]\ntimeout = 0\n")
     environ = {"CHATIFY_STREAM_LOG_LEVEL": "loud", "CHATIFY_STREAM_NO": "1"}
     problems = problems_of(file, environ, {"server.grace": "-1", "server.host": ""})
@@ -457,7 +457,7 @@ def test_all_problems(write: WriteConfig) -> None:
 
 
 def test_broken_file_hides_no_other_problem(write: WriteConfig) -> None:
-    """The variables and flags are checked also when the file cannot be read."""
+    """Variables and flags are checked even if the file cannot be read."""
     problems = problems_of(write("["), {"CHATIFY_STREAM_SERVER_PORT": "x"}, {"log.format": "x"})
     assert len(problems) == 3
 
@@ -478,7 +478,7 @@ def test_service_links_of_longer_names(variable: str, value: str) -> None:
 
 
 def test_an_unknown_variable_far_from_all() -> None:
-    """A variable that is near to none says where all are listed."""
+    """If no variable has a similar name, the error says where all are listed."""
     with pytest.raises(ConfigError) as caught:
         load(environ={"CHATIFY_STREAM_ZZZ": "1"})
     assert str(caught.value) == (

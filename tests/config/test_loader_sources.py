@@ -52,13 +52,13 @@ class TestEnvironment:
         assert loaded.sources[setting.name] == setting.variable
 
     def test_wrong_value(self) -> None:
-        """A wrong value is told with variable, key, value and what is allowed."""
+        """The error for a wrong value names variable, key, value and the allowed values."""
         assert problems_of(environ={"CHATIFY_STREAM_SERVER_PORT": "many"}) == [
             f"CHATIFY_STREAM_SERVER_PORT: server.port = 'many' is not allowed; use {PORT}"
         ]
 
     def test_not_utf8(self) -> None:
-        """A variable whose bytes are not UTF-8 is told here, not when the first reply fails."""
+        """A variable that is not UTF-8 is rejected when it is loaded, not at the first reply."""
         [problem] = problems_of(environ={"CHATIFY_STREAM_SERVER_REPLY": "\udcff{name}"})
         assert problem == (
             r"CHATIFY_STREAM_SERVER_REPLY: server.reply = '\udcff{name}' is not allowed; use "
@@ -81,7 +81,7 @@ class TestEnvironment:
         ],
     )
     def test_unknown(self, variable: str, nearest: str) -> None:
-        """A variable with our prefix that is not known is told, with the nearest."""
+        """The error for an unknown variable with our prefix suggests a similar name."""
         assert problems_of(environ={variable: "1"}) == [
             f"{variable}: '1' is not a setting; did you mean {nearest}?"
         ]
@@ -100,7 +100,7 @@ class TestEnvironment:
         ],
     )
     def test_service_links(self, variable: str) -> None:
-        """What Kubernetes sets for a service of our name is not taken for a setting."""
+        """Variables that Kubernetes sets for a service of our name are ignored."""
         loaded = load(environ={variable: "tcp://10.0.0.1:9000"})
         assert loaded.settings == Settings()
         assert set(loaded.sources.values()) == {"default"}
@@ -109,7 +109,7 @@ class TestEnvironment:
         "variable", [CONFIG_VARIABLE, "PATH", "CHATIFY", "CHATIFY_STREAMING", "chatify_stream_x"]
     )
     def test_other_variables(self, variable: str) -> None:
-        """Variables of others, and the one that names the file, are left alone."""
+        """Other variables, and the one with the path of the file, are ignored."""
         assert CONFIG_VARIABLE == "CHATIFY_STREAM_CONFIG"
         assert load(environ={variable: "x"}).settings == Settings()
 
@@ -150,5 +150,5 @@ class TestFlags:
         ],
     )
     def test_wrong_value(self, name: str, given: str, text: str) -> None:
-        """A wrong value is told with flag, key, value and what is allowed."""
+        """The error for a wrong value names flag, key, value and the allowed values."""
         assert problems_of(flags={name: given}) == [text]

@@ -36,7 +36,7 @@ def test_default_is_the_defaults(file: Path) -> None:
 
 @pytest.mark.parametrize("setting", list(all_settings()), ids=lambda setting: setting.name)
 def test_default_explains(setting: Any) -> None:
-    """Above each setting stand its meaning and what is allowed."""
+    """Each setting is preceded by its meaning and its allowed values."""
     toml = setting.kind.to_toml(setting.default)
     assert (
         f"\n# {setting.doc}\n# Allowed: {setting.kind.allowed}.\n{setting.key} = {toml}\n"
@@ -53,7 +53,7 @@ def test_default_ends_with_one_newline() -> None:
 
 
 def test_effective_defaults() -> None:
-    """Each value in effect has a comment that says where it came from."""
+    """Each value in effect has a comment with its source."""
     text = render_effective(load())
     assert text.startswith(
         "[server]\n"
@@ -100,7 +100,7 @@ def templates() -> st.SearchStrategy[str]:
 
 
 def values(name: str, kind: Kind) -> st.SearchStrategy[Any]:
-    """What a TOML file may have for a setting."""
+    """Return a strategy for the values of a setting in a TOML file."""
     match kind:
         case Integer():
             whole = st.integers(kind.minimum, kind.maximum)
@@ -169,7 +169,7 @@ any_values = st.fixed_dictionaries(
 @settings(deadline=None)
 @given(any_values)
 def test_effective_round_trip(file: Path, given: dict[str, Any]) -> None:
-    """What is in effect is valid TOML, and read back it is in effect again."""
+    """The settings in effect are written as TOML that loads as the same settings."""
     loaded = load(flags=given)
     text = render_effective(loaded)
     tables = tomllib.loads(text)

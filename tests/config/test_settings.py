@@ -220,7 +220,7 @@ def test_settings_are_frozen() -> None:
 
 
 def test_conversion() -> None:
-    """A value is held in its own type, whatever it was given in."""
+    """A value is converted to the type of its setting."""
     settings = ServerSettings(grace=3, paths=["/a/b"])
     assert settings.paths == ("/a/b",)
     assert type(settings.grace) is float
@@ -312,7 +312,7 @@ def test_conversion() -> None:
     ],
 )
 def test_checked_when_built(section: type[Any], key: str, value: Any, text: str) -> None:
-    """A wrong value cannot be built into settings, and the error says what is allowed."""
+    """Creating settings with a wrong value raises an error with the allowed values."""
     name = f"{NAMES[section]}.{key}"
     with pytest.raises(ConfigError) as caught:
         section(**{key: value})

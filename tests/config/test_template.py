@@ -26,7 +26,7 @@ HINT = "; write {name} for the message, and {{ or }} for a brace"
     ],
 )
 def test_reply(template: str, reply: str) -> None:
-    """The message takes the place of each {name}; doubled braces are braces."""
+    """The message replaces each {name}; doubled braces are braces."""
     assert reply_template(template)("Ada") == reply
 
 
@@ -34,7 +34,7 @@ def test_reply(template: str, reply: str) -> None:
     "message", ["", "{name}", "{{name}}", "{", "}", "{0}", "{name.__class__}", "小明", "\0", "%s"]
 )
 def test_message_is_not_expanded(message: str) -> None:
-    """What the message holds is never a template itself."""
+    """Braces in the message are not expanded."""
     assert reply_template("{name}|{name}")(message) == f"{message}|{message}"
 
 
@@ -47,7 +47,7 @@ def test_message_is_not_expanded(message: str) -> None:
 )
 @pytest.mark.parametrize("around", ["{}", "Hello {{name}} and {}"])
 def test_other_field(field: str, around: str) -> None:
-    """Any other field is refused, and shown as it was written."""
+    """Any other field is rejected, and the error shows it."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
         reply_template(around.format(field))
     assert str(caught.value) == f"unknown field {field}{HINT}"
@@ -72,6 +72,6 @@ def test_default() -> None:
 @settings(deadline=None)
 @given(parts=st.lists(st.text(), min_size=1), message=st.text())
 def test_any_text(parts: list[str], message: str) -> None:
-    """Any text, with its braces doubled, is kept as it is around the messages."""
+    """Any text with doubled braces appears unchanged around the messages."""
     template = "{name}".join(part.replace("{", "{{").replace("}", "}}") for part in parts)
     assert reply_template(template)(message) == message.join(parts)

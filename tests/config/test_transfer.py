@@ -15,14 +15,14 @@ from chatify_stream.config import (
 
 
 def test_defaults() -> None:
-    """What is dumped is one line, and restored as it was."""
+    """Dumped settings are one line, and are restored unchanged."""
     line = dump_settings(Settings())
     assert "\n" not in line
     assert restore_settings(line) == Settings()
 
 
 def test_every_kind() -> None:
-    """So are values of every kind, no limit and awkward text among them."""
+    """Values of every kind are restored, including no limit and special characters."""
     settings = dataclasses.replace(
         Settings(),
         server=ServerSettings(

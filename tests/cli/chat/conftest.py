@@ -1,4 +1,4 @@
-"""No chat of a test knows where another one has ended, or how the user likes their terminal."""
+"""Separate state and no terminal settings of the user for the tests of the chat."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of what programs remember, which is this test's own."""
+    """The state folder of one test."""
     folder = tmp_path / "state"
     monkeypatch.setenv("XDG_STATE_HOME", str(folder))
     for variable in ("NO_COLOR", "PROMPT_TOOLKIT_COLOR_DEPTH", "PROMPT_TOOLKIT_NO_CPR"):

@@ -39,7 +39,7 @@ class _Screen(pyte.HistoryScreen):
 
 
 class Terminal:
-    """`chatify-stream ARGS` in a terminal; a context manager, after which it is gone."""
+    """`chatify-stream ARGS` in a terminal, as a context manager that ends the process."""
 
     def __init__(self, *args: str, columns: int = 80, lines: int = 24) -> None:
         self._argv = [sys.executable, "-m", "chatify_stream", *args]
@@ -121,7 +121,7 @@ class Terminal:
             return self._rows(self._screen.display)
 
     def rows(self) -> list[str]:
-        """The same with those that have left the screen at its top."""
+        """The rows on the screen and those that have scrolled off its top."""
         with self._changed:
             gone = [
                 "".join(line[x].data for x in range(self._screen.columns))
@@ -142,7 +142,7 @@ class Terminal:
         raise AssertionError(f"{text!r} is not on the screen:\n{self}")
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Waits for what is written to make the condition true."""
+        """Wait until output makes the condition true."""
         with self._changed:
             self._changed.wait_for(lambda: condition() or self._is_over, SECONDS)
             assert condition(), f"waited in vain; the screen is:\n{self}"
@@ -164,7 +164,7 @@ class Terminal:
 
     @property
     def has_its_modes_back(self) -> bool:
-        """Whether the terminal is as it was before the command."""
+        """Return whether the terminal has the modes that it had before the command."""
         return termios.tcgetattr(self._slave) == self._modes
 
     def __str__(self) -> str:

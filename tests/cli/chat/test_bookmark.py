@@ -22,12 +22,12 @@ def bookmark(
 
 
 def test_none(tmp_path: Path) -> None:
-    """Who was never there has none."""
+    """A user without a visit has no position."""
     assert bookmark(tmp_path / "missing").read() is None
 
 
 def test_kept(tmp_path: Path) -> None:
-    """The last position written is read, also by another process; nothing else is left behind."""
+    """The last saved position is read, also by another process, and no other file remains."""
     folder = tmp_path / "state" / "chatify-stream"
     for offset in range(1, 8):
         bookmark(folder).write(Position("epoch", offset))
@@ -46,7 +46,7 @@ def test_each_its_own(tmp_path: Path, other: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "名" * 128, "CON", ".", "\\", "a:b"])
 def test_any_name(tmp_path: Path, name: str) -> None:
-    """The names of rooms and users are never those of files."""
+    """Names of rooms and users never become file names."""
     folder = tmp_path / "state"
     bookmark(folder, room=name, user=name).write(HERE)
     assert bookmark(folder, room=name, user=name).read() == HERE
@@ -59,7 +59,7 @@ def test_any_name(tmp_path: Path, name: str) -> None:
     [b"", b"{", b"[]", b"1", b"{}", b"\xff", b'{"position": 5}', b'{"position": "a/b/c"}', b"null"],
 )
 def test_damaged(tmp_path: Path, damaged: bytes) -> None:
-    """What makes no sense counts as none, and is replaced."""
+    """A damaged file counts as no position, and is replaced."""
     mark = bookmark(tmp_path)
     mark.file.write_bytes(damaged)
     assert mark.read() is None
@@ -82,7 +82,7 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_state_folder(tmp_path: Path) -> None:
-    """The folder is where XDG says, or else in the home; a relative one is not heeded."""
+    """The folder follows XDG or is in the home folder; a relative XDG path is ignored."""
     assert state_folder({"XDG_STATE_HOME": str(tmp_path)}) == tmp_path / "chatify-stream"
     home = Path.home() / ".local" / "state" / "chatify-stream"
     assert state_folder({}) == home

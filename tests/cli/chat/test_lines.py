@@ -1,4 +1,4 @@
-"""What happens in a room, as lines for people."""
+"""Events of a room as lines for people."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DIM = "class:dim"
 
 @pytest.fixture(autouse=True)
 def in_shanghai(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A time zone that is not that of the server."""
+    """Use a time zone that differs from the server's."""
     monkeypatch.setitem(os.environ, "TZ", "Asia/Shanghai")
     time.tzset()
     yield
@@ -44,19 +44,19 @@ def test_message() -> None:
 
 
 def test_own_message() -> None:
-    """One's own name is bold."""
+    """The user's own name is bold."""
     assert lines(message("hello", own=True))[0].name_style == f"{color_of('ada')} bold"
 
 
 def test_hostile_message() -> None:
-    """What others wrote, their names too, is made safe; only line ends make lines."""
+    """Texts and names from other users are escaped; only line ends start new lines."""
     [line] = lines(message("a\x1b[2J\nb\r\n\tc\x07", sender="e\u202evil"))
     assert line.name == r"e\u202evil"
     assert line.texts == [r"a\x1b[2J", "b", r"    c\x07"]
 
 
 def test_presence() -> None:
-    """Joins and leaves are dimmed, at the time when they were heard of."""
+    """Joins and leaves are dimmed, with the time at which they were received."""
     assert lines(Joined("ada"), Left("e\u202evil")) == [
         Line("20:05", "", "", ["ada has joined"], DIM),
         Line("20:05", "", "", [r"e\u202evil has left"], DIM),
@@ -80,18 +80,18 @@ def test_presence() -> None:
     ],
 )
 def test_gap(expected: Position, newest: Position, text: str) -> None:
-    """A gap says how much was missed, or that all was lost."""
+    """A gap states how many messages were missed, or that all were lost."""
     assert lines(Gap(expected, newest)) == [Line("", "", "", [text], DIM)]
 
 
 def test_quiet() -> None:
-    """What becomes of the connection is no line."""
+    """Events of the connection produce no line."""
     error = UsageError("away")
     assert lines(Connected("s", Position("e", 1), True), Reconnecting(1, 0.5, error)) == []
 
 
 def test_days() -> None:
-    """A day is said once, ahead of its first message, unless it is today at the start."""
+    """The date is shown before its first message, unless it is the date of the start."""
     before = datetime(2026, 2, 27, 17, 0, tzinfo=UTC)  # which is the 28th there
     said = lines(
         message("a"),
@@ -116,6 +116,6 @@ def test_no_such_time() -> None:
 
 
 def test_notice_and_problem() -> None:
-    """What the program says is made safe, too: there are words of others in it."""
+    """Lines of the program are escaped too, because they may quote other users."""
     assert notice("in \x1b") == Line("", "", "", [r"in \x1b"], DIM)
     assert problem("no\n\x1b") == Line("", "", "", ["no", r"\x1b"], "class:problem")

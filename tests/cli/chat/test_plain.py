@@ -85,7 +85,7 @@ class TestLines:
         ],
     )
     def test_json(self, event: Event, entry: dict[str, object]) -> None:
-        """Every event is an object, in one line that is safe for a terminal."""
+        """Every event is an object in one line, escaped for a terminal."""
         line = json_line(event)
         assert json.loads(line) == entry
         assert line.isprintable()
@@ -112,7 +112,7 @@ def read_texts(process: Process, count: int) -> list[str]:
 
 class TestSending:
     def test_lines(self, server: ServerThread) -> None:
-        """Each line is a message, whatever it begins with; the command ends when all are back."""
+        """Each line is a message, whatever its first character; the command ends after the last."""
         args = [server.address, "--room", "lines", "--user", "ada"]
         done = chat(*args, stdin="hi\n\n/quit\n//x\n a\tb \n小明🎉")
         assert (done.status, done.stderr) == (0, "")
@@ -128,13 +128,13 @@ class TestSending:
         assert texts(done.stdout) == lines
 
     def test_default_user(self, server: ServerThread, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without --user, one is who one has logged in as."""
+        """Without --user, the user is the login name."""
         monkeypatch.setenv("LOGNAME", "grace")
         done = chat(server.address, "--room", "login", stdin="hi\n")
         assert done.stdout.split("\t")[2] == "grace"
 
     def test_too_long(self, server: ServerThread) -> None:
-        """A line that is longer than a message may be is told by its number."""
+        """The error for a line that exceeds the size of a message contains its number."""
         long = "x" * 70_000
         done = chat(server.address, "--room", "long", "--user", "ada", stdin=f"a\n{long}\n")
         assert done.status == 2
@@ -142,7 +142,7 @@ class TestSending:
         assert done.stderr.endswith(" bytes; at most 65536 are allowed in a room\n")
 
     def test_not_utf8(self, server: ServerThread) -> None:
-        """A line that is not UTF-8 is told by its number."""
+        """The error for a line that is not UTF-8 contains its number."""
         done = chat(server.address, "--room", "utf8", "--user", "ada", stdin=b"a\n\xff\n")
         assert (done.status, done.stderr) == (
             2,
@@ -151,7 +151,7 @@ class TestSending:
 
     @pytest.mark.process
     async def test_refused(self) -> None:
-        """A message that is refused is told by its line, with the reason; the others are sent."""
+        """A rejected message is reported with its line and the reason; the others are sent."""
 
         async def no_shouting(message: RoomMessage) -> str:
             if message.text.isupper():
@@ -170,7 +170,7 @@ class TestSending:
 
 class TestReading:
     def test_first_visit(self, server: ServerThread) -> None:
-        """Without input, the newest messages are printed, at first so many as --history says."""
+        """Without input, the first visit prints as many of the newest messages as --history."""
         room = [server.address, "--room", "first"]
         chat(*room, "--user", "ada", stdin="\n".join("abcdef"))
         done = chat(*room, "--user", "grace", "--history", "3")
@@ -178,7 +178,7 @@ class TestReading:
         assert chat(*room, "--user", "eve", "--history", "0") == Finished(0, "", "")
 
     def test_next_visit(self, server: ServerThread) -> None:
-        """Later, what is new is printed, and with --fresh the newest again."""
+        """Later visits print the new messages, and with --fresh the newest ones."""
         room = [server.address, "--room", "next"]
         chat(*room, "--user", "grace", "--history", "0")
         chat(*room, "--user", "ada", stdin="\n".join(f"{n}" for n in range(40)))
@@ -190,7 +190,7 @@ class TestReading:
 
     @pytest.mark.process
     def test_killed(self, server: ServerThread, state: Path) -> None:
-        """Who is killed, misses 20 messages and comes back gets exactly those, in order."""
+        """A user whose process was killed gets exactly the 20 messages missed, in order."""
         room = [server.address, "--room", "killed"]
         with chatting(*room, "--user", "ada", "--listen") as reader:
             chat(*room, "--user", "grace", stdin="a\nb\n")
@@ -209,7 +209,7 @@ class TestReading:
 
     @pytest.mark.process
     def test_json(self, server: ServerThread) -> None:
-        """With --json every event is an object, joins and leaves too."""
+        """With --json every event is an object, including joins and leaves."""
         room = [server.address, "--room", "json"]
         with chatting(*room, "--user", "ada", "--json", "--listen") as reader:
             assert json.loads(str(reader.read_line()))["event"] == "connected"
@@ -244,7 +244,7 @@ class TestTrouble:
         ],
     )
     def test_wrong_use(self, args: list[str], error: str) -> None:
-        """Names that are not allowed, and wrong flags, are one line and status 2."""
+        """Invalid names and wrong flags give one line and status 2."""
         done = invoke("chat", "--user", "ada", *args)
         assert (done.status, done.stdout) == (2, "")
         assert done.stderr.startswith(f"Error: {error}")
@@ -257,7 +257,7 @@ class TestTrouble:
         assert "Missing option '--room'" in done.stderr
 
     def test_no_server(self) -> None:
-        """A server that is not there at the start is one line and status 4."""
+        """If the server cannot be reached at the start, the result is one line and status 4."""
         target = f"127.0.0.1:{free_port()}"
         done = chat(target, "--room", "r", "--user", "ada", stdin="a\n")
         assert (done.status, done.stdout) == (4, "")
@@ -265,7 +265,7 @@ class TestTrouble:
         assert done.stderr.count("\n") == 1
 
     def test_waiting_for_the_server(self) -> None:
-        """With --wait-for-ready it is waited for, as long as --timeout says."""
+        """With --wait-for-ready the command waits for the server, until --timeout."""
         target = f"127.0.0.1:{free_port()}"
         args = ["--room", "r", "--user", "ada", "--wait-for-ready", "--timeout", "0.5"]
         done = chat(target, *args)
@@ -284,7 +284,7 @@ class TestTrouble:
 
     @pytest.mark.process
     def test_server_restarts(self, tmp_path: Path) -> None:
-        """A server that comes back is found again: nothing is missed, all is sent."""
+        """After the server restarts, the chat misses no message and sends all of its own."""
         port = free_port()
         serve = ["serve", "--port", f"{port}", "--broker", f"sqlite:///{tmp_path / 'chat.db'}"]
         with ServerProcess(*serve) as server:
@@ -302,7 +302,7 @@ class TestTrouble:
 
     @pytest.mark.process
     def test_server_stays_away(self) -> None:
-        """A server that stays away is the end after --timeout, with the reason and status 3."""
+        """If the server stays away, the command ends after --timeout with status 3."""
         with ServerProcess("serve") as server:
             room = ["--room", "r", "--user", "ada", "--timeout", "1"]
             with chatting(server.address, *room, "--listen") as process:
@@ -321,7 +321,7 @@ class TestTrouble:
     @pytest.mark.process
     @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
     def test_interrupted(self, server: ServerThread, number: signal.Signals, status: int) -> None:
-        """Ctrl-C and SIGTERM leave, and nothing is said."""
+        """Ctrl-C and SIGTERM leave the room without output."""
         room = ["--room", f"interrupted {number}", "--user", "ada", "--listen"]
         with chatting(server.address, *room) as process:
             process.write_line("a")
@@ -332,7 +332,7 @@ class TestTrouble:
 
     @pytest.mark.process
     def test_output_that_cannot_be_written(self, server: ServerThread) -> None:
-        """A disk that is full is one line and status 1, and what was not written is not seen."""
+        """A full disk gives one line and status 1, and unwritten messages count as unseen."""
         room = [server.address, "--room", "full"]
         chat(*room, "--user", "grace", stdin="a\nb\n")
         shell = ["sh", "-c", '"$@" > /dev/full', "sh", *COMMAND]
@@ -341,7 +341,7 @@ class TestTrouble:
         assert texts(chat(*room, "--user", "ada").stdout) == ["a", "b"]
 
     def test_nowhere_to_remember(self, server: ServerThread, state: Path) -> None:
-        """Where nothing can be remembered, that is said once, and the chat goes on."""
+        """If the position cannot be saved, one warning is printed and the chat continues."""
         state.parent.mkdir(parents=True)
         state.write_text("a file where the folder should be")
         done = chat(server.address, "--room", "nowhere", "--user", "ada", stdin="a\nb\n")

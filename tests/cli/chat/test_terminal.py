@@ -35,7 +35,7 @@ def say(target: str, room: str, user: str, *texts: str) -> None:
 
 
 def messages(user: str, shown: Terminal) -> list[str]:
-    """What a user says, of all rows that a terminal has shown."""
+    """Return the texts of a user, from all rows that a terminal has shown."""
     return [
         match[1] for row in shown.rows() if (match := re.fullmatch(rf"{TIME} {user}: (.*)", row))
     ]
@@ -43,7 +43,7 @@ def messages(user: str, shown: Terminal) -> list[str]:
 
 class TestTalking:
     def test_two_terminals(self, server: ServerProcess) -> None:
-        """Two terminals talk to each other, and see each other come and go."""
+        """Two users in two terminals see each other's messages, joins and leaves."""
         with terminal(server.address, "talk", "ada") as ada:
             ada.wait_for(f"in talk as ada{READY}", "talk · 1 here")
             with terminal(server.address, "talk", "小明") as ming:
@@ -64,7 +64,7 @@ class TestTalking:
             ada.wait_for("小明 has left", "talk · 1 here")
 
     def test_killed(self, server: ServerProcess, state: Path) -> None:
-        """Who is killed, misses 20 messages and comes back gets exactly those, in order."""
+        """A user whose process was killed gets exactly the 20 messages missed, in order."""
         with terminal(server.address, "lost", "ada") as ada:
             ada.wait_for(READY)
             with terminal(server.address, "lost", "grace") as grace:
@@ -87,9 +87,9 @@ class TestTalking:
             assert f"{len(expected)} new messages since your last visit" in ada.rows()
 
     def test_left(self, server: ServerProcess) -> None:
-        """Who has left and comes back gets what was said since; and is told when that is nothing.
+        """A returning user gets the messages sent since, or a notice that there are none.
 
-        What happened when it was left is all there, but the prompt.
+        After leaving, the terminal keeps everything but the prompt.
         """
         with terminal(server.address, "left", "ada") as ada:
             ada.wait_for(READY)
@@ -108,7 +108,7 @@ class TestTalking:
             assert messages("ada", ada) == []
 
     def test_history(self, server: ServerProcess) -> None:
-        """The first visit begins with the newest messages, so many as --history says."""
+        """The first visit shows as many of the newest messages as --history says."""
         say(server.address, "history", "grace", *"abcde")
         with terminal(server.address, "history", "ada", "--history", "2") as ada:
             ada.wait_for("grace: e")
@@ -117,7 +117,7 @@ class TestTalking:
 
 class TestCommands:
     def test_commands(self, server: ServerProcess) -> None:
-        """Each command does what /help says, and what is none is answered with what there is."""
+        """Each command does what /help says, and an unknown one lists the commands."""
         say(server.address, "commands", "grace", *"abc")
         with terminal(server.address, "commands", "ada", "--history", "0", lines=50) as ada:
             ada.wait_for("commands · 1 here")
@@ -138,7 +138,7 @@ class TestCommands:
             assert ada.wait() == 0
 
     def test_rooms(self, server: ServerProcess) -> None:
-        """/room leaves this room for that; what is entered behind it goes there."""
+        """/room moves to another room; text entered afterwards is sent there."""
         with terminal(server.address, "kitchen", "grace") as grace:
             grace.wait_for(READY)
             with terminal(server.address, "hall", "ada") as ada:
@@ -171,7 +171,7 @@ class TestCommands:
         with_server(RoomOptions(on_join=only_the_lobby), talk)
 
     def test_completion(self, server: ServerProcess) -> None:
-        """Tab completes commands, and the names of who is here."""
+        """Tab completes commands and the names of the users in the room."""
         with terminal(server.address, "tab", "ada-lovelace") as ada:
             ada.wait_for("tab · 1 here")
             ada.type(f"hi ada{TAB}!{ENTER}")
@@ -182,7 +182,7 @@ class TestCommands:
 
 class TestTyping:
     def test_history_of_the_line(self, server: ServerProcess) -> None:
-        """Up brings back what was entered."""
+        """The Up key recalls entered text."""
         with terminal(server.address, "up", "ada") as ada:
             ada.wait_for(READY)
             ada.type(f"again{ENTER}")
@@ -191,7 +191,7 @@ class TestTyping:
             ada.wait_for("ada: again!")
 
     def test_paste(self, server: ServerProcess) -> None:
-        """Lines that are pasted are one message, as are those made with Alt-Enter."""
+        """Pasted lines are one message, as are lines entered with Alt-Enter."""
         with terminal(server.address, "paste", "ada") as ada:
             ada.wait_for(READY)
             ada.paste("first\r\nsecond\r\n\r\n")
@@ -203,7 +203,7 @@ class TestTyping:
             assert messages("ada", ada) == ["first", "third"]
 
     def test_empty_line(self, server: ServerProcess) -> None:
-        """A line of nothing but spaces is no message."""
+        """A line of spaces is not sent."""
         with terminal(server.address, "empty", "ada") as ada:
             ada.wait_for(READY)
             ada.type(f"{ENTER}   {ENTER}something{ENTER}")
@@ -237,7 +237,7 @@ class TestTyping:
 
     @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 0)])
     def test_signals(self, server: ServerProcess, number: signal.Signals, status: int) -> None:
-        """SIGTERM leaves, and SIGINT does as Ctrl-C does; the terminal is as it was."""
+        """SIGTERM leaves, SIGINT acts as Ctrl-C; the terminal gets its modes back."""
         with terminal(server.address, "signals", f"ada {number}") as ada:
             ada.wait_for(READY)
             ada.signal(number)
@@ -247,7 +247,7 @@ class TestTyping:
 
 class TestLooks:
     def test_colors(self, server: ServerProcess) -> None:
-        """A sender has the same colour everywhere; one's own name is bold."""
+        """A sender has the same color everywhere, and the user's own name is bold."""
         with terminal(server.address, "colors", "ada") as ada:
             ada.wait_for(READY)
             with terminal(server.address, "colors", "grace") as grace:
@@ -282,7 +282,7 @@ class TestLooks:
             assert b"\x1b" not in ada.output
 
     def test_narrow(self, server: ServerProcess) -> None:
-        """In a narrow terminal, long lines are broken, and none of their rows begins a line."""
+        """In a narrow terminal, long lines are wrapped, and text never starts a row."""
         text = f"{'word ' * 20}{'x' * 70} 你好，世界！你好，世界！你好 🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉 end"
         with terminal(server.address, "narrow", "ada", columns=30, lines=40) as ada:
             ada.wait_for("narrow · 1 here")
@@ -299,7 +299,7 @@ class TestLooks:
 
     @pytest.mark.parametrize("columns", [1, 2, 5, 10])
     def test_hardly_a_terminal(self, server: ServerProcess, columns: int) -> None:
-        """In a terminal that is too narrow for anything it goes on, and ends as it should."""
+        """In a terminal that is too narrow for anything, the chat works and ends normally."""
         room = f"hardly {columns}"
         with terminal(server.address, room, "ada", columns=columns, lines=5) as ada:
             ada.wait_until(lambda: b"\x1b[6n" in ada.output)
@@ -311,7 +311,7 @@ class TestLooks:
             assert ada.wait() == 0
 
     def test_resize(self, server: ServerProcess) -> None:
-        """After a resize, lines are broken for the new width, and the line to type on is there."""
+        """After a resize, new lines are wrapped to the new width, and the input line is shown."""
         with terminal(server.address, "resize", "ada", columns=100) as ada:
             ada.wait_for("resize · 1 here")
             ada.type("typed before")
@@ -340,7 +340,7 @@ class TestHostile:
     )
 
     def test_texts(self, server: ServerProcess) -> None:
-        """What others write does not reach the terminal but as text."""
+        """Text from other users reaches the terminal only as text."""
         with terminal(server.address, "hostile", "ada", lines=40) as ada:
             ada.wait_for("hostile · 1 here")
             for text in self.TEXTS:
@@ -384,7 +384,7 @@ class TestHostile:
 
 class TestTrouble:
     def test_no_server(self) -> None:
-        """A server that is not there at the start is one line and status 4."""
+        """If the server cannot be reached at the start, the result is one line and status 4."""
         target = f"127.0.0.1:{free_port()}"
         with terminal(target, "r", "ada", columns=200) as ada:
             assert ada.wait() == 4
@@ -393,7 +393,7 @@ class TestTrouble:
             assert ada.has_its_modes_back
 
     def test_server_restarts(self, tmp_path: Path) -> None:
-        """A server that comes back is found again: what is pending is sent, nothing is missed."""
+        """After the server restarts, pending messages are sent and none is missed."""
         serve = [
             *("serve", "--port", f"{free_port()}"),
             *("--broker", f"sqlite:///{tmp_path / 'chat.db'}"),
@@ -416,7 +416,7 @@ class TestTrouble:
                     assert len([row for row in ada.rows() if "since your last" in row]) == 1
 
     def test_server_forgets(self) -> None:
-        """A server that comes back without its messages is said in a line."""
+        """If the server restarts without its messages, one line says so."""
         port = f"{free_port()}"
         with ServerProcess("serve", "--port", port) as server:
             with terminal(server.address, "r", "ada") as ada:
@@ -438,7 +438,7 @@ class TestTrouble:
             assert len([row for row in ada.screen() if row.startswith("… long long")]) == 3
 
     def test_leaving_what_is_pending(self) -> None:
-        """Leaving waits for what is pending; Ctrl-C leaves now, and tells what it was."""
+        """Leaving waits for pending messages; Ctrl-C leaves now and shows them."""
         with ServerProcess("serve") as server, terminal(server.address, "r", "ada") as ada:
             ada.wait_for("r · 1 here")
             server.kill()
@@ -464,7 +464,7 @@ class TestTrouble:
             ada.wait_for("ada: short")
 
     def test_refused(self) -> None:
-        """A message that is refused is told with the reason, and the chat goes on."""
+        """A rejected message is reported with the reason, and the chat continues."""
 
         async def no_shouting(message: RoomMessage) -> str:
             if message.text.isupper():
@@ -483,7 +483,7 @@ class TestTrouble:
         with_server(RoomOptions(on_message=no_shouting), talk)
 
     def test_sent_away(self) -> None:
-        """Who is sent away is told why, and the command ends with status 5."""
+        """A disconnected user sees the reason, and the command ends with status 5."""
         with ServerProcess("serve", "--rooms-service") as server:
             with terminal(server.address, "r", "ada") as ada:
                 ada.wait_for("r · 1 here")
@@ -494,7 +494,7 @@ class TestTrouble:
                 assert ada.has_its_modes_back
 
     def test_nowhere_to_remember(self, server: ServerProcess, state: Path) -> None:
-        """Where nothing can be remembered, that is said above the prompt, and the chat goes on."""
+        """If the position cannot be saved, a line above the prompt says so."""
         state.parent.mkdir(parents=True)
         state.write_text("a file where the folder should be")
         with terminal(server.address, "unkept", "ada", columns=200) as ada:
@@ -504,7 +504,7 @@ class TestTrouble:
 
 
 def publish(target: str, room: str, user: str, text: str) -> None:
-    """Says something of any characters, which lines of standard input are not."""
+    """Publish a text of any characters, which lines of standard input cannot contain."""
 
     async def talk() -> None:
         async with RoomClient(target, room=room, user=user) as chat:

@@ -40,7 +40,7 @@ from chatify_stream.cli.chat.typed import (
     ],
 )
 def test_parse(text: str, typed: Typed) -> None:
-    """One slash begins a command, two a message; anything else is a message."""
+    """One slash starts a command, two slashes a message; anything else is a message."""
     assert parse(text) == typed
 
 
@@ -68,7 +68,7 @@ def test_parse(text: str, typed: Typed) -> None:
     ],
 )
 def test_mistakes(text: str, mistake: str) -> None:
-    """What is no command is answered with what is wrong and what would be right."""
+    """An invalid command returns the problem and the fix."""
     typed = parse(text)
     assert isinstance(typed, Mistake)
     assert typed.text.startswith(mistake)
@@ -76,5 +76,5 @@ def test_mistakes(text: str, mistake: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands(command: str) -> None:
-    """Each command of the list is one."""
+    """Each command in the list is recognized."""
     assert not isinstance(parse(command.replace("[N]", "3")), (Mistake, Say))

@@ -1,4 +1,4 @@
-"""A stay in a room: where it begins, what happens, what is remembered of it."""
+"""A visit to a room: its start position, its events, and the saved position."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ KEPT = 5
 
 @pytest.fixture
 async def server() -> AsyncIterator[ChatServer]:
-    """One whose rooms keep five messages."""
+    """A server whose rooms store five messages."""
     async with ChatServer(rooms=RoomOptions(retention=Retention(KEPT, 3600.0))) as server:
         await server.start("127.0.0.1", 0)
         yield server
 
 
 class Visitor:
-    """ada, who comes to the lobby of a server."""
+    """The user ada, who visits the room lobby of a server."""
 
     def __init__(self, port: int, folder: Path) -> None:
         self._port = port
@@ -43,7 +43,7 @@ class Visitor:
         )
 
     async def reads(self, count: int, **options: bool | int) -> list[str]:
-        """The texts that one visit shows, which is left when there were so many."""
+        """Return the texts of one visit, which ends after this number of messages."""
         async with self.visit(**options) as visit, aclosing(visit.batches()) as batches:
             shown: list[Event] = []
             while len(texts(shown)) < count or not shown:
@@ -68,13 +68,13 @@ def texts(events: Sequence[Event]) -> list[str]:
 
 
 async def test_first_visit(server: ChatServer, ada: Visitor) -> None:
-    """The first visit begins with the newest messages, so many as were asked for."""
+    """The first visit starts with the requested number of newest messages."""
     await say(server, *"abcde")
     assert await ada.reads(3, history=3) == ["c", "d", "e"]
 
 
 async def test_next_visit(server: ChatServer, ada: Visitor) -> None:
-    """The next one begins behind the last message that was shown."""
+    """The next visit starts after the last message that was shown."""
     await say(server, *"abc")
     assert await ada.reads(3) == ["a", "b", "c"]
     await say(server, *"de")
@@ -82,14 +82,14 @@ async def test_next_visit(server: ChatServer, ada: Visitor) -> None:
 
 
 async def test_first_visit_of_an_empty_room(server: ChatServer, ada: Visitor) -> None:
-    """Who was here before anybody said anything has missed all of it."""
+    """A user who visited the empty room has missed all later messages."""
     assert await ada.reads(0, history=2) == []
     await say(server, *"abcd")
     assert await ada.reads(4, history=2) == ["a", "b", "c", "d"]
 
 
 async def test_first_visit_without_history(server: ChatServer, ada: Visitor) -> None:
-    """Who wants no history begins where the room is."""
+    """Without history, the visit starts at the newest position."""
     await say(server, *"ab")
     assert await ada.reads(0, history=0) == []
     await say(server, *"cd")
@@ -97,7 +97,7 @@ async def test_first_visit_without_history(server: ChatServer, ada: Visitor) -> 
 
 
 async def test_not_shown(server: ChatServer, ada: Visitor) -> None:
-    """What was received, but perhaps not shown, comes again."""
+    """A message that was received but perhaps not shown is delivered again."""
     await say(server, *"abc")
     assert await ada.reads(3) == ["a", "b", "c"]
     await say(server, "d")
@@ -108,7 +108,7 @@ async def test_not_shown(server: ChatServer, ada: Visitor) -> None:
 
 
 async def test_fresh(server: ChatServer, ada: Visitor) -> None:
-    """A fresh visit begins as the first did, and is remembered, too."""
+    """A fresh visit starts like the first one, and its position is saved."""
     await say(server, *"abc")
     assert await ada.reads(3) == ["a", "b", "c"]
     assert await ada.reads(2, history=2, is_fresh=True) == ["b", "c"]
@@ -117,7 +117,7 @@ async def test_fresh(server: ChatServer, ada: Visitor) -> None:
 
 
 async def test_too_much_missed(server: ChatServer, ada: Visitor) -> None:
-    """Who missed more than the room keeps is told how much is lost, and shown the rest."""
+    """A user who missed more than the room stores gets the count of lost messages and the rest."""
     await say(server, *"ab")
     assert await ada.reads(2) == ["a", "b"]
     await say(server, *"cdefghijk")
@@ -135,7 +135,7 @@ async def test_too_much_missed(server: ChatServer, ada: Visitor) -> None:
 
 
 async def test_another_log(server: ChatServer, ada: Visitor) -> None:
-    """Where the room has begun anew, that is told, and all that is in it is shown."""
+    """After a reset of the room, the visit reports it and shows all stored messages."""
     await say(server, *"abc")
     assert await ada.reads(3) == ["a", "b", "c"]
     port = server.port
@@ -157,7 +157,7 @@ async def test_another_log(server: ChatServer, ada: Visitor) -> None:
 
 
 async def test_batches(tmp_path: Path) -> None:
-    """Many messages come in few batches, none of which is too large, and in their order."""
+    """Many messages are delivered in few batches of limited size, in order."""
     async with ChatServer() as server:
         await server.start("127.0.0.1", 0)
         said = [f"{number}" for number in range(3 * MAX_BATCH)]
@@ -173,7 +173,7 @@ async def test_batches(tmp_path: Path) -> None:
 
 
 async def test_end(server: ChatServer, ada: Visitor) -> None:
-    """The batches end with the chat: what had come before is in them."""
+    """The batches end with the chat, after all earlier events."""
     await say(server, *"ab")
     async with ada.visit() as visit:
         await visit.chat.half_close()
@@ -182,7 +182,7 @@ async def test_end(server: ChatServer, ada: Visitor) -> None:
 
 
 async def test_ended_by_the_server(server: ChatServer, ada: Visitor) -> None:
-    """An end for good is raised, behind what had come before."""
+    """A permanent end raises an error, after all earlier events."""
     await say(server, *"ab")
     shown: list[str] = []
     async with ada.visit() as visit:
@@ -197,7 +197,7 @@ async def test_ended_by_the_server(server: ChatServer, ada: Visitor) -> None:
 
 
 async def test_server_stays_away(server: ChatServer, ada: Visitor) -> None:
-    """Without the server, it ends after the timeout, and says what the last failure was."""
+    """Without the server, the visit ends after the timeout with the last error."""
     async with ada.visit(timeout=0.5) as visit, aclosing(visit.batches()) as batches:
         await anext(batches)
         await server.close()
@@ -213,7 +213,7 @@ async def test_server_stays_away(server: ChatServer, ada: Visitor) -> None:
 
 
 async def test_server_comes_back(server: ChatServer, ada: Visitor) -> None:
-    """The timeout begins anew with each loss."""
+    """The timeout restarts with each lost connection."""
     async with ada.visit(timeout=30.0) as visit, aclosing(visit.batches()) as batches:
         await anext(batches)
         port = server.port
@@ -238,7 +238,7 @@ async def test_no_server(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("room", "user"), [("", "ada"), ("lobby", ""), ("lobby", "a\x1b")])
 def test_names(tmp_path: Path, room: str, user: str) -> None:
-    """Names that are not allowed are refused at once."""
+    """Invalid names are rejected immediately."""
     options = ChatOptions(user, 20, False, tmp_path, ClientSettings())
     with pytest.raises(UsageError, match=r"the (room|user) name"):
         Visit(options, room, presence=False)
@@ -247,7 +247,7 @@ def test_names(tmp_path: Path, room: str, user: str) -> None:
 async def test_nowhere_to_remember(
     server: ChatServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where nothing can be remembered, that is said once, and all else works."""
+    """If the position cannot be saved, one warning is logged and the visit works."""
     file = tmp_path / "file"
     file.write_text("")
     await say(server, *"ab")

@@ -33,17 +33,17 @@ FAMILY = "👨‍👩‍👧"
     ],
 )
 def test_wrap(text: str, rows: list[str]) -> None:
-    """Breaks at spaces, between wide characters, and within what is too long."""
+    """Rows break at spaces, between wide characters, and inside words that are too long."""
     assert wrap(text, 10, 2, 4) == rows
 
 
 def test_joined_characters() -> None:
-    """A character that joins the one before is not parted from it."""
+    """A combining character stays with its base character."""
     assert wrap(FAMILY * 2, 8, 0, 0) == [FAMILY, FAMILY]
 
 
 def test_a_terminal_without_room() -> None:
-    """Where not even a character fits, each has a row of its own, and it ends."""
+    """If no character fits, each has its own row, and wrapping ends."""
     assert wrap("a你b", 1, 1, 1) == ["", "a", "你", "b"]
 
 
@@ -57,7 +57,7 @@ def test_a_terminal_without_room() -> None:
     ],
 )
 def test_cut(text: str, shown: str) -> None:
-    """What is longer than a row ends with a mark."""
+    """A text longer than a row ends with an ellipsis."""
     assert cut(text, 10) == shown
 
 

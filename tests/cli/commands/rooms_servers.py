@@ -17,7 +17,7 @@ from ..server_thread import ServerThread
 
 @asynccontextmanager
 async def rooms_server(**options: Any) -> AsyncIterator[ChatServer]:
-    """One in this process."""
+    """Run a server with rooms in this process."""
     async with serving(rooms=RoomOptions(service=True, **options)) as server:
         yield server
 
@@ -36,6 +36,6 @@ def address_of(server: ServerThread | ChatServer) -> str:
 
 
 def on_terminal(server: ServerThread | ChatServer, *args: str) -> str:
-    """What it writes when its output is a terminal, five hours behind UTC."""
+    """Return the output on a terminal, in a time zone five hours behind UTC."""
     target = ("--target", address_of(server))
     return invoke("rooms", args[0], *target, *args[1:], env={"TZ": "EST5"}, terminal=True).stdout

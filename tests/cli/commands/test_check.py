@@ -18,7 +18,7 @@ from ..server_thread import ServerThread
 
 
 def test_it_serves(server: ServerThread) -> None:
-    """Status, version, TLS and times, a line each, and exit status 0."""
+    """The output is a line each for status, version, TLS and times; the exit status is 0."""
     done = invoke("check", "--target", server.address)
     assert (done.status, done.stderr) == (0, "")
     first, *rest = done.stdout.splitlines()
@@ -29,7 +29,7 @@ def test_it_serves(server: ServerThread) -> None:
 
 
 def test_json(server: ServerThread) -> None:
-    """The same as one object."""
+    """With --json the output is one object."""
     done = invoke("check", "--target", server.address, "--json", "--service", "service.v1.Service")
     answer = json.loads(done.stdout)
     assert (done.status, done.stdout.count("\n")) == (0, 1)
@@ -52,7 +52,7 @@ def test_a_service_that_is_not_there(server: ServerThread) -> None:
 
 
 def test_nobody_there() -> None:
-    """Exit status 4; with --json the error is an object, too."""
+    """Without a server the exit status is 4; with --json the error is an object."""
     target = f"127.0.0.1:{free_port()}"
     done = invoke("check", "--target", target, "--json")
     assert done.status == 4
@@ -61,7 +61,7 @@ def test_nobody_there() -> None:
 
 
 def test_nobody_answers() -> None:
-    """Exit status 3 once the time is over, also while connecting."""
+    """After the timeout the exit status is 3, also while connecting."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         target = f"127.0.0.1:{silent.getsockname()[1]}"
         done = invoke("check", "--target", target, "--timeout", "0.2")
@@ -70,7 +70,7 @@ def test_nobody_answers() -> None:
 
 
 def test_another_server() -> None:
-    """A server of something else is no server of ours: exit status 5 or 4, and no traceback."""
+    """A server of another kind gives exit status 5 or 4, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         other.settimeout(30)
 
@@ -97,7 +97,7 @@ async def not_serving() -> AsyncIterator[str]:
 
 
 async def test_it_does_not_serve(not_serving: str) -> None:
-    """What it answers is shown, and the exit status is 5."""
+    """If the server is not serving, the output says so and the exit status is 5."""
     done = await asyncio.to_thread(invoke, "check", "--target", not_serving)
     assert done.status == 5
     assert "NOT_SERVING" in done.stdout

@@ -29,7 +29,7 @@ class TestShow:
         assert result.stderr == ""
 
     def test_sources(self, runner: CliRunner, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """File, variables and flags are taken as by `serve`; each is named beside its value."""
+        """File, variables and flags are read as by `serve`; each value has its source beside it."""
         file.write_text("[server]\nport = 1\ngrace = 1\n[gateway]\nport = 1\n", encoding="utf-8")
         monkeypatch.setenv("CHATIFY_STREAM_SERVER_PORT", "2")
         monkeypatch.setenv("CHATIFY_STREAM_CLIENT_TIMEOUT", "2")
@@ -66,7 +66,7 @@ class TestShow:
 
     @pytest.mark.parametrize("value", ["true", "false"])
     def test_switch(self, runner: CliRunner, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-        """A switch can be put on or off, whatever the variable says."""
+        """A flag turns a switch on or off, overriding the variable."""
         monkeypatch.setenv("CHATIFY_STREAM_SERVER_REFLECTION", value)
         shown = {
             flag: tomllib.loads(runner.invoke(main, ["config", "show", *flag]).stdout)
@@ -79,11 +79,11 @@ class TestShow:
         }
 
     def test_flags(self) -> None:
-        """The flags are those of `serve`."""
+        """The flags are the flags of `serve`."""
         assert [each.opts for each in show.params] == [each.opts for each in serve.params]
 
     def test_problem(self, runner: CliRunner) -> None:
-        """A wrong value is one line on standard error, and nothing is shown."""
+        """A wrong value gives one line on standard error and no output."""
         result = runner.invoke(main, ["config", "show", "--grace", "-1"])
         assert result.exit_code == 2
         assert result.stdout == ""
@@ -93,7 +93,7 @@ class TestShow:
         )
 
     def test_chinese(self) -> None:
-        """Text of any script is shown as it is."""
+        """Text of any script is shown unchanged."""
         done = invoke("config", "show", "--reply", "你好，{name}！🎉")
         assert (done.status, done.stderr) == (0, "")
         assert 'reply = "你好，{name}！🎉"' in done.stdout
@@ -107,7 +107,7 @@ class TestCheck:
         assert (result.exit_code, result.stdout, result.stderr) == (0, f"{file}: no problems\n", "")
 
     def test_one_problem(self, runner: CliRunner, file: Path) -> None:
-        """One problem is counted as one."""
+        """One problem is reported in the singular."""
         file.write_text("[server]\nprot = 1\n", encoding="utf-8")
         result = runner.invoke(main, ["config", "check", str(file)])
         assert (result.exit_code, result.stdout) == (2, "")
@@ -136,7 +136,7 @@ class TestCheck:
     def test_file_alone(
         self, runner: CliRunner, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The file is checked, not the environment of whoever checks it."""
+        """Only the file is checked, not the environment."""
         file.write_text("", encoding="utf-8")
         monkeypatch.setenv("CHATIFY_STREAM_SERVER_PORT", "x")
         assert runner.invoke(main, ["config", "check", str(file)]).exit_code == 0

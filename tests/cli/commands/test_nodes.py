@@ -56,7 +56,7 @@ async def nodes(port: int, *args: str) -> Finished:
 
 
 async def test_one() -> None:
-    """A server with a broker of its own is the only node; fields have tabs between them."""
+    """A server with its own broker is the only node; fields are separated by tabs."""
     async with serving(rooms=RoomOptions(service=True)) as server:
         port = server.port
         done = await nodes(port)
@@ -68,7 +68,7 @@ async def test_one() -> None:
 
 
 async def test_one_that_is_silent() -> None:
-    """Where a server does not answer the others are printed, and the status is 5."""
+    """If a server does not answer, the others are printed and the status is 5."""
     broker = MoodyBroker()
     broker.others = Answers([bytes(v1.Node(id="x", host="\x1b[31m", draining=True))], 2)
     async with serving(rooms=RoomOptions(service=True, broker=broker)) as server:
@@ -84,7 +84,7 @@ async def test_one_that_is_silent() -> None:
 
 
 def test_not_turned_on(server: ServerThread) -> None:
-    """A server that does not serve rooms to operators is status 5, with what to do."""
+    """A server without the Rooms service gives status 5 and the fix."""
     done = invoke("nodes", "--target", server.address)
     assert done.status == 5
     assert "start the server with --rooms-service" in done.stderr
@@ -105,7 +105,7 @@ def test_table(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.process
 def test_workers(redis: RedisServer) -> None:
-    """Each worker is a node; one that is killed is not there any more, and another one is."""
+    """Each worker is a node; a killed worker is replaced by another node."""
     broker = f"{redis.url}?prefix=workers"
     args = ("serve", "--workers", "2", "--rooms-service", "--broker", broker)
     with ServerProcess(*args) as process:
@@ -118,7 +118,7 @@ def test_workers(redis: RedisServer) -> None:
 
 
 def pids_of(process: ServerProcess, without: set[int]) -> set[int]:
-    """The two nodes, once none of these is one."""
+    """Return the two nodes, once none of the excluded ones is among them."""
     end = time.monotonic() + SECONDS
     while True:
         done = invoke("nodes", "--target", process.address, "--json", "--wait-for-ready")

@@ -37,7 +37,7 @@ POSITION = r"[A-Za-z0-9_-]+/{}"
 
 @pytest.fixture(scope="module")
 def operated() -> Iterator[ServerThread]:
-    """A server that serves its rooms to operators; each test has rooms of its own."""
+    """A server with the Rooms service; each test uses its own rooms."""
     with ServerThread("--rooms-service") as thread:
         yield thread
 
@@ -63,7 +63,7 @@ async def member(server: ChatServer, room: str, user: str) -> AsyncIterator[Chat
 
 class TestList:
     async def test_rooms(self) -> None:
-        """Name, users and offset of each room, with tabs between them, by name."""
+        """Each line has name, users and offset of a room, separated by tabs and sorted by name."""
         async with rooms_server() as server:
             for room in ("房间", "lobby", "🎉 party"):
                 await server.rooms.publish(room, "Ada", "x")
@@ -72,7 +72,7 @@ class TestList:
         assert done == Finished(0, "lobby\t1\t3\n房间\t0\t1\n🎉 party\t0\t1\n", "")
 
     async def test_json(self) -> None:
-        """--json has one object a line, with the epoch too."""
+        """--json prints one object a line, including the epoch."""
         async with rooms_server() as server:
             position = await server.rooms.publish('a "quoted" 房间', "Ada", "x")
             done = await rooms_soon(server, "list", "--json")
@@ -86,7 +86,7 @@ class TestList:
         }
 
     async def test_many(self) -> None:
-        """All of 2,500 rooms are printed, or those with the prefix, or as many as asked for."""
+        """The command prints all 2,500 rooms, or those with the prefix, or up to the limit."""
         names = [f"{'even' if n % 2 == 0 else 'odd'} {n:04}" for n in range(2500)]
         async with rooms_server() as server:
             for name in names:
@@ -103,7 +103,7 @@ class TestList:
         assert (every.status, every.stderr, some.stderr, odd.stderr) == (0, "", "", "")
 
     async def test_none(self) -> None:
-        """Where there are none, nothing is printed, and that is no error."""
+        """Without rooms nothing is printed, and the status is 0."""
         async with rooms_server() as server:
             for flags in ([], ["--json"], ["--prefix", "没有"]):
                 assert await rooms_soon(server, "list", *flags) == Finished(0, "", "")
@@ -147,7 +147,7 @@ class TestHistory:
             assert -0.001 <= passed.total_seconds() < SECONDS
 
     def test_json(self, operated: ServerThread) -> None:
-        """--json has one object a line, with everything that is known of a message."""
+        """--json prints one object a line, with all fields of a message."""
         before = int(time.time() * 1000)
         epoch = rooms(
             operated, "publish", "h2", "--user", "小明", "--id", "n1", '"\n\x1b[0m\x9b\x7f\\'
@@ -166,7 +166,7 @@ class TestHistory:
         }
 
     def test_which(self, operated: ServerThread) -> None:
-        """Those after a message or before one, up to a limit, in both orders."""
+        """The flags select messages after or before an offset, a limit and the order."""
         epoch = publish(operated, "h3", *"abcde")
         for flags, expected in [
             ([], "abcde"),
@@ -200,12 +200,12 @@ class TestHistory:
         assert done.stdout.splitlines()[::-1] == back.stdout.splitlines()
 
     def test_empty(self, operated: ServerThread) -> None:
-        """A room without messages has nothing to print, and that is no error."""
+        """A room without messages prints nothing, with status 0."""
         for flags in ([], ["--backwards"], ["--json"]):
             assert rooms(operated, "history", "h-none", *flags) == Finished(0, "", "")
 
     def test_one_line_each(self, operated: ServerThread) -> None:
-        """What would end a line or a field, or order a terminal about, is escaped."""
+        """Line ends, tabs and control characters in messages are escaped."""
         publish(operated, "h4", "a\tb\r\nc\\d", "\x1b]0;title\x07\x9b31m\u2028\u202e")
         lines = rooms(operated, "history", "h4").stdout.splitlines()
         assert [line.split("\t")[3] for line in lines] == [
@@ -252,7 +252,7 @@ class TestHistory:
         assert done.stderr.count("\n") == 1
 
     def test_another_epoch(self, operated: ServerThread) -> None:
-        """A position of another epoch is status 5, and says where the room is."""
+        """A position of another epoch gives status 5 and the present position of the room."""
         epoch = publish(operated, "h6", "x")
         assert rooms(operated, "history", "h6", "--after", "another/1") == Finished(
             5,
@@ -262,7 +262,7 @@ class TestHistory:
         )
 
     def test_bad_name(self, operated: ServerThread) -> None:
-        """What the server refuses is status 5, with its reason in one line."""
+        """If the server rejects the room name, the reason is one line and the status 5."""
         assert rooms(operated, "history", "a\x1b[31m\n") == Finished(
             5,
             "",
@@ -273,7 +273,7 @@ class TestHistory:
 
 class TestPresence:
     async def test_users(self) -> None:
-        """The users of a room, one a line, by name, each once; or how many."""
+        """The users of a room are printed once each, sorted by name; or their number."""
         async with rooms_server() as server:
             async with member(server, "a", "小明"), member(server, "a", "Zoe 🎉"):
                 async with member(server, "a", "Ada"), member(server, "a", "Ada"):
@@ -285,14 +285,14 @@ class TestPresence:
         assert count == Finished(0, "3\n", "")
 
     def test_nobody(self, operated: ServerThread) -> None:
-        """Where nobody is, nothing is printed, or 0."""
+        """For an empty room nothing is printed, or 0."""
         assert rooms(operated, "presence", "nobody") == Finished(0, "", "")
         assert rooms(operated, "presence", "nobody", "--count") == Finished(0, "0\n", "")
 
 
 class TestPublish:
     async def test_reaches_members(self) -> None:
-        """What is published reaches who is in the room, and its position is printed."""
+        """A published message reaches the members, and its position is printed."""
         async with rooms_server() as server:
             async with member(server, "大厅", "Ada") as ada:
                 done = await rooms_soon(server, "publish", "大厅", "--user", "系统", "你好", "")
@@ -327,7 +327,7 @@ class TestPublish:
 
     @pytest.mark.process
     def test_stdin_at_once(self, operated: ServerThread) -> None:
-        """Each line is published when it comes, and not first at the end."""
+        """Each line is published when it arrives, before the end of the input."""
         argv = [*COMMAND, "rooms", "publish", "p3", "--user", "Ada", "--target", operated.address]
         with Process(*argv, interactive=True) as process:
             for number in range(1, 4):
@@ -349,7 +349,7 @@ class TestPublish:
         assert [line.split("\t")[3] for line in lines] == ["--user", "-x"]
 
     def test_too_large(self, operated: ServerThread) -> None:
-        """A text over the limit of rooms is status 5; what was before it is published."""
+        """A text over the limit gives status 5; the texts before it are published."""
         done = rooms(operated, "publish", "p6", "--user", "Ada", "x", "x" * 65537, "y")
         assert done.status == 5
         assert re.fullmatch(POSITION.format(1) + "\n", done.stdout)
@@ -375,7 +375,7 @@ class TestPublish:
         )
 
     def test_without_user(self) -> None:
-        """Who says use said."""
+        """The sender is required."""
         done = invoke("rooms", "publish", "a", "x")
         assert (done.status, done.stdout) == (2, "")
         assert "Missing option '--user'" in done.stderr
@@ -392,14 +392,14 @@ class TestPublish:
     def test_bad_names(
         self, operated: ServerThread, args: list[str], status: int, error: str
     ) -> None:
-        """Names and texts that cannot be are an error of one line."""
+        """Invalid names and texts give an error of one line."""
         done = rooms(operated, "publish", *args)
         assert (done.status, done.stdout) == (status, "")
         assert done.stderr.startswith(f"Error: {error}")
         assert done.stderr.count("\n") == 1
 
     def test_line_that_is_not_utf8(self, operated: ServerThread) -> None:
-        """A line that is no text is status 2; those before it are published."""
+        """A line that is not UTF-8 gives status 2; the lines before it are published."""
         done = rooms(operated, "publish", "p7", "--user", "Ada", stdin=b"a\n\xff\n")
         assert (done.status, done.stderr) == (
             2,
@@ -410,7 +410,7 @@ class TestPublish:
 
 class TestDisconnect:
     async def test_all_rooms(self) -> None:
-        """All sessions of a user are ended, and the user told why."""
+        """All sessions of a user end, and the user gets the reason."""
         async with rooms_server() as server:
             async with member(server, "a", "小明") as a, member(server, "b", "小明") as b:
                 done = await rooms_soon(server, "disconnect", "小明", "--reason", "够了")
@@ -420,7 +420,7 @@ class TestDisconnect:
         assert done == Finished(0, "2 sessions ended\n", "")
 
     async def test_one_room(self) -> None:
-        """With --room those in it alone, and with --reconnect the client is told to come back."""
+        """--room limits the sessions to a room, and --reconnect allows the client to return."""
         async with rooms_server() as server:
             async with member(server, "a", "Ada") as a, member(server, "b", "Ada") as b:
                 done = await rooms_soon(server, "disconnect", "Ada", "--room", "a", "--reconnect")
@@ -435,11 +435,11 @@ class TestDisconnect:
         )
 
     def test_nobody(self, operated: ServerThread) -> None:
-        """A user without a session is no error."""
+        """A user without a session gives status 0."""
         assert rooms(operated, "disconnect", "Nobody") == Finished(0, "0 sessions ended\n", "")
 
     def test_refused(self, operated: ServerThread) -> None:
-        """What the server refuses is status 5."""
+        """If the server rejects the request, the status is 5."""
         done = rooms(operated, "disconnect", "Ada", "--reason", "x" * 257)
         assert done == Finished(
             5,
@@ -449,7 +449,7 @@ class TestDisconnect:
 
 
 async def error_of(chat: ChatClient) -> tuple[Status, str | None, str]:
-    """Status and text that a session ended with, and whether to come back."""
+    """Return status and text of the end of a session, and whether to reconnect."""
     with pytest.raises(CallError) as caught:
         await chat.receive()
     return caught.value.status, caught.value.message, caught.value.metadata["chat-reconnect"]
@@ -458,7 +458,7 @@ async def error_of(chat: ChatClient) -> tuple[Status, str | None, str]:
 class TestFailures:
     @pytest.mark.parametrize("command", COMMANDS)
     def test_not_turned_on(self, server: ServerThread, command: str) -> None:
-        """A server that does not serve rooms to operators is status 5, with what to do."""
+        """A server without the Rooms service gives status 5 and the fix."""
         assert rooms(server, command, *COMMANDS[command]) == Finished(
             5,
             "",
@@ -467,7 +467,7 @@ class TestFailures:
         )
 
     def test_other_port(self) -> None:
-        """With a port of its own the service is there, and what to do is said elsewhere."""
+        """With its own port, the service answers there, and the other port names the fix."""
         port = free_port()
         with ServerThread("--rooms-service", "--rooms-port", str(port)) as server:
             done = invoke("rooms", "list", "--target", f"127.0.0.1:{port}")
@@ -493,7 +493,7 @@ class TestFailures:
 
     @pytest.mark.process
     def test_interrupted(self) -> None:
-        """Ctrl-C is status 130, and nothing is said."""
+        """Ctrl-C gives status 130, without output."""
         with socket.create_server(("127.0.0.1", 0)) as silent:
             silent.settimeout(SECONDS)
             target = f"127.0.0.1:{silent.getsockname()[1]}"
@@ -552,7 +552,7 @@ class TestFailures:
 
 
 async def test_dropped_messages() -> None:
-    """Without an epoch a history begins with the oldest that is kept."""
+    """Without an epoch, a history starts with the oldest stored message."""
     async with rooms_server(retention=Retention(count=2)) as server:
         for text in "abcd":
             await server.rooms.publish("a", "Ada", text)

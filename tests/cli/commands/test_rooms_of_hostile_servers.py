@@ -77,7 +77,7 @@ class TestHostileServer:
         assert done.stdout.count("\n") == number
 
     async def test_times(self) -> None:
-        """Times are local on a terminal, UTC elsewhere; what is no time is its number."""
+        """Times are local on a terminal and UTC elsewhere; an impossible time is a number."""
         async with serving(services=[Hostile()]) as server:
             seen = await asyncio.to_thread(on_terminal, server, "history", "a")
             done = await rooms_soon(server, "history", "a")

@@ -22,7 +22,7 @@ INTERVAL = "use a number of seconds from 0, up to 86400"
 
 @pytest.fixture
 def refusing_port() -> Iterator[int]:
-    """A port that is taken, so that nobody else listens on it, but refuses connections."""
+    """A bound port without a listener, so that connections to it are refused."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
@@ -44,7 +44,7 @@ def replies(*texts: str) -> Finished:
 
 class TestTexts:
     def test_texts(self, server: ServerThread) -> None:
-        """Each TEXT is a message; the replies come in their order."""
+        """Each TEXT is a message, and the replies are printed in order."""
         assert send(server, "Ada", "Grace", "Ada") == replies("Ada", "Grace", "Ada")
 
     @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ class TestTexts:
         assert send(server, "--", "-a", "--count", "--", "-") == replies("-a", "--count", "--", "-")
 
     def test_dash_without_dashes(self, server: ServerThread) -> None:
-        """Without -- it would be a flag, and is refused as one."""
+        """Without -- a TEXT with a dash is an unknown flag."""
         done = send(server, "-a")
         assert (done.status, done.stdout) == (2, "")
         assert "No such option" in done.stderr
@@ -82,7 +82,7 @@ class TestTexts:
         assert send(server, "--count", "1000") == replies(*(f"Message {n}" for n in range(1000)))
 
     def test_texts_and_count(self, server: ServerThread) -> None:
-        """--count with TEXTs sends them all that often."""
+        """--count with TEXTs repeats all of them."""
         assert send(server, "a", "b", "--count", "2") == replies("a", "b", "a", "b")
 
     @pytest.mark.parametrize("args", [["Ada"], ["--count", "1"]])
@@ -92,7 +92,7 @@ class TestTexts:
         assert send(server, *args, stdin="from stdin\n") == replies(text)
 
     def test_invalid_utf8(self, server: ServerThread) -> None:
-        """A TEXT that is not UTF-8 is refused in one line."""
+        """A TEXT that is not UTF-8 is rejected in one line."""
         done = send(server, b"a\xff")
         assert (done.status, done.stdout) == (2, "")
         assert done.stderr == (
@@ -137,7 +137,7 @@ class TestStandardInput:
         ("stdin", "number"), [(b"\xff", 1), (b"a\nb\xe5\n", 2), (b"\n\n\xc3", 3)]
     )
     def test_invalid_utf8(self, server: ServerThread, stdin: bytes, number: int) -> None:
-        """A line that is not UTF-8 is told by its number."""
+        """The error for a line that is not UTF-8 contains its number."""
         done = send(server, stdin=stdin)
         assert done.status == 2
         assert (
@@ -147,7 +147,7 @@ class TestStandardInput:
 
     @pytest.mark.process
     def test_replies_as_they_come(self, server: ServerThread) -> None:
-        """A reply is printed before the next line is there."""
+        """A reply is printed before the next line is read."""
         with sending(server) as process:
             for text in ("a", "小明"):
                 process.write_line(text)
@@ -158,7 +158,7 @@ class TestStandardInput:
 
     @pytest.mark.process
     def test_closed(self, server: ServerThread) -> None:
-        """A standard input that is closed is an empty one."""
+        """A closed standard input counts as empty."""
         shell = ("sh", "-c", 'exec "$@" <&-', "sh")
         done = run("send", "--target", server.address, command=[*shell, *COMMAND])
         assert done == replies()
@@ -173,7 +173,7 @@ class TestInterval:
 
     @pytest.mark.process
     def test_waits(self, server: ServerThread) -> None:
-        """The first message is sent at once, the second not before the interval is over."""
+        """The first message is sent immediately, the second one after the interval."""
         with sending(server, "--interval", "86400", "a", "b") as process:
             assert process.read_line() == "Hello a"
             os.kill(process.pid, signal.SIGINT)
@@ -186,7 +186,7 @@ class TestInterval:
 
     @pytest.mark.parametrize("interval", ["-1", "nan", "inf", "x", "", "86401"])
     def test_wrong(self, interval: str) -> None:
-        """An interval that is no time is refused in one line."""
+        """An interval that is not a time is rejected in one line."""
         done = invoke("send", "--interval", interval, "a")
         assert (done.status, done.stdout) == (2, "")
         assert done.stderr == f"Error: --interval: {interval!r} is not allowed; {INTERVAL}\n"
@@ -203,7 +203,7 @@ class TestFailures:
         )
 
     def test_several_servers(self, refusing_port: int, server: ServerThread) -> None:
-        """Of several targets the first that works is taken; when none does, each is named."""
+        """The first reachable target is used; if none is, the error names each."""
         dead = f"127.0.0.1:{refusing_port}"
         done = invoke("send", "--target", f"{dead},{server.address}", "a")
         assert (done.status, done.stdout) == (0, "Hello a\n")
@@ -236,7 +236,7 @@ class TestFailures:
 
     @pytest.mark.process
     def test_connection_lost(self) -> None:
-        """A server that dies under the call is status 4; what it answered before is printed."""
+        """If the server dies during the call, earlier replies are printed and the status is 4."""
         with ServerProcess("serve") as server, sending(server) as process:
             process.write_line("a")
             assert process.read_line() == "Hello a"
@@ -266,7 +266,7 @@ class TestFailures:
         )
 
     def test_silent_server(self) -> None:
-        """A server that takes the connection and never answers is status 3."""
+        """A server that accepts the connection and never answers gives status 3."""
         with socket.create_server(("127.0.0.1", 0)) as silent:
             target = f"127.0.0.1:{silent.getsockname()[1]}"
             done = invoke("send", "--target", target, "--timeout", "0.5", "a")
@@ -368,7 +368,7 @@ class TestFailures:
 class TestInterrupted:
     @pytest.mark.process
     def test_interrupted(self, server: ServerThread) -> None:
-        """Ctrl-C is status 130, and nothing is said."""
+        """Ctrl-C gives status 130, without output."""
         with sending(server) as process:
             process.write_line("a")
             assert process.read_line() == "Hello a"
@@ -378,7 +378,7 @@ class TestInterrupted:
 
     @pytest.mark.process
     def test_interrupted_while_connecting(self) -> None:
-        """Ctrl-C ends also a call that was never answered."""
+        """Ctrl-C also ends a call without an answer."""
         with socket.create_server(("127.0.0.1", 0)) as silent:
             silent.settimeout(SECONDS)
             target = f"127.0.0.1:{silent.getsockname()[1]}"
@@ -413,7 +413,7 @@ class TestInterrupted:
 
 @pytest.mark.process
 def test_a_terminal_that_is_not_utf8() -> None:
-    """Where output is not UTF-8, what it cannot show is escaped, and nothing fails."""
+    """If the output is not UTF-8, unsupported characters are escaped."""
     with ServerThread() as server:
         ran = subprocess.run(
             [*COMMAND, "send", "--target", server.address, "世é"],
@@ -429,7 +429,7 @@ def test_a_terminal_that_is_not_utf8() -> None:
 @pytest.mark.process
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_output_that_cannot_be_written() -> None:
-    """A full disk under the output is one line and status 1."""
+    """A full disk gives one line and status 1."""
     with ServerThread() as server, open("/dev/full", "wb") as full:
         ran = subprocess.run(
             [*COMMAND, "send", "--target", server.address, "Ada"],
@@ -444,7 +444,7 @@ def test_output_that_cannot_be_written() -> None:
 
 @pytest.mark.process
 def test_a_line_without_an_end() -> None:
-    """A line that does not end is refused before it fills the memory."""
+    """A line without an end is rejected before it fills the memory."""
     with (
         ServerThread() as server,
         subprocess.Popen(

@@ -61,7 +61,7 @@ STOP_SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT]
 
 
 async def reply_of(address: str, text: str) -> str:
-    """What the server at `address` answers."""
+    """Return the reply of the server at `address`."""
     async with ChatClient(address, timeout=SECONDS) as chat:
         await chat.send(text)
         reply = await chat.close_and_recv()
@@ -71,7 +71,7 @@ async def reply_of(address: str, text: str) -> str:
 
 @asynccontextmanager
 async def watched(server: ListeningProcess) -> AsyncIterator[AsyncIterator[str]]:
-    """The statuses that the server tells from now on; NOT_SERVING is that it is stopping."""
+    """Yield the health statuses of a server; NOT_SERVING means that it is stopping."""
     async with Channel(server.host, server.port) as channel:
         responses = HealthStub(channel).watch(HealthCheckRequest(), timeout=SECONDS)
         statuses = (HealthCheckResponseServingStatus(each.status).name async for each in responses)
@@ -108,7 +108,7 @@ class TestListening:
         ],
     )
     async def test_host(self, host: str, shown: str) -> None:
-        """It tells the address that it was given and the port that it took, once."""
+        """The server prints the configured host and its port, once."""
         with ServerProcess("serve", "--host", host) as server:
             assert (server.host, server.port > 0) == (shown, True)
             target = f"127.0.0.1:{server.port}" if host == "0.0.0.0" else server.address
@@ -118,7 +118,7 @@ class TestListening:
 
     @pytest.mark.process
     def test_given_port(self) -> None:
-        """It listens on the port that it is given, also right after another server did."""
+        """The server listens on the configured port, even directly after another server did."""
         with ServerProcess("serve") as first:
             port = first.port
         with ServerProcess("serve", "--port", str(port)) as second:
@@ -126,7 +126,7 @@ class TestListening:
 
     @pytest.mark.process
     def test_log(self) -> None:
-        """The log goes to standard error, and has nothing but the stop to tell."""
+        """The log goes to standard error, and contains only the shutdown."""
         with ServerProcess("serve") as server:
             pass
         first, last = server.stderr().splitlines()
@@ -150,7 +150,7 @@ class TestStopping:
     @pytest.mark.process
     @STOP_SIGNALS
     def test_idle_connection(self, number: signal.Signals) -> None:
-        """A client that connected and says nothing does not hold it up, and is disconnected."""
+        """An idle client does not delay the shutdown, and is disconnected."""
         with (
             ServerProcess("serve", "--grace", "600") as server,
             socket.create_connection((server.host, server.port), timeout=SECONDS) as idle,
@@ -180,7 +180,7 @@ class TestStopping:
     @pytest.mark.process
     @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
     async def test_second_signal(self, second: signal.Signals) -> None:
-        """A second signal ends it at once, however long the grace."""
+        """A second signal stops the server immediately, whatever the grace period."""
         with ServerProcess("serve", "--grace", "600") as server:
             async with (
                 ChatClient(server.address, timeout=SECONDS) as chat,
@@ -266,7 +266,7 @@ class TestWrongUse:
         ],
     )
     def test_flag_or_file(self, tmp_path: Path, args: list[str], line: str) -> None:
-        """A wrong flag, file or address is one line on standard error and status 2."""
+        """A wrong flag, file or address gives one line on standard error and status 2."""
         tmp_path.joinpath("broken.toml").write_text("[server", encoding="utf-8")
         tmp_path.joinpath("unknown.toml").write_text("[server]\nprot = 1\n", encoding="utf-8")
         done = invoke("serve", *args, cwd=tmp_path)
@@ -274,7 +274,7 @@ class TestWrongUse:
         assert re.fullmatch(f"Error: {line}\n", done.stderr), done.stderr
 
     def test_port_in_use(self) -> None:
-        """A port that another program has is told."""
+        """A port that another program uses is reported."""
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
             done = invoke("serve", "--host", "127.0.0.1", "--port", str(port))
@@ -285,7 +285,7 @@ class TestWrongUse:
         )
 
     def test_variable(self) -> None:
-        """A wrong variable is told by its name."""
+        """The error for a wrong variable contains its name."""
         done = invoke("serve", env={"CHATIFY_STREAM_SERVER_PORTS": "1"})
         assert (done.status, done.stdout) == (2, "")
         assert done.stderr == (
@@ -308,7 +308,7 @@ class TestSettings:
             assert await reply_of(server.address, "{name}") == "你好 {name}，{{name}}!"
 
     async def test_max_message_size(self) -> None:
-        """--max-message-size is the limit of a message: one byte more is refused."""
+        """--max-message-size limits messages: one byte more is rejected."""
         with ServerThread("--max-message-size", "10") as server:
             assert await reply_of(server.address, "12345678") == "Hello 12345678"
             with pytest.raises(StatusError) as caught:
@@ -328,7 +328,7 @@ class TestSettings:
                 writer.close()
 
     async def test_a_limit_by_file(self, tmp_path: Path) -> None:
-        """With pings = "2, then 0.001/s" who sends four at once is cut off."""
+        """With pings = "2, then 0.001/s", a client that sends four at once is disconnected."""
         file = tmp_path / "chat.toml"
         file.write_text('[limits]\npings = "2, then 0.001/s"\n', encoding="utf-8")
         with ServerThread("--config", str(file)) as server:
@@ -411,7 +411,7 @@ class TestLimits:
 
     @pytest.mark.parametrize("setting", LIMITS, ids=lambda setting: setting.key)
     def test_each(self, setting: Setting) -> None:
-        """Whatever a setting may be is what the server gets, and takes."""
+        """The server gets and accepts every allowed value of a setting."""
         for value in extremes(setting):
             limits = connection_limits(LimitSettings(**{setting.key: value}))
             expected = Rate(*value) if isinstance(value, tuple) else value
@@ -431,14 +431,14 @@ class TestUsage:
 
     @pytest.mark.parametrize("setting", USAGE[:-1], ids=lambda setting: setting.key)
     def test_each(self, setting: Setting) -> None:
-        """Whatever a setting may be is what the server gets, and takes."""
+        """The server gets and accepts every allowed value of a setting."""
         for value in extremes(setting):
             expected = Rate(*value) if isinstance(value, tuple) else value
             limits = usage_limits(UsageSettings(**{setting.key: value}))
             assert limits == dataclasses.replace(UsageLimits(), **{setting.key: expected})
 
     def test_the_header(self) -> None:
-        """A header is believed of trusted proxies, of whom there has to be one."""
+        """The header is trusted from trusted proxies only, and at least one is required."""
         usage = UsageSettings(address_header="x-forwarded-for")
         assert address_header(Settings()) is None
         server = ServerSettings(trusted_proxies=("10.0.0.0/8",))
@@ -457,7 +457,7 @@ class TestRooms:
         )
 
     def test_each(self) -> None:
-        """Whatever a setting says is what the server gets."""
+        """The server gets the value of every setting."""
         options = room_options(
             RoomSettings(
                 broker="sqlite:///x.db",
@@ -502,7 +502,7 @@ class TestRooms:
 
     @pytest.mark.process
     def test_the_port_of_the_service(self) -> None:
-        """A service of the rooms with a port of its own says which it took."""
+        """The Rooms service prints its port if it has its own."""
         with ServerProcess("serve", "--rooms-service", "--rooms-port", "0") as server:
             line = server.read_line()
             assert line is not None
@@ -518,14 +518,14 @@ class TestRooms:
         ],
     )
     def test_a_broker_that_is_none(self, url: str, text: str) -> None:
-        """What is no URL of a broker is told, with those there are."""
+        """The error for an invalid broker URL lists the kinds of brokers."""
         ran = invoke("serve", "--broker", url)
         assert ran.status == 2
         assert text in ran.stderr
         assert "--broker: rooms.broker" in ran.stderr
 
     def test_a_broker_that_cannot_be_used(self, tmp_path: Path) -> None:
-        """A file that cannot be made is one line and status 2."""
+        """A file that cannot be created gives one line and status 2."""
         ran = invoke("serve", "--port", "0", "--broker", f"sqlite:///{tmp_path}/no/such/chat.db")
         assert ran.status == 2
         assert ran.stdout == ""

@@ -1,4 +1,4 @@
-"""`chatify-stream token`: secrets, tokens, and what they say."""
+"""`chatify-stream token`: secrets, tokens and their contents."""
 
 import json
 import stat
@@ -54,7 +54,7 @@ def test_secret(runner: CliRunner, tmp_path: Path) -> None:
 
 
 def test_mint(runner: CliRunner, secret: str) -> None:
-    """A token has what was asked for, and is valid with the secret."""
+    """A token contains the requested claims, and is valid with the secret."""
     text = minted(
         runner,
         *("--user", "Ada", "--auth-secret-file", secret, "--ttl", "60", "--kid", "k"),
@@ -75,7 +75,7 @@ def test_mint(runner: CliRunner, secret: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
 def test_mint_with_a_key(runner: CliRunner, tmp_path: Path, algorithm: str) -> None:
-    """A private key signs, and its public one verifies."""
+    """A private key signs, and its public key verifies."""
     (tmp_path / "key").write_bytes(private_pem(algorithm))
     (tmp_path / "public").write_bytes(public_pem(algorithm))
     text = minted(runner, "--user", "ada", "--key", str(tmp_path / "key"))
@@ -87,7 +87,7 @@ def test_mint_with_a_key(runner: CliRunner, tmp_path: Path, algorithm: str) -> N
 
 
 def test_settings(runner: CliRunner, secret: str, tmp_path: Path) -> None:
-    """What the server is set to needs no flags."""
+    """Settings of the server replace flags."""
     config = tmp_path / "chat.toml"
     config.write_text(f'[auth]\nmode = "jwt"\nsecret_file = "{secret}"\naudience = "chat"\n')
     text = minted(runner, "--user", "ada", "--config", str(config))
@@ -96,7 +96,7 @@ def test_settings(runner: CliRunner, secret: str, tmp_path: Path) -> None:
 
 
 def test_inspect_without_keys(runner: CliRunner) -> None:
-    """Without keys a token is shown, and nothing is said of whether it is valid."""
+    """Without keys the contents are shown, without a verdict."""
     shown = token(runner, "inspect", signed({"sub": "\x1b[2J"}))
     assert shown.exit_code == 0
     assert "\x1b" not in shown.stdout
@@ -104,7 +104,7 @@ def test_inspect_without_keys(runner: CliRunner) -> None:
 
 
 def test_inspect_with_a_url(runner: CliRunner) -> None:
-    """Keys may come from where the server has them from."""
+    """Keys may come from the URL that the server uses."""
     text = signed({"sub": "ada", "exp": 2**31}, kid="1")
     with serving_keys() as server:
         server.answer = (200, jwks(jwk("HS256", kid="1")))
@@ -127,7 +127,7 @@ def test_inspect_with_a_url(runner: CliRunner) -> None:
     ],
 )
 def test_inspect_what_is_not_valid(runner: CliRunner, secret: str, text: str, why: str) -> None:
-    """What is not valid ends with status 5, and the reason."""
+    """An invalid token gives status 5 and the reason."""
     shown = token(runner, "inspect", text, "--auth-secret-file", secret)
     assert (shown.exit_code, shown.stderr) == (5, f"Error: {why}\n")
 
@@ -147,7 +147,7 @@ def test_inspect_what_is_not_valid(runner: CliRunner, secret: str, text: str, wh
     ],
 )
 def test_wrong_use(runner: CliRunner, args: list[str], why: str) -> None:
-    """What cannot be signed, or would not be accepted, is refused."""
+    """Claims that cannot be signed or would not be accepted are rejected."""
     done = token(runner, "mint", *args)
     assert (done.exit_code, done.stdout) == (2, "")
     assert why in done.stderr

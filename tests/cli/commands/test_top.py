@@ -31,7 +31,7 @@ def url() -> Iterator[str]:
 
 
 class Answering(BaseHTTPRequestHandler):
-    """Answers with what the server was given."""
+    """Responds with the answer of its server."""
 
     def do_GET(self) -> None:
         status, body = self.server.answer  # type: ignore[attr-defined]
@@ -73,7 +73,7 @@ def test_once(url: str) -> None:
 
 @pytest.mark.process
 def test_into_a_pipe(url: str) -> None:
-    """One after the other, until it is interrupted: exit status 130."""
+    """To a pipe, updates are appended until Ctrl-C, which gives status 130."""
     with Process(*COMMAND, "top", "--metrics", url, "--interval", "0.1") as process:
         titles = 0
         while titles < 3:
@@ -86,7 +86,7 @@ def test_into_a_pipe(url: str) -> None:
 
 
 def test_it_is_away_and_comes_back(http: HTTPServer) -> None:
-    """Meanwhile the last figures stay, with the reason; then there are new ones."""
+    """While the server is away, the last figures and the reason are shown."""
     metrics = _Metrics(url_of(http))
     http.answer = 200, b"chatify_rooms 3\n"  # type: ignore[attr-defined]
     metrics.update()
@@ -102,7 +102,7 @@ def test_it_is_away_and_comes_back(http: HTTPServer) -> None:
 
 @pytest.mark.parametrize("body", [b"<html>", b"\xff", b"chatify_rooms three\n"])
 def test_something_else_is_there(http: HTTPServer, body: bytes) -> None:
-    """What is no metrics is said to be none."""
+    """A response without metrics is reported as such."""
     http.answer = 200, body  # type: ignore[attr-defined]
     metrics = _Metrics(url_of(http))
     metrics.update()
@@ -110,7 +110,7 @@ def test_something_else_is_there(http: HTTPServer, body: bytes) -> None:
 
 
 def test_once_and_away() -> None:
-    """Exit status 4, and the reason."""
+    """With --once and without a server, the status is 4 and the reason is printed."""
     url = f"http://127.0.0.1:{free_port()}/metrics"
     done = invoke("top", "--metrics", url, "--once")
     assert (done.status, done.stdout) == (4, "")
@@ -118,7 +118,7 @@ def test_once_and_away() -> None:
 
 
 def test_the_view(http: HTTPServer) -> None:
-    """It fits 80 columns, and what strangers wrote moves no cursor."""
+    """The view fits 80 columns, and text from others is escaped."""
     http.answer = 200, b'chatify_limit_hits_total{limit="a\x1b[2J"} 3\nchatify_rooms 3\n'  # type: ignore[attr-defined]
     metrics = _Metrics(url_of(http))
     metrics.update()
@@ -136,14 +136,14 @@ def test_the_view(http: HTTPServer) -> None:
 
 @pytest.mark.process
 def test_without_the_extra() -> None:
-    """It says what to install."""
+    """Without the extra, the error says what to install."""
     done = run_without("prometheus_client", "top", "--once")
     assert done.status == 2
     assert "pip install 'chatify-stream[metrics]'" in done.stderr
 
 
 def test_no_url(runner: CliRunner) -> None:
-    """Only HTTP is asked."""
+    """Only HTTP URLs are accepted."""
     result = runner.invoke(main, ["top", "--metrics", "file:///etc/passwd"])
     assert result.exit_code == 2
     assert "is not allowed; use a URL such as" in result.output

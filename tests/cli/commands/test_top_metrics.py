@@ -1,4 +1,4 @@
-"""What `top` makes of two looks at the metrics."""
+"""The figures of `top` from two snapshots of the metrics."""
 
 import math
 
@@ -16,7 +16,7 @@ def figure(name: str, now: Snapshot, before: Snapshot | None = None) -> Figure |
 
 
 def test_a_rate() -> None:
-    """It is what a counter grew by, a second; the first look has none."""
+    """A rate is the growth of a counter per second; the first snapshot has none."""
     before = snapshot(10.0, grpc_server_msg_received_total=1000)
     now = snapshot(12.0, grpc_server_msg_received_total=4000)
     assert figure("messages received", before) == Figure("messages received", "1,000", "")
@@ -37,7 +37,7 @@ def test_a_server_that_was_started_anew() -> None:
 
 
 def test_labels_are_summed() -> None:
-    """A counter of several methods is one figure; sessions are apart by kind."""
+    """A counter is summed over methods; sessions are separate by kind."""
     samples = [
         Sample("grpc_server_msg_sent_total", {"grpc_method": "Chat"}, 3),
         Sample("grpc_server_msg_sent_total", {"grpc_method": "Check"}, 4),
@@ -54,7 +54,7 @@ def test_labels_are_summed() -> None:
 
 
 def test_the_event_loop() -> None:
-    """Its lag is the mean of the interval; a high one, and a stall, are alarming."""
+    """The lag is the mean of the interval; a high lag and a stall are alarming."""
     lag = "chatify_event_loop_lag_seconds"
     before = snapshot(0.0, **{f"{lag}_sum": 1.0, f"{lag}_count": 10})
     now = snapshot(2.0, **{f"{lag}_sum": 1.002, f"{lag}_count": 12})
@@ -68,7 +68,7 @@ def test_the_event_loop() -> None:
 
 
 def test_the_broker() -> None:
-    """Its calls are shown where there are any, and errors that come now are alarming."""
+    """Calls of the broker are shown if there are any, and new errors are alarming."""
     assert figure("broker calls", snapshot()) is None
     call = "chatify_broker_call_seconds"
     before = snapshot(0.0, **{f"{call}_sum": 0.0, f"{call}_count": 0})
@@ -89,7 +89,7 @@ def test_the_broker() -> None:
 
 
 def test_the_limits() -> None:
-    """Those that cut somebody are shown, the worst first, no more than five."""
+    """At most five exceeded limits are shown, the most exceeded first."""
     samples = [
         Sample("chatify_limit_hits_total", {"limit": f"l{number}"}, number) for number in range(9)
     ]

@@ -17,7 +17,7 @@ MANY = Rate(1000, 1.0)
 
 
 class Slow:
-    """Takes one line, and the next ones only when it is let."""
+    """Accepts one line, and the next ones only when it is released."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -34,7 +34,7 @@ class Slow:
 def logging_to(
     write: Slow, rate: Rate = MANY, max_queued: int = 3, interval: float = 3600.0
 ) -> Iterator[logging.Logger]:
-    """A logger of its own whose lines `write` gets."""
+    """Return a separate logger whose lines `write` gets."""
     log = logging.Logger("chat.x")
     handler = BackgroundHandler(rate, write, max_queued=max_queued, interval=interval)
     handler.setFormatter(TextFormatter())
@@ -48,7 +48,7 @@ def logging_to(
 
 
 def test_nobody_waits() -> None:
-    """While a line is being written, so many wait, the others are dropped, and that is said."""
+    """While a line is written, lines wait up to the bound; others are dropped and counted."""
     write = Slow()
     with logging_to(write) as log:
         log.info("%d", 0)
@@ -61,7 +61,7 @@ def test_nobody_waits() -> None:
 
 
 def test_the_default_bound() -> None:
-    """By default 5,000 lines may wait, which bounds the memory of a log that nobody reads."""
+    """By default at most 5,000 lines wait, so an unread log has bounded memory."""
     write = Slow()
     log, handler = logging.Logger("chat.x"), BackgroundHandler(Rate(10**6, 1.0), write)
     handler.setFormatter(TextFormatter())
@@ -99,7 +99,7 @@ def test_what_the_rate_left_out_is_said() -> None:
 
 
 def test_values_that_do_not_fit() -> None:
-    """A record that cannot be formatted is a line that says so, and the next one is written."""
+    """A record that cannot be formatted is reported, and the next one is written."""
     write = Slow()
     write.go_on.set()
     with logging_to(write) as log:
@@ -110,7 +110,7 @@ def test_values_that_do_not_fit() -> None:
 
 
 def test_values_that_change() -> None:
-    """A record says what its values were when it was logged."""
+    """A record shows its values at the time of logging."""
     write, values = Slow(), ["before"]
     with logging_to(write) as log:
         log.info("%s", values)
@@ -119,7 +119,7 @@ def test_values_that_change() -> None:
 
 
 def test_standard_error(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Text goes there, and nowhere where it is closed or gone."""
+    """Text is written to standard error, or discarded if it is closed."""
     write_to_standard_error("wörld\n")
     assert capfd.readouterr().err == "wörld\n"
     monkeypatch.setattr("sys.stderr", None)

@@ -55,7 +55,7 @@ def test_a_stack() -> None:
 
 
 def test_what_strangers_wrote() -> None:
-    """Line ends, escape sequences and turned text stay within the line, as what they are."""
+    """Line ends, escape sequences and reversed text stay escaped within the line."""
     for name in ("text", "json"):
         line = make_formatter(name).format(record("%s left", "a\nERROR b\x1b[2J\u202e\u2028"))
         assert line.isprintable()

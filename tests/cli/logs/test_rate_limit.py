@@ -1,4 +1,4 @@
-"""How many lines of one kind the log takes."""
+"""The rate limit of similar log records."""
 
 import logging
 
@@ -11,14 +11,14 @@ def record(message: str, *args: object, level: int = logging.INFO) -> logging.Lo
 
 
 def test_a_burst_and_then_a_rate() -> None:
-    """Of one kind so many are taken at once, and so many a second, whatever their values."""
+    """A burst of similar records is allowed, and then a rate, whatever their values."""
     rate = LogRate(Rate(2, 1.0))
     assert [rate.allows(record("from %s", n), 0.0) for n in range(4)] == [True, True, False, False]
     assert [rate.allows(record("from %s", n), 1.0) for n in range(2)] == [True, False]
 
 
 def test_kinds_are_apart() -> None:
-    """A flood of one message leaves room for another, and for one of another level."""
+    """A flood of one message does not suppress another message or level."""
     rate = LogRate(Rate(1, 1.0))
     assert rate.allows(record("a"), 0.0)
     assert not rate.allows(record("a"), 0.0)
@@ -27,7 +27,7 @@ def test_kinds_are_apart() -> None:
 
 
 def test_what_was_left_out_is_told_once() -> None:
-    """A record says how many were left out, and names them by their message alone."""
+    """A record reports the number of suppressed records with their template."""
     rate = LogRate(Rate(1, 0.001))
     for number in range(5):
         rate.allows(record("from %s", number), 0.0)
@@ -46,7 +46,7 @@ def test_kinds_without_number() -> None:
 
 
 def test_kinds_are_forgotten() -> None:
-    """A kind of which nothing has come for a while takes no memory."""
+    """A kind without recent records uses no memory."""
     rate = LogRate(Rate(2, 1.0))
     rate.allows(record("a"), 0.0)
     list(rate.summaries(0.5))

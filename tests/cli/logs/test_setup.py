@@ -16,7 +16,7 @@ from chatify_stream.config import LogSettings
 
 @pytest.fixture
 def root() -> Iterator[logging.Logger]:
-    """The root logger, as it was when the test ends."""
+    """The root logger, restored after the test."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     asyncio_level = logging.getLogger("asyncio").level
@@ -43,7 +43,7 @@ def root() -> Iterator[logging.Logger]:
 def test_level(
     root: logging.Logger, capsys: pytest.CaptureFixture[str], level: str, shown: list[str]
 ) -> None:
-    """What is below the level is not logged, and all goes to standard error."""
+    """Records below the level are not logged; all others go to standard error."""
     configure_logging(LogSettings(level=level, format="json"))
     log = logging.getLogger("chat.x")
     for name in ("debug", "info", "warning", "error"):
@@ -84,7 +84,7 @@ class TestServerLog:
     def test_it_is_written_by_the_end(
         self, root: logging.Logger, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """What was logged while it was entered is there when it is left, in its order."""
+        """All records logged while it is entered are written when it is left, in order."""
         with ServerLog(LogSettings(rate=(1000, 1.0))):
             for number in range(300):
                 logging.getLogger("chat.x").info("line %d", number)

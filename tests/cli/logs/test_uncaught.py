@@ -1,4 +1,4 @@
-"""Errors that nobody has caught."""
+"""Logging of errors that no code has handled."""
 
 import asyncio
 import gc
@@ -21,7 +21,7 @@ def hooks() -> Iterator[None]:
 
 
 async def test_a_task_that_nobody_awaits(caplog: pytest.LogCaptureFixture) -> None:
-    """Its error is one record, with what it was, and without the text of the future."""
+    """The error of a task is one record, without the text of the future."""
     log_uncaught_errors(asyncio.get_running_loop())
 
     async def fail() -> None:
@@ -59,7 +59,7 @@ async def test_a_thread(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_a_finalizer(caplog: pytest.LogCaptureFixture) -> None:
-    """What Python can raise nowhere is a record."""
+    """An error that Python cannot raise is a record."""
     log_uncaught_errors(asyncio.get_running_loop())
 
     class Failing:
@@ -74,7 +74,7 @@ async def test_a_finalizer(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_the_end_of_the_program(caplog: pytest.LogCaptureFixture) -> None:
-    """The error that ends the program is a record, too."""
+    """The error that ends the program is a record."""
     log_uncaught_errors(asyncio.get_running_loop())
     error = ValueError("boom")
     sys.excepthook(ValueError, error, None)

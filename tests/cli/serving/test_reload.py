@@ -1,4 +1,4 @@
-"""SIGHUP: what changes without a restart, and what is said of it."""
+"""SIGHUP: the settings that change without a restart, and the log of a reload."""
 
 import logging
 import os
@@ -53,7 +53,7 @@ def configuration() -> Configuration:
 
 
 async def test_a_change(configuration: Configuration, caplog: pytest.LogCaptureFixture) -> None:
-    """A part takes what has changed, once; the line has the values of what is no secret."""
+    """A part applies changed settings once; the line contains the values of public settings."""
     reloader = configuration.reloader("log.level")
     configuration.settings = Settings(log=LogSettings(level="debug"))
     await reloader.reload()
@@ -65,7 +65,7 @@ async def test_a_change(configuration: Configuration, caplog: pytest.LogCaptureF
 async def test_what_needs_a_restart(
     configuration: Configuration, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What no part takes is named, each time, until there was a restart."""
+    """Settings that require a restart are named by each reload."""
     reloader = configuration.reloader("log")
     configuration.settings = Settings(
         log=LogSettings(level="debug"), server=ServerSettings(port=9001, grace=1)
@@ -89,7 +89,7 @@ async def test_secrets_are_not_shown(
 
 
 async def test_files(configuration: Configuration, caplog: pytest.LogCaptureFixture) -> None:
-    """A part whose settings name files is asked always, and says what it found."""
+    """A part whose settings name files is always applied, and may report a change."""
     reloader = configuration.reloader("tls", has_files=True)
     await reloader.reload()
     configuration.news = "the certificate"
@@ -115,7 +115,7 @@ async def test_problems(configuration: Configuration, caplog: pytest.LogCaptureF
 async def test_a_refusal(
     configuration: Configuration, caplog: pytest.LogCaptureFixture, refusal: Exception
 ) -> None:
-    """A part that refuses stays as it was, and is asked again the next time."""
+    """A part that rejects its settings keeps the old ones, and the next reload tries again."""
     reloader = configuration.reloader("log.level")
     configuration.settings = Settings(log=LogSettings(level="debug"))
     configuration.refusal = refusal
@@ -130,7 +130,7 @@ async def test_a_refusal(
 
 
 async def test_a_failure(configuration: Configuration, caplog: pytest.LogCaptureFixture) -> None:
-    """What should not happen is logged, and the next reload is made."""
+    """An unexpected error is logged, and the next reload works."""
     reloader = configuration.reloader("log")
     configuration.settings = RuntimeError("boom")
     await reloader.reload()
@@ -158,7 +158,7 @@ class TestServe:
 
     @pytest.mark.process
     async def test_limits_and_log(self, tmp_path: Path) -> None:
-        """New limits count for new connections; a broken file changes nothing."""
+        """New limits apply to new connections; a broken file changes nothing."""
         file = tmp_path / "chat.toml"
         file.write_text("[limits]\nmax_connections = 2\n")
         with self.serve(tmp_path) as server:
@@ -193,7 +193,7 @@ class TestServe:
 
     @pytest.mark.process
     async def test_signals_at_once(self, tmp_path: Path) -> None:
-        """Many signals are no more than a reload, and then another."""
+        """Many signals cause at most as many reloads."""
         file = tmp_path / "chat.toml"
         file.write_text("")
         with self.serve(tmp_path) as server:

@@ -1,4 +1,4 @@
-"""Stop signals, and what each of them does."""
+"""Stop signals and their effects."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ async def platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Handlers of the test's own, which are there again after it."""
+    """Signal handlers of the test, which must be restored."""
     previous = {number: signal.signal(number, _handler) for number in SIGNALS}
     yield
     for number, handler in previous.items():
@@ -46,7 +46,7 @@ def test_signals() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_wait(platform: str, number: signal.Signals) -> None:
-    """A signal that comes while entered is received, by name."""
+    """A signal sent while entered is received with its name."""
     with StopSignals() as signals:
         os.kill(os.getpid(), number)
         async with asyncio.timeout(SECONDS):
@@ -54,7 +54,7 @@ async def test_wait(platform: str, number: signal.Signals) -> None:
 
 
 async def test_signals_are_kept(platform: str) -> None:
-    """Signals that nobody waits for yet are kept, each for one who waits."""
+    """Signals are queued until `wait` is called."""
     with StopSignals() as signals:
         async with asyncio.timeout(SECONDS):
             os.kill(os.getpid(), signal.SIGTERM)
@@ -67,7 +67,7 @@ async def test_signals_are_kept(platform: str) -> None:
 
 
 async def test_previous_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the event loop handles no signals, the handlers before are there again after it."""
+    """If the event loop handles no signals, the previous handlers are restored."""
 
     def not_implemented(*args: object) -> None:
         raise NotImplementedError
@@ -86,7 +86,7 @@ class FakeSignals(StopSignals):
 
 
 class FakeServer:
-    """A server whose `drain` waits until it is closed; `calls` tells what was asked of it."""
+    """A server whose `drain` waits until it is closed; `calls` lists the calls."""
 
     port = 0
 
@@ -141,7 +141,7 @@ async def test_first_signal(server: FakeServer, signals: FakeSignals) -> None:
 
 
 async def test_second_signal(server: FakeServer, signals: FakeSignals) -> None:
-    """The second signal closes at once."""
+    """The second signal closes the server immediately."""
     running = asyncio.create_task(run_until_stopped(signals, server, 600))
     signals.send()
     async with asyncio.timeout(SECONDS):
@@ -154,7 +154,7 @@ async def test_second_signal(server: FakeServer, signals: FakeSignals) -> None:
 async def test_failing_drain(
     server: FakeServer, signals: FakeSignals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What goes wrong in draining is not swallowed."""
+    """An error in draining is raised."""
 
     async def drain(grace: float) -> None:
         raise OSError("boom")

@@ -1,4 +1,4 @@
-"""What systemd is told."""
+"""Notifications to systemd."""
 
 import socket
 import sys
@@ -16,7 +16,7 @@ def test_nobody_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nobody_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A socket that is not there harms nobody."""
+    """A missing socket has no effect."""
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     notify("READY=1")
 

@@ -38,7 +38,7 @@ class FakeWorker:
 
 
 class Site:
-    """A supervisor of one worker; `lives` are the seconds that it and its successors run."""
+    """A supervisor of one worker; `lives` are the lifetimes of its workers in seconds."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, lives: list[float]) -> None:
         self.now = 0.0
@@ -78,7 +78,7 @@ class Site:
 
 
 async def test_it_dies_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first restart is immediate, each further one is delayed more, by at most 36 s."""
+    """The first restart is immediate; further delays grow up to 36 s."""
     site = Site(monkeypatch, [1.0] * 20)
     await site.run(20)
     assert len(site.slept) == 19
@@ -88,7 +88,7 @@ async def test_it_dies_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_it_has_run_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that ran for half a minute is restarted without delay, whatever came before it."""
+    """A worker that ran for half a minute is restarted without delay."""
     site = Site(monkeypatch, [1.0, 1.0, 1.0, 30.0, 1.0, 29.9])
     await site.run(6)
     expected = [0.5, 0.8, 0.5, 0.8]

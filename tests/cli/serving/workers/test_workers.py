@@ -1,4 +1,4 @@
-"""`serve --workers`: several processes, one port; they are replaced, renewed, and leave nothing."""
+"""`serve --workers`: several processes that share a port."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Workers(ServerProcess):
         super().__init__("serve", "--workers", "2", "--no-rooms", *args)
 
     def started(self, least: int = 2) -> list[int]:
-        """The process ids of all workers so far, in the order in which they came.
+        """Return the process IDs of all workers so far, in order of their start.
 
-        Waits for so many, since a log may be late.
+        Waits until there are at least as many as given, because the log may be delayed.
         """
         wait_until(lambda: len(self._started()) >= least, self)
         return self._started()
@@ -76,7 +76,7 @@ async def ask(address: str, name: str = "gene") -> str:
 
 
 def test_they_serve_and_leave_nothing() -> None:
-    """Each call is answered by one of them; on SIGTERM all of them end, with status 0."""
+    """Any worker answers a call; on SIGTERM all of them end with status 0."""
     with Workers() as server:
         workers = server.started()
         assert len(workers) == 2
@@ -88,7 +88,7 @@ def test_they_serve_and_leave_nothing() -> None:
 
 
 def test_one_dies() -> None:
-    """Another one takes its place; the port is served all the time."""
+    """A worker that dies is replaced, and the port is served all the time."""
     with Workers() as server:
         first, second = server.started()
         os.kill(first, signal.SIGKILL)
@@ -140,7 +140,7 @@ def test_renewed(tmp_path: Path) -> None:
 
 
 def test_renewed_with_what_is_wrong(tmp_path: Path) -> None:
-    """A configuration that is wrong is said to be, and the workers stay."""
+    """A wrong configuration is reported, and the workers stay."""
     config = tmp_path / "chat.toml"
     config.write_text("")
     with Workers("--config", str(config)) as server:
@@ -152,7 +152,7 @@ def test_renewed_with_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_second_signal() -> None:
-    """The second one ends the calls that are open at once."""
+    """The second signal ends open calls immediately."""
 
     async def interrupt(server: Workers) -> int:
         async with ChatClient(server.address) as chat:
@@ -174,7 +174,7 @@ def test_second_signal() -> None:
 
 @pytest.mark.parametrize("broker", ["memory://", "sqlite:///chat.db"])
 def test_broker_of_one_process(broker: str) -> None:
-    """Rooms that the workers could not share are refused, with what would be right."""
+    """Rooms that workers cannot share are rejected, with the fix."""
     done = run("serve", "--workers", "2", "--broker", broker, "--port", "0")
     assert done.status == 2
     assert f"the processes cannot share rooms in {broker.partition(':')[0]}://" in done.stderr
@@ -182,7 +182,7 @@ def test_broker_of_one_process(broker: str) -> None:
 
 
 def test_port_taken() -> None:
-    """A port that somebody listens on is no port for workers, however many."""
+    """A port that another program listens on is not shared with workers."""
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:
         port = f"{taken.getsockname()[1]}"
         done = run("serve", "--workers", "2", "--no-rooms", "--host", "127.0.0.1", "--port", port)
