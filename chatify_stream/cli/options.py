@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from ..config import CONFIG_VARIABLE, Loaded, Setting, all_settings, load
+from .exit_codes import report_errors
 
-__all__ = ["LOG", "SERVE", "load_settings", "settings_options"]
+__all__ = ["LOG", "SERVE", "load_settings", "settings_options", "with_settings"]
 
 SERVE = (
     "server",
@@ -46,6 +48,29 @@ _config_file_option = click.option(
     envvar=CONFIG_VARIABLE,
     help=f"Configuration file (TOML).  [env: {CONFIG_VARIABLE}]",
 )
+
+
+def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that adds --config and flags, and passes `settings` to the command.
+
+    `names` are sections or settings. If they include the log settings, the log is configured before
+    the command runs. Errors of the command are reported as lines.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(config_file: Path | None, **parameters: Any) -> None:
+            flags = {name: parameters.pop(name) for name in [*parameters] if PARAMETER_DOT in name}
+            settings = load_settings(config_file, flags).settings
+            if set(LOG) <= set(names):
+                from .logs.setup import configure_logging  # imports the wire
+
+                configure_logging(settings.log)
+            command(settings=settings, **parameters)
+
+        return settings_options(*names)(report_errors(run))
+
+    return decorate
 
 
 def settings_options(*names: str) -> Callable[[F], F]:

@@ -56,7 +56,7 @@ _ANY = "0.0.0.0"  # noqa: S104 - the default of the original service
 _PORT = Integer(0, 65535)
 _BYTES = Integer(1, MAX_NUMBER, unit="bytes")
 _TARGET = Text(
-    'the address of the server, such as "localhost:9000", or several with commas between them',
+    'the address of the server, such as "localhost:9000", or several separated by commas',
     parse_target,
 )
 
@@ -258,7 +258,7 @@ class RoomSettings(Section, section="rooms"):
         "Separate TCP port for the Rooms service; 0 chooses a free port.",
     )
     host: str = setting(
-        "127.0.0.1", _HOST, "Address of that port. Unauthenticated if auth.mode is off."
+        "127.0.0.1", _HOST, "Address of the Rooms port. Unauthenticated if auth.mode is off."
     )
 
 
@@ -332,7 +332,7 @@ class MetricsSettings(Section, section="metrics"):
         Integer(0, 65535, optional=True),
         "TCP port of GET /metrics and GET /healthz; 0 chooses a free port.",
     )
-    host: str = setting("127.0.0.1", _HOST, "Address of that port. Unauthenticated.")
+    host: str = setting("127.0.0.1", _HOST, "Address of the metrics port. Unauthenticated.")
 
 
 @dataclass(frozen=True)
@@ -358,7 +358,7 @@ class LogSettings(Section, section="log"):
         "info", Choice(("debug", "info", "warning", "error")), "Minimum log level."
     )
     format: str = setting(
-        "text", Choice(("text", "json")), "Text lines, or one JSON object a line."
+        "text", Choice(("text", "json")), "Text lines, or one JSON object per line."
     )
     access: bool = setting(
         False,
@@ -369,7 +369,7 @@ class LogSettings(Section, section="log"):
     rate: RateLimit = setting(
         RateLimit(200, 20.0),
         Rate(),
-        "Maximum rate of similar log lines of the server; more are counted.",
+        "Maximum rate of similar log lines; further lines are only counted.",
     )
     stall: float | None = setting(
         1.0,

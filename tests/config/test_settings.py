@@ -286,8 +286,8 @@ def test_conversion() -> None:
             ClientSettings,
             "target",
             "localhost:0",
-            'use the address of the server, such as "localhost:9000", or several with '
-            "commas between them ('localhost:0' is not an address: the port '0' is not a number "
+            'use the address of the server, such as "localhost:9000", or several '
+            "separated by commas ('localhost:0' is not an address: the port '0' is not a number "
             "from 1 to 65535; write HOST:PORT, as in localhost:9000)",
         ),
         (

@@ -6,17 +6,16 @@ import asyncio
 import getpass
 import os
 import signal
-from pathlib import Path
-from typing import Any
 
 import click
 
+from ...config import Settings
 from ..chat.bookmark import state_folder
 from ..chat.visit import ChatOptions, Visit
 from ..client_options import token_from_settings
-from ..exit_codes import CommandError, report_errors, require_extra
+from ..exit_codes import CommandError, require_extra
 from ..logs.setup import configure_logging
-from ..options import LOG, load_settings, settings_options
+from ..options import LOG, with_settings
 from ..serving.signals import on_termination
 
 __all__ = ["chat"]
@@ -42,6 +41,7 @@ def _login_name() -> str:
     "--history",
     type=click.IntRange(min=0),
     default=20,
+    metavar="N",
     show_default=True,
     help="Number of recent messages to show on the first visit.",
 )
@@ -58,8 +58,7 @@ def _login_name() -> str:
 @click.option(
     "--json", "as_json", is_flag=True, help="Between pipes: print every event as a JSON line."
 )
-@settings_options("client", *LOG)
-@report_errors
+@with_settings("client", *LOG)
 def chat(
     room: str,
     user: str | None,
@@ -67,8 +66,7 @@ def chat(
     fresh: bool,
     listen: bool,
     as_json: bool,
-    config_file: Path | None,
-    **flags: Any,
+    settings: Settings,
 ) -> None:
     """Chat with others in a room.
 
@@ -88,7 +86,6 @@ def chat(
     --timeout; 4 the server cannot be reached; 5 the server answered with an error, or rejected a
     message; 130 interrupted; 143 terminated.
     """
-    settings = load_settings(config_file, flags).settings
     options = ChatOptions(
         user=_login_name() if user is None else user,
         history=history,
@@ -104,7 +101,6 @@ def chat(
             configure_logging(settings.log)
             was_terminated = asyncio.run(_in_terminal(options, room))
     else:
-        configure_logging(settings.log)
         was_terminated = asyncio.run(_between_pipes(options, room, listen, as_json))
     if was_terminated:
         raise click.exceptions.Exit(TERMINATED)

@@ -8,13 +8,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
 
 from ...client import Channel
-from ...config import ClientSettings
+from ...config import ClientSettings, Settings
 from ...errors import CallError, DeadlineExceededError, Status
 from ...messages.grpc.health.v1 import (
     HealthCheckRequest,
@@ -23,9 +22,8 @@ from ...messages.grpc.health.v1 import (
 )
 from ...wire import Cardinality
 from ..client_options import tls_from_settings
-from ..exit_codes import CALL_FAILED, CommandError, exit_status, report_errors
-from ..logs.setup import configure_logging
-from ..options import LOG, load_settings, settings_options
+from ..exit_codes import CALL_FAILED, CommandError, exit_status
+from ..options import LOG, with_settings
 from ..output import aligned, safe_json
 
 __all__ = ["check"]
@@ -66,9 +64,8 @@ class _Health:
     "service.v1.Service/rooms also reports whether the broker of the rooms is available.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@settings_options("client", *LOG)
-@report_errors
-def check(service: str, as_json: bool, config_file: Path | None, **flags: Any) -> None:
+@with_settings("client", *LOG)
+def check(service: str, as_json: bool, settings: Settings) -> None:
     """Check the health of a server (grpc.health.v1).
 
     Without --timeout, wait at most 5 seconds.
@@ -77,8 +74,6 @@ def check(service: str, as_json: bool, config_file: Path | None, **flags: Any) -
     4 the server cannot be reached; 5 the server is not serving, or answered with an error; 130
     interrupted.
     """
-    settings = load_settings(config_file, flags).settings
-    configure_logging(settings.log)
     try:
         health = asyncio.run(_connect_and_check(settings.client, service))
     except CallError as error:

@@ -47,5 +47,8 @@ def check(file: Path) -> None:
 
 @config.command()
 def init() -> None:
-    """Print a configuration file with the default and the meaning of every setting."""
+    """Print a configuration file with all defaults.
+
+    The file explains every setting.
+    """
     click.echo(render_default(), nl=False)

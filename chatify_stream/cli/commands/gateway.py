@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from pathlib import Path
-from typing import Any
 
 import click
 
-from ...config import GatewaySettings
+from ...config import GatewaySettings, Settings
 from ..client_options import tls_from_settings, token_from_file
-from ..exit_codes import report_errors, require_extra
-from ..logs.setup import configure_logging
-from ..options import LOG, load_settings, settings_options
+from ..exit_codes import require_extra
+from ..options import LOG, with_settings
 from ..serving.signals import serve_until_stopped
 
 __all__ = ["gateway"]
@@ -22,16 +19,13 @@ log = logging.getLogger(__name__)
 
 
 @click.command()
-@settings_options("gateway", *LOG)
-@report_errors
-def gateway(config_file: Path | None, **flags: Any) -> None:
+@with_settings("gateway", *LOG)
+def gateway(settings: Settings) -> None:
     """Run the HTTP gateway until Ctrl-C or SIGTERM.
 
     GET /helloworld/NAME sends NAME to the chat server and responds with its reply. The gateway
     prints "listening on HOST:PORT" once it accepts connections.
     """
-    settings = load_settings(config_file, flags).settings
-    configure_logging(settings.log)
     asyncio.run(_serve(settings.gateway))
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from pathlib import Path
-from typing import Any
 
 import click
 
-from ..exit_codes import CALL_FAILED, CommandError, report_errors
-from ..logs.setup import configure_logging
-from ..options import LOG, load_settings, settings_options
+from ...config import Settings
+from ..exit_codes import CALL_FAILED, CommandError
+from ..options import LOG, with_settings
 from ..output import Row, aligned, safe_json, tab_separated
 from ..rooms_api import NodeEntry, connect_rooms, missing_text
 
@@ -25,10 +23,9 @@ HEAD = (
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-@settings_options("client", *LOG)
-@report_errors
-def nodes(as_json: bool, config_file: Path | None, **flags: Any) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@with_settings("client", *LOG)
+def nodes(as_json: bool, settings: Settings) -> None:
     """List the servers that share the rooms.
 
     The list includes the server that is asked. For each server: host, address, process ID, version,
@@ -40,8 +37,6 @@ def nodes(as_json: bool, config_file: Path | None, **flags: Any) -> None:
     4 the server cannot be reached; 5 the server answered with an error, or another server did not
     answer; 130 interrupted.
     """
-    settings = load_settings(config_file, flags).settings
-    configure_logging(settings.log)
 
     async def call() -> tuple[list[NodeEntry], int]:
         async with connect_rooms(settings.client) as calls:

@@ -7,15 +7,14 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
 
+from ...config import Settings
 from ...rooms.position import MAX_OFFSET, Position
-from ..exit_codes import CALL_FAILED, CommandError, report_errors
-from ..logs.setup import configure_logging
-from ..options import LOG, load_settings, settings_options
+from ..exit_codes import CALL_FAILED, CommandError
+from ..options import LOG, with_settings
 from ..output import Row, aligned, safe, safe_json, tab_separated
 from ..rooms_api import MessageEntry, RoomEntry, RoomsCalls, connect_rooms, missing_text
 from ..stdin import iterate, stdin_lines
@@ -52,9 +51,14 @@ def _offset(text: str, minimum: int = 0) -> int:
 
 
 _limit_option = click.option(
-    "--limit", type=click.IntRange(min=1), help="Maximum number of entries.  [default: all]"
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Maximum number of entries.  [default: all]",
 )
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+_json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object per line."
+)
 
 
 @click.group()
@@ -75,11 +79,8 @@ def rooms() -> None:
 )
 @_limit_option
 @_json_option
-@settings_options("client", *LOG)
-@report_errors
-def list_rooms(
-    prefix: str, limit: int | None, as_json: bool, config_file: Path | None, **flags: Any
-) -> None:
+@with_settings("client", *LOG)
+def list_rooms(prefix: str, limit: int | None, as_json: bool, settings: Settings) -> None:
     """List the rooms that have messages or users.
 
     For each room: its name, the number of users in it, and the offset of its newest message. Output
@@ -91,7 +92,7 @@ def list_rooms(
         async for page in calls.rooms(prefix, limit):
             output.write(page)
 
-    _run(config_file, flags, run)
+    _run(settings, run)
 
 
 @rooms.command()
@@ -111,8 +112,7 @@ def list_rooms(
 )
 @click.option("--backwards", is_flag=True, help="Newest messages first.")
 @_json_option
-@settings_options("client", *LOG)
-@report_errors
+@with_settings("client", *LOG)
 def history(
     room: str,
     limit: int | None,
@@ -120,8 +120,7 @@ def history(
     before: int,
     backwards: bool,
     as_json: bool,
-    config_file: Path | None,
-    **flags: Any,
+    settings: Settings,
 ) -> None:
     """Print the stored messages of ROOM, oldest first.
 
@@ -141,15 +140,14 @@ def history(
         async for page in pages:
             output.write(page)
 
-    _run(config_file, flags, run)
+    _run(settings, run)
 
 
 @rooms.command()
 @click.argument("room")
 @click.option("--count", is_flag=True, help="Print only the number of users.")
-@settings_options("client", *LOG)
-@report_errors
-def presence(room: str, count: bool, config_file: Path | None, **flags: Any) -> None:
+@with_settings("client", *LOG)
+def presence(room: str, count: bool, settings: Settings) -> None:
     """Print the users in ROOM."""
 
     async def run(calls: RoomsCalls) -> None:
@@ -159,7 +157,7 @@ def presence(room: str, count: bool, config_file: Path | None, **flags: Any) -> 
             for user in await calls.users(room):
                 click.echo(safe(user))
 
-    _run(config_file, flags, run)
+    _run(settings, run)
 
 
 @rooms.command()
@@ -172,15 +170,9 @@ def presence(room: str, count: bool, config_file: Path | None, **flags: Any) -> 
     default="",
     help="ID of the message, so that a repeated command publishes it once.",
 )
-@settings_options("client", *LOG)
-@report_errors
+@with_settings("client", *LOG)
 def publish(
-    room: str,
-    texts: tuple[str, ...],
-    user: str,
-    message_id: str,
-    config_file: Path | None,
-    **flags: Any,
+    room: str, texts: tuple[str, ...], user: str, message_id: str, settings: Settings
 ) -> None:
     """Publish each TEXT in ROOM, and print its position.
 
@@ -196,7 +188,7 @@ def publish(
             position, is_duplicate = await calls.publish(room, user, text, message_id)
             click.echo(safe(str(position)) + ("\tduplicate" if is_duplicate else ""))
 
-    _run(config_file, flags, run)
+    _run(settings, run)
 
 
 @rooms.command()
@@ -204,14 +196,12 @@ def publish(
 @click.option("--room", default="", help="Only the sessions in this room.")
 @click.option("--reason", default="", metavar="TEXT", help="Reason sent to the user.")
 @click.option("--reconnect", is_flag=True, help="Allow the client to reconnect.")
-@settings_options("client", *LOG)
-@report_errors
-def disconnect(
-    user: str, room: str, reason: str, reconnect: bool, config_file: Path | None, **flags: Any
-) -> None:
-    """End the sessions of USER on all servers, and print their number.
+@with_settings("client", *LOG)
+def disconnect(user: str, room: str, reason: str, reconnect: bool, settings: Settings) -> None:
+    """End the sessions of USER on all servers.
 
-    The exit status is also 5 if a server did not answer; the other servers ended the sessions.
+    Prints the number of sessions. The exit status is also 5 if a server did not answer; the other
+    servers ended the sessions.
     """
 
     async def run(calls: RoomsCalls) -> None:
@@ -220,12 +210,10 @@ def disconnect(
         if missing:
             raise CommandError(missing_text(missing), CALL_FAILED)
 
-    _run(config_file, flags, run)
+    _run(settings, run)
 
 
-def _run(config_file: Path | None, flags: dict[str, Any], run: Run) -> None:
-    settings = load_settings(config_file, flags).settings
-    configure_logging(settings.log)
+def _run(settings: Settings, run: Run) -> None:
 
     async def connected() -> None:
         async with connect_rooms(settings.client) as calls:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import click
 
 from ...client import ChatClient
-from ...config import ClientSettings
+from ...config import ClientSettings, Settings
 from ...config.kinds import Seconds
 from ...errors import CallError
 from ..client_options import tls_from_settings, token_from_settings
-from ..exit_codes import CALL_FAILED, CommandError, report_errors
-from ..logs.setup import configure_logging
-from ..options import LOG, load_settings, settings_options
+from ..exit_codes import CALL_FAILED, CommandError
+from ..options import LOG, with_settings
 from ..stdin import iterate, stdin_lines
 
 __all__ = ["send"]
@@ -35,24 +32,19 @@ def _interval(context: click.Context, option: click.Parameter, text: str) -> flo
 @click.option(
     "--count",
     type=click.IntRange(min=1),
+    metavar="N",
     help="Number of times to send the TEXTs. Without TEXT, send Message 0, Message 1, and so on.",
 )
 @click.option(
     "--interval",
     callback=_interval,
     default="0",
+    show_default=True,
     metavar="SECONDS",
     help="Seconds to wait between messages.",
 )
-@settings_options("client", *LOG)
-@report_errors
-def send(
-    texts: tuple[str, ...],
-    count: int | None,
-    interval: float,
-    config_file: Path | None,
-    **flags: Any,
-) -> None:
+@with_settings("client", *LOG)
+def send(texts: tuple[str, ...], count: int | None, interval: float, settings: Settings) -> None:
     """Send each TEXT over one Chat stream and print each reply.
 
     Without TEXT and --count, send the lines of standard input. Put -- before a TEXT that starts
@@ -62,8 +54,6 @@ def send(
     passed; 4 the server cannot be reached, or the connection was lost; 5 the server answered with
     an error; 130 interrupted.
     """
-    settings = load_settings(config_file, flags).settings
-    configure_logging(settings.log)
     asyncio.run(_send(settings.client, _messages(texts, count), interval))
 
 

@@ -24,11 +24,11 @@ from ...auth import (
     mint,
     read_unverified,
 )
-from ...config import AuthSettings
+from ...config import AuthSettings, Settings
 from ...config.kinds import Seconds
 from ...errors import StatusError
 from ..exit_codes import CALL_FAILED, CommandError, report_errors
-from ..options import load_settings, settings_options
+from ..options import with_settings
 from ..output import safe
 
 __all__ = ["token"]
@@ -100,8 +100,7 @@ def make_secret(file: Path) -> None:
     "--key", type=click.Path(), help="Private key (PEM) to sign with, instead of a secret."
 )
 @click.option("--kid", metavar="ID", help="Key ID for the header (kid).")
-@settings_options("auth.secret_file", "auth.audience", "auth.issuer")
-@report_errors
+@with_settings("auth.secret_file", "auth.audience", "auth.issuer")
 def mint_token(
     user: str,
     rooms: dict[str, list[str]],
@@ -109,11 +108,10 @@ def mint_token(
     ttl: float,
     key: str | None,
     kid: str | None,
-    config_file: Path | None,
-    **flags: Any,
+    settings: Settings,
 ) -> None:
     """Print a new token."""
-    settings = load_settings(config_file, flags).settings.auth
+    auth = settings.auth
     if admin:
         rooms = rooms | {"*": ["admin"]}
     Identity(user, Grants.of(rooms))  # raises UsageError if they are not valid
@@ -125,9 +123,9 @@ def mint_token(
         "jti": secrets.token_hex(8),
     }
     claims |= {"rooms": rooms} if rooms else {}
-    claims |= {} if settings.audience is None else {"aud": settings.audience}
-    claims |= {} if settings.issuer is None else {"iss": settings.issuer}
-    secret = settings.secret_file if key is None else None
+    claims |= {} if auth.audience is None else {"aud": auth.audience}
+    claims |= {} if auth.issuer is None else {"iss": auth.issuer}
+    secret = auth.secret_file if key is None else None
     if secret is None and key is None:
         raise CommandError(
             "no signing key; set --auth-secret-file or --key "
@@ -138,9 +136,8 @@ def mint_token(
 
 @token.command("inspect")
 @click.argument("text", metavar="[TOKEN]", required=False)
-@settings_options("auth.secret_file", "auth.keys", "auth.audience", "auth.issuer", "auth.leeway")
-@report_errors
-def inspect_token(text: str | None, config_file: Path | None, **flags: Any) -> None:
+@with_settings("auth.secret_file", "auth.keys", "auth.audience", "auth.issuer", "auth.leeway")
+def inspect_token(text: str | None, settings: Settings) -> None:
     """Print the contents of a token, and whether it is valid.
 
     Without TOKEN, read it from standard input, where other users of this machine cannot see it.
@@ -149,7 +146,7 @@ def inspect_token(text: str | None, config_file: Path | None, **flags: Any) -> N
     Exit status: 0 the token is valid, or was not verified; 2 wrong flags or configuration; 5 the
     token is not valid.
     """
-    settings = load_settings(config_file, flags).settings.auth
+    auth = settings.auth
     text = (sys.stdin.read() if text is None else text).strip()
     try:
         header, claims = read_unverified(text)
@@ -157,11 +154,11 @@ def inspect_token(text: str | None, config_file: Path | None, **flags: Any) -> N
         raise CommandError(f"not valid: {error}", CALL_FAILED) from None
     for name, part in (("header", header), ("claims", claims)):
         click.echo(f"{name}: {safe(json.dumps(part, ensure_ascii=False))}")
-    if settings.secret_file is None and settings.keys is None:
+    if auth.secret_file is None and auth.keys is None:
         click.echo("not verified: no keys are configured")
         return
     try:
-        identity = asyncio.run(_identity(settings, text))
+        identity = asyncio.run(_identity(auth, text))
     except StatusError as error:
         raise CommandError(f"not valid: {error.message}", CALL_FAILED) from None
     until = datetime.fromtimestamp(identity.expires_at or 0, UTC).isoformat(timespec="seconds")
