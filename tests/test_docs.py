@@ -34,6 +34,7 @@ from chatify_stream.config import load
 
 from .e2e.processes import ListeningProcess
 from .ports import free_port
+from .support.tools import find_tool
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -97,6 +98,8 @@ class Reader:
     def console(self, text: str) -> None:
         for entry in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
             command, _, expected = entry.partition("\n")
+            if command.startswith("curl "):
+                find_tool("curl")
             shown = " config " in command  # a configuration, in which our ports would stand out
             ran = subprocess.run(
                 ["bash", "-o", "pipefail", "-c", command if shown else self.with_ports(command)],
