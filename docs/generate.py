@@ -80,7 +80,12 @@ def commands_page() -> str:
 def commands() -> Iterator[tuple[click.Command, click.Context]]:
     """Yield every command below `chatify-stream`, groups before their members."""
     pending: list[tuple[click.Command, click.Context]] = [
-        (command_line, click.Context(command_line, info_name="chatify-stream"))
+        (
+            command_line,
+            click.Context(
+                command_line, info_name="chatify-stream", **command_line.context_settings
+            ),
+        )
     ]
     while pending:
         group, parent = pending.pop(0)

@@ -150,11 +150,11 @@ class TierGuard:
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self._processes is not None:
-            if event == "subprocess.Popen":
+            if event in ("subprocess.Popen", "os.posix_spawn"):
                 program = os.path.basename(os.fsdecode(arguments[0]))
                 if program != "redis-server":
                     self._processes.append(program)
-            elif event in ("os.fork", "os.forkpty", "os.posix_spawn"):
+            elif event in ("os.fork", "os.forkpty"):
                 self._processes.append(event)
         if self._sockets is not None and event in ("socket.bind", "socket.connect"):
             self._sockets.append(str(arguments[1]))

@@ -36,7 +36,7 @@ OF_A_SERVER = {"log.access", "log.rate", "log.stall"}
 
 
 def context() -> click.Context:
-    return click.Context(main, info_name="chatify-stream")
+    return click.Context(main, info_name="chatify-stream", **main.context_settings)
 
 
 def console_script() -> str:
