@@ -223,6 +223,8 @@ class ReconnectingSession:
 
     async def _read(self, connection: RoomConnection) -> None:
         epoch = connection.response.newest.epoch
+        if self._needs_resync:  # the program emptied the queue while the session began
+            raise ResyncNeeded
         while True:
             if self.events.is_full:
                 await self._wait_until(lambda: not self.events.is_full or self.sender.is_waiting)

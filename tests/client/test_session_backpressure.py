@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from chatify_stream import (
-    Position,
-)
+from chatify_stream import CancelledCallError, Position
 from chatify_stream.client import (
     Connected,
     Event,
@@ -19,6 +19,7 @@ from chatify_stream.messages.service.v1 import ChatRspKind
 from ..support.waiting import until
 from .reconnecting import FULL, client, events, gone, offsets, publish
 from .scripted_room import (
+    TIMEOUT,
     RoomCall,
     come_back,
     scripted,
@@ -123,6 +124,48 @@ class TestBackpressure:
             assert len(queue) == MAX_EVENTS
             received = await events(chat, 1 + FULL + 1 + 3)
             assert offsets(received) == list(range(1, FULL + 4))
+
+    async def test_caught_up_during_a_join(self) -> None:
+        """A program that empties the queue while a session begins gets the dropped events too."""
+        joining, caught_up = asyncio.Event(), asyncio.Event()
+
+        async def first(call: RoomCall) -> None:
+            await call.greet(0)
+            await publish(call, 1, FULL)
+            request = await call.hear()
+            await publish(call, FULL + 1, FULL + 1)
+            await call.acknowledge(FULL + 2, request)
+            await call.hear()
+            raise come_back()
+
+        async def second(call: RoomCall) -> None:
+            assert not {"chat-resume", "chat-history"} & call.metadata.keys()
+            joining.set()
+            await caught_up.wait()
+            await call.greet(FULL + 2)
+            with pytest.raises(CancelledCallError):
+                while await call.session.receive() is not None:
+                    pass  # the message may have been written before the call is cancelled
+
+        async def third(call: RoomCall) -> None:
+            assert call.metadata["chat-resume"] == f"e/{FULL}"
+            await call.greet(FULL + 2, recovered=True)
+            await publish(call, FULL + 1, FULL + 2)
+            await call.acknowledge(FULL + 3)
+
+        async with scripted(first, second, third) as target, client(target) as chat:
+            queue = chat._session.events
+            await until(lambda: queue.is_full, "the queue is full")
+            await chat.send("one")
+            sending = asyncio.create_task(chat.send("two"))
+            await joining.wait()
+            received = await events(chat, 1 + FULL)
+            assert len(queue) == 0
+            caught_up.set()
+            async with asyncio.timeout(TIMEOUT):
+                received += await events(chat, 1 + 3)
+            assert offsets(received) == list(range(1, FULL + 4))
+            assert (await sending).offset == FULL + 3
 
     @pytest.mark.parametrize("taken_before", [0, 600])
     async def test_lagging_at_the_end(self, taken_before: int) -> None:
