@@ -317,7 +317,7 @@ class TestLooks:
             ada.type("typed before")
             ada.wait_for("> typed before")
             ada.resize(40, 12)
-            ada.wait_until(lambda: ada.screen()[-1] == " resize · 1 here")
+            ada.wait_until(lambda: ada.screen()[-1:] == [" resize · 1 here"])
             say(server.address, "resize", "grace", "word " * 12)
             ada.wait_for("grace has left", "> typed before")
             assert [row[6:] for row in ada.rows() if "word" in row] == [
