@@ -12,19 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = [
-    "DEFAULT_PORT",
-    "Address",
-    "address_block",
-    "check_header_name",
-    "check_host",
-    "check_method_path",
-    "check_network",
-    "is_loopback",
-    "parse_address",
-    "parse_target",
-]
-
 DEFAULT_PORT = 9000
 
 DNS = "dns:///"

@@ -16,19 +16,6 @@ from .errors import UsageError
 from .messages.service.v1 import ChatReq, ChatRsp, ChatRspKind
 from .wire import ProtoCodec, decode_message, frame, frame_prefix, varint_bytes
 
-__all__ = [
-    "ChatCodec",
-    "decode_name",
-    "decode_reply",
-    "decode_request",
-    "encode_request",
-    "frame_presence",
-    "frame_publication",
-    "frame_refusal",
-    "frame_text",
-    "frame_text_parts",
-]
-
 FIRST_TEXT, SECOND_TEXT = 0x0A, 0x12
 """Tags of the text fields 1 and 2: `name` and `id` of ChatReq."""
 MESSAGE, SENDER, ID = 0x0A, 0x12, 0x1A

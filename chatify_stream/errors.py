@@ -29,32 +29,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from grpclib.const import Status
+from grpclib.const import Status as Status
 from grpclib.exceptions import GRPCError
 from multidict import MultiDict
 
 from .address import Address
-
-__all__ = [
-    "BrokerError",
-    "CallError",
-    "CancelledCallError",
-    "ChatifyError",
-    "ClosedError",
-    "ConfigError",
-    "ConfigProblem",
-    "DeadlineExceededError",
-    "ListenError",
-    "PeerProtocolError",
-    "RefusedError",
-    "Status",
-    "StatusError",
-    "TooLargeError",
-    "UnavailableError",
-    "UncheckedError",
-    "UsageError",
-    "call_error",
-]
 
 _MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
 

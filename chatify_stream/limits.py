@@ -14,20 +14,6 @@ from typing import Any, NamedTuple
 
 from .errors import UsageError
 
-__all__ = [
-    "CHANNEL_LIMITS",
-    "MAX_MESSAGE_SIZE",
-    "MAX_NUMBER",
-    "NO_LIMITS",
-    "LimitInfo",
-    "Limits",
-    "Rate",
-    "UsageLimits",
-    "check_limits",
-    "describe_limits",
-    "limit",
-]
-
 MAX_MESSAGE_SIZE = 4 * 1024 * 1024
 """Default maximum size of a received message in bytes; the same as in other gRPC libraries."""
 

@@ -29,8 +29,6 @@ from .listener import Listener, Service, ServiceTable
 from .observability import BrokerHealth, Observability, health_pages, health_part
 from .parts import Part, Parts
 
-__all__ = ["ChatServer"]
-
 CHAT_SERVICE = "service.v1.Service"
 
 _DEFAULT_ROOMS = RoomOptions()

@@ -12,8 +12,6 @@ from ..server.session import Interceptor
 from ..wire import Limits, MethodHandler, Server, ServerObserver
 from ..wire.server.calls import Pages
 
-__all__ = ["Listener", "Service", "ServiceTable"]
-
 
 class Service(Protocol):
     """A grpclib or betterproto2 service, as their generated base classes define it."""

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ..server.metrics.metrics import Metrics
     from ..server.tracing import Tracing
 
-__all__ = ["ROOMS_READINESS", "BrokerHealth", "Observability", "health_pages", "health_part"]
-
 log = logging.getLogger(__name__)
 
 ROOMS_READINESS = "service.v1.Service/rooms"

@@ -13,8 +13,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
-__all__ = ["Part", "Parts"]
-
 log = logging.getLogger(__name__)
 
 Step = Callable[[], Awaitable[None] | None]

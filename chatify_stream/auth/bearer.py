@@ -12,8 +12,6 @@ from .identity import Credentials, Identity, unauthenticated
 from .jws import InvalidTokenError, UnknownKeyError, parse, read_json, verify
 from .key_store import INTERVAL, KeyStore
 
-__all__ = ["JwtAuthenticator"]
-
 FIX = "send the metadata authorization: Bearer TOKEN"
 
 

@@ -10,8 +10,6 @@ from ..errors import UsageError
 from .claims import DEFAULT_RIGHTS, Policy
 from .identity import Credentials, Identity, unauthenticated
 
-__all__ = ["CertificateAuthenticator", "CertificateUser"]
-
 CertificateUser = Literal["cn", "dns", "email", "uri"]
 
 _ALTERNATIVES = {"dns": "DNS", "email": "email", "uri": "URI"}

@@ -13,8 +13,6 @@ from ..errors import UsageError
 from .identity import ADMIN, ALL_ROOMS, JOIN, READ, SEND, Grants, Identity
 from .jws import InvalidTokenError
 
-__all__ = ["DEFAULT_RIGHTS", "ExpiredTokenError", "Policy"]
-
 DEFAULT_RIGHTS = (JOIN, SEND, READ)
 
 MAX_LEEWAY = 300.0

@@ -12,16 +12,6 @@ from ..errors import Status, StatusError, UsageError
 from ..rooms import check_name
 from ..rooms.metadata import encode_trailers
 
-__all__ = [
-    "ALL_ROOMS",
-    "RIGHTS",
-    "Authenticator",
-    "Credentials",
-    "Grants",
-    "Identity",
-    "unauthenticated",
-]
-
 RIGHTS = JOIN, SEND, READ, ADMIN = ("join", "send", "read", "admin")
 """`join` opens a session, `send` publishes messages, `read` receives messages and history, `admin`
 includes all three."""

@@ -17,16 +17,6 @@ from typing import Any, NamedTuple
 
 from .keys import Key
 
-__all__ = [
-    "InvalidTokenError",
-    "Token",
-    "UnknownKeyError",
-    "parse",
-    "read_json",
-    "read_unverified",
-    "verify",
-]
-
 _PART = re.compile(rb"[A-Za-z0-9_-]+", re.ASCII)
 
 TYPES = ("jwt", "at+jwt")

@@ -19,8 +19,6 @@ from ..address import is_loopback
 from ..errors import UsageError
 from .keys import MAX_FILE_SIZE, Key, jwks_keys, key_file, secret_file
 
-__all__ = ["KeyStore", "check_url", "is_url"]
-
 log = logging.getLogger(__name__)
 
 TIMEOUT = 5.0

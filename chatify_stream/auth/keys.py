@@ -15,20 +15,6 @@ from typing import Any
 
 from ..errors import UsageError
 
-__all__ = [
-    "MIN_SECRET",
-    "NEEDS_JWT",
-    "NEEDS_KEYS",
-    "Key",
-    "jwks_keys",
-    "key_file",
-    "pem_key",
-    "public_key",
-    "read_key_file",
-    "secret_file",
-    "secret_key",
-]
-
 MIN_SECRET = 32
 """Bytes: the size of a SHA-256 hash (RFC 7518, 3.2)."""
 

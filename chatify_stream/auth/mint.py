@@ -11,8 +11,6 @@ from typing import Any
 from ..errors import UsageError
 from .keys import NEEDS_JWT, NEEDS_KEYS, public_key, read_key_file, secret_file
 
-__all__ = ["make_secret_file", "mint"]
-
 SECRET_BYTES = 48
 
 

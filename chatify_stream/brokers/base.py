@@ -14,8 +14,6 @@ from ..errors import BrokerError
 from ..rooms import Draft, LogPage, Presence, Publication, Receipt
 from ..rooms.position import Position
 
-__all__ = ["Answers", "Broker", "RoomInfo", "RoomPage", "SingleServerBroker", "Subscriber"]
-
 
 class Subscriber(Protocol):
     """Receives the events of a broker.

@@ -15,8 +15,6 @@ from ..rooms import Draft, Log, LogPage, Receipt, Retention, RetentionRule, rete
 from ..rooms.position import Position, new_epoch
 from .base import RoomPage, SingleServerBroker, Subscriber
 
-__all__ = ["MemoryBroker"]
-
 SWEEP_MS = 60_000
 """Milliseconds between two searches for rooms whose messages have all expired."""
 

@@ -10,8 +10,6 @@ from ..rooms import Retention, RetentionRule
 from .base import Broker
 from .memory import MemoryBroker
 
-__all__ = ["make_broker"]
-
 
 def make_broker(
     url: str, retention: Retention | None = None, rules: Sequence[RetentionRule] = ()

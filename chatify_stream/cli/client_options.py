@@ -9,8 +9,6 @@ from ..client import ClientTLS, client_tls
 from ..config import ClientSettings, GatewaySettings
 from ..errors import ConfigError, ConfigProblem, Status, UnavailableError, UsageError
 
-__all__ = ["tls_from_settings", "token_from_file", "token_from_settings"]
-
 MAX_TOKEN_SIZE = 16 * 1024
 """Bytes. The default limit of a server for all headers of a call is the same."""
 

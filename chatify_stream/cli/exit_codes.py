@@ -35,8 +35,6 @@ from ..errors import (
 )
 from .output import safe
 
-__all__ = ["CALL_FAILED", "CommandError", "exit_status", "report_errors", "require_extra"]
-
 INTERNAL_ERROR = 1
 WRONG_USE = 2
 DEADLINE_EXCEEDED = 3

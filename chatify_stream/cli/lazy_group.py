@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 
 import click
 
-__all__ = ["LazyGroup", "Subcommand"]
-
 
 class Subcommand(NamedTuple):
     """The name of a subcommand, and the first sentence of its help.

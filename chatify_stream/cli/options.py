@@ -13,8 +13,6 @@ import click
 from ..config import CONFIG_VARIABLE, Loaded, Setting, all_settings, load
 from .exit_codes import report_errors
 
-__all__ = ["LOG", "SERVE", "load_settings", "settings_options", "with_settings"]
-
 SERVE = (
     "server",
     "tls",

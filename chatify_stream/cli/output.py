@@ -13,8 +13,6 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-__all__ = ["Row", "aligned", "safe", "safe_field", "safe_json", "safe_lines", "tab_separated"]
-
 MAX_COLUMN_WIDTH = 40
 """Terminal cells. A longer value shifts the rest of its own row to the right."""
 

@@ -22,8 +22,6 @@ from .client_options import tls_from_settings, token_from_settings
 from .exit_codes import CALL_FAILED, CommandError, exit_status
 from .output import safe
 
-__all__ = ["MessageEntry", "NodeEntry", "RoomEntry", "RoomsCalls", "connect_rooms", "missing_text"]
-
 MAX_PAGE_SIZE = 1000
 
 

@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Iterable
 
 from .exit_codes import CommandError
 
-__all__ = ["iterate", "stdin_lines"]
-
 CHUNK_SIZE = 64 * 1024
 MAX_CHUNKS_AHEAD = 16
 MAX_LINE_SIZE = 64 * 1024 * 1024

@@ -13,16 +13,6 @@ from ..rooms.metadata import KEY_PREFIX, JoinRequest
 from ..rooms.position import Position
 from ..wire import MetadataLike
 
-__all__ = [
-    "MetadataItems",
-    "RoomMetadata",
-    "Token",
-    "bearer",
-    "check_token",
-    "items_of",
-    "next_token",
-]
-
 Token = str | Callable[[], str | Awaitable[str]]
 """A token, or a function, async or not, that returns the token for the next call.
 

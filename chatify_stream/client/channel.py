@@ -11,8 +11,6 @@ from ..errors import UsageError
 from ..wire import ClientStream, MetadataLike
 from .call_metadata import items_of
 
-__all__ = ["CHAT_PATH", "CLOSE_TIMEOUT", "Channel"]
-
 CHAT_PATH = "/service.v1.Service/Chat"
 
 CLOSE_TIMEOUT = 5.0

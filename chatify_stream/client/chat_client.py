@@ -22,8 +22,6 @@ from ..wire import (
 from .call_metadata import Token, bearer, check_token, items_of, next_token
 from .channel import CHAT_PATH, CLOSE_TIMEOUT, Channel
 
-__all__ = ["ChatClient"]
-
 
 class ChatClient(AsyncIterator[ChatRsp]):
     """A direct session: one Chat stream without a room, with one reply to each message.

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from ..errors import UsageError
 from .events import Event, Message
 
-__all__ = ["MAX_CHARACTERS", "MAX_EVENTS", "EventQueue"]
-
 MAX_EVENTS = 1000
 MAX_CHARACTERS = 1_000_000
 

@@ -7,8 +7,6 @@ from datetime import datetime
 
 from ..rooms.position import Position
 
-__all__ = ["Connected", "Event", "Gap", "Joined", "Left", "Message", "Reconnecting"]
-
 
 @dataclass(frozen=True, slots=True)
 class Message:

@@ -13,15 +13,6 @@ from ..errors import CallError, Status
 from ..rooms.metadata import read_reconnect
 from ..wire import Backoff
 
-__all__ = [
-    "MAX_RETRY_AFTER",
-    "ROOM_BACKOFF",
-    "STABLE_SECONDS",
-    "Reconnection",
-    "is_retryable",
-    "server_says_reconnect",
-]
-
 ROOM_BACKOFF = Backoff(initial=0.25, factor=1.6, jitter=0.5, maximum=15.0)
 """Many clients lose their server at the same time, so the jitter is large. People are waiting, so
 the maximum is small."""

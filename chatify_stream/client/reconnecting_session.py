@@ -29,8 +29,6 @@ from .room_connection import ResyncNeeded, RoomConnection
 from .room_cursor import RoomCursor
 from .sender import Sender
 
-__all__ = ["ReconnectingSession"]
-
 log = logging.getLogger(__name__)
 
 

@@ -28,8 +28,6 @@ from .reconnect import ROOM_BACKOFF, Reconnection
 from .reconnecting_session import ReconnectingSession
 from .room_cursor import RoomCursor, read_message
 
-__all__ = ["RoomClient"]
-
 MAX_MESSAGE_SIZE = 64 * 1024
 """The default of the server's limit of messages in rooms, in bytes."""
 

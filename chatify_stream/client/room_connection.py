@@ -14,8 +14,6 @@ from ..wire import Cardinality, ClientStream
 from .call_metadata import MetadataItems
 from .channel import CHAT_PATH, Channel
 
-__all__ = ["ResyncNeeded", "RoomConnection"]
-
 
 class ResyncNeeded(Exception):  # noqa: N818 - not an error, the client continues
     """Ends a session from this side so that the next one delivers the dropped events."""

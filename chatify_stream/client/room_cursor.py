@@ -20,8 +20,6 @@ from ..rooms.metadata import JoinResponse
 from ..rooms.position import Position
 from .events import Connected, Event, Gap, Joined, Left, Message
 
-__all__ = ["RoomCursor", "read_message"]
-
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -17,8 +17,6 @@ from ..messages.service.v1 import ChatRsp, ChatRspKind
 from ..rooms.position import Position
 from .room_connection import ResyncNeeded, RoomConnection
 
-__all__ = ["MAX_CHARACTERS", "MAX_MESSAGES", "Sender", "UnackedMessages"]
-
 MAX_MESSAGES = 1000
 MAX_CHARACTERS = 1_000_000
 

@@ -11,8 +11,6 @@ from ..messages.service.v1 import ServiceStub as GeneratedStub
 from ..wire import Cardinality, Deadline, MetadataLike
 from .channel import Channel
 
-__all__ = ["ServiceStub"]
-
 
 class ServiceStub(GeneratedStub):
     """The generated stub of `service.v1.Service`: `chat(messages)` returns an iterator of replies.

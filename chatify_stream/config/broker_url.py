@@ -11,8 +11,6 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from ..address import Address, parse_address
 
-__all__ = ["RedisLocation", "check_broker_url", "hide_passwords", "parse_redis_url"]
-
 KINDS = '"memory://", "sqlite:///PATH" or "redis://HOST"'
 
 SCHEMES: dict[str, tuple[Literal["server", "socket", "sentinel", "cluster"], bool]] = {

@@ -17,23 +17,6 @@ from ..limits import Rate as RateLimit
 
 Number = TypeVar("Number", int, float)
 
-__all__ = [
-    "HIDDEN",
-    "Choice",
-    "Integer",
-    "Kind",
-    "OptionalText",
-    "Rate",
-    "Ratio",
-    "Retentions",
-    "Seconds",
-    "Secret",
-    "Switch",
-    "Text",
-    "Texts",
-]
-
-
 HIDDEN = "(hidden)"
 """Shown in place of a secret."""
 

@@ -18,8 +18,6 @@ from .kinds import HIDDEN
 from .section import Setting, problem_text
 from .settings import SECTIONS, Settings, all_settings
 
-__all__ = ["CONFIG_VARIABLE", "Loaded", "load"]
-
 PREFIX = "CHATIFY_STREAM_"
 
 CONFIG_VARIABLE = "CHATIFY_STREAM_CONFIG"

@@ -11,8 +11,6 @@ from .loader import Loaded
 from .section import Setting
 from .settings import SECTIONS, Settings, all_settings
 
-__all__ = ["dump_settings", "render_default", "render_effective", "restore_settings"]
-
 HEADER = """\
 # The configuration of Chatify Stream. Every value here is the default.
 #

@@ -11,8 +11,6 @@ from ..limits import MAX_NUMBER, LimitInfo, Limits, UsageLimits, describe_limits
 from .broker_url import hide_passwords
 from .kinds import HIDDEN, Integer, Kind, Rate, Seconds, Secret
 
-__all__ = ["Section", "Setting", "problem_text", "setting"]
-
 
 def setting(default: Any, kind: Kind, doc: str, *, flag: str | None = None) -> Any:
     """Return the field of a setting. `flag` is its flag if it does not follow from its name."""

@@ -33,24 +33,6 @@ from .kinds import (
 from .section import Section, Setting, setting
 from .template import DEFAULT_TEMPLATE, reply_template
 
-__all__ = [
-    "AuthSettings",
-    "ClientSettings",
-    "GatewaySettings",
-    "LimitSettings",
-    "LogSettings",
-    "MetricsSettings",
-    "RoomSettings",
-    "ServerSettings",
-    "Setting",
-    "Settings",
-    "TLSSettings",
-    "TracingSettings",
-    "UsageSettings",
-    "all_settings",
-]
-
-
 _HOST = Text('a host name or an IP address, such as "127.0.0.1" or "::"', check_host)
 _ANY = "0.0.0.0"  # noqa: S104 - the default of the original service
 _PORT = Integer(0, 65535)

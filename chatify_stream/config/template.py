@@ -5,8 +5,6 @@ from __future__ import annotations
 import string
 from collections.abc import Callable
 
-__all__ = ["DEFAULT_TEMPLATE", "reply_template"]
-
 DEFAULT_TEMPLATE = "Hello {name}"
 
 

@@ -23,8 +23,6 @@ from ..address import parse_target
 from ..client import Backoff, Balancing, Channel, ChatClient, ClientTLS, Status, Token
 from ..errors import CallError, ClosedError
 
-__all__ = ["HTTP_STATUS", "create_app"]
-
 HELLOWORLD = "/helloworld/"
 
 BACKOFF = Backoff(maximum=5.0)

@@ -13,8 +13,6 @@ from starlette.applications import Starlette
 
 from ..errors import ListenError
 
-__all__ = ["GatewayServer"]
-
 
 class GatewayServer:
     """Serves an ASGI application on one port. A server is started once."""

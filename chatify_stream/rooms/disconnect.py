@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 from ..errors import Status
 
-__all__ = ["Disconnect", "DisconnectReason", "SessionEnded"]
-
 
 class Disconnect(NamedTuple):
     """How one session ends."""

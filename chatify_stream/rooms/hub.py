@@ -16,8 +16,6 @@ from .position import Position
 from .publication import Publication
 from .room import Room
 
-__all__ = ["Hub"]
-
 
 class Hub:
     """The broker's `Subscriber` on this server."""

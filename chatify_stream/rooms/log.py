@@ -17,8 +17,6 @@ from .position import Position
 from .publication import Draft, LogPage, Outcome, Publication, Receipt
 from .retention import Retention
 
-__all__ = ["WINDOW_MS", "Dedupe", "DedupeEntry", "Log", "append"]
-
 WINDOW_MS = 5 * 60 * 1000
 """Milliseconds for which an id is remembered after its first publication."""
 

@@ -20,8 +20,6 @@ from .disconnect import Disconnect, DisconnectReason
 from .position import Position
 from .publication import Publication
 
-__all__ = ["Chunk", "Encoding", "Member", "Outbox", "Sink"]
-
 
 class Chunk(NamedTuple):
     """Consecutive encoded messages, which are sent together."""

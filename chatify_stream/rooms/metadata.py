@@ -19,18 +19,6 @@ from ..errors import PeerProtocolError, Status
 from .names import check_name
 from .position import Position
 
-__all__ = [
-    "KEY_PREFIX",
-    "MAX_HISTORY",
-    "JoinRequest",
-    "JoinResponse",
-    "Metadata",
-    "encode_trailers",
-    "read_reconnect",
-    "requested_room",
-    "wants_room",
-]
-
 Metadata = Mapping[str, str | bytes]
 """Received metadata. A multidict may be passed; the first value of a repeated key counts."""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["MAX_NAME_LENGTH", "check_id", "check_name"]
-
 MAX_NAME_LENGTH = 128
 """Maximum number of characters of a name or an id."""
 

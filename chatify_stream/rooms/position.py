@@ -10,8 +10,6 @@ import re
 import secrets
 from typing import NamedTuple
 
-__all__ = ["MAX_OFFSET", "Position", "can_resume", "new_epoch"]
-
 MAX_OFFSET = 2**63 - 1
 """The largest integer of SQLite and Redis."""
 _EPOCH = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)

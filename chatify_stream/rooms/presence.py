@@ -6,8 +6,6 @@ whether the user's presence changed: a second session neither joins nor leaves.
 
 from __future__ import annotations
 
-__all__ = ["Presence"]
-
 
 class Presence:
     """Counts the sessions of each user in each room.

@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 from .position import Position
 
-__all__ = ["Draft", "LogPage", "Outcome", "Publication", "Receipt"]
-
 
 class Draft(NamedTuple):
     """A message that has no offset yet."""

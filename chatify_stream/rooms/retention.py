@@ -8,8 +8,6 @@ from fnmatch import fnmatchcase
 
 from ..errors import UsageError
 
-__all__ = ["Retention", "RetentionRule", "retention_of"]
-
 
 @dataclass(frozen=True)
 class Retention:

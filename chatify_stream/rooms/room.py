@@ -20,8 +20,6 @@ from .member import Chunk, Encoding, Member
 from .position import Position
 from .publication import Publication
 
-__all__ = ["CHUNK_SIZE", "Room", "chunks"]
-
 CHUNK_SIZE = 16 * 1024
 """Maximum size of a chunk in bytes. A larger message is a chunk of its own."""
 

@@ -8,8 +8,6 @@ from typing import Protocol, TypeVar
 from ..brokers import Answers, Broker, RoomPage
 from ..rooms import Draft, LogPage, Receipt
 
-__all__ = ["CALLS", "Instrument", "InstrumentedBroker"]
-
 # These names are label values of metrics, so "tell" stays although the method is `survey`.
 CALLS = ("publish", "read", "subscribe", "unsubscribe", "enter", "leave", "users", "rooms", "tell")
 

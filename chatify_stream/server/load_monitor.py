@@ -25,8 +25,6 @@ from typing import NamedTuple
 
 from ..errors import UsageError
 
-__all__ = ["Load", "LoadMonitor", "Sample"]
-
 log = logging.getLogger(__name__)
 
 INTERVAL = 1.0

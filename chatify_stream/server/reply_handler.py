@@ -17,8 +17,6 @@ from ..errors import StatusError, UsageError
 from ..wire import ServerStream
 from .session import Session
 
-__all__ = ["Reply", "reply_handler"]
-
 Reply = Callable[[str], str | Awaitable[str]]
 """Returns the reply to one message. It runs in the event loop, so it must not block."""
 

@@ -13,8 +13,6 @@ from ..errors import UsageError
 from ..messages.service.v1 import ChatReq, ChatRsp
 from ..wire import Deadline, MetadataLike, ServerStream, StreamStatistics
 
-__all__ = ["CallHandler", "Interceptor", "Peer", "Session", "peer_of"]
-
 CallHandler = Callable[[ServerStream], Awaitable[None]]
 """Serves one call."""
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
     from prometheus_client import CollectorRegistry
 
-__all__ = ["MetricsOptions", "TracingOptions"]
-
 
 @dataclass(frozen=True)
 class MetricsOptions:

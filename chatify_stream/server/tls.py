@@ -21,8 +21,6 @@ from typing import Literal, cast
 from ..errors import ConfigError, UsageError
 from ..wire.tls.contexts import FilePath, load_authorities, load_pair, pem_error
 
-__all__ = ["ServerTLS", "TLSOptions"]
-
 log = logging.getLogger(__name__)
 
 CHECK_INTERVAL = 5.0

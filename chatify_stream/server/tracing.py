@@ -29,8 +29,6 @@ from .rooms.hooks import JoinedSession
 from .session import peer_of
 from .telemetry import TracingOptions
 
-__all__ = ["Tracing"]
-
 SERVER_ERRORS = {
     Status.UNKNOWN,
     Status.DEADLINE_EXCEEDED,

@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from ..rooms import Publication
 from ..rooms.position import Position
 
-__all__ = ["FakeClock", "Recorder"]
-
 
 class FakeClock:
     """A callable that returns Unix time in seconds."""

@@ -28,6 +28,7 @@ from .client.channel import CONNECT_TIMEOUT, Channel
 from .client.state import ChannelState
 from .client.stream import ClientStream
 from .connection.compression import check_encoding, frame, frame_prefix
+from .connection.inbox import Meter
 from .connection.statistics import ConnectionStatistics, ServerStatistics, StreamStatistics
 from .grpclib_internals import MetadataLike
 from .protobuf.codec import ProtoCodec, StatusDetailsCodec
@@ -36,7 +37,7 @@ from .protobuf.wire_format import varint_bytes
 from .server.calls import Page
 from .server.observers import CallEnd, ServerObserver
 from .server.server import Server
-from .server.stream import Meter, ServerStream
+from .server.stream import ServerStream
 from .tls.contexts import ClientTLS, client_tls
 from .token_bucket import TokenBucket
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 
 from ..limits import Rate
 
-__all__ = ["TokenBucket", "TokenBuckets"]
-
 MAX_BUCKETS = 10_000
 """Default size of a table; about 2 MB."""
 

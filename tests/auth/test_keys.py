@@ -184,7 +184,7 @@ def test_without_extra(blocked: str, call: str, text: str) -> None:
     """Without its extra a key is refused with what to install."""
     code = (
         f"import sys; sys.modules[{blocked!r}] = None\n"
-        "from chatify_stream.auth.keys import *\n"
+        "from chatify_stream.auth.keys import jwks_keys, pem_key, secret_key\n"
         "from chatify_stream import UsageError\n"
         "PEM = b'-----BEGIN PUBLIC KEY-----'\n"
         f"try: {call}\nexcept UsageError as error: print(error)\n"

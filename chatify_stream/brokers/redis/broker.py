@@ -34,8 +34,6 @@ from .room_list import RoomList
 from .shards import Shards
 from .survey import Surveys
 
-__all__ = ["RedisBroker"]
-
 LEASE_MS = 60_000
 """Milliseconds that a node's users remain present after its last report."""
 

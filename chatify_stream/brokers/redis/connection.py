@@ -24,8 +24,6 @@ from ...config.broker_url import RedisLocation
 from .errors import LostError, UnusableError, code_of, reason_of
 from .scripts import SCRIPTS
 
-__all__ = ["Command", "Dialer", "Reconnecting", "RedisConnection"]
-
 log = logging.getLogger(__name__)
 
 MIN_VERSION = (6, 2)

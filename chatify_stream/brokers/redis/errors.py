@@ -7,8 +7,6 @@ import ssl
 
 from redis import exceptions
 
-__all__ = ["TRANSIENT", "LostError", "UnusableError", "code_of", "reason_of"]
-
 
 class UnusableError(Exception):
     """Redis cannot be used. The text says why."""

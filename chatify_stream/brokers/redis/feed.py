@@ -20,8 +20,6 @@ from ...rooms import Publication
 from ...rooms.position import Position
 from ..base import Subscriber
 
-__all__ = ["UNKNOWN", "Feed", "LogChanges", "LogPosition"]
-
 MAX_HELD = 1000
 """Held notices above which the messages are read from the log instead."""
 

@@ -17,8 +17,6 @@ from redis import exceptions
 
 from .connection import MIN_PAUSE, Command, Reconnecting, RedisConnection
 
-__all__ = ["Events", "Listener"]
-
 log = logging.getLogger(__name__)
 
 SILENCE = 10.0

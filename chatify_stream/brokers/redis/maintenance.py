@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 
 from ...errors import BrokerError
 
-__all__ = ["Maintenance"]
-
 log = logging.getLogger(__name__)
 
 ROUND = 5.0

@@ -21,8 +21,6 @@ from .connection import Command, Reconnecting, RedisConnection
 from .errors import TRANSIENT, LostError, code_of, reason_of
 from .scripts import Script
 
-__all__ = ["Ask", "Job", "Pipeline"]
-
 MAX_QUEUE = 20_000
 """Number of waiting commands above which more are rejected."""
 

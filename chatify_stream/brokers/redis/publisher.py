@@ -21,8 +21,6 @@ from .errors import LostError
 from .feed import LogPosition
 from .scripts import HELD, RoomKeys, digest_of
 
-__all__ = ["HOLD_MS", "Publisher", "Waiting", "arguments_of", "receipts_of"]
-
 MAX_QUEUE = 20_000
 """Number of waiting calls of `publish` above which more are rejected."""
 

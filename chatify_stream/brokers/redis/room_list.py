@@ -20,8 +20,6 @@ from .pipeline import Ask
 from .scripts import Keys, slot_of
 from .shards import Shards
 
-__all__ = ["RoomList"]
-
 SAMPLE = 20
 """Names that one sweep checks, so that empty rooms disappear even if the list is never read."""
 

@@ -32,22 +32,6 @@ from typing import NamedTuple
 
 from redis.crc import key_slot
 
-__all__ = [
-    "ABOUT",
-    "JOIN",
-    "LOOK",
-    "PUBLISH",
-    "QUIT",
-    "READ",
-    "SCRIPTS",
-    "USERS",
-    "Keys",
-    "RoomKeys",
-    "Script",
-    "digest_of",
-    "slot_of",
-]
-
 _ESCAPES = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D"})
 
 CLUSTER_PARTS = 16

@@ -21,8 +21,6 @@ from .errors import LostError, UnusableError, reason_of
 from .listener import Events, Listener
 from .pipeline import Ask, Job, Pipeline
 
-__all__ = ["Shard", "Shards"]
-
 REFRESH = 10.0
 """Seconds between regular updates of the masters of a Cluster."""
 

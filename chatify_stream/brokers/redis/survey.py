@@ -21,8 +21,6 @@ from .pipeline import Ask
 from .scripts import Keys
 from .shards import Shards
 
-__all__ = ["Surveys"]
-
 ANSWER_TIMEOUT = 2.0
 """Seconds to wait for answers."""
 

@@ -17,8 +17,6 @@ from .room_index import Batch
 from .worker import Worker
 from .writer import Writer
 
-__all__ = ["SQLiteBroker"]
-
 MAX_BATCH = 4096
 """Drafts in one transaction, unless a single call has more."""
 

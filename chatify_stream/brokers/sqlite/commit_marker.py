@@ -26,8 +26,6 @@ from zlib import crc32
 from .errors import DamagedError, UnusableError
 from .schema import sync_folder
 
-__all__ = ["CommitMarker", "Progress", "is_in_place", "try_lock"]
-
 if sys.platform == "win32":
     import msvcrt
 

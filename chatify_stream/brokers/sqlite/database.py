@@ -14,8 +14,6 @@ from .errors import DamagedError, UnusableError
 from .room_index import Changes, RoomIndex
 from .schema import StateRow, sealed
 
-__all__ = ["Database", "connect"]
-
 BUSY_SECONDS = 5.0
 """Seconds to wait while another program writes."""
 

@@ -7,8 +7,6 @@ import sqlite3
 
 from ...errors import BrokerError
 
-__all__ = ["STORAGE_ERRORS", "DamagedError", "UnusableError", "broker_error", "reason_of"]
-
 
 class DamagedError(Exception):
     """The files were changed or are incomplete. The text says where."""

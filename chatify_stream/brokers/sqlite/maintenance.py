@@ -18,8 +18,6 @@ from .errors import DamagedError
 from .pages import first_kept, read_message
 from .room_index import Changes, Room, RoomIndex
 
-__all__ = ["Maintenance"]
-
 log = logging.getLogger(__name__)
 
 MAX_STEP = 10_000

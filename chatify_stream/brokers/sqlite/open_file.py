@@ -21,8 +21,6 @@ from .errors import DamagedError, UnusableError
 from .room_index import RoomIndex
 from .schema import APPLICATION_ID, VERSION, IdRow, RoomRow, StateRow, checked, create
 
-__all__ = ["open_database"]
-
 log = logging.getLogger(__name__)
 
 _STATE = "SELECT identity, sequence, next_room, rooms, digest, first_id, next_id, seal FROM state"

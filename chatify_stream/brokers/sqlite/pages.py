@@ -21,8 +21,6 @@ from .room_index import Room
 from .schema import RoomRow, checked, seal
 from .worker import Job
 
-__all__ = ["Reader", "first_kept", "read_message", "read_messages", "read_page"]
-
 
 @dataclass
 class Reader:

@@ -26,8 +26,6 @@ from ..base import Subscriber
 from .errors import DamagedError
 from .schema import IdRow, MessageRow, RoomRow, StateRow, seal
 
-__all__ = ["Batch", "Changes", "Room", "RoomIndex"]
-
 
 @dataclass(slots=True, eq=False)
 class Room:

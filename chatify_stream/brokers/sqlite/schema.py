@@ -17,20 +17,6 @@ from typing import Any, NamedTuple, TypeVar
 
 from .errors import DamagedError
 
-__all__ = [
-    "APPLICATION_ID",
-    "VERSION",
-    "IdRow",
-    "MessageRow",
-    "RoomRow",
-    "StateRow",
-    "checked",
-    "create",
-    "seal",
-    "sealed",
-    "sync_folder",
-]
-
 APPLICATION_ID = int.from_bytes(b"chat", "big")
 """Marks a database as belonging to this program."""
 

@@ -20,8 +20,6 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from ...errors import BrokerError
 
-__all__ = ["ANSWER_TIMEOUT", "Job", "Worker", "Workload"]
-
 log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT = 20.0

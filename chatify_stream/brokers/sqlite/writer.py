@@ -20,8 +20,6 @@ from .open_file import open_database
 from .room_index import Batch, RoomIndex
 from .worker import Job
 
-__all__ = ["Writer"]
-
 log = logging.getLogger(__name__)
 
 

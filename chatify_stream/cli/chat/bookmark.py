@@ -15,8 +15,6 @@ from pathlib import Path
 
 from ...rooms.position import Position
 
-__all__ = ["Bookmark", "state_folder"]
-
 
 def state_folder(environ: Mapping[str, str]) -> Path:
     """Return the folder for the state of programs of this user.

@@ -14,8 +14,6 @@ from typing import NamedTuple
 from ...client import Event, Gap, Joined, Left, Message
 from ..output import safe, safe_lines
 
-__all__ = ["COLORS", "INDENT", "Line", "Lines", "color_of", "gap_text", "notice", "problem"]
-
 COLORS = (
     "#d75f5f",
     "#d75f00",

@@ -17,8 +17,6 @@ from ..stdin import stdin_lines
 from .lines import gap_text
 from .visit import Visit
 
-__all__ = ["chat_by_line", "json_line", "tabbed_line"]
-
 MAX_UNACKNOWLEDGED = 256
 
 log = logging.getLogger(__name__)

@@ -24,8 +24,6 @@ from ..output import safe
 from .lines import INDENT, Line
 from .wrapping import cells, cut, wrap
 
-__all__ = ["Screen"]
-
 DIM = "#767676"
 """A contrast of 4.5 to black and to white."""
 

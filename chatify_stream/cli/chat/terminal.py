@@ -24,8 +24,6 @@ from .screen import Screen
 from .typed import COMMANDS, Help, History, Mistake, Quit, Say, SwitchRoom, Who, parse
 from .visit import Visit
 
-__all__ = ["TerminalChat"]
-
 PENDING_TIMEOUT = 5.0
 """Seconds to wait for pending messages when the user leaves a room."""
 

@@ -6,19 +6,6 @@ from dataclasses import dataclass
 
 from ...rooms import check_name
 
-__all__ = [
-    "COMMANDS",
-    "Help",
-    "History",
-    "Mistake",
-    "Quit",
-    "Say",
-    "SwitchRoom",
-    "Typed",
-    "Who",
-    "parse",
-]
-
 COMMANDS = {
     "/who": "list the users in the room",
     "/history [N]": "show the newest N messages again",

@@ -20,8 +20,6 @@ from ...rooms.position import Position
 from ..client_options import tls_from_settings, token_from_settings
 from .bookmark import Bookmark
 
-__all__ = ["ChatOptions", "Visit"]
-
 MAX_BATCH = 500
 
 log = logging.getLogger(__name__)

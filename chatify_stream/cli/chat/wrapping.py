@@ -8,8 +8,6 @@ from collections.abc import Iterator
 
 from prompt_toolkit.utils import get_cwidth
 
-__all__ = ["cells", "cut", "wrap"]
-
 cells = get_cwidth
 """Return the number of terminal cells of a text."""
 

@@ -18,8 +18,6 @@ from ..logs.setup import configure_logging
 from ..options import LOG, with_settings
 from ..serving.signals import on_termination
 
-__all__ = ["chat"]
-
 TERMINATED = 128 + signal.SIGTERM
 
 

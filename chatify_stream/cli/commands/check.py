@@ -26,8 +26,6 @@ from ..exit_codes import CALL_FAILED, CommandError, exit_status
 from ..options import LOG, with_settings
 from ..output import aligned, safe_json
 
-__all__ = ["check"]
-
 CHECK_PATH = "/grpc.health.v1.Health/Check"
 
 PROBE_TIMEOUT = 5.0

@@ -12,8 +12,6 @@ from ...errors import ConfigError
 from ..exit_codes import CommandError, report_errors
 from ..options import SERVE, load_settings, settings_options
 
-__all__ = ["config"]
-
 
 @click.group()
 def config() -> None:

@@ -13,8 +13,6 @@ from ..exit_codes import require_extra
 from ..options import LOG, with_settings
 from ..serving.signals import serve_until_stopped
 
-__all__ = ["gateway"]
-
 log = logging.getLogger(__name__)
 
 

@@ -14,8 +14,6 @@ from ..options import LOG, with_settings
 from ..output import Row, aligned, safe_json, tab_separated
 from ..rooms_api import NodeEntry, connect_rooms, missing_text
 
-__all__ = ["nodes"]
-
 HEAD = (
     *("HOST", "ADDRESS", "PID", "VERSION", "UP", "SESSIONS", "ROOMS"),
     *("CPU", "LAG", "PUBLISHED/S", "DELIVERED/S", "STATE"),

@@ -19,8 +19,6 @@ from ..output import Row, aligned, safe, safe_json, tab_separated
 from ..rooms_api import MessageEntry, RoomEntry, RoomsCalls, connect_rooms, missing_text
 from ..stdin import iterate, stdin_lines
 
-__all__ = ["rooms"]
-
 Run = Callable[[RoomsCalls], Awaitable[None]]
 
 _OFFSET = re.compile(r"[0-9]{1,19}", re.ASCII)

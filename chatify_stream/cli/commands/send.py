@@ -16,8 +16,6 @@ from ..exit_codes import CALL_FAILED, CommandError
 from ..options import LOG, with_settings
 from ..stdin import iterate, stdin_lines
 
-__all__ = ["send"]
-
 
 def _interval(context: click.Context, option: click.Parameter, text: str) -> float:
     kind = Seconds(allow_zero=True)

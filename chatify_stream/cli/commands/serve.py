@@ -12,8 +12,6 @@ from ...config import Settings
 from ..exit_codes import report_errors
 from ..options import SERVE, load_settings, settings_options
 
-__all__ = ["serve"]
-
 
 @click.command()
 @settings_options(*SERVE)

@@ -31,8 +31,6 @@ from ..exit_codes import CALL_FAILED, CommandError, report_errors
 from ..options import with_settings
 from ..output import safe
 
-__all__ = ["token"]
-
 MAX_TTL = 3650 * 86400
 
 

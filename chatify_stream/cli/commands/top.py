@@ -19,8 +19,6 @@ from .top_metrics import Figure, Sample, Snapshot, figures
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = ["top"]
-
 FETCH_TIMEOUT = 5.0
 MAX_RESPONSE_SIZE = 16 * 1024 * 1024
 

@@ -10,8 +10,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-__all__ = ["Figure", "Sample", "Snapshot", "figures"]
-
 MAX_LIMITS = 5
 """Limits shown: those that were exceeded most often."""
 

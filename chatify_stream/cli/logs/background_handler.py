@@ -18,8 +18,6 @@ from contextlib import suppress
 from ...limits import Rate
 from .rate_limit import LogRate
 
-__all__ = ["BackgroundHandler", "write_to_standard_error"]
-
 MAX_QUEUED = 5000
 """Lines."""
 

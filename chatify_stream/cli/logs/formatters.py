@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 
 from ..output import safe, safe_json, safe_lines
 
-__all__ = ["JSONFormatter", "TextFormatter", "make_formatter"]
-
 
 class TextFormatter(logging.Formatter):
     """Formats time, level, logger and message, followed by the stack of an error."""

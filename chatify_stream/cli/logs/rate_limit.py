@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from ...limits import Rate
 from ...wire.token_bucket import TokenBucket
 
-__all__ = ["LogRate"]
-
 MAX_KINDS = 1000
 """Above it, new records of one logger and level are one kind, whatever their message."""
 

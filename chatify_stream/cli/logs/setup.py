@@ -13,8 +13,6 @@ from ...config import LogSettings
 from .background_handler import BackgroundHandler, write_to_standard_error
 from .formatters import make_formatter
 
-__all__ = ["ServerLog", "configure_logging", "log_uncaught_errors"]
-
 log = logging.getLogger(__name__)
 
 QUIET = ("asyncio", "h2", "hpack")

@@ -29,20 +29,6 @@ from ...rooms import Retention, RetentionRule
 from ...server import AddressHeader, RoomOptions, TLSOptions
 from ...server.telemetry import MetricsOptions, TracingOptions
 
-__all__ = [
-    "address_header",
-    "authenticator",
-    "connection_limits",
-    "metrics_options",
-    "open_access_warning",
-    "proxy_networks",
-    "reload_authenticator",
-    "room_options",
-    "tls_options",
-    "tracing_options",
-    "usage_limits",
-]
-
 
 def connection_limits(settings: LimitSettings) -> Limits:
     """Return the limits of connections."""

@@ -17,8 +17,6 @@ from dataclasses import dataclass, replace
 from ...config import Setting, Settings, all_settings
 from ...errors import ChatifyError, ConfigError
 
-__all__ = ["Part", "Reloader", "reload_on_hangup"]
-
 log = logging.getLogger(__name__)
 
 PUBLIC_SECTIONS = ("limits", "log", "usage")

@@ -33,8 +33,6 @@ from .options import (
 from .reload import Part, Reloader, reload_on_hangup
 from .signals import serve_until_stopped
 
-__all__ = ["collect_garbage_less_often", "listening_lines", "make_server", "run_server"]
-
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 log = logging.getLogger(__name__)

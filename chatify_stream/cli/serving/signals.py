@@ -19,8 +19,6 @@ import click
 
 from ...address import Address
 
-__all__ = ["StopSignals", "notify", "on_termination", "run_until_stopped", "serve_until_stopped"]
-
 log = logging.getLogger(__name__)
 
 # SIGBREAK is Ctrl-Break; Windows has it instead of SIGTERM.

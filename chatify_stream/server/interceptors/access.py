@@ -20,8 +20,6 @@ from ...wire import ServerStream
 from ..session import CallHandler
 from .forwarded_for import client_address
 
-__all__ = ["EXPIRED", "REFLECTION_SERVICES", "AccessControl"]
-
 log = logging.getLogger(__name__)
 
 UNAUTHENTICATED_SERVICES = frozenset({"grpc.health.v1.Health"})

@@ -20,8 +20,6 @@ from ...rooms.metadata import JoinRequest, wants_room
 from ...wire import CallEnd, ConnectionStatistics, ServerObserver, ServerStream, Status
 from ..session import CallHandler, peer_of
 
-__all__ = ["ACCESS_LOGGER", "AccessLog"]
-
 ACCESS_LOGGER = "chatify_stream.access"
 
 _CHOSEN_BY_CLIENTS = ("room", "user", "reason")

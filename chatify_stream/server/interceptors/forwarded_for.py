@@ -16,8 +16,6 @@ from ...errors import UsageError
 from ...wire import ServerStream
 from ..session import CallHandler, peer_of
 
-__all__ = ["AddressHeader", "client_address"]
-
 FORWARDED = "forwarded"
 """The header of RFC 7239. Other headers are lists of addresses, as `x-forwarded-for` is."""
 

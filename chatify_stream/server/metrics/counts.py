@@ -21,8 +21,6 @@ from typing import TypeVar
 from ...wire import CallEnd, Cardinality, MethodHandler, ServerObserver, ServerStream, Status
 from ..instrumented_broker import CALLS
 
-__all__ = ["LAG_BOUNDS", "BrokerTimes", "CallCounts", "Histogram"]
-
 CALL_BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 1800, 3600, 21600, 86400)
 """Seconds, from a reply within the same read to a stream that is open for a day."""
 

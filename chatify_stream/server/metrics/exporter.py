@@ -31,8 +31,6 @@ from .families import metric_families
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["Endpoint", "LoopCollector"]
-
 log = logging.getLogger(__name__)
 
 LOOP_TIMEOUT = 1.0

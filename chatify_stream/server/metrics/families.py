@@ -30,19 +30,6 @@ from ..rooms import RoomStatistics
 from ..usage import UsageLimits
 from .counts import BrokerTimes, CallCounts, Histogram
 
-__all__ = [
-    "CONNECTION_LIMITS",
-    "SLOW_READERS",
-    "broker_values",
-    "call_values",
-    "ended_connections",
-    "limit_hits",
-    "metric_families",
-    "refused_connections",
-    "room_values",
-    "server_values",
-]
-
 METHOD = ("grpc_type", "grpc_service", "grpc_method")
 
 COUNTERS = {

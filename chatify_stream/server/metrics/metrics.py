@@ -36,8 +36,6 @@ from .families import (
     server_values,
 )
 
-__all__ = ["Metrics"]
-
 NO_ROOMS = RoomStatistics(0, 0, 0, {}, 0, 0, {}, 0)
 
 

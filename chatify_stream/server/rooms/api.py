@@ -13,8 +13,6 @@ from ...rooms.position import MAX_OFFSET, Position
 from .node import Node, RoomStatistics
 from .node_commands import ASK_NODE, disconnect_command, read_answers
 
-__all__ = ["MAX_REASON_LENGTH", "Disconnected", "Nodes", "Rooms"]
-
 MAX_REASON_LENGTH = 256
 """Characters. The reason is sent in trailers, whose size clients limit."""
 

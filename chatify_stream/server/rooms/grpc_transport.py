@@ -17,8 +17,6 @@ from ...wire import ServerStream, StreamTerminatedError
 from ..session import peer_of
 from .transport import Caller, Request, SessionSummary, TrySend
 
-__all__ = ["FRAMED_REPLIES", "GrpcTransport"]
-
 
 class _FramedReplies:
     """Encodes each event as a ChatRsp behind its gRPC message prefix."""

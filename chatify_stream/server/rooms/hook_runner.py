@@ -15,8 +15,6 @@ from ...errors import CallError, RefusedError, UncheckedError
 from .hooks import RoomJoin, RoomLeave, RoomMessage
 from .options import RoomOptions
 
-__all__ = ["HookRunner"]
-
 log = logging.getLogger(__name__)
 
 NOT_CHECKED = "the server could not check this; try again later"

@@ -14,18 +14,6 @@ from typing import Any, Protocol
 
 from ..session import Peer
 
-__all__ = [
-    "JoinHook",
-    "JoinedSession",
-    "LeaveHook",
-    "MessageHook",
-    "RoomJoin",
-    "RoomLeave",
-    "RoomMessage",
-    "RoomObserver",
-    "RoomObservers",
-]
-
 log = logging.getLogger(__name__)
 
 

@@ -31,8 +31,6 @@ from .node_commands import answer_to
 from .options import RoomOptions
 from .subscriptions import Subscriptions, contain_exit
 
-__all__ = ["Node", "OpenSession", "RoomStatistics"]
-
 log = logging.getLogger(__name__)
 
 CLEANUP_TIMEOUT = 1.0

@@ -14,8 +14,6 @@ from typing import Protocol, TypeVar
 from ...messages.chatify.rooms import v1
 from ...wire import decode_message
 
-__all__ = ["ASK_NODE", "CommandTarget", "answer_to", "disconnect_command", "read_answers"]
-
 log = logging.getLogger(__name__)
 
 T = TypeVar("T", v1.DisconnectResponse, v1.Node)

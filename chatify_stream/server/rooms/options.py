@@ -11,8 +11,6 @@ from ...errors import UsageError
 from ...rooms import Retention, RetentionRule
 from .hooks import JoinHook, LeaveHook, MessageHook
 
-__all__ = ["RoomOptions"]
-
 
 @dataclass(frozen=True)
 class RoomOptions:

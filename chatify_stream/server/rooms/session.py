@@ -40,8 +40,6 @@ from .hooks import RoomJoin, RoomLeave, RoomMessage
 from .node import Node
 from .transport import Request, SessionSummary, Transport, permission_of
 
-__all__ = ["RoomSession"]
-
 log = logging.getLogger(__name__)
 
 MAX_CHARACTER_SIZE = 4

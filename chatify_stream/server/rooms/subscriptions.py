@@ -16,8 +16,6 @@ from ...brokers import Broker
 from ...errors import BrokerError
 from ...rooms import Hub, Room
 
-__all__ = ["Subscriptions", "contain_exit"]
-
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")

@@ -16,16 +16,6 @@ from ...rooms.metadata import JoinRequest, JoinResponse
 from ...rooms.position import Position
 from ..session import Peer
 
-__all__ = [
-    "Caller",
-    "Permission",
-    "Request",
-    "SessionSummary",
-    "Transport",
-    "TrySend",
-    "permission_of",
-]
-
 Request = tuple[str, str]
 """A message that a client asks to publish: its text, and its id or ""."""
 

@@ -11,8 +11,6 @@ from ...wire import Cardinality, MethodHandler, ServerStream
 from ..rooms import GrpcTransport, Node, RoomSession
 from ..session import Session
 
-__all__ = ["CHAT_PATHS", "ChatService", "Handler"]
-
 Handler = Callable[[Session], Awaitable[None]]
 """Serves one direct session; the session ends when it returns or raises."""
 

@@ -21,8 +21,6 @@ from ...messages.grpc.health.v1 import (
 )
 from ...wire import MethodHandler, ServerStream, Status
 
-__all__ = ["HealthService", "ServingStatus"]
-
 CHECK_PATH = "/grpc.health.v1.Health/Check"
 
 ServingStatus = HealthCheckResponseServingStatus

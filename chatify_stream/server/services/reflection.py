@@ -24,8 +24,6 @@ from ...messages.google.protobuf import (
 from ...messages.grpc.reflection import v1, v1alpha
 from ...wire import Status
 
-__all__ = ["DescriptorIndex", "own_descriptor_set", "reflection_services"]
-
 
 def reflection_services(services: Sequence[str], index: DescriptorIndex) -> list[Any]:
     """Return both versions of the service. They list the names in `services`."""

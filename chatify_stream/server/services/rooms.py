@@ -26,8 +26,6 @@ from ...rooms import Outcome, Publication, can_resume
 from ...rooms.position import MAX_OFFSET, Position
 from ..rooms.api import Rooms
 
-__all__ = ["ROOMS_SERVICE", "RoomsService"]
-
 ROOMS_SERVICE = "chatify.rooms.v1.Rooms"
 
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 100, 1000

@@ -12,8 +12,6 @@ from collections import Counter
 from ...limits import UsageLimits
 from ...wire import Rate, TokenBucket
 
-__all__ = ["Account", "Accounts"]
-
 MAX_IDLE = 10_000
 
 

@@ -19,8 +19,6 @@ from ..interceptors.forwarded_for import client_address
 from ..session import CallHandler
 from .usage import Usage, UsageStatistics, Visit
 
-__all__ = ["UsageControl"]
-
 NOT_COUNTED = frozenset({"grpc.health.v1.Health", "chatify.rooms.v1.Rooms"})
 
 

@@ -16,11 +16,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ...errors import Status, StatusError
-from ...limits import NO_LIMITS, Rate, UsageLimits
+from ...limits import Rate, UsageLimits
 from ...wire import Meter, TokenBucket, address_block
 from .account import Account, Accounts
-
-__all__ = ["NO_LIMITS", "Usage", "UsageStatistics", "Visit", "over_count", "over_rate", "too_large"]
 
 COUNT_RETRY = 5.0
 """Seconds until a retry after too many sessions or rooms: when one of them ends is unknown."""

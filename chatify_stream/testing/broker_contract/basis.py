@@ -11,8 +11,6 @@ from ...brokers import Broker
 from ...rooms import Draft, Publication
 from ..doubles import FakeClock, Recorder
 
-__all__ = ["Basis", "offsets_of"]
-
 
 class Basis:
     """Opens brokers for the tests of one implementation."""

@@ -12,8 +12,6 @@ from ...rooms import WINDOW_MS, LogPage, Outcome, Publication, Receipt
 from ..doubles import Recorder
 from .basis import Basis
 
-__all__ = ["Closing"]
-
 
 class Closing(Basis):
     async def test_twice(self) -> None:

@@ -6,8 +6,6 @@ from ...brokers import Broker, RoomInfo
 from ...rooms import Retention
 from .basis import Basis
 
-__all__ = ["Presence"]
-
 
 class Presence(Basis):
     async def test_a_user_with_two_sessions(self) -> None:

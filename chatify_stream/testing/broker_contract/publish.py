@@ -9,8 +9,6 @@ from ...rooms import WINDOW_MS, Outcome, Publication, Receipt, Retention
 from ...rooms.position import Position
 from .basis import Basis, offsets_of
 
-__all__ = ["Publishing"]
-
 
 class Publishing(Basis):
     async def test_offsets_follow_each_other(self) -> None:

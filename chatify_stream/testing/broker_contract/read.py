@@ -10,8 +10,6 @@ from ...rooms import LogPage, Publication, Retention, RetentionRule
 from ...rooms.position import Position
 from .basis import Basis, offsets_of
 
-__all__ = ["Reading"]
-
 
 class Reading(Basis):
     async def test_every_form(self) -> None:

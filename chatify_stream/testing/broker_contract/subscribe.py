@@ -7,8 +7,6 @@ import asyncio
 from ...rooms.position import Position
 from .basis import Basis
 
-__all__ = ["Subscribing"]
-
 
 class Subscribing(Basis):
     async def test_told_in_order(self) -> None:

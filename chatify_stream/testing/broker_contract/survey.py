@@ -8,8 +8,6 @@ from contextlib import AsyncExitStack
 from ..doubles import Recorder
 from .basis import Basis
 
-__all__ = ["Survey"]
-
 EVERY_BYTE = bytes(range(256))
 
 

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from ...errors import UsageError
 from .state import ChannelState, Failure
 
-__all__ = ["FAST_FAILURE", "Attempts", "Backoff"]
-
 FAST_FAILURE = 1.0
 """Seconds. After a failure within this time, calls wait for the next attempt."""
 

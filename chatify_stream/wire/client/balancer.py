@@ -7,8 +7,6 @@ from typing import Literal, Protocol, TypeVar
 
 from .state import ChannelState
 
-__all__ = ["BALANCERS", "Balancer", "Balancing", "PickFirst", "RoundRobin"]
-
 Balancing = Literal["pick_first", "round_robin"]
 """The names of gRPC's load balancing policies."""
 

@@ -36,8 +36,6 @@ from .resolver import ResolvedTarget
 from .state import ChannelState
 from .stream import ClientStream
 
-__all__ = ["CONNECT_TIMEOUT", "Channel"]
-
 CONNECT_TIMEOUT = 10.0
 """Seconds for an attempt to connect."""
 

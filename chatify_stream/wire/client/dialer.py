@@ -20,8 +20,6 @@ from .protocol import ClientProtocol
 from .resolver import Endpoint
 from .state import Failure
 
-__all__ = ["DialError", "Dialer"]
-
 
 @dataclass(eq=False)
 class DialError(Exception):

@@ -22,7 +22,8 @@ from operator import attrgetter
 from typing import TypeVar
 
 from ...errors import CallError, ClosedError
-from ..connection.registry import LINGER_TIMEOUT, Connections
+from ..connection.registry import Connections
+from ..connection.write_buffer import LINGER_TIMEOUT
 from .backoff import FAST_FAILURE, Attempts
 from .balancer import Balancer
 from .dialer import Dialer, DialError
@@ -30,8 +31,6 @@ from .protocol import ClientProtocol
 from .resolver import Endpoint, ResolvedTarget
 from .state import LOST, PENDING, ChannelState, Failure, state_of_all, unreachable
 from .wait_queue import WaitQueue
-
-__all__ = ["Pool", "Subchannel"]
 
 T = TypeVar("T")
 

@@ -10,8 +10,6 @@ from ..connection.protocol import WireProtocol
 from ..http2.frame_types import FRAME_KIND, SETTINGS
 from .resolver import Endpoint
 
-__all__ = ["ClientProtocol"]
-
 LAST_STREAM = 2**31 - 1
 """The id of the last stream that a connection can have (RFC 9113, 5.1.1)."""
 

@@ -12,8 +12,6 @@ from ...address import Address
 from .backoff import Attempts
 from .state import ChannelState, Failure
 
-__all__ = ["Endpoint", "ResolvedTarget"]
-
 
 @dataclass(frozen=True)
 class Endpoint:

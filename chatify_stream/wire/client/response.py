@@ -29,17 +29,6 @@ from ..grpclib_internals import (
     decode_grpc_message,
 )
 
-__all__ = [
-    "CallStatus",
-    "cancelled_here",
-    "check_response",
-    "deadline_exceeded",
-    "ended_by_server",
-    "has_status",
-    "read_status",
-    "terminated_error",
-]
-
 log = logging.getLogger(__name__)
 
 # https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md

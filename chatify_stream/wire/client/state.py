@@ -15,8 +15,6 @@ from grpclib.const import Status
 
 from ...errors import CallError, PeerProtocolError, UnavailableError
 
-__all__ = ["LOST", "PENDING", "ChannelState", "Failure", "state_of_all", "unreachable"]
-
 
 class ChannelState(Enum):
     """The connectivity of a channel."""

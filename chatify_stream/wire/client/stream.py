@@ -55,8 +55,6 @@ from .response import (
     terminated_error,
 )
 
-__all__ = ["CallChannel", "ClientStream", "encode_timeout"]
-
 
 class CallChannel(Protocol):
     """The channel of a call."""

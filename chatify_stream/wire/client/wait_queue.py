@@ -7,8 +7,6 @@ from bisect import insort
 from contextlib import suppress
 from itertools import count
 
-__all__ = ["WaitQueue"]
-
 
 class WaitQueue:
     """Wakes waiting tasks in the order of their tickets.

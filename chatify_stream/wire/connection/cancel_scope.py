@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 
 from grpclib.metadata import Deadline
 
-__all__ = ["CallScope", "clear_traceback"]
-
 
 @dataclass(eq=False, repr=False, slots=True)
 class CallScope:

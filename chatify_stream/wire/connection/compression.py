@@ -16,18 +16,6 @@ from grpclib.const import Status
 
 from ...errors import StatusError, UsageError
 
-__all__ = [
-    "ENCODINGS",
-    "IDENTITY",
-    "PREFIX",
-    "check_encoding",
-    "compress_frames",
-    "frame",
-    "frame_prefix",
-    "inflate",
-    "is_accepted",
-]
-
 PREFIX = struct.Struct(">BL")
 """The prefix of each message: the compressed flag and the size."""
 IDENTITY = "identity"

@@ -19,8 +19,6 @@ from .fair_share import FairShare
 from .memory_budget import MemoryBudget
 from .write_buffer import WriteBuffer
 
-__all__ = ["CHANNEL_CONFIG", "SERVER_CONFIG", "LeanEvent", "Peer", "WireConnection"]
-
 
 def _windows(stream: int, connection: int) -> Configuration:
     """Set the bytes that may wait for the reader of one stream, and of all streams together."""

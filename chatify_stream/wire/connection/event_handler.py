@@ -34,8 +34,6 @@ from ..http2.keepalive import Liveness
 from .connection import WireConnection
 from .stream import CallStream, MalformedError, StreamResetError
 
-__all__ = ["EventHandler", "StreamHandler"]
-
 log = logging.getLogger(__name__)
 
 MAX_ENDED_AT_ONCE = 4

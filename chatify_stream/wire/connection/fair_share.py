@@ -13,8 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["LONG_QUANTUM", "SHORT_QUANTUM", "FairShare", "Quantum"]
-
 
 class Quantum(NamedTuple):
     """The work for one connection before others are served."""

@@ -24,8 +24,6 @@ from multidict import MultiDict
 from ..grpclib_internals import GRPC_CONTENT_TYPE, SPECIAL_HEADERS, Headers, Metadata
 from .compression import ENCODINGS, IDENTITY, is_accepted
 
-__all__ = ["RefusalError", "Request", "decode_bin", "read_request", "split_binary_values"]
-
 _TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 

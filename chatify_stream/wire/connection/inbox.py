@@ -32,8 +32,6 @@ from .compression import IDENTITY, PREFIX, inflate
 from .connection import WireConnection
 from .memory_budget import MemoryBudget
 
-__all__ = ["BatchConsumer", "Inbox", "Meter"]
-
 MAX_AT_ONCE = 32 * 1024
 """Bytes of messages that are handled at once. The replies to more could not be sent at once."""
 

@@ -22,8 +22,6 @@ from grpclib.const import Status
 
 from ...errors import StatusError
 
-__all__ = ["MemoryBudget"]
-
 
 @dataclass(eq=False, repr=False, slots=True)
 class MemoryBudget:

@@ -36,8 +36,6 @@ from .statistics import ConnectionStatistics, Totals
 from .stream import StreamResetError, error_name
 from .write_buffer import WriteBuffer
 
-__all__ = ["READ_SIZE", "ConnectionOwner", "WireProtocol", "ip_address_of"]
-
 log = logging.getLogger(__name__)
 
 LAST_STREAM = 2**31 - 1

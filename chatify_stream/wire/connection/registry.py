@@ -15,9 +15,6 @@ from ...limits import Limits
 from ..token_bucket import TokenBuckets
 from .fair_share import FairShare
 from .protocol import WireProtocol
-from .write_buffer import LINGER_TIMEOUT
-
-__all__ = ["LINGER_TIMEOUT", "Connection", "Connections"]
 
 log = logging.getLogger(__name__)
 

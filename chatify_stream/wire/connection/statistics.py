@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["ConnectionStatistics", "ServerStatistics", "StreamStatistics", "Totals"]
-
 
 @dataclass(frozen=True)
 class StreamStatistics:

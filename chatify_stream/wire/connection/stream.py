@@ -29,15 +29,6 @@ from .connection import LeanEvent, WireConnection
 from .grpc_headers import split_binary_values
 from .inbox import Inbox
 
-__all__ = [
-    "CallStream",
-    "CutMessageError",
-    "GoingAwayError",
-    "MalformedError",
-    "StreamResetError",
-    "error_name",
-]
-
 DEFAULT_WINDOW = 65535
 """Bytes; HTTP/2's default."""
 

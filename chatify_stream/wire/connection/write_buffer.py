@@ -32,8 +32,6 @@ else:
 from ..http2.frame_types import DATA, pack_frame_header, window_update
 from ..http2.h2_connection import SENDING, WireH2
 
-__all__ = ["LINGER_TIMEOUT", "MessageSender", "WriteBuffer"]
-
 LINGER_TIMEOUT = 0.5
 """Seconds to send the remaining data when a connection is closed."""
 

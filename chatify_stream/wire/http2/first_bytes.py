@@ -12,15 +12,6 @@ from h2.errors import ErrorCodes
 
 from .frame_types import PREFACE, SETTINGS, frame_header, goaway
 
-__all__ = [
-    "HTTP_1_REPLY",
-    "PROXY_LINE_START",
-    "PROXY_SIGNATURE",
-    "TLS_HANDSHAKE",
-    "describe_first_bytes",
-    "plaintext_reply",
-]
-
 TLS_HANDSHAKE = 22
 """The first byte of every connection over TLS (RFC 8446, 5.1)."""
 

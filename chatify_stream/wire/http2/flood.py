@@ -26,8 +26,6 @@ from .frame_types import (
     WINDOW_UPDATE,
 )
 
-__all__ = ["FloodError", "FrameBudget"]
-
 SETTINGS_UNIT = 32 * 6
 """Bytes of SETTINGS that count as one frame. HTTP/2 defines seven settings of six bytes each."""
 

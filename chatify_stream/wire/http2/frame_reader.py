@@ -56,8 +56,6 @@ from .frame_types import (
 )
 from .h2_connection import WireH2, end_received, stream_opened
 
-__all__ = ["FrameHandler", "FrameReader"]
-
 MAX_WINDOW = 2**31 - 1
 OURS = (DATA, HEADERS, WINDOW_UPDATE, PING, RST_STREAM, SETTINGS, GOAWAY)
 """Except answers to PINGs, which h2 gets."""

@@ -4,34 +4,6 @@ from __future__ import annotations
 
 import struct
 
-__all__ = [
-    "ACK",
-    "CONTINUATION",
-    "DATA",
-    "END_HEADERS",
-    "END_STREAM",
-    "FRAME_KIND",
-    "GOAWAY",
-    "GOAWAY_BODY",
-    "HEADERS",
-    "HEADER_SIZE",
-    "PADDED",
-    "PING",
-    "PREFACE",
-    "PREFACE_SIZE",
-    "PUSH_PROMISE",
-    "RST_STREAM",
-    "SETTINGS",
-    "STREAM_BITS",
-    "WINDOW_UPDATE",
-    "frame_header",
-    "goaway",
-    "pack_frame_header",
-    "ping",
-    "read_frame_header",
-    "window_update",
-]
-
 DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING = 0, 1, 3, 4, 5, 6
 GOAWAY, WINDOW_UPDATE, CONTINUATION = 7, 8, 9
 

@@ -27,18 +27,6 @@ from ..grpclib_internals import AllowedStreamIDs, Headers, decode_headers
 from .frame_types import END_HEADERS, END_STREAM, HEADERS, frame_header
 from .hpack import CachingDecoder, CachingEncoder
 
-__all__ = [
-    "MAX_HEADER_TABLE",
-    "SENDING",
-    "LazyMethodTable",
-    "WireH2",
-    "end_received",
-    "h2_config",
-    "h2_connection",
-    "send_headers",
-    "stream_opened",
-]
-
 KNOWN_SETTINGS = frozenset(SettingCodes)
 MAX_HEADER_TABLE = 4096
 """Bytes of sent headers that HPACK may refer to later; HTTP/2's default."""

@@ -12,8 +12,6 @@ from functools import lru_cache
 
 from ..grpclib_internals import Headers
 
-__all__ = ["request_fault", "response_fault", "trailers_fault"]
-
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _FORBIDDEN = re.compile(r"[\0\r\n]")
 _CONNECTION_FIELDS = frozenset(

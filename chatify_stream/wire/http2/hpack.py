@@ -29,8 +29,6 @@ from hpack.hpack import decode_integer
 from ..grpclib_internals import Headers, decode_headers
 from . import huffman
 
-__all__ = ["CachedHeaders", "CachingDecoder", "CachingEncoder", "FieldDecoder"]
-
 INDEXED = 0x80
 WITH_INDEXING = 0x40
 TABLE_SIZE = 0x20

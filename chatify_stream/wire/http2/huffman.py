@@ -23,8 +23,6 @@ import zlib
 from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 from hpack.huffman_table import decode_huffman
 
-__all__ = ["decode"]
-
 MAX_CODE_BITS = 15
 PADDING = b"\xff"
 

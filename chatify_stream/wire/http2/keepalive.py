@@ -13,8 +13,6 @@ from dataclasses import InitVar, dataclass, field
 
 from ...limits import Limits
 
-__all__ = ["Liveness", "Verdict"]
-
 OVERLOAD_DELAY = 1.0
 """Seconds. The event loop counts as overloaded when a check runs later than that."""
 

@@ -12,8 +12,6 @@ from ...errors import StatusError, UsageError
 from ..grpclib_internals import CodecBase, StatusDetailsCodecBase
 from .decoder import decode_message
 
-__all__ = ["ProtoCodec", "StatusDetailsCodec"]
-
 log = logging.getLogger(__name__)
 
 

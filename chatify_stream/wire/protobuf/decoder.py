@@ -30,8 +30,6 @@ from .wire_format import (
     skip_field,
 )
 
-__all__ = ["decode_message"]
-
 M = TypeVar("M", bound=Message)
 
 

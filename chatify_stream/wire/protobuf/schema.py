@@ -27,8 +27,6 @@ from betterproto2 import FieldMetadata, Message
 
 from .wire_format import FIXED32, FIXED64, LENGTH_DELIMITED, VARINT
 
-__all__ = ["Field", "Kind", "Layout", "layout_of"]
-
 
 class Kind(Enum):
     """The content of a field."""

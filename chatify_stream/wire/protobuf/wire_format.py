@@ -6,20 +6,6 @@ field numbers, unmatched groups, and groups nested too deeply.
 
 from __future__ import annotations
 
-__all__ = [
-    "FIXED32",
-    "FIXED64",
-    "LENGTH_DELIMITED",
-    "MAX_DEPTH",
-    "MAX_TAG_BYTES",
-    "MAX_VALUE_BYTES",
-    "VARINT",
-    "field_end",
-    "read_varint",
-    "skip_field",
-    "varint_bytes",
-]
-
 VARINT, FIXED64, LENGTH_DELIMITED, GROUP, GROUP_END, FIXED32 = range(6)
 
 MAX_DEPTH = 100

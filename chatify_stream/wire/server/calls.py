@@ -38,8 +38,6 @@ from ..token_bucket import TokenBucket
 from .observers import Observers
 from .stream import ServerStream
 
-__all__ = ["Calls", "Page", "Pages", "RefusalPacing", "Services", "find_page"]
-
 log = logging.getLogger(__name__)
 
 FULL_CALLS = 128

@@ -22,14 +22,13 @@ from typing import Any, Protocol, cast
 
 from ...limits import Limits
 from ..connection.protocol import WireProtocol, ip_address_of
-from ..connection.registry import LINGER_TIMEOUT, Connections
+from ..connection.registry import Connections
+from ..connection.write_buffer import LINGER_TIMEOUT
 from ..http2.first_bytes import HTTP_1_REPLY, TLS_HANDSHAKE, describe_first_bytes, plaintext_reply
 from ..http2.keepalive import Verdict
 from ..tls.contexts import tls_reason
 from ..tls.transport import TLSTransport
 from .proxy_protocol import ProxyHeaderError, read_proxy_header
-
-__all__ = ["ConnectionHandshake", "HandshakeOwner", "ListenerConfig", "Network"]
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,6 @@ from ...errors import Status
 from ..connection.statistics import ConnectionStatistics
 from .stream import ServerStream
 
-__all__ = ["CallEnd", "Observers", "ServerObserver"]
-
 log = logging.getLogger(__name__)
 
 CallEnd = Callable[[Status | None, str | None], None]

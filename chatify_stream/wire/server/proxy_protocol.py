@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from ..http2.first_bytes import PROXY_LINE_START as LINE_START
 from ..http2.first_bytes import PROXY_SIGNATURE as SIGNATURE
 
-__all__ = ["MAX_SIZE", "Place", "ProxyHeader", "ProxyHeaderError", "read_proxy_header"]
-
 MAX_SIZE = 4096
 """Bytes of a version 2 header. Addresses take at most 216 bytes; the rest is extensions."""
 FIXED = struct.Struct("!BBH")

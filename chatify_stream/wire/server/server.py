@@ -19,16 +19,15 @@ from ...errors import ListenError, UsageError
 from ...limits import Limits
 from ..connection.connection import SERVER_CONFIG
 from ..connection.protocol import WireProtocol
-from ..connection.registry import LINGER_TIMEOUT, Connections
+from ..connection.registry import Connections
 from ..connection.statistics import ConnectionStatistics, ServerStatistics, Totals
+from ..connection.write_buffer import LINGER_TIMEOUT
 from ..grpclib_internals import CodecBase, Configuration, MethodHandler, StatusDetailsCodecBase
 from ..http2.h2_connection import h2_config
 from ..protobuf.codec import ProtoCodec, StatusDetailsCodec
 from .calls import Calls, Pages, Services
 from .handshake import ConnectionHandshake, ListenerConfig, Network
 from .observers import Observers, ServerObserver
-
-__all__ = ["Server"]
 
 log = logging.getLogger(__name__)
 

@@ -35,8 +35,6 @@ from ..grpclib_internals import (
 )
 from ..protobuf.codec import ProtoCodec
 
-__all__ = ["Meter", "ServerStream"]
-
 T = TypeVar("T")
 
 

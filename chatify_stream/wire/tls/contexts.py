@@ -8,16 +8,6 @@ from dataclasses import dataclass
 
 from ...errors import ConfigError, ConfigProblem, UsageError
 
-__all__ = [
-    "ClientTLS",
-    "FilePath",
-    "client_tls",
-    "load_authorities",
-    "load_pair",
-    "pem_error",
-    "tls_reason",
-]
-
 FilePath = str | os.PathLike[str]
 
 _NOT_TLS = "the peer does not use TLS"

@@ -16,8 +16,6 @@ import ssl
 from contextlib import suppress
 from typing import Any, Protocol, cast
 
-__all__ = ["TLSOwner", "TLSTransport"]
-
 CHUNK_SIZE = 16 * 1024
 """Bytes passed through OpenSSL at once: the size of the largest TLS record."""
 MAX_UNREAD_REPLIES = 4096

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatify_stream import Rate, StatusError, UsageLimits
+from chatify_stream.limits import NO_LIMITS
 from chatify_stream.server.usage import Usage
 from chatify_stream.server.usage.account import MAX_IDLE, Accounts
-from chatify_stream.server.usage.usage import NO_LIMITS, Visit
+from chatify_stream.server.usage.usage import Visit
 
 
 class Clock:

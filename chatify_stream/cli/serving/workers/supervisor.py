@@ -26,8 +26,6 @@ from ..run import listening_lines
 from ..signals import serve_until_stopped
 from .worker import Worker
 
-__all__ = ["Supervisor", "check_workers", "run_workers"]
-
 log = logging.getLogger(__name__)
 
 BACKOFF = Backoff(initial=0.5, maximum=30.0)

@@ -19,8 +19,6 @@ from ...exit_codes import report_errors
 from ...logs.setup import ServerLog
 from ..run import run_server
 
-__all__ = ["Worker", "main"]
-
 COMMAND = (sys.executable, "-m", "chatify_stream.cli.serving.workers.worker")
 
 START_TIMEOUT = 60.0
