@@ -82,7 +82,9 @@ def report_errors(command: Callable[P, T]) -> Callable[P, T]:
         try:
             return command(*args, **kwargs)
         except ConfigError as error:
-            raise CommandError(_summary(error)) from error
+            first, *others = map(str, error.problems)
+            text = f"{first} (and {len(others)} more)" if others else first
+            raise CommandError(text) from error
         except ChatifyError as error:
             raise CommandError(str(error), exit_status(error)) from error
         except OSError as error:
@@ -107,8 +109,3 @@ def require_extra(extra: str, feature: str) -> Iterator[None]:
         raise CommandError(
             f"{feature} needs {package}: pip install 'chatify-stream[{extra}]'"
         ) from error
-
-
-def _summary(error: ConfigError) -> str:
-    first, *others = map(str, error.problems)
-    return f"{first} (and {len(others)} more)" if others else first

@@ -14,19 +14,9 @@ from ..config import CONFIG_VARIABLE, Loaded, Setting, all_settings, load
 from .exit_codes import report_errors
 
 SERVE = (
-    "server",
-    "tls",
-    "auth.mode",
-    "auth.secret_file",
-    "auth.keys",
-    "limits.max_message_size",
-    "rooms.enabled",
-    "rooms.broker",
-    "rooms.service",
-    "rooms.port",
-    "metrics",
-    "tracing",
-    "log",
+    *("server", "tls", "metrics", "tracing", "log", "limits.max_message_size"),
+    *("auth.mode", "auth.secret_file", "auth.keys"),
+    *("rooms.enabled", "rooms.broker", "rooms.service", "rooms.port"),
 )
 """Sections and settings that have flags in `serve`."""
 

@@ -28,12 +28,7 @@ DIM = "#767676"
 """A contrast of 4.5 to black and to white."""
 
 STYLE = Style.from_dict(
-    {
-        "dim": DIM,
-        "problem": "#d75f5f",
-        "prompt": "bold",
-        "bottom-toolbar": f"noreverse {DIM}",
-    }
+    {"dim": DIM, "problem": "#d75f5f", "prompt": "bold", "bottom-toolbar": f"noreverse {DIM}"}
 )
 PROMPT = "> "
 MAX_PENDING_SHOWN = 3

@@ -18,7 +18,7 @@ from ...client import Connected, Event, Joined, Left, Message, Reconnecting
 from ...errors import CallError, ChatifyError, ClosedError, RefusedError, UsageError
 from ...rooms.position import Position
 from ..exit_codes import UNAVAILABLE, CommandError
-from ..serving.signals import on_termination
+from ..serving.signals import on_signal
 from .lines import Line, Lines, notice, problem
 from .screen import Screen
 from .typed import COMMANDS, Help, History, Mistake, Quit, Say, SwitchRoom, Who, parse
@@ -65,7 +65,7 @@ class TerminalChat:
         visit = self._new_visit(room)
         await visit.__aenter__()
         self._follow(visit)
-        with on_termination(self._terminate):
+        with on_signal("SIGTERM", self._terminate):
             try:
                 with suppress(EOFError):  # the terminal is closed
                     await self._screen.run()

@@ -16,7 +16,7 @@ from ..client_options import token_from_settings
 from ..exit_codes import CommandError, require_extra
 from ..logs.setup import configure_logging
 from ..options import LOG, with_settings
-from ..serving.signals import on_termination
+from ..serving.signals import on_signal
 
 TERMINATED = 128 + signal.SIGTERM
 
@@ -125,7 +125,7 @@ async def _between_pipes(options: ChatOptions, room: str, listen: bool, as_json:
         nonlocal was_terminated
         was_terminated = running.cancel()
 
-    with on_termination(terminate):
+    with on_signal("SIGTERM", terminate):
         try:
             await running
         except asyncio.CancelledError:

@@ -32,11 +32,7 @@ async def _serve(settings: GatewaySettings) -> None:
         from ...gateway import GatewayServer, create_app
     token = None if settings.token_file is None else token_from_file(settings.token_file)
     app = create_app(
-        settings.target,
-        settings.timeout,
-        settings.balancing,
-        token,
-        tls_from_settings(settings),
+        settings.target, settings.timeout, settings.balancing, token, tls_from_settings(settings)
     )
     server = GatewayServer(app)
     await serve_until_stopped(server, settings.host, settings.port, settings.grace)

@@ -72,9 +72,7 @@ def _figures(now: Snapshot, before: Snapshot | None) -> Iterator[Figure]:
         counter("", "chatify_connections_opened_total").rate,
     )
     yield Figure(
-        "calls",
-        _number(now.value("chatify_calls")),
-        counter("", "grpc_server_started_total").rate,
+        "calls", _number(now.value("chatify_calls")), counter("", "grpc_server_started_total").rate
     )
     for sample in now.samples("chatify_sessions"):
         yield Figure(f"sessions, {sample.labels.get('kind', '?')}", _number(sample.value))

@@ -1,6 +1,7 @@
 """Write the log in a background thread, so that the server never waits for its reader.
 
-Lines wait in a bounded queue. If it is full, lines are dropped, and the log states how many.
+Lines wait in a bounded queue. If it is full, lines are dropped, and the log states how many. The
+rate of similar records is limited, so that an attack cannot fill the disk.
 Records are formatted immediately, in the thread that logs, because their values may change later.
 """
 
@@ -12,11 +13,11 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from ...limits import Rate
-from .rate_limit import LogRate
+from ...wire.token_bucket import TokenBucket
 
 MAX_QUEUED = 5000
 """Lines."""
@@ -26,6 +27,49 @@ REPORT_INTERVAL = 1.0
 
 CLOSE_TIMEOUT = 1.0
 """Seconds to write the queued lines when the program ends."""
+
+MAX_KINDS = 1000
+"""Above it, new records of one logger and level are one kind, whatever their message."""
+
+Kind = tuple[str, int, str]
+
+
+class LogRate:
+    """Decides which records are written, and counts the suppressed ones. No I/O and no clock.
+
+    Records are of the same kind if they have the same logger, level and message template.
+    """
+
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
+        self._buckets: dict[Kind, TokenBucket] = {}
+        self._suppressed: dict[Kind, int] = {}
+
+    def allows(self, record: logging.LogRecord, now: float) -> bool:
+        """Return whether to write a record logged at `now`, in seconds."""
+        kind = record.name, record.levelno, str(record.msg)
+        if kind not in self._buckets and len(self._buckets) >= MAX_KINDS:
+            kind = record.name, record.levelno, ""
+        if kind not in self._buckets:
+            self._buckets[kind] = TokenBucket(self._rate, now)
+        if self._buckets[kind].take(now):
+            return True
+        self._suppressed[kind] = self._suppressed.get(kind, 0) + 1
+        return False
+
+    def summaries(self, now: float) -> Iterator[logging.LogRecord]:
+        """Yield a record for each kind with records suppressed since the previous call."""
+        suppressed, self._suppressed = self._suppressed, {}
+        for (name, level, message), number in suppressed.items():
+            yield _record(name, level, "suppressed %d similar records: %s", number, message)
+        for kind, bucket in list(self._buckets.items()):
+            if bucket.is_full(now):
+                del self._buckets[kind]
+
+    def change(self, rate: Rate) -> None:
+        """Use another rate for each kind from now on."""
+        self._rate = rate
+        self._buckets.clear()
 
 
 class BackgroundHandler(logging.Handler):

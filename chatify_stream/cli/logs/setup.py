@@ -1,4 +1,8 @@
-"""Set up the log on standard error, and log errors that no code has handled."""
+"""Set up the log on standard error, and log errors that no code has handled.
+
+A record is one line, and its text is escaped for a terminal (see `cli.output`). Only the stack of
+an error takes further lines, in the text format.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,59 @@ import asyncio
 import logging
 import sys
 import threading
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
 from ...config import LogSettings
+from ..output import safe, safe_json, safe_lines
 from .background_handler import BackgroundHandler, write_to_standard_error
-from .formatters import make_formatter
 
 log = logging.getLogger(__name__)
 
 QUIET = ("asyncio", "h2", "hpack")
 """Loggers limited to warnings: at debug level they log internals, and hpack logs tokens."""
+
+
+class TextFormatter(logging.Formatter):
+    """Formats time, level, logger and message, followed by the stack of an error."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.message = safe(record.getMessage())
+        record.asctime = self.formatTime(record)
+        lines = [self.formatMessage(record)]
+        if record.exc_info:
+            lines += safe_lines(self.formatException(record.exc_info))
+        if record.stack_info:
+            lines += safe_lines(record.stack_info)
+        return "\n".join(lines)
+
+
+class JSONFormatter(logging.Formatter):
+    """Formats one JSON object a line.
+
+    Its keys are `time` (RFC 3339, UTC), `level`, `logger` and `message`, and `error` and `stack` if
+    present. A record with the attribute `fields` adds them, and has its `event` as the message.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC)
+        fields = getattr(record, "fields", {})
+        entry = {
+            "time": time.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": getattr(record, "event", "") if fields else record.getMessage(),
+        }
+        entry |= fields
+        if record.exc_info:
+            entry["error"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            entry["stack"] = record.stack_info
+        return safe_json(entry)
 
 
 def configure_logging(settings: LogSettings) -> None:
@@ -45,18 +91,13 @@ class ServerLog:
         self._handler.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._handler.finish()
         configure_logging(self._settings)
 
 
 def _install(handler: logging.Handler, settings: LogSettings) -> None:
-    handler.setFormatter(make_formatter(settings.format))
+    handler.setFormatter(JSONFormatter() if settings.format == "json" else TextFormatter())
     root = logging.getLogger()
     for other in root.handlers[:]:
         if other is not handler:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
 from ...config import Setting, Settings, all_settings
 from ...errors import ChatifyError, ConfigError
+from .signals import on_signal
 
 log = logging.getLogger(__name__)
 
@@ -87,11 +87,6 @@ class Reloader:
 @asynccontextmanager
 async def reload_on_hangup(reloader: Reloader) -> AsyncIterator[None]:
     """Reload at each SIGHUP in the block. Has no effect on Windows."""
-    number = getattr(signal, "SIGHUP", None)
-    if number is None:
-        yield
-        return
-    loop = asyncio.get_running_loop()
     requested = asyncio.Event()
 
     async def run() -> None:
@@ -100,12 +95,11 @@ async def reload_on_hangup(reloader: Reloader) -> AsyncIterator[None]:
             requested.clear()
             await reloader.reload()
 
-    loop.add_signal_handler(number, requested.set)
-    running = loop.create_task(run())
+    running = asyncio.create_task(run())
     try:
-        yield
+        with on_signal("SIGHUP", requested.set):
+            yield
     finally:
-        loop.remove_signal_handler(number)
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running

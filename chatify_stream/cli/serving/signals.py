@@ -1,6 +1,6 @@
 """Signals: the first stop signal drains a server, the second closes it immediately.
 
-Also reports the state of the server to systemd, and handles SIGTERM for the command `chat`.
+Also reports the state of the server to systemd, and calls functions on other signals.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Protocol
 
 import click
@@ -41,16 +41,16 @@ def notify(state: str) -> None:
 
 
 @contextmanager
-def on_termination(callback: Callable[[], None]) -> Iterator[None]:
-    """Call `callback` in the running loop for each SIGTERM. Has no effect on Windows."""
+def on_signal(name: str, callback: Callable[[], None]) -> Iterator[None]:
+    """Call `callback` in the running loop for each such signal. Has no effect on Windows."""
     loop = asyncio.get_running_loop()
-    with suppress(NotImplementedError):  # the event loops of Windows
-        loop.add_signal_handler(signal.SIGTERM, callback)
+    with suppress(AttributeError, NotImplementedError):  # Windows has no SIGHUP
+        loop.add_signal_handler(getattr(signal, name), callback)
     try:
         yield
     finally:
-        with suppress(NotImplementedError):
-            loop.remove_signal_handler(signal.SIGTERM)
+        with suppress(AttributeError, NotImplementedError):
+            loop.remove_signal_handler(getattr(signal, name))
 
 
 class StopSignals:
@@ -73,12 +73,7 @@ class StopSignals:
                 self._previous[number] = signal.signal(number, self._handle)
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         for number in SIGNALS:
             if number in self._previous:
                 signal.signal(number, self._previous[number])

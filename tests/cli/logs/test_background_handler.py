@@ -10,7 +10,7 @@ import pytest
 
 from chatify_stream import Rate
 from chatify_stream.cli.logs.background_handler import BackgroundHandler, write_to_standard_error
-from chatify_stream.cli.logs.formatters import TextFormatter
+from chatify_stream.cli.logs.setup import TextFormatter
 
 SECONDS = 60.0
 MANY = Rate(1000, 1.0)

@@ -5,7 +5,7 @@ import logging
 import sys
 from datetime import datetime, timedelta
 
-from chatify_stream.cli.logs.formatters import JSONFormatter, TextFormatter, make_formatter
+from chatify_stream.cli.logs.setup import JSONFormatter, TextFormatter
 
 
 def record(message: str, *args: object, error: bool = False) -> logging.LogRecord:
@@ -56,8 +56,8 @@ def test_a_stack() -> None:
 
 def test_what_strangers_wrote() -> None:
     """Line ends, escape sequences and reversed text stay escaped within the line."""
-    for name in ("text", "json"):
-        line = make_formatter(name).format(record("%s left", "a\nERROR b\x1b[2J\u202e\u2028"))
+    for formatter in (TextFormatter(), JSONFormatter()):
+        line = formatter.format(record("%s left", "a\nERROR b\x1b[2J\u202e\u2028"))
         assert line.isprintable()
         assert "left" in line
 

@@ -3,7 +3,7 @@
 import logging
 
 from chatify_stream import Rate
-from chatify_stream.cli.logs.rate_limit import MAX_KINDS, LogRate
+from chatify_stream.cli.logs.background_handler import MAX_KINDS, LogRate
 
 
 def record(message: str, *args: object, level: int = logging.INFO) -> logging.LogRecord:
