@@ -21,13 +21,11 @@ from ..exit_codes import UNAVAILABLE, CommandError
 from ..serving.signals import on_signal
 from .lines import Line, Lines, notice, problem
 from .screen import Screen
-from .typed import COMMANDS, Help, History, Mistake, Quit, Say, SwitchRoom, Who, parse
+from .typed import COMMANDS, parse
 from .visit import Visit
 
 PENDING_TIMEOUT = 5.0
 """Seconds to wait for pending messages when the user leaves a room."""
-
-DEFAULT_HISTORY = 20
 
 MAX_REMINDER = 200
 """Characters shown of a text that was not sent. The input history contains the whole text."""
@@ -86,20 +84,21 @@ class TerminalChat:
     # Input of the user.
 
     def _entered(self, text: str) -> None:
-        match parse(text):
-            case Say(text):
+        kind, text, count = parse(text)
+        match kind:
+            case "say":
                 self._start(self._say(text))
-            case Who():
+            case "who":
                 self._start(self._who())
-            case History(count):
-                self._start(self._show_history(count or DEFAULT_HISTORY))
-            case SwitchRoom(room):
-                self._start(self._switch(room))
-            case Help():
+            case "history":
+                self._start(self._show_history(count))
+            case "room":
+                self._start(self._switch(text))
+            case "help":
                 self._start(self._screen.show(_help()))
-            case Quit():
+            case "quit":
                 self._leave()
-            case Mistake(text):
+            case "mistake":
                 self._start(self._screen.show([problem(text)]))
 
     def _words(self) -> Iterable[str]:
@@ -118,7 +117,8 @@ class TerminalChat:
         except (RefusedError, UsageError) as error:
             del self._pending[message_id]
             self._refresh()
-            await self._screen.show([problem(f"not sent: {error}"), notice(_shorten(text))])
+            shown = text if len(text) <= MAX_REMINDER else f"{text[:MAX_REMINDER]}…"
+            await self._screen.show([problem(f"not sent: {error}"), notice(shown)])
 
     async def _who(self) -> None:
         try:
@@ -280,10 +280,6 @@ class TerminalChat:
         return f"{room} · {len(self._users)} here" if self._users else room
 
 
-def _shorten(text: str) -> str:
-    return text if len(text) <= MAX_REMINDER else f"{text[:MAX_REMINDER]}…"
-
-
 def _help() -> list[Line]:
     width = max(map(len, COMMANDS)) + 2
     commands = [notice(f"{usage:{width}}{meaning}") for usage, meaning in COMMANDS.items()]
@@ -293,8 +289,6 @@ def _help() -> list[Line]:
 def _missed(resumed: Position | None, first: Event) -> Iterator[Line]:
     """Yield a notice with the number of messages since the last visit."""
     if resumed is not None and isinstance(first, Connected) and first.recovered:
-        yield notice(f"{_messages(first.position.offset - resumed.offset)} since your last visit")
-
-
-def _messages(count: int) -> str:
-    return {0: "no new messages", 1: "1 new message"}.get(count, f"{count} new messages")
+        count = first.position.offset - resumed.offset
+        messages = f"{count or 'no'} new message{'' if count == 1 else 's'}"
+        yield notice(f"{messages} since your last visit")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from ...rooms import check_name
 
@@ -15,90 +15,59 @@ COMMANDS = {
 }
 """Usage and meaning of each command."""
 
+DEFAULT_HISTORY = 20
 MAX_HISTORY = 1000
 SLASH = "/"
 
 
-@dataclass(frozen=True)
-class Say:
-    text: str
+class Typed(NamedTuple):
+    """A parsed text. An invalid command is a `mistake`."""
 
-
-@dataclass(frozen=True)
-class Who:
-    pass
-
-
-@dataclass(frozen=True)
-class History:
-    count: int | None
-    """None if the user entered no number."""
-
-
-@dataclass(frozen=True)
-class SwitchRoom:
-    room: str
-
-
-@dataclass(frozen=True)
-class Help:
-    pass
-
-
-@dataclass(frozen=True)
-class Quit:
-    pass
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """An invalid command; `text` states the problem and the fix."""
-
-    text: str
-
-
-Typed = Say | Who | History | SwitchRoom | Help | Quit | Mistake
+    kind: Literal["say", "who", "history", "room", "help", "quit", "mistake"]
+    text: str = ""
+    """The message, the room, or the problem and the fix."""
+    number: int = 0
+    """Messages of a history."""
 
 
 def parse(text: str) -> Typed:
     """Parse an entered text. Two slashes start a message that starts with one slash."""
     if not text.startswith(SLASH):
-        return Say(text)
+        return Typed("say", text)
     if text.startswith(SLASH * 2):
-        return Say(text[1:])
+        return Typed("say", text[1:])
     name, _, argument = text.partition(" ")
     argument = argument.strip()
     match name:
         case "/history":
             return _history(argument)
+        case "/room" if not argument:
+            return Typed("mistake", "/room: the name of the room is missing; enter /room NAME")
         case "/room":
-            return _switch(argument)
+            try:
+                return Typed("room", check_name("room", argument))
+            except ValueError as error:
+                return Typed("mistake", str(error))
         case "/who" | "/help" | "/quit" if argument:
-            return Mistake(f"{name}: unexpected text after the command; enter only {name}")
+            problem = f"{name}: unexpected text after the command; enter only {name}"
+            return Typed("mistake", problem)
         case "/who":
-            return Who()
+            return Typed("who")
         case "/help":
-            return Help()
+            return Typed("help")
         case "/quit":
-            return Quit()
-    return Mistake(
+            return Typed("quit")
+    return Typed(
+        "mistake",
         f"{name}: unknown command; the commands are {', '.join(COMMANDS)}. "
-        "To send a message that starts with a slash, type two slashes"
+        "To send a message that starts with a slash, type two slashes",
     )
 
 
 def _history(argument: str) -> Typed:
     if not argument:
-        return History(None)
+        return Typed("history", number=DEFAULT_HISTORY)
     if argument.isascii() and argument.isdigit() and 0 < int(argument[:9]) <= MAX_HISTORY:
-        return History(int(argument))
-    return Mistake(f"/history: {argument!r} is not allowed; enter a number from 1 to {MAX_HISTORY}")
-
-
-def _switch(argument: str) -> Typed:
-    if not argument:
-        return Mistake("/room: the name of the room is missing; enter /room NAME")
-    try:
-        return SwitchRoom(check_name("room", argument))
-    except ValueError as error:
-        return Mistake(str(error))
+        return Typed("history", number=int(argument))
+    problem = f"{argument!r} is not allowed; enter a number from 1 to {MAX_HISTORY}"
+    return Typed("mistake", f"/history: {problem}")

@@ -1,28 +1,71 @@
 """A user's visit to a room: its start position, its events, and the position saved for the next.
 
 A returning user resumes after the last message shown; a new user starts with the newest messages.
-A position is saved only after its message was shown.
+A position is saved after its message was shown, never before. A process that is killed at any
+moment therefore loses no message, but may show a message twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import logging
-from collections.abc import AsyncGenerator, Sequence
+import os
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
 from ...client import Connected, Event, Gap, Message, Reconnecting, RoomClient
 from ...config import ClientSettings
 from ...errors import DeadlineExceededError, Status
 from ...rooms.position import Position
 from ..client_options import tls_from_settings, token_from_settings
-from .bookmark import Bookmark
 
 MAX_BATCH = 500
 
 log = logging.getLogger(__name__)
+
+
+def state_folder(environ: Mapping[str, str]) -> Path:
+    """Return the folder for the state of programs of this user.
+
+    Raises `RuntimeError` if the user has no home folder.
+    """
+    if os.name == "nt" and (local := environ.get("LOCALAPPDATA")):
+        base = Path(local)
+    elif Path(state := environ.get("XDG_STATE_HOME", "")).is_absolute():
+        base = Path(state)
+    else:
+        base = Path.home() / ".local" / "state"
+    return base / "chatify-stream"
+
+
+class Bookmark:
+    """The saved position of one user in one room of one server, a file replaced atomically."""
+
+    def __init__(self, folder: Path, server: str, room: str, user: str) -> None:
+        self._key = {"server": server, "room": room, "user": user}
+        # File names allow fewer characters than the names of rooms and users.
+        digest = hashlib.sha256(json.dumps(self._key).encode()).hexdigest()
+        self.file = folder / f"{digest[:32]}.json"
+
+    def read(self) -> Position | None:
+        """Return the position, or None for a missing or damaged file. Raises `OSError`."""
+        try:
+            entry = json.loads(self.file.read_bytes())
+            return Position.parse(str(entry["position"]))
+        except (FileNotFoundError, ValueError, LookupError, TypeError):
+            return None
+
+    def write(self, position: Position) -> None:
+        """Save a position. Raises `OSError`."""
+        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        text = json.dumps({**self._key, "position": str(position)}, ensure_ascii=False)
+        draft = self.file.with_suffix(f".{os.getpid()}")
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(self.file)
 
 
 @dataclass(frozen=True)
@@ -73,13 +116,8 @@ class Visit:
             raise _timeout_error(timeout, None) from None
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.chat.__aexit__(exc_type, exc, traceback)
+    async def __aexit__(self, *exc_info: Any) -> None:
+        await self.chat.__aexit__(*exc_info)
 
     async def close(self) -> None:
         """End the visit immediately."""

@@ -10,8 +10,7 @@ import signal
 import click
 
 from ...config import Settings
-from ..chat.bookmark import state_folder
-from ..chat.visit import ChatOptions, Visit
+from ..chat.visit import ChatOptions, Visit, state_folder
 from ..client_options import token_from_settings
 from ..exit_codes import CommandError, require_extra
 from ..logs.setup import configure_logging

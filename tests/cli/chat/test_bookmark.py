@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chatify_stream.cli.chat.bookmark import Bookmark, state_folder
+from chatify_stream.cli.chat.visit import Bookmark, state_folder
 from chatify_stream.rooms.position import Position
 
 HERE = Position("epoch", 7)

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from chatify_stream import ChatServer, RefusedError, RoomMessage, RoomOptions
-from chatify_stream.cli.chat.bookmark import Bookmark
 from chatify_stream.cli.chat.plain import json_line, tabbed_line
+from chatify_stream.cli.chat.visit import Bookmark
 from chatify_stream.client import Connected, Event, Gap, Joined, Left, Message, Reconnecting
 from chatify_stream.errors import UsageError
 from chatify_stream.rooms.position import Position

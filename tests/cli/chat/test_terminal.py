@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from chatify_stream import ChatServer, RefusedError, RoomClient, RoomMessage, RoomOptions
-from chatify_stream.cli.chat.bookmark import Bookmark
 from chatify_stream.cli.chat.lines import color_of
+from chatify_stream.cli.chat.visit import Bookmark
 
 from ...e2e.processes import ServerProcess
 from ...ports import free_port
