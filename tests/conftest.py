@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from .tiers import BUILT, GUARD, Tier, default_expression, tier_of
+from .tiers import GUARD, SLOW_FIXTURES, Tier, default_expression, tier_of
 
 pytest.register_assert_rewrite("chatify_stream.testing")
 
@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.markexpr = config.workerinput["markexpr"]
     elif config.option.default_tiers:
         config.option.markexpr = default_expression()
-    config.addinivalue_line("markers", "built: needs a peer that has to be built first")
+    config.addinivalue_line("markers", "slow: builds a peer, or starts many processes")
     for tier in Tier:
         config.addinivalue_line("markers", f"{tier}: a tier, see tests/tiers.py")
 
@@ -44,8 +44,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not tiers(item):
             item.add_marker(tier_of(item.path).value)
-        if BUILT.intersection(getattr(item, "fixturenames", ())):
-            item.add_marker("built")
+        if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
         if len(set(tiers(item))) > 1:
             raise pytest.UsageError(f"{item.nodeid}: marked with more than one tier")
 

@@ -68,6 +68,7 @@ def test_the_extras(wheel: Path) -> None:
     assert not any("cryptography" in requirement for requirement in wanted["all"])
 
 
+@pytest.mark.slow
 def test_nothing_is_compiled(tmp_path: Path) -> None:
     """With every pure extra, all dependencies install from wheels for any platform."""
     run(

@@ -174,6 +174,7 @@ def test_a_wrong_setting(broker: str) -> None:
     assert occurrences(result.output) == []
 
 
+@pytest.mark.slow
 def test_errors_at_the_start(tmp_path: Path) -> None:
     """What cannot be used is told without its password, or what is in its file."""
     key = tmp_path / "key"

@@ -32,7 +32,7 @@ def test_a_file_without_tier() -> None:
 def test_default_tiers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first environment of a tox run has the process tier, again and again; others do not."""
     monkeypatch.setenv("TOX_WORK_DIR", str(tmp_path))
-    quick, all_three = "unit or integration", "unit or integration or (process and not built)"
+    quick, all_three = "unit or integration", "unit or integration or (process and not slow)"
     selected = []
     for run, name in [(1, "a"), (1, "b"), (1, "a"), (2, "b"), (2, "a")]:
         monkeypatch.setattr(os, "getppid", lambda run=run: run)

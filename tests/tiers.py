@@ -10,10 +10,10 @@
 `_PATHS` is the only table. A test that differs from its file bears its tier as a marker, and this
 wins: `@pytest.mark.process`. `pytest -m "unit or integration"` runs two tiers.
 
-A test bears the further marker `built` if it needs a peer in Go or JavaScript, which has to be
-built first: that takes minutes of CPU on a new machine.
+A test of the process tier bears the further marker `slow` if it needs a peer in Go or JavaScript,
+which has to be built first, or if it starts many processes, one after the other.
 
-A plain tox run selects with `--default-tiers`: everything but the stress tier and built peers, and
+A plain tox run selects with `--default-tiers`: everything but the stress tier and slow tests, and
 the process tier only on the first of its Pythons.
 
 `TierGuard` holds each test to its tier: a test of the unit tier that binds a socket fails, and so
@@ -30,7 +30,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BUILT", "GUARD", "TESTS", "TIERS", "Tier", "default_expression", "tier_of"]
+__all__ = ["GUARD", "SLOW_FIXTURES", "TESTS", "TIERS", "Tier", "default_expression", "tier_of"]
 
 TESTS = Path(__file__).resolve().parent
 
@@ -84,8 +84,8 @@ _PATHS = {
 }
 """The table. A path is a folder or a file below `tests/`; the longest path decides."""
 
-BUILT = {"go_binaries", "go_interop", "grpcurl", "node_client"}
-"""Fixtures that build a peer: tests with one of them bear the marker `built`."""
+SLOW_FIXTURES = {"go_binaries", "go_interop", "grpcurl", "node_client"}
+"""Fixtures that build a peer: tests with one of them bear the marker `slow`."""
 
 TIERS = {path: tier for tier, paths in _PATHS.items() for path in paths.split()}
 
@@ -113,7 +113,7 @@ def default_expression() -> str:
         if claimed[:1] == [run] and claimed[1:] != [name]:
             return expression
         claim.write_text(f"{run} {name}")
-    return f"{expression} or ({Tier.PROCESS} and not built)"
+    return f"{expression} or ({Tier.PROCESS} and not slow)"
 
 
 class TierGuard:

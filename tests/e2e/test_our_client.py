@@ -30,9 +30,7 @@ CALL_SECONDS = 30.0
 METADATA = {"x-plain": "a, b", "x-name-bin": "名字".encode()}
 
 
-@pytest.fixture(
-    scope="session", params=[pytest.param("grpc-go", marks=pytest.mark.built), "grpcio"]
-)
+@pytest.fixture(scope="session", params=[pytest.param("grpc-go", marks=pytest.mark.slow), "grpcio"])
 def new_peer(request: pytest.FixtureRequest) -> Callable[[], ListeningProcess]:
     """Makes a server, not yet started, of each implementation."""
     if request.param == "grpcio":

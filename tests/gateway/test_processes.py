@@ -52,6 +52,7 @@ async def end_of(process: Process) -> int:
     return await asyncio.to_thread(process.wait)
 
 
+@pytest.mark.slow
 class TestChatServer:
     async def test_200_at_once(self, gateway: ServerProcess) -> None:
         """200 concurrent requests each get their own reply."""

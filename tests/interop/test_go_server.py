@@ -36,8 +36,8 @@ MEMORY = 0.5847  # has another name in each of the two messages
 
 @pytest.fixture(
     params=[
-        pytest.param("grpc-go", marks=pytest.mark.built),
-        pytest.param("grpc-go-tls", marks=pytest.mark.built),
+        pytest.param("grpc-go", marks=pytest.mark.slow),
+        pytest.param("grpc-go-tls", marks=pytest.mark.slow),
         "ours",
     ]
 )

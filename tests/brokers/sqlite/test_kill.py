@@ -36,6 +36,7 @@ def kill_at_random(
     return [(room, message_id, int(offset)) for room, message_id, offset in map(str.split, lines)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "kept"), [(1, 1_000_000), (2, 1_000_000), (3, 30)])
 async def test_killed_again_and_again(tmp_path: Path, seed: int, kept: int) -> None:
     """What was acknowledged is there, offsets have no hole, and no id is published twice."""

@@ -245,6 +245,7 @@ class TestTyping:
             assert ada.has_its_modes_back
 
 
+@pytest.mark.slow
 class TestLooks:
     def test_colors(self, server: ServerProcess) -> None:
         """A sender has the same color everywhere, and the user's own name is bold."""
@@ -382,6 +383,7 @@ class TestHostile:
             assert not any(row.startswith("12:03 ada") for row in ada.rows())
 
 
+@pytest.mark.slow
 class TestTrouble:
     def test_no_server(self) -> None:
         """If the server cannot be reached at the start, the result is one line and status 4."""

@@ -102,6 +102,7 @@ def test_one_dies() -> None:
         assert f"worker {first} ended with status -9" in server.stderr()
 
 
+@pytest.mark.slow
 def test_supervisor_dies() -> None:
     """Workers whose supervisor was killed stop by themselves."""
     with Workers() as server:
@@ -113,6 +114,7 @@ def test_supervisor_dies() -> None:
             time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_renewed(tmp_path: Path) -> None:
     """SIGHUP brings the workers of a new configuration; a call that is open goes on in the old."""
     config = tmp_path / "chat.toml"
@@ -139,6 +141,7 @@ def test_renewed(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_renewed_with_what_is_wrong(tmp_path: Path) -> None:
     """A wrong configuration is reported, and the workers stay."""
     config = tmp_path / "chat.toml"
@@ -151,6 +154,7 @@ def test_renewed_with_what_is_wrong(tmp_path: Path) -> None:
         assert asyncio.run(ask(server.address)) == "Hello gene"
 
 
+@pytest.mark.slow
 def test_second_signal() -> None:
     """The second signal ends open calls immediately."""
 
