@@ -11,7 +11,7 @@ from typing import Any
 
 from ..address import Address, check_method_path
 from ..auth import Authenticator
-from ..config.template import DEFAULT_TEMPLATE, reply_template
+from ..config.settings import DEFAULT_TEMPLATE, reply_template
 from ..errors import UsageError
 from ..server.interceptors.access import AccessControl
 from ..server.interceptors.forwarded_for import AddressHeader

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from ..limits import MAX_NUMBER
 from ..limits import Rate as RateLimit
@@ -21,120 +21,121 @@ HIDDEN = "(hidden)"
 """Shown in place of a secret."""
 
 
-class Kind(Protocol):
+class Kind:
     """A kind of values."""
+
+    optional: bool = False
+    """Allow None, for no limit or no value, which is written as "none"."""
 
     @property
     def allowed(self) -> str:
         """The allowed values, as a phrase after "use"."""
+        return f'{self._phrase()}, or "none"' if self.optional else self._phrase()
 
     def check(self, value: Any) -> Any:
         """Return the value as the settings hold it.
 
         Raises `ValueError` for a value that is not allowed, with a reason if that is not obvious.
         """
+        return None if self.optional and value in ("none", None) else self._check(value)
 
     def from_text(self, text: str) -> Any:
         """Convert text to a value for `check`. Raises `ValueError`."""
+        return text if self.optional and text == "none" else self._parse(text)
 
     def to_toml(self, value: Any) -> str:
         """Return the TOML expression of a value that `check` returned."""
+        return '"none"' if value is None else self._write(value)
+
+    # Subclasses define these for values other than None; by default, a value is a text in TOML.
+
+    def _phrase(self) -> str:
+        raise NotImplementedError
+
+    def _check(self, value: Any) -> Any:
+        raise NotImplementedError
+
+    def _parse(self, text: str) -> Any:
+        return text
+
+    def _write(self, value: Any) -> str:
+        return _toml_string(value)
 
 
 @dataclass(frozen=True)
-class Integer:
+class Integer(Kind):
     """A whole number between two bounds."""
 
     minimum: int
     maximum: int
     unit: str = ""
     optional: bool = False
-    """Allow "none", for no limit."""
 
-    @property
-    def allowed(self) -> str:
+    def _phrase(self) -> str:
         of_unit = f" of {self.unit}" if self.unit else ""
-        numbers = f"a whole number{of_unit} from {self.minimum} to {self.maximum}"
-        return f'{numbers}, or "none"' if self.optional else numbers
+        return f"a whole number{of_unit} from {self.minimum} to {self.maximum}"
 
-    def check(self, value: Any) -> int | None:
-        if self.optional and value in ("none", None):
-            return None
+    def _check(self, value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValueError
         if not self.minimum <= value <= self.maximum:
             raise ValueError
         return value
 
-    def from_text(self, text: str) -> int | str:
-        return text if text == "none" else _number(int, text)
+    def _parse(self, text: str) -> int:
+        return _number(int, text)
 
-    def to_toml(self, value: int | None) -> str:
-        return '"none"' if value is None else str(value)
+    def _write(self, value: int) -> str:
+        return str(value)
+
+
+class _Decimal(Kind):
+    def _parse(self, text: str) -> float:
+        return _number(float, text)
+
+    def _write(self, value: float) -> str:
+        return _shortest(value)
 
 
 @dataclass(frozen=True)
-class Seconds:
+class Seconds(_Decimal):
     """A time in seconds, by default at most a day."""
 
     allow_zero: bool = False
     optional: bool = False
-    """Allow "none", for no limit."""
     maximum: int = 86400
 
-    @property
-    def allowed(self) -> str:
-        bounds = f"{'from' if self.allow_zero else 'above'} 0, up to {self.maximum}"
-        numbers = f"a number of seconds {bounds}"
-        return f'{numbers}, or "none"' if self.optional else numbers
+    def _phrase(self) -> str:
+        return (
+            f"a number of seconds {'from' if self.allow_zero else 'above'} 0, up to {self.maximum}"
+        )
 
-    def check(self, value: Any) -> float | None:
-        if self.optional and value in ("none", None):
-            return None
+    def _check(self, value: Any) -> float:
         return _check_number(value, self.maximum, allow_zero=self.allow_zero)
 
-    def from_text(self, text: str) -> float | str:
-        return text if text == "none" else _number(float, text)
 
-    def to_toml(self, value: float | None) -> str:
-        return '"none"' if value is None else _shortest(value)
-
-
-@dataclass(frozen=True)
-class Ratio:
+class Ratio(_Decimal):
     """A fraction."""
 
-    allowed = "a number from 0 to 1"
+    def _phrase(self) -> str:
+        return "a number from 0 to 1"
 
-    def check(self, value: Any) -> float:
+    def _check(self, value: Any) -> float:
         return _check_number(value, 1, allow_zero=True)
-
-    def from_text(self, text: str) -> float | str:
-        return _number(float, text)
-
-    def to_toml(self, value: float) -> str:
-        return _shortest(value)
-
-
-class _String:
-    """The base of kinds that are a string in TOML."""
-
-    def from_text(self, text: str) -> str:
-        return text
-
-    def to_toml(self, value: str) -> str:
-        return _toml_string(value)
 
 
 @dataclass(frozen=True)
-class Text(_String):
+class Text(Kind):
     """Text that a function accepts."""
 
-    allowed: str
+    phrase: str
     verify: Callable[[str], object]
     """Raises `ValueError` for text that is not allowed."""
 
-    def check(self, value: Any) -> str:
+    def _phrase(self) -> str:
+        return self.phrase
+
+    def _check(self, value: Any) -> str:
         if not isinstance(value, str):
             raise ValueError
         _check_unicode(value)
@@ -143,76 +144,57 @@ class Text(_String):
 
 
 @dataclass(frozen=True)
-class OptionalText:
-    """Like `Text`, or None, which is written as "none"."""
+class OptionalText(Text):
+    """Text that is not empty, or None."""
 
-    kind: str
     verify: Callable[[str], object] = str
+    optional = True
 
-    @property
-    def allowed(self) -> str:
-        return f'{self.kind}, or "none"'
-
-    def check(self, value: Any) -> str | None:
-        if value in ("none", None):
-            return None
-        text = Text(self.allowed, self.verify).check(value)
+    def _check(self, value: Any) -> str:
+        text = super()._check(value)
         if not text or "\0" in text:
             raise ValueError
         return text
 
-    def from_text(self, text: str) -> str:
-        return text
 
-    def to_toml(self, value: str | None) -> str:
-        return _toml_string("none" if value is None else value)
+class Secret(Kind):
+    """Text that is never shown, or None."""
 
+    optional = True
 
-@dataclass(frozen=True)
-class Secret(_String):
-    """Text that is never shown, or None, which is written as "none"."""
+    def _phrase(self) -> str:
+        return "printable ASCII without spaces"
 
-    @property
-    def allowed(self) -> str:
-        return 'printable ASCII without spaces, or "none"'
-
-    def check(self, value: Any) -> str | None:
-        if value in ("none", None):
-            return None
+    def _check(self, value: Any) -> str:
         if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
             raise ValueError
         return value
 
-    def to_toml(self, value: str | None) -> str:
-        return _toml_string("none" if value is None else HIDDEN)
+    def _write(self, value: str) -> str:
+        return _toml_string(HIDDEN)
 
 
-@dataclass(frozen=True)
-class Texts:
+class Texts(Text):
     """A list of texts, separated by commas in flags and variables."""
 
-    allowed: str
-    verify: Callable[[str], object]
-
-    def check(self, value: Any) -> tuple[str, ...]:
+    def _check(self, value: Any) -> Any:
         if not isinstance(value, list | tuple):
             raise ValueError
-        return tuple(map(Text(self.allowed, self.verify).check, value))
+        return tuple(map(super()._check, value))
 
-    def from_text(self, text: str) -> list[str]:
-        return [part.strip() for part in text.split(",")] if text.strip() else []
+    def _parse(self, text: str) -> list[str]:
+        return _parts(text, ",")
 
-    def to_toml(self, value: Sequence[str]) -> str:
-        return f"[{', '.join(map(_toml_string, value))}]"
+    def _write(self, value: Sequence[str]) -> str:
+        return _toml_list(value)
 
 
 @dataclass(frozen=True)
-class Rate:
+class Rate(Kind):
     """A rate, such as "100, then 10/s"."""
 
     maximum: int = 1_000_000
     optional: bool = False
-    """Allow "none", for no limit."""
 
     @property
     def allowed(self) -> str:
@@ -221,38 +203,24 @@ class Rate:
             return f'{rate}, up to {self.maximum}, the first number whole; or "none"'
         return f"{rate}; both numbers above 0, up to {self.maximum}, the first whole"
 
-    def check(self, value: Any) -> RateLimit | None:
-        if self.optional and value in ("none", None):
-            return None
+    def _check(self, value: Any) -> RateLimit:
         if isinstance(value, str):
-            value = self._parse(value)
-        if not isinstance(value, tuple) or len(value) != 2:
+            match = re.fullmatch(r"\s*(\S+?)\s*,\s*then\s+(\S+?)\s*/\s*s\s*", value)
+            if match is None:
+                raise ValueError
+            value = _number(int, match[1]), _number(float, match[2])
+        if not isinstance(value, tuple) or len(value) != 2 or not isinstance(value[0], int):
             raise ValueError
-        burst, per_second = value
-        if not isinstance(burst, int):
-            raise ValueError
-        return RateLimit(
-            int(_check_number(burst, self.maximum)), _check_number(per_second, self.maximum)
-        )
+        burst, per_second = (_check_number(number, self.maximum) for number in value)
+        return RateLimit(int(burst), per_second)
 
-    def from_text(self, text: str) -> str:
-        return text
-
-    def to_toml(self, value: RateLimit | None) -> str:
-        if value is None:
-            return '"none"'
+    def _write(self, value: RateLimit) -> str:
         burst, per_second = value
         return _toml_string(f"{burst}, then {_shortest(per_second)}/s")
 
-    def _parse(self, text: str) -> tuple[int, float]:
-        match = re.fullmatch(r"\s*(\S+?)\s*,\s*then\s+(\S+?)\s*/\s*s\s*", text)
-        if match is None:
-            raise ValueError
-        return _number(int, match[1]), _number(float, match[2])
-
 
 @dataclass(frozen=True)
-class Retentions:
+class Retentions(Kind):
     """Retention rules, held as tuples of pattern, number of messages and seconds.
 
     In flags and variables, the rules are separated by semicolons.
@@ -260,22 +228,22 @@ class Retentions:
 
     max_seconds: int
 
-    @property
-    def allowed(self) -> str:
+    def _phrase(self) -> str:
         rule = '"support-*: 1000 messages, 3600 s"'
         return f"a list of rules such as {rule}, up to {self.max_seconds} s"
 
-    def check(self, value: Any) -> tuple[tuple[str, int, float], ...]:
+    def _check(self, value: Any) -> tuple[tuple[str, int, float], ...]:
         if not isinstance(value, list | tuple):
             raise ValueError
         return tuple(map(self._check_rule, value))
 
-    def from_text(self, text: str) -> list[str]:
-        return [part.strip() for part in text.split(";")] if text.strip() else []
+    def _parse(self, text: str) -> list[str]:
+        return _parts(text, ";")
 
-    def to_toml(self, value: Sequence[tuple[str, int, float]]) -> str:
-        rules = (f"{name}: {count} messages, {_shortest(age)} s" for name, count, age in value)
-        return f"[{', '.join(map(_toml_string, rules))}]"
+    def _write(self, value: Sequence[tuple[str, int, float]]) -> str:
+        return _toml_list(
+            f"{name}: {count} messages, {_shortest(age)} s" for name, count, age in value
+        )
 
     def _check_rule(self, value: Any) -> tuple[str, int, float]:
         if isinstance(value, str):
@@ -296,42 +264,38 @@ class Retentions:
 
 
 @dataclass(frozen=True)
-class Choice(_String):
+class Choice(Kind):
     """One of several words."""
 
     words: tuple[str, ...]
 
-    @property
-    def allowed(self) -> str:
+    def _phrase(self) -> str:
         return "one of " + ", ".join(map(_toml_string, self.words))
 
-    def check(self, value: Any) -> str:
+    def _check(self, value: Any) -> str:
         if not isinstance(value, str) or value not in self.words:
             raise ValueError
         return value
 
 
-@dataclass(frozen=True)
-class Switch:
+class Switch(Kind):
     """On or off."""
 
-    @property
-    def allowed(self) -> str:
+    def _phrase(self) -> str:
         return "true or false"
 
-    def check(self, value: Any) -> bool:
+    def _check(self, value: Any) -> bool:
         if not isinstance(value, bool):
             raise ValueError
         return value
 
-    def from_text(self, text: str) -> bool:
-        words = {"true": True, "false": False}
-        if text.lower() not in words:
+    def _parse(self, text: str) -> bool:
+        if text.lower() not in ("true", "false"):
             raise ValueError
-        return words[text.lower()]
+        return text.lower() == "true"
 
-    def to_toml(self, value: bool) -> str:
-        return "true" if value else "false"
+    def _write(self, value: bool) -> str:
+        return str(value).lower()
 
 
 def _number(kind: Callable[[str], Number], text: str) -> Number:
@@ -364,3 +328,11 @@ def _check_unicode(text: str) -> None:
 def _toml_string(text: str) -> str:
     # A JSON string is a TOML basic string, except that TOML requires DEL to be escaped.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _toml_list(texts: Iterable[str]) -> str:
+    return f"[{', '.join(map(_toml_string, texts))}]"
+
+
+def _parts(text: str, separator: str) -> list[str]:
+    return [part.strip() for part in text.split(separator)] if text.strip() else []

@@ -23,13 +23,11 @@ PREFIX = "CHATIFY_STREAM_"
 CONFIG_VARIABLE = "CHATIFY_STREAM_CONFIG"
 """The variable with the path of the configuration file, like the flag --config."""
 
-
 # Kubernetes and Docker set these in every container, for each service whose name starts with ours;
 # `CHATIFY_STREAM_PORT` and similar variables then hold a URL.
 _SERVICE_LINK = re.compile(
     PREFIX + r"(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?|PORT=\w+://.*)"
 )
-
 
 _SECRET = re.compile("tok|secret|passw", re.IGNORECASE)
 
@@ -134,14 +132,14 @@ def _from_environment(
             continue
         setting = by_variable.get(variable)
         if setting is None:
-            near = _near_variables(variable, (*by_variable, CONFIG_VARIABLE))
-            nearest = (
-                f"did you mean {' or '.join(near)}?"
+            near = " or ".join(_near_variables(variable, (*by_variable, CONFIG_VARIABLE)))
+            hint = (
+                f"did you mean {near}?"
                 if near
                 else "`chatify-stream config init` lists all settings"
             )
-            shown = _shown(variable, text)
-            problems.append(ConfigProblem(variable, f"{shown} is not a setting; {nearest}"))
+            problem = f"{_shown(variable, text)} is not a setting; {hint}"
+            problems.append(ConfigProblem(variable, problem))
         else:
             yield setting, text
 

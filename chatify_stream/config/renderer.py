@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
 from typing import Any
 
 from .loader import Loaded
@@ -22,13 +21,12 @@ HEADER = """\
 def render_default() -> str:
     """Return a configuration file with the default and the meaning of every setting."""
     parts = [HEADER]
-    for section, settings in _by_section():
-        doc = SECTIONS[section].__doc__ or ""
-        parts.append(f"\n# {doc.strip()}\n[{section}]\n")
+    for name, section in SECTIONS.items():
+        parts.append(f"\n# {(section.__doc__ or '').strip()}\n[{name}]\n")
         parts.extend(
             f"\n# {setting.doc}\n# Allowed: {setting.kind.allowed}.\n"
             f"{setting.key} = {setting.kind.to_toml(setting.default)}\n"
-            for setting in settings
+            for setting in section.describe()
         )
     return "".join(parts)
 
@@ -36,43 +34,28 @@ def render_default() -> str:
 def render_effective(loaded: Loaded) -> str:
     """Return the settings in effect as TOML, with the source of each value as a comment."""
     parts = []
-    for section, settings in _by_section():
-        lines = [
-            (
-                f"{s.key} = {s.kind.to_toml(getattr(getattr(loaded.settings, section), s.key))}",
-                loaded.sources[s.name],
-            )
-            for s in settings
-        ]
+    for name, section in SECTIONS.items():
+        settings = section.describe()
+        lines = [(_line(loaded.settings, each), loaded.sources[each.name]) for each in settings]
         width = max(len(line) for line, _ in lines)
         body = "\n".join(f"{line:<{width}}  # {source}" for line, source in lines)
-        parts.append(f"[{section}]\n{body}\n")
+        parts.append(f"[{name}]\n{body}\n")
     return "\n".join(parts)
-
-
-def _by_section() -> Iterator[tuple[str, list[Setting]]]:
-    settings = list(all_settings())
-    for section in SECTIONS:
-        yield section, [setting for setting in settings if setting.section == section]
 
 
 def dump_settings(settings: Settings) -> str:
     """Return all settings as one line of text."""
-    return json.dumps(
-        {
-            setting.name: setting.kind.to_toml(
-                getattr(getattr(settings, setting.section), setting.key)
-            )
-            for setting in all_settings()
-        }
-    )
+    lines = (f"{each.section}.{_line(settings, each)}" for each in all_settings())
+    return json.dumps("\n".join(lines))
 
 
 def restore_settings(line: str) -> Settings:
     """Return the settings from a line that `dump_settings` returned."""
-    values: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
-    for name, expression in json.loads(line).items():
-        section, _, key = name.partition(".")
-        values[section][key] = tomllib.loads(f"value = {expression}")["value"]
-    sections: dict[str, Any] = {name: SECTIONS[name](**values[name]) for name in SECTIONS}
+    tables = tomllib.loads(json.loads(line))
+    sections: dict[str, Any] = {name: cls(**tables[name]) for name, cls in SECTIONS.items()}
     return Settings(**sections)
+
+
+def _line(settings: Settings, setting: Setting) -> str:
+    value = getattr(getattr(settings, setting.section), setting.key)
+    return f"{setting.key} = {setting.kind.to_toml(value)}"

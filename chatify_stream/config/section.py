@@ -103,7 +103,8 @@ def _limit_kind(limit: LimitInfo) -> Kind:
 
 def problem_text(name: str, value: Any, kind: Kind, error: ValueError) -> str:
     """Return the error text for a value that is not allowed."""
-    reason = f" ({error})" if str(error) else ""
+    text = str(error).removesuffix(f"; use {kind.allowed}")
+    reason = f" ({text})" if text else ""
     if isinstance(kind, Secret):
         value = HIDDEN
     elif isinstance(value, str):

@@ -1,22 +1,22 @@
 """The settings, with their allowed values, defaults and descriptions.
 
-Nothing here reads a
-file or the environment. The sections `limits` and `usage` inherit their settings from `Limits` and
-`UsageLimits`, where each limit is declared.
+Nothing here reads a file or the environment. The sections `limits` and `usage` inherit their
+settings from `Limits` and `UsageLimits`, where each limit is declared.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import string
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, get_type_hints
 
 from ..address import check_header_name, check_host, check_method_path, check_network, parse_target
 from ..limits import MAX_NUMBER, Limits, UsageLimits
 from ..limits import Rate as RateLimit
-from .broker_url import check_broker_url
+from .broker_url import KINDS, check_broker_url
 from .kinds import (
     Choice,
     Integer,
@@ -31,7 +31,6 @@ from .kinds import (
     Texts,
 )
 from .section import Section, Setting, setting
-from .template import DEFAULT_TEMPLATE, reply_template
 
 _HOST = Text('a host name or an IP address, such as "127.0.0.1" or "::"', check_host)
 _ANY = "0.0.0.0"  # noqa: S104 - the default of the original service
@@ -41,19 +40,15 @@ _TARGET = Text(
     'the address of the server, such as "localhost:9000", or several separated by commas',
     parse_target,
 )
-
-
-_FILE = OptionalText("the path of a file")
-
 _TEN_YEARS = 3650 * 86400
 
+_file = partial(setting, None, OptionalText("the path of a file"))
+_switch = partial(setting, False, Switch())
 
 # TLS settings of both ClientSettings and GatewaySettings. A base class would put them first.
-_ca = partial(
-    setting, None, _FILE, "CA certificates to trust (PEM), instead of those of the system."
-)
-_cert = partial(setting, None, _FILE, "Client certificate chain (PEM).")
-_key = partial(setting, None, _FILE, "Private key (PEM), if it is not in the certificate file.")
+_ca = partial(_file, "CA certificates to trust (PEM), instead of those of the system.")
+_cert = partial(_file, "Client certificate chain (PEM).")
+_key = partial(_file, "Private key (PEM), if it is not in the certificate file.")
 _server_name = partial(
     setting,
     None,
@@ -61,11 +56,34 @@ _server_name = partial(
     "Name to expect in the certificate of the server, instead of the host of target.",
 )
 _insecure_skip_verify = partial(
-    setting,
-    False,
-    Switch(),
-    "Accept any certificate. For tests only: anyone can impersonate the server.",
+    _switch, "Accept any certificate. For tests only: anyone can impersonate the server."
 )
+
+
+DEFAULT_TEMPLATE = "Hello {name}"
+
+
+def reply_template(template: str) -> Callable[[str], str]:
+    """Return a function that replaces each `{name}` in the template by its argument.
+
+    `{{` and `}}` are literal braces. Raises `ValueError` for any other field, and for an unmatched
+    brace.
+    """
+    pieces = [""]
+    try:
+        for text, field, spec, conversion in string.Formatter().parse(template):
+            pieces[-1] += text
+            if field is None:
+                continue
+            if field != "name" or spec or conversion:
+                tail = (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
+                raise ValueError(f"unknown field {{{field}{tail}}}")
+            pieces.append("")
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; write {{name}} for the message, and {{{{ or }}}} for a brace"
+        ) from None
+    return lambda name: name.join(pieces)
 
 
 def _check_right(right: str) -> None:
@@ -104,11 +122,9 @@ class ServerSettings(Section, section="server"):
         Texts('a list of paths such as "/service.v1.Service/Chat"', check_method_path),
         "Additional paths of the method Chat.",
     )
-    reflection: bool = setting(
-        False, Switch(), "Enable server reflection, for tools such as grpcurl."
-    )
-    proxy_protocol: bool = setting(
-        False, Switch(), "Expect a PROXY protocol header (version 1 or 2) from trusted proxies."
+    reflection: bool = _switch("Enable server reflection, for tools such as grpcurl.")
+    proxy_protocol: bool = _switch(
+        "Expect a PROXY protocol header (version 1 or 2) from trusted proxies."
     )
     trusted_proxies: tuple[str, ...] = setting(
         (),
@@ -121,16 +137,10 @@ class ServerSettings(Section, section="server"):
 class TLSSettings(Section, section="tls"):
     """TLS of the chat server."""
 
-    cert: str | None = setting(None, _FILE, "Certificate chain (PEM). Enables TLS.")
-    key: str | None = setting(
-        None, _FILE, "Private key (PEM), if it is not in the certificate file."
-    )
-    client_ca: str | None = setting(
-        None, _FILE, "CA certificates (PEM) to verify client certificates with."
-    )
-    require_client_cert: bool = setting(
-        False, Switch(), "Reject clients without a valid certificate."
-    )
+    cert: str | None = _file("Certificate chain (PEM). Enables TLS.")
+    key: str | None = _file("Private key (PEM), if it is not in the certificate file.")
+    client_ca: str | None = _file("CA certificates (PEM) to verify client certificates with.")
+    require_client_cert: bool = _switch("Reject clients without a valid certificate.")
     min_version: Literal["1.2", "1.3"] = setting(
         "1.2", Choice(("1.2", "1.3")), "Minimum TLS version."
     )
@@ -145,8 +155,8 @@ class AuthSettings(Section, section="auth"):
         Choice(("off", "jwt", "certificate")),
         "Authentication of callers: none, by a bearer token, or by a TLS client certificate.",
     )
-    secret_file: str | None = setting(
-        None, _FILE, "File with the secret of HS256 tokens, at least 32 random bytes."
+    secret_file: str | None = _file(
+        "File with the secret of HS256 tokens, at least 32 random bytes."
     )
     keys: str | None = setting(
         None,
@@ -206,7 +216,7 @@ class RoomSettings(Section, section="rooms"):
     )
     broker: str = setting(
         "memory://",
-        Text('"memory://", "sqlite:///PATH" or "redis://HOST"', check_broker_url),
+        Text(KINDS, check_broker_url),
         "Storage of messages. memory:// is lost at shutdown; redis://HOST is shared by servers.",
         flag="--broker",
     )
@@ -225,14 +235,10 @@ class RoomSettings(Section, section="rooms"):
         64 * 1024, _BYTES, "Maximum size of a message in a room, in bytes."
     )
     max_outbox: int = setting(
-        1024 * 1024,
-        _BYTES,
-        "Maximum bytes buffered for one client; above it, its session ends.",
+        1024 * 1024, _BYTES, "Maximum bytes buffered for one client; above it, its session ends."
     )
-    service: bool = setting(
-        False,
-        Switch(),
-        "Enable the Rooms service (chatify.rooms.v1.Rooms), for backends and operators.",
+    service: bool = _switch(
+        "Enable the Rooms service (chatify.rooms.v1.Rooms), for backends and operators."
     )
     port: int | None = setting(
         None,
@@ -257,10 +263,8 @@ class ClientSettings(Section, section="client"):
     connect_timeout: float = setting(
         10.0, Seconds(), "Timeout for connecting to the server, in seconds."
     )
-    wait_for_ready: bool = setting(
-        False, Switch(), "Wait for a server that cannot be reached, until the timeout."
-    )
-    tls: bool = setting(False, Switch(), "Use TLS.")
+    wait_for_ready: bool = _switch("Wait for a server that cannot be reached, until the timeout.")
+    tls: bool = _switch("Use TLS.")
     ca: str | None = _ca()
     cert: str | None = _cert()
     key: str | None = _key()
@@ -271,7 +275,7 @@ class ClientSettings(Section, section="client"):
         Secret(),
         "Bearer token. Other users can see a flag; prefer a file or the environment.",
     )
-    token_file: str | None = setting(None, _FILE, "File with the bearer token, read for each call.")
+    token_file: str | None = _file("File with the bearer token, read for each call.")
 
 
 @dataclass(frozen=True)
@@ -294,14 +298,14 @@ class GatewaySettings(Section, section="gateway"):
     grace: float = setting(
         10.0, Seconds(allow_zero=True), "Seconds to let open requests finish on shutdown."
     )
-    tls: bool = setting(False, Switch(), "Use TLS to the chat server.")
+    tls: bool = _switch("Use TLS to the chat server.")
     ca: str | None = _ca()
     cert: str | None = _cert()
     key: str | None = _key()
     server_name: str | None = _server_name()
     insecure_skip_verify: bool = _insecure_skip_verify()
-    token_file: str | None = setting(
-        None, _FILE, "File with the bearer token for the chat server, read for each call."
+    token_file: str | None = _file(
+        "File with the bearer token for the chat server, read for each call."
     )
 
 
@@ -321,11 +325,8 @@ class MetricsSettings(Section, section="metrics"):
 class TracingSettings(Section, section="tracing"):
     """Traces of the chat server, with OpenTelemetry."""
 
-    enabled: bool = setting(
-        False,
-        Switch(),
-        "Record a span for each call, in the trace of its client.",
-        flag="--tracing",
+    enabled: bool = _switch(
+        "Record a span for each call, in the trace of its client.", flag="--tracing"
     )
     message_sampling: float = setting(
         0.0, Ratio(), "Fraction of the messages that get their own span."
@@ -342,11 +343,8 @@ class LogSettings(Section, section="log"):
     format: str = setting(
         "text", Choice(("text", "json")), "Text lines, or one JSON object per line."
     )
-    access: bool = setting(
-        False,
-        Switch(),
-        "Log each connection and session when it opens and closes.",
-        flag="--access-log",
+    access: bool = _switch(
+        "Log each connection and session when it opens and closes.", flag="--access-log"
     )
     rate: RateLimit = setting(
         RateLimit(200, 20.0),
@@ -377,22 +375,7 @@ class Settings:
     log: LogSettings = dataclasses.field(default_factory=LogSettings)
 
 
-SECTIONS: dict[str, type[Section]] = {
-    section.section_name: section
-    for section in (
-        ServerSettings,
-        TLSSettings,
-        AuthSettings,
-        LimitSettings,
-        UsageSettings,
-        RoomSettings,
-        ClientSettings,
-        GatewaySettings,
-        MetricsSettings,
-        TracingSettings,
-        LogSettings,
-    )
-}
+SECTIONS: dict[str, type[Section]] = get_type_hints(Settings)
 
 
 def all_settings() -> Iterator[Setting]:

@@ -1,5 +1,6 @@
-"""Settings written as TOML."""
+"""Settings written as TOML, and for another process."""
 
+import dataclasses
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatify_stream.config import Settings, all_settings, load, render_default, render_effective
+from chatify_stream.config import (
+    LimitSettings,
+    RoomSettings,
+    ServerSettings,
+    Settings,
+    all_settings,
+    dump_settings,
+    load,
+    render_default,
+    render_effective,
+    restore_settings,
+)
 from chatify_stream.config.kinds import (
     Choice,
     Integer,
@@ -176,3 +188,27 @@ def test_effective_round_trip(file: Path, given: dict[str, Any]) -> None:
     assert {f"{section}.{key}" for section in tables for key in tables[section]} == given.keys()
     file.write_text(text, encoding="utf-8", newline="")
     assert load(file).settings == loaded.settings
+
+
+def test_dump_defaults() -> None:
+    """Dumped settings are one line, and are restored unchanged."""
+    line = dump_settings(Settings())
+    assert "\n" not in line
+    assert restore_settings(line) == Settings()
+
+
+def test_dump_every_kind() -> None:
+    """Values of every kind are restored, including no limit and special characters."""
+    dumped = dataclasses.replace(
+        Settings(),
+        server=ServerSettings(
+            host="::1",
+            grace=0.5,
+            reply='{name}: "你好"\n\\ \U0001f600',
+            paths=("/a.B/C", "/D/E"),
+            reflection=True,
+        ),
+        limits=LimitSettings(max_connections=None, keepalive_time=None, pings=(7, 0.25)),
+        rooms=RoomSettings(retention=(("a*", 10, 60.0), ("b", 0, 1.5)), port=9100),
+    )
+    assert restore_settings(dump_settings(dumped)) == dumped

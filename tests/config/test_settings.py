@@ -3,7 +3,10 @@
 import dataclasses
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chatify_stream.config import (
     AuthSettings,
@@ -21,6 +24,7 @@ from chatify_stream.config import (
     UsageSettings,
     all_settings,
 )
+from chatify_stream.config.settings import DEFAULT_TEMPLATE, reply_template
 from chatify_stream.errors import ConfigError, ConfigProblem
 
 DEFAULTS: dict[str, Any] = {
@@ -336,3 +340,74 @@ def test_replace_is_checked() -> None:
     """Settings made from others are checked too."""
     with pytest.raises(ConfigError, match=r"^GatewaySettings: gateway\.port = 70000 is not"):
         dataclasses.replace(GatewaySettings(), port=70000)
+
+
+HINT = "; write {name} for the message, and {{ or }} for a brace"
+
+
+@pytest.mark.parametrize(
+    ("template", "reply"),
+    [
+        ("Hello {name}", "Hello Ada"),
+        ("{name}", "Ada"),
+        ("{name}, {name} and {name}", "Ada, Ada and Ada"),
+        ("{name}{name}", "AdaAda"),
+        ("no field", "no field"),
+        ("", ""),
+        ("{{name}}", "{name}"),
+        ("{{{name}}}", "{Ada}"),
+        ("}}{name}{{", "}Ada{"),
+        ("你好，{name}！", "你好，Ada！"),
+        ("🎉 {name}\n%s $name", "🎉 Ada\n%s $name"),
+    ],
+)
+def test_reply_template(template: str, reply: str) -> None:
+    """The message replaces each {name}; doubled braces are braces."""
+    assert reply_template(template)("Ada") == reply
+
+
+@pytest.mark.parametrize(
+    "message", ["", "{name}", "{{name}}", "{", "}", "{0}", "{name.__class__}", "小明", "\0", "%s"]
+)
+def test_reply_does_not_expand_the_message(message: str) -> None:
+    """Braces in the message are not expanded."""
+    assert reply_template("{name}|{name}")(message) == f"{message}|{message}"
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("{}", "{0}", "{nam}", "{Name}", "{ name }", "{名}", "{name.x}", "{name[0]}"),
+        *("{name!r}", "{name!s}", "{name:>5}", "{name:{width}}", "{name!r:>5}"),
+    ],
+)
+@pytest.mark.parametrize("around", ["{}", "Hello {{name}} and {}"])
+def test_reply_template_with_another_field(field: str, around: str) -> None:
+    """Any other field is rejected, and the error shows it."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
+        reply_template(around.format(field))
+    assert str(caught.value) == f"unknown field {field}{HINT}"
+
+
+@pytest.mark.parametrize(
+    "template", ["{", "}", "a{", "a}b", "{name", "name}", "{name}}", "{{name}"]
+)
+def test_reply_template_with_a_lone_brace(template: str) -> None:
+    """A brace without its partner is refused, with how to write it."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the end of the text is compared
+        reply_template(template)
+    assert str(caught.value).endswith(HINT)
+    assert len(str(caught.value)) > len(HINT)
+
+
+def test_default_template() -> None:
+    """The default reply greets."""
+    assert DEFAULT_TEMPLATE == "Hello {name}"
+
+
+@hypothesis.settings(deadline=None)
+@given(parts=st.lists(st.text(), min_size=1), message=st.text())
+def test_reply_template_with_any_text(parts: list[str], message: str) -> None:
+    """Any text with doubled braces appears unchanged around the messages."""
+    template = "{name}".join(part.replace("{", "{{").replace("}", "}}") for part in parts)
+    assert reply_template(template)(message) == message.join(parts)

@@ -20,7 +20,7 @@ from ..stdin import iterate, stdin_lines
 def _interval(context: click.Context, option: click.Parameter, text: str) -> float:
     kind = Seconds(allow_zero=True)
     try:
-        return kind.check(kind.from_text(text)) or 0.0
+        return float(kind.check(kind.from_text(text)))
     except ValueError:
         raise CommandError(f"--interval: {text!r} is not allowed; use {kind.allowed}") from None
 

@@ -37,7 +37,7 @@ MAX_TTL = 3650 * 86400
 def _read_ttl(_context: click.Context, _option: click.Parameter, text: str) -> float:
     kind = Seconds(maximum=MAX_TTL)
     try:
-        return kind.check(kind.from_text(text)) or 0.0
+        return float(kind.check(kind.from_text(text)))
     except ValueError:
         raise CommandError(f"--ttl: {text!r} is not allowed; use {kind.allowed}") from None
 

@@ -13,7 +13,7 @@ from functools import partial
 from ...address import Address
 from ...assembly import ChatServer
 from ...config import Settings
-from ...config.template import reply_template
+from ...config.settings import reply_template
 from ...errors import UsageError
 from ...server import UsageLimits
 from ..logs.setup import ServerLog, log_uncaught_errors

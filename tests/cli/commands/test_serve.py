@@ -511,7 +511,10 @@ class TestRooms:
     @pytest.mark.parametrize(
         ("url", "text"),
         [
-            ("redis", "'redis' is not a broker; use"),
+            (
+                "redis",
+                """use "memory://", "sqlite:///PATH" or "redis://HOST" ('redis' is not a broker)""",
+            ),
             ("sqlite://chat.db", "the path must follow three slashes"),
             ("sqlite:///", "the path of the file is missing"),
             ("memory://x", "unexpected 'x'; use"),
