@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ..client import ClientTLS, client_tls
+from ..client import Channel, ClientTLS, client_tls
 from ..config import ClientSettings, GatewaySettings
 from ..errors import ConfigError, ConfigProblem, Status, UnavailableError, UsageError
 
@@ -37,6 +37,15 @@ def tls_from_settings(settings: ClientSettings | GatewaySettings) -> ClientTLS |
         key=settings.key,
         server_name=settings.server_name,
         insecure_skip_verify=settings.insecure_skip_verify,
+    )
+
+
+def open_channel(settings: ClientSettings) -> Channel:
+    """Return a channel to the server, not yet connected. Raises `ConfigError`."""
+    return Channel(
+        target=settings.target,
+        connect_timeout=settings.connect_timeout,
+        ssl=tls_from_settings(settings),
     )
 
 

@@ -7,19 +7,23 @@ began, and omits no message.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import wraps
 from typing import Any, NamedTuple
 
 from ..client import Channel
 from ..client.call_metadata import next_token
-from ..config import ClientSettings
+from ..config import ClientSettings, Settings
 from ..errors import CallError, PeerProtocolError, Status
 from ..messages.chatify.rooms import v1
 from ..rooms.position import Position
 from ..wire import Cardinality
-from .client_options import tls_from_settings, token_from_settings
+from .client_options import open_channel, token_from_settings
 from .exit_codes import CALL_FAILED, CommandError, exit_status
+from .options import LOG, with_settings
 from .output import safe
 
 MAX_PAGE_SIZE = 1000
@@ -45,164 +49,11 @@ class MessageEntry(NamedTuple):
     id: str
 
 
-class NodeEntry(NamedTuple):
-    """A server that shares the rooms, with its load."""
+class RoomsClient(v1.RoomsStub):
+    """The generated stub, with a token, optionally waiting for the server, and pages of entries.
 
-    id: str
-    version: str
-    host: str
-    address: str
-    pid: int
-    started_at_ms: int
-    sessions: int
-    rooms: int
-    cpu: float
-    loop_lag: float
-    published_per_second: float
-    delivered_per_second: float
-    draining: bool
-
-
-class RoomsCalls:
-    """The calls of one command. Each call has the timeout of the settings.
-
-    All methods raise `CallError`.
+    Each call has the timeout of the settings. All methods raise `CallError`.
     """
-
-    def __init__(self, channel: Channel, settings: ClientSettings) -> None:
-        self._stub = _Stub(channel, settings)
-
-    async def rooms(self, prefix: str, limit: int | None) -> AsyncIterator[list[RoomEntry]]:
-        """Yield pages of the rooms whose names start with `prefix`, sorted by name.
-
-        At most `limit` rooms; all rooms for None.
-        """
-        remaining, token = limit, ""
-        while remaining is None or remaining > 0:
-            answer = await self._stub.list_rooms(
-                v1.ListRoomsRequest(
-                    prefix=prefix, page_size=_page_size(remaining), page_token=token
-                )
-            )
-            yield [RoomEntry(r.name, r.users, *_position(r.newest)) for r in answer.rooms]
-            token = answer.next_page_token
-            if not token:
-                return
-            remaining = None if remaining is None else remaining - len(answer.rooms)
-
-    async def history(
-        self, room: str, after: Position, limit: int | None
-    ) -> AsyncIterator[list[MessageEntry]]:
-        """Yield pages of at most `limit` messages after a position, oldest first.
-
-        For a position with an empty epoch, start at the oldest stored message after its offset.
-        """
-        remaining, last = limit, None
-        while remaining is None or remaining > 0:
-            place = v1.Position(epoch=after.epoch, offset=after.offset)
-            request = v1.HistoryRequest(room=room, after=place, limit=_page_size(remaining))
-            answer = await self._stub.history(request)
-            newest = _position(answer.newest)
-            last = newest.offset if last is None else last
-            found = [
-                _message_entry(newest.epoch, message)
-                for message in answer.messages
-                if message.offset <= last
-            ]
-            yield found
-            if not found or found[-1].offset == last:
-                return
-            after = Position(newest.epoch, found[-1].offset)
-            remaining = None if remaining is None else remaining - len(found)
-
-    async def history_backwards(
-        self, room: str, before: int, limit: int | None
-    ) -> AsyncIterator[list[MessageEntry]]:
-        """Yield pages of at most `limit` messages before an offset, newest first.
-
-        0 starts at the newest message.
-        """
-        remaining, epoch = limit, None
-        while remaining is None or remaining > 0:
-            request = v1.HistoryRequest(
-                room=room, limit=_page_size(remaining), backwards=True, before=before
-            )
-            answer = await self._stub.history(request)
-            newest = _position(answer.newest)
-            if epoch not in (None, newest.epoch):
-                raise CommandError(
-                    "the history of the room was lost or reset while it was read; its epoch is now "
-                    f"{safe(newest.epoch)}",
-                    CALL_FAILED,
-                )
-            epoch = newest.epoch
-            found = [_message_entry(epoch, message) for message in answer.messages]
-            yield found
-            if not found or found[-1].offset <= answer.oldest_offset:
-                return
-            before = found[-1].offset
-            remaining = None if remaining is None else remaining - len(found)
-
-    async def users(self, room: str) -> list[str]:
-        """Return the users in a room, sorted by name."""
-        return (await self._stub.presence(v1.PresenceRequest(room=room))).users
-
-    async def user_count(self, room: str) -> int:
-        """Return the number of users in a room."""
-        request = v1.PresenceRequest(room=room, count_only=True)
-        return (await self._stub.presence(request)).count
-
-    async def publish(
-        self, room: str, user: str, text: str, message_id: str
-    ) -> tuple[Position, bool]:
-        """Publish a message. Return its position, and whether it had been published before."""
-        request = v1.PublishRequest(room=room, user=user, text=text, id=message_id)
-        answer = await self._stub.publish(request)
-        return _position(answer.position), answer.duplicate
-
-    async def disconnect(
-        self, user: str, room: str, reason: str, reconnect: bool
-    ) -> tuple[int, int]:
-        """End sessions of a user. Return their number, and the number of missing servers.
-
-        A missing server did not answer in time.
-        """
-        request = v1.DisconnectRequest(user=user, room=room, reason=reason, reconnect=reconnect)
-        answer = await self._stub.disconnect(request)
-        return answer.sessions, answer.silent
-
-    async def nodes(self) -> tuple[list[NodeEntry], int]:
-        """Return the servers that share the rooms, and the number of missing servers."""
-        answer = await self._stub.list_nodes(v1.ListNodesRequest())
-        entries = [
-            NodeEntry(*(getattr(node, name) for name in NodeEntry._fields)) for node in answer.nodes
-        ]
-        return entries, answer.silent
-
-
-@asynccontextmanager
-async def connect_rooms(settings: ClientSettings) -> AsyncIterator[RoomsCalls]:
-    """Connect to the Rooms service. Raises `CommandError` for a failed call in the block."""
-    channel = Channel(
-        target=settings.target,
-        connect_timeout=settings.connect_timeout,
-        ssl=tls_from_settings(settings),
-    )
-    async with channel:
-        try:
-            yield RoomsCalls(channel, settings)
-        except CallError as error:
-            text = safe(str(error))
-            if error.status is Status.UNIMPLEMENTED:
-                text = (
-                    f"{channel.target}: the Rooms service is not enabled; start the server with "
-                    "--rooms-service (if it uses --rooms-port, pass that port in --target)"
-                )
-            raise CommandError(text, exit_status(error)) from error
-
-
-class _Stub(v1.RoomsStub):
-    """The generated stub, with a token and optionally waiting for the server."""
 
     def __init__(self, channel: Channel, settings: ClientSettings) -> None:
         super().__init__(channel, timeout=settings.timeout)
@@ -230,14 +81,118 @@ class _Stub(v1.RoomsStub):
             await stream.send_message(request, end=True)
             return await stream.recv_message()
 
+    async def rooms(self, prefix: str, limit: int | None) -> AsyncIterator[list[RoomEntry]]:
+        """Yield pages of the rooms whose names start with `prefix`, sorted by name.
 
-def missing_text(servers: int) -> str:
-    """Return the error text for servers that did not answer."""
-    return f"{servers} server{'' if servers == 1 else 's'} did not answer in time"
+        At most `limit` rooms; all rooms for None.
+        """
+        remaining, token = limit or sys.maxsize, ""
+        while remaining > 0:
+            size = min(remaining, MAX_PAGE_SIZE)
+            request = v1.ListRoomsRequest(prefix=prefix, page_size=size, page_token=token)
+            answer = await self.list_rooms(request)
+            yield [RoomEntry(r.name, r.users, *_position(r.newest)) for r in answer.rooms]
+            token = answer.next_page_token
+            if not token:
+                return
+            remaining -= len(answer.rooms)
+
+    async def history_after(
+        self, room: str, after: Position, limit: int | None
+    ) -> AsyncIterator[list[MessageEntry]]:
+        """Yield pages of at most `limit` messages after a position, oldest first.
+
+        For a position with an empty epoch, start at the oldest stored message after its offset.
+        """
+        remaining, last = limit or sys.maxsize, None
+        while remaining > 0:
+            place = v1.Position(epoch=after.epoch, offset=after.offset)
+            size = min(remaining, MAX_PAGE_SIZE)
+            answer = await self.history(v1.HistoryRequest(room=room, after=place, limit=size))
+            newest = _position(answer.newest)
+            last = newest.offset if last is None else last
+            found = [
+                _message_entry(newest.epoch, message)
+                for message in answer.messages
+                if message.offset <= last
+            ]
+            yield found
+            if not found or found[-1].offset == last:
+                return
+            after = Position(newest.epoch, found[-1].offset)
+            remaining -= len(found)
+
+    async def history_before(
+        self, room: str, before: int, limit: int | None
+    ) -> AsyncIterator[list[MessageEntry]]:
+        """Yield pages of at most `limit` messages before an offset, newest first.
+
+        0 starts at the newest message.
+        """
+        remaining, epoch = limit or sys.maxsize, None
+        while remaining > 0:
+            size = min(remaining, MAX_PAGE_SIZE)
+            request = v1.HistoryRequest(room=room, limit=size, backwards=True, before=before)
+            answer = await self.history(request)
+            newest = _position(answer.newest)
+            if epoch not in (None, newest.epoch):
+                raise CommandError(
+                    "the history of the room was lost or reset while it was read; its epoch is now "
+                    f"{safe(newest.epoch)}",
+                    CALL_FAILED,
+                )
+            epoch = newest.epoch
+            found = [_message_entry(epoch, message) for message in answer.messages]
+            yield found
+            if not found or found[-1].offset <= answer.oldest_offset:
+                return
+            before = found[-1].offset
+            remaining -= len(found)
+
+    async def publish_text(
+        self, room: str, user: str, text: str, message_id: str
+    ) -> tuple[Position, bool]:
+        """Publish a message. Return its position, and whether it had been published before."""
+        request = v1.PublishRequest(room=room, user=user, text=text, id=message_id)
+        answer = await self.publish(request)
+        return _position(answer.position), answer.duplicate
 
 
-def _page_size(remaining: int | None) -> int:
-    return MAX_PAGE_SIZE if remaining is None else min(remaining, MAX_PAGE_SIZE)
+@asynccontextmanager
+async def connect_rooms(settings: ClientSettings) -> AsyncIterator[RoomsClient]:
+    """Connect to the Rooms service. Raises `CommandError` for a failed call in the block."""
+    async with open_channel(settings) as channel:
+        try:
+            yield RoomsClient(channel, settings)
+        except CallError as error:
+            text = safe(str(error))
+            if error.status is Status.UNIMPLEMENTED:
+                text = (
+                    f"{channel.target}: the Rooms service is not enabled; start the server with "
+                    "--rooms-service (if it uses --rooms-port, pass that port in --target)"
+                )
+            raise CommandError(text, exit_status(error)) from error
+
+
+def with_rooms(command: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Decorate a command with the flags of clients, and pass it the connected `calls`."""
+
+    @wraps(command)
+    def run(settings: Settings, **parameters: Any) -> None:
+        async def connected() -> None:
+            async with connect_rooms(settings.client) as calls:
+                await command(calls, **parameters)
+
+        asyncio.run(connected())
+
+    return with_settings("client", *LOG)(run)
+
+
+def check_missing(servers: int) -> None:
+    """Raise `CommandError` for servers that did not answer in time."""
+    if servers:
+        text = f"{servers} server{'' if servers == 1 else 's'} did not answer in time"
+        raise CommandError(text, CALL_FAILED)
 
 
 def _position(position: v1.Position | None) -> Position:

@@ -11,7 +11,7 @@ import pytest
 
 from chatify_stream import ChatServer, Status, StatusError
 from chatify_stream.cli.exit_codes import CommandError
-from chatify_stream.cli.rooms_api import MessageEntry, RoomEntry, RoomsCalls, connect_rooms
+from chatify_stream.cli.rooms_api import MessageEntry, RoomEntry, RoomsClient, connect_rooms
 from chatify_stream.config import ClientSettings
 from chatify_stream.messages.chatify.rooms.v1 import (
     HistoryRequest,
@@ -20,6 +20,7 @@ from chatify_stream.messages.chatify.rooms.v1 import (
     ListRoomsResponse,
     Message,
     Position,
+    PresenceRequest,
     PublishRequest,
     PublishResponse,
     RoomInfo,
@@ -36,14 +37,14 @@ START = Place("", 0)
 
 
 @asynccontextmanager
-async def calls_of(server: ChatServer, **settings: Any) -> AsyncIterator[RoomsCalls]:
+async def calls_of(server: ChatServer, **settings: Any) -> AsyncIterator[RoomsClient]:
     target = f"127.0.0.1:{server.port}"
     async with connect_rooms(ClientSettings(target=target, **settings)) as calls:
         yield calls
 
 
 @asynccontextmanager
-async def rooms_server(**options: Any) -> AsyncIterator[tuple[ChatServer, RoomsCalls]]:
+async def rooms_server(**options: Any) -> AsyncIterator[tuple[ChatServer, RoomsClient]]:
     async with serving(rooms=RoomOptions(service=True, **options)) as server:
         async with calls_of(server) as calls:
             yield server, calls
@@ -106,8 +107,8 @@ class TestHistory:
         """A history of several pages is complete up to its limit, in both orders."""
         async with rooms_server() as (server, calls):
             await say(server, 2500)
-            forwards = await offsets_of(calls.history("a", START, limit))
-            backwards = await offsets_of(calls.history_backwards("a", 0, limit))
+            forwards = await offsets_of(calls.history_after("a", START, limit))
+            backwards = await offsets_of(calls.history_before("a", 0, limit))
         every = list(range(1, 2501))
         assert forwards == every[:limit]
         assert backwards == every[::-1][:limit]
@@ -117,15 +118,17 @@ class TestHistory:
         async with rooms_server() as (server, calls):
             epoch = await say(server, 1500)
             for place in (Place("", 100), Place(epoch, 100)):
-                assert await offsets_of(calls.history("a", place, None)) == list(range(101, 1501))
-            got = await offsets_of(calls.history_backwards("a", 1400, None))
+                assert await offsets_of(calls.history_after("a", place, None)) == list(
+                    range(101, 1501)
+                )
+            got = await offsets_of(calls.history_before("a", 1400, None))
         assert got == list(range(1399, 0, -1))
 
     async def test_what_an_entry_is(self) -> None:
         """An entry has all that the server tells of a message."""
         async with rooms_server() as (server, calls):
             position = await server.rooms.publish("a", "小明", "你好", id="1")
-            [[entry]] = await pages_of(calls.history("a", START, None))
+            [[entry]] = await pages_of(calls.history_after("a", START, None))
             [publication] = (await server.rooms.history("a")).publications
         ms = publication.sent_at_ms
         assert entry == MessageEntry(position.epoch, 1, ms, "小明", "你好", "1")
@@ -134,9 +137,9 @@ class TestHistory:
         """Pages that the server ends early, for the size of the texts, lose nothing."""
         async with rooms_server() as (server, calls):
             await say(server, 50, "x" * 65536)
-            pages = await pages_of(calls.history("a", START, None))
-            back = await offsets_of(calls.history_backwards("a", 0, None))
-            limited = await offsets_of(calls.history("a", START, 40))
+            pages = await pages_of(calls.history_after("a", START, None))
+            back = await offsets_of(calls.history_before("a", 0, None))
+            limited = await offsets_of(calls.history_after("a", START, 40))
         assert len(pages) > 1
         assert [entry.offset for page in pages for entry in page] == list(range(1, 51))
         assert back == list(range(50, 0, -1))
@@ -146,17 +149,17 @@ class TestHistory:
         """Messages dropped by retention are omitted; after a position it is an error."""
         async with rooms_server(retention=Retention(count=3)) as (server, calls):
             epoch = await say(server, 10)
-            assert await offsets_of(calls.history("a", Place("", 1), None)) == [8, 9, 10]
-            assert await offsets_of(calls.history_backwards("a", 0, None)) == [10, 9, 8]
+            assert await offsets_of(calls.history_after("a", Place("", 1), None)) == [8, 9, 10]
+            assert await offsets_of(calls.history_before("a", 0, None)) == [10, 9, 8]
             with pytest.raises(StatusError) as caught:
-                await offsets_of(calls.history("a", Place(epoch, 1), None))
+                await offsets_of(calls.history_after("a", Place(epoch, 1), None))
         assert caught.value.status is Status.OUT_OF_RANGE
 
     async def test_empty(self) -> None:
         """A room without messages has one empty page, in both orders."""
         async with rooms_server() as (_, calls):
-            assert await pages_of(calls.history("a", START, None)) == [[]]
-            assert await pages_of(calls.history_backwards("a", 0, None)) == [[]]
+            assert await pages_of(calls.history_after("a", START, None)) == [[]]
+            assert await pages_of(calls.history_before("a", 0, None)) == [[]]
 
 
 class Scripted(RoomsBase):
@@ -177,7 +180,7 @@ class Scripted(RoomsBase):
 
 
 @asynccontextmanager
-async def scripted(*answers: Any) -> AsyncIterator[tuple[Scripted, RoomsCalls]]:
+async def scripted(*answers: Any) -> AsyncIterator[tuple[Scripted, RoomsClient]]:
     service = Scripted(*answers)
     async with serving(services=[service]) as server, calls_of(server) as calls:
         yield service, calls
@@ -196,7 +199,7 @@ class TestMeanwhile:
         """A history ends with the message that was newest at its start."""
         answers = (page("e", 3, 1, 2), page("e", 9, 3, 4, 5))
         async with scripted(*answers) as (service, calls):
-            assert await offsets_of(calls.history("a", START, None)) == [1, 2, 3]
+            assert await offsets_of(calls.history_after("a", START, None)) == [1, 2, 3]
         assert service.asked == [
             HistoryRequest(room="a", limit=1000, after=Position()),
             HistoryRequest(room="a", limit=1000, after=Position(epoch="e", offset=2)),
@@ -208,7 +211,7 @@ class TestMeanwhile:
         async with scripted(page("e", 3, 1, 2), gone) as (_, calls):
             got = []
             with pytest.raises(StatusError, match="gone"):
-                async for entries in calls.history("a", START, None):
+                async for entries in calls.history_after("a", START, None):
                     got += [entry.offset for entry in entries]
         assert got == [1, 2]
 
@@ -216,7 +219,7 @@ class TestMeanwhile:
         """Backwards, a history ends where messages were dropped meanwhile."""
         answers = (page("e", 9, 9, 8), page("e", 12, oldest=10))
         async with scripted(*answers) as (service, calls):
-            assert await offsets_of(calls.history_backwards("a", 0, None)) == [9, 8]
+            assert await offsets_of(calls.history_before("a", 0, None)) == [9, 8]
         assert service.asked[1] == HistoryRequest(room="a", limit=1000, backwards=True, before=8)
 
     async def test_reset_backwards(self) -> None:
@@ -225,7 +228,7 @@ class TestMeanwhile:
         async with scripted(*answers) as (_, calls):
             got = []
             with pytest.raises(CommandError) as caught:
-                async for entries in calls.history_backwards("a", 0, None):
+                async for entries in calls.history_before("a", 0, None):
                     got += [entry.offset for entry in entries]
         assert got == [9, 8]
         assert caught.value.exit_code == 5
@@ -254,7 +257,7 @@ class TestErrors:
         error = StatusError(Status.NOT_FOUND, "没有\n\x1b[31mred")
         with pytest.raises(CommandError) as caught:
             async with scripted(error) as (_, calls):
-                await calls.user_count("a")
+                await calls.presence(PresenceRequest(room="a", count_only=True))
         assert (caught.value.message, caught.value.exit_code) == (
             "NOT_FOUND: 没有\\x0a\\x1b[31mred",
             5,
@@ -266,7 +269,7 @@ class TestErrors:
             target = f"127.0.0.1:{server.port}"
             with pytest.raises(CommandError) as caught:
                 async with calls_of(server) as calls:
-                    await calls.users("a")
+                    await calls.presence(PresenceRequest(room="a"))
         assert caught.value.exit_code == 5
         assert caught.value.message == (
             f"{target}: the Rooms service is not enabled; start the server with --rooms-service "
@@ -278,7 +281,7 @@ class TestErrors:
         """A response without a position is an error."""
         with pytest.raises(CommandError) as caught:
             async with scripted(answer) as (service, calls):
-                await calls.publish("a", "Ada", "x", "1")
+                await calls.publish_text("a", "Ada", "x", "1")
         assert (caught.value.message, caught.value.exit_code) == (
             "INTERNAL: the response of the server has no position",
             5,
@@ -297,7 +300,7 @@ class TestErrors:
         async with serving(services=[Silent()]) as server:
             with pytest.raises(CommandError) as caught:
                 async with calls_of(server, timeout=0.2) as calls:
-                    await calls.users("a")
+                    await calls.presence(PresenceRequest(room="a"))
         assert caught.value.exit_code == 3
 
     async def test_no_server(self) -> None:
@@ -305,7 +308,7 @@ class TestErrors:
         target = f"127.0.0.1:{free_port()}"
         with pytest.raises(CommandError) as caught:
             async with connect_rooms(ClientSettings(target=target)) as calls:
-                await calls.users("a")
+                await calls.presence(PresenceRequest(room="a"))
         assert caught.value.exit_code == 4
         assert "Connection refused" in caught.value.message
 
@@ -314,8 +317,8 @@ class TestErrors:
         port = free_port()
         settings = ClientSettings(target=f"127.0.0.1:{port}", wait_for_ready=True)
         async with connect_rooms(settings) as calls:
-            asking = asyncio.create_task(calls.users("a"))
+            asking = asyncio.create_task(calls.presence(PresenceRequest(room="a")))
             await asyncio.sleep(0)
             async with ChatServer(rooms=RoomOptions(service=True)) as server:
                 await server.start("127.0.0.1", port)
-                assert await asking == []
+                assert (await asking).users == []

@@ -21,7 +21,7 @@ from ...messages.grpc.health.v1 import (
     HealthCheckResponseServingStatus,
 )
 from ...wire import Cardinality
-from ..client_options import tls_from_settings
+from ..client_options import open_channel
 from ..exit_codes import CALL_FAILED, CommandError, exit_status
 from ..options import LOG, with_settings
 from ..output import aligned, safe_json
@@ -85,12 +85,7 @@ def check(service: str, as_json: bool, settings: Settings) -> None:
 
 async def _connect_and_check(settings: ClientSettings, service: str) -> _Health:
     timeout = settings.timeout or PROBE_TIMEOUT
-    channel = Channel(
-        target=settings.target,
-        connect_timeout=settings.connect_timeout,
-        ssl=tls_from_settings(settings),
-    )
-    async with channel:
+    async with open_channel(settings) as channel:
         began = time.perf_counter()
         try:
             async with asyncio.timeout(timeout):
@@ -140,14 +135,16 @@ def _expiry(not_after: str | None) -> str | None:
 
 
 def _lines(health: _Health) -> list[str]:
-    rows = [("status", health.status)]
-    if health.service:
-        rows.insert(0, ("service", health.service))
-    if health.version is not None:
-        rows.append(("version", health.version))
-    rows.append(("TLS", health.tls or "none"))
-    if health.certificate_expires is not None:
-        rows.append(("certificate until", health.certificate_expires))
-    rows.append(("connecting", f"{health.connect_ms:.1f} ms"))
-    rows.append(("answer", f"{health.answer_ms:.1f} ms"))
-    return [health.target, *aligned([("", *row) for row in rows])]
+    rows = (
+        ("service", health.service or None),
+        ("status", health.status),
+        ("version", health.version),
+        ("TLS", health.tls or "none"),
+        ("certificate until", health.certificate_expires),
+        ("connecting", f"{health.connect_ms:.1f} ms"),
+        ("answer", f"{health.answer_ms:.1f} ms"),
+    )
+    return [
+        health.target,
+        *aligned([("", name, value) for name, value in rows if value is not None]),
+    ]

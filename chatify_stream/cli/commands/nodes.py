@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
+from dataclasses import asdict
 
 import click
 
-from ...config import Settings
-from ..exit_codes import CALL_FAILED, CommandError
-from ..options import LOG, with_settings
+from ...messages.chatify.rooms import v1
 from ..output import Row, aligned, safe_json, tab_separated
-from ..rooms_api import NodeEntry, connect_rooms, missing_text
+from ..rooms_api import RoomsClient, check_missing, with_rooms
 
 HEAD = (
     *("HOST", "ADDRESS", "PID", "VERSION", "UP", "SESSIONS", "ROOMS"),
@@ -22,8 +20,8 @@ HEAD = (
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-@with_settings("client", *LOG)
-def nodes(as_json: bool, settings: Settings) -> None:
+@with_rooms
+async def nodes(calls: RoomsClient, as_json: bool) -> None:
     """List the servers that share the rooms.
 
     The list includes the server that is asked. For each server: host, address, process ID, version,
@@ -35,25 +33,19 @@ def nodes(as_json: bool, settings: Settings) -> None:
     4 the server cannot be reached; 5 the server answered with an error, or another server did not
     answer; 130 interrupted.
     """
-
-    async def call() -> tuple[list[NodeEntry], int]:
-        async with connect_rooms(settings.client) as calls:
-            return await calls.nodes()
-
-    entries, missing = asyncio.run(call())
-    click.echo("\n".join(_lines(entries, as_json=as_json)))
-    if missing:
-        raise CommandError(missing_text(missing), CALL_FAILED)
+    answer = await calls.list_nodes(v1.ListNodesRequest())
+    click.echo("\n".join(_lines(answer.nodes, as_json=as_json)))
+    check_missing(answer.silent)
 
 
-def _lines(entries: list[NodeEntry], *, as_json: bool) -> list[str]:
+def _lines(nodes: list[v1.Node], *, as_json: bool) -> list[str]:
     if as_json:
-        return [safe_json(entry._asdict()) for entry in entries]
-    rows = [_row(entry, time.time()) for entry in entries]
+        return [safe_json(asdict(node)) for node in nodes]
+    rows = [_row(node, time.time()) for node in nodes]
     return aligned(rows, HEAD) if sys.stdout.isatty() else tab_separated(rows)
 
 
-def _row(node: NodeEntry, now: float) -> Row:
+def _row(node: v1.Node, now: float) -> Row:
     return (
         node.host,
         node.address or "-",

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from ...config import Settings
+from ...messages.chatify.rooms import v1
 from ...rooms.position import MAX_OFFSET, Position
-from ..exit_codes import CALL_FAILED, CommandError
-from ..options import LOG, with_settings
+from ..exit_codes import CommandError
 from ..output import Row, aligned, safe, safe_json, tab_separated
-from ..rooms_api import MessageEntry, RoomEntry, RoomsCalls, connect_rooms, missing_text
+from ..rooms_api import MessageEntry, RoomEntry, RoomsClient, check_missing, with_rooms
 from ..stdin import iterate, stdin_lines
-
-Run = Callable[[RoomsCalls], Awaitable[None]]
 
 _OFFSET = re.compile(r"[0-9]{1,19}", re.ASCII)
 
@@ -77,20 +73,16 @@ def rooms() -> None:
 )
 @_limit_option
 @_json_option
-@with_settings("client", *LOG)
-def list_rooms(prefix: str, limit: int | None, as_json: bool, settings: Settings) -> None:
+@with_rooms
+async def list_rooms(calls: RoomsClient, prefix: str, limit: int | None, as_json: bool) -> None:
     """List the rooms that have messages or users.
 
     For each room: its name, the number of users in it, and the offset of its newest message. Output
     to a file or pipe is separated by tabs.
     """
-
-    async def run(calls: RoomsCalls) -> None:
-        output = _Output(as_json, ("NAME", "USERS", "OFFSET"), _room_row)
-        async for page in calls.rooms(prefix, limit):
-            output.write(page)
-
-    _run(settings, run)
+    output = _Output(as_json, ("NAME", "USERS", "OFFSET"), _room_row)
+    async for page in calls.rooms(prefix, limit):
+        output.write(page)
 
 
 @rooms.command()
@@ -110,15 +102,15 @@ def list_rooms(prefix: str, limit: int | None, as_json: bool, settings: Settings
 )
 @click.option("--backwards", is_flag=True, help="Newest messages first.")
 @_json_option
-@with_settings("client", *LOG)
-def history(
+@with_rooms
+async def history(
+    calls: RoomsClient,
     room: str,
     limit: int | None,
     after: Position,
     before: int,
     backwards: bool,
     as_json: bool,
-    settings: Settings,
 ) -> None:
     """Print the stored messages of ROOM, oldest first.
 
@@ -129,33 +121,26 @@ def history(
         raise CommandError("--before: requires --backwards; add it, or use --after")
     if after != ("", 0) and backwards:
         raise CommandError("--after: cannot be combined with --backwards; use --before")
-
-    async def run(calls: RoomsCalls) -> None:
-        output = _Output(as_json, ("OFFSET", "TIME", "USER", "TEXT"), _message_row)
-        pages = calls.history(room, after, limit)
-        if backwards:
-            pages = calls.history_backwards(room, before, limit)
-        async for page in pages:
-            output.write(page)
-
-    _run(settings, run)
+    output = _Output(as_json, ("OFFSET", "TIME", "USER", "TEXT"), _message_row)
+    pages = calls.history_after(room, after, limit)
+    if backwards:
+        pages = calls.history_before(room, before, limit)
+    async for page in pages:
+        output.write(page)
 
 
 @rooms.command()
 @click.argument("room")
 @click.option("--count", is_flag=True, help="Print only the number of users.")
-@with_settings("client", *LOG)
-def presence(room: str, count: bool, settings: Settings) -> None:
+@with_rooms
+async def presence(calls: RoomsClient, room: str, count: bool) -> None:
     """Print the users in ROOM."""
-
-    async def run(calls: RoomsCalls) -> None:
-        if count:
-            click.echo(await calls.user_count(room))
-        else:
-            for user in await calls.users(room):
-                click.echo(safe(user))
-
-    _run(settings, run)
+    answer = await calls.presence(v1.PresenceRequest(room=room, count_only=count))
+    if count:
+        click.echo(answer.count)
+    else:
+        for user in answer.users:
+            click.echo(safe(user))
 
 
 @rooms.command()
@@ -168,9 +153,9 @@ def presence(room: str, count: bool, settings: Settings) -> None:
     default="",
     help="ID of the message, so that a repeated command publishes it once.",
 )
-@with_settings("client", *LOG)
-def publish(
-    room: str, texts: tuple[str, ...], user: str, message_id: str, settings: Settings
+@with_rooms
+async def publish(
+    calls: RoomsClient, room: str, texts: tuple[str, ...], user: str, message_id: str
 ) -> None:
     """Publish each TEXT in ROOM, and print its position.
 
@@ -180,13 +165,9 @@ def publish(
     """
     if message_id and len(texts) != 1:
         raise CommandError("--id: requires exactly one TEXT; each message needs its own ID")
-
-    async def run(calls: RoomsCalls) -> None:
-        async for text in iterate(texts) if texts else stdin_lines():
-            position, is_duplicate = await calls.publish(room, user, text, message_id)
-            click.echo(safe(str(position)) + ("\tduplicate" if is_duplicate else ""))
-
-    _run(settings, run)
+    async for text in iterate(texts) if texts else stdin_lines():
+        position, is_duplicate = await calls.publish_text(room, user, text, message_id)
+        click.echo(safe(str(position)) + ("\tduplicate" if is_duplicate else ""))
 
 
 @rooms.command()
@@ -194,30 +175,19 @@ def publish(
 @click.option("--room", default="", help="Only the sessions in this room.")
 @click.option("--reason", default="", metavar="TEXT", help="Reason sent to the user.")
 @click.option("--reconnect", is_flag=True, help="Allow the client to reconnect.")
-@with_settings("client", *LOG)
-def disconnect(user: str, room: str, reason: str, reconnect: bool, settings: Settings) -> None:
+@with_rooms
+async def disconnect(
+    calls: RoomsClient, user: str, room: str, reason: str, reconnect: bool
+) -> None:
     """End the sessions of USER on all servers.
 
     Prints the number of sessions. The exit status is also 5 if a server did not answer; the other
     servers ended the sessions.
     """
-
-    async def run(calls: RoomsCalls) -> None:
-        number, missing = await calls.disconnect(user, room, reason, reconnect)
-        click.echo(f"{number} session{'' if number == 1 else 's'} ended")
-        if missing:
-            raise CommandError(missing_text(missing), CALL_FAILED)
-
-    _run(settings, run)
-
-
-def _run(settings: Settings, run: Run) -> None:
-
-    async def connected() -> None:
-        async with connect_rooms(settings.client) as calls:
-            await run(calls)
-
-    asyncio.run(connected())
+    request = v1.DisconnectRequest(user=user, room=room, reason=reason, reconnect=reconnect)
+    answer = await calls.disconnect(request)
+    click.echo(f"{answer.sessions} session{'' if answer.sessions == 1 else 's'} ended")
+    check_missing(answer.silent)
 
 
 class _Output:

@@ -9,13 +9,13 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from chatify_stream import __version__
 from chatify_stream.brokers import Answers
 from chatify_stream.cli.commands.nodes import _lines
-from chatify_stream.cli.rooms_api import NodeEntry
 from chatify_stream.messages.chatify.rooms import v1
 from chatify_stream.server import RoomOptions
 
@@ -28,7 +28,7 @@ from ..server_thread import ServerThread
 
 SECONDS = 60.0
 
-NODE = NodeEntry(
+NODE = v1.Node(
     id="abc",
     version="1.2.3",
     host="horse",
@@ -94,7 +94,7 @@ def test_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal it is a table, with units."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setattr(time, "time", lambda: 7300.0)
-    young = NODE._replace(started_at_ms=7_299_000, address="", draining=True)
+    young = replace(NODE, started_at_ms=7_299_000, address="", draining=True)
     head, first, second = _lines([NODE, young], as_json=False)
     assert head.split()[:5] == ["HOST", "ADDRESS", "PID", "VERSION", "UP"]
     expected = "horse 0.0.0.0:9000 77 1.2.3 2h 1200 30 75% 12ms 10.0 2000.0 serving"
@@ -122,7 +122,7 @@ def pids_of(process: ServerProcess, without: set[int]) -> set[int]:
     end = time.monotonic() + SECONDS
     while True:
         done = invoke("nodes", "--target", process.address, "--json", "--wait-for-ready")
-        entries = [NodeEntry(**json.loads(line)) for line in done.stdout.splitlines()]
+        entries = [v1.Node(**json.loads(line)) for line in done.stdout.splitlines()]
         pids = {entry.pid for entry in entries}
         if done.status == 0 and len(pids) == 2 and not pids & without:
             return pids
