@@ -13,8 +13,10 @@ from ..address import Address, check_method_path
 from ..auth import Authenticator
 from ..config.settings import DEFAULT_TEMPLATE, reply_template
 from ..errors import UsageError
+from ..limits import UsageLimits
 from ..server.interceptors.access import AccessControl
 from ..server.interceptors.forwarded_for import AddressHeader
+from ..server.interceptors.usage import UsageControl
 from ..server.load_monitor import LoadMonitor
 from ..server.reply_handler import Reply
 from ..server.rooms import RoomOptions, Rooms, RoomsService
@@ -23,7 +25,7 @@ from ..server.services.health import HealthService
 from ..server.session import Interceptor
 from ..server.telemetry import MetricsOptions, TracingOptions
 from ..server.tls import ServerTLS, TLSOptions
-from ..server.usage import UsageControl, UsageLimits, UsageStatistics
+from ..server.usage import UsageStatistics
 from ..wire import ConnectionStatistics, Limits, Server, ServerObserver, ServerStatistics
 from .listener import Listener, Service, ServiceTable
 from .observability import BrokerHealth, Observability, health_pages, health_part

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+from ..limits import UsageLimits
 from .interceptors.forwarded_for import AddressHeader, client_address
 from .reply_handler import Reply
-from .rooms import (
-    RoomJoin,
-    RoomLeave,
-    RoomMessage,
-    RoomOptions,
-    Rooms,
-    RoomStatistics,
-)
+from .rooms import RoomJoin, RoomLeave, RoomMessage, RoomOptions, Rooms, RoomStatistics
 from .services.chat import CHAT_PATHS, Handler
 from .services.health import HealthService, ServingStatus
 from .session import CallHandler, Interceptor, Peer, Session
 from .telemetry import MetricsOptions, TracingOptions
 from .tls import ServerTLS, TLSOptions
-from .usage import UsageLimits, UsageStatistics
+from .usage import UsageStatistics
 
 __all__ = [
     "CHAT_PATHS",

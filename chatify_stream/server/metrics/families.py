@@ -24,10 +24,10 @@ from prometheus_client.core import (
 from prometheus_client.utils import floatToGoString
 
 from ..._version import __version__
+from ...limits import UsageLimits
 from ...rooms import DisconnectReason
 from ...wire import ServerStatistics
 from ..rooms import RoomStatistics
-from ..usage import UsageLimits
 from .counts import BrokerTimes, CallCounts, Histogram
 
 METHOD = ("grpc_type", "grpc_service", "grpc_method")

@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from prometheus_client import (
-    GC_COLLECTOR,
-    PLATFORM_COLLECTOR,
-    PROCESS_COLLECTOR,
-    CollectorRegistry,
-)
+from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
 
 from ...brokers import Broker
 from ...errors import UsageError
 from ...wire import Server
 from ..instrumented_broker import InstrumentedBroker
+from ..interceptors.usage import UsageControl
 from ..load_monitor import LoadMonitor, Sample
 from ..rooms import Node, RoomStatistics
 from ..services.health import HealthService, ServingStatus
 from ..telemetry import MetricsOptions
 from ..tls import ServerTLS
-from ..usage import UsageControl
 from .counts import LAG_BOUNDS, BrokerTimes, CallCounts, Histogram
 from .exporter import Endpoint, LoopCollector
 from .families import (

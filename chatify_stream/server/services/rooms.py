@@ -59,8 +59,7 @@ class RoomsService(v1.RoomsBase):
                 f"{receipt.position.offset}; a new message needs a new id",
             )
         return v1.PublishResponse(
-            position=_position(receipt.position),
-            duplicate=receipt.outcome is Outcome.DUPLICATE,
+            position=_position(receipt.position), duplicate=receipt.outcome is Outcome.DUPLICATE
         )
 
     async def history(self, message: v1.HistoryRequest) -> v1.HistoryResponse:

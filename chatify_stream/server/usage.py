@@ -4,6 +4,10 @@ Rules: a rejected session uses up nothing. The limits may be replaced at any tim
 buckets continue with the new limits. Sessions that began when there was no limit of a kind are not
 counted for it later. A message takes tokens from all buckets or from none. After one rejected
 message all later messages are rejected, so that a sender's messages have no gap.
+
+An account is kept while it has an open session, and then until all its buckets are full, when a new
+account would be equal. At most `MAX_IDLE` accounts without a session are kept. Above that, the
+account that has been idle for longest is dropped, which gives its owner a full burst.
 """
 
 from __future__ import annotations
@@ -15,13 +19,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ...errors import Status, StatusError
-from ...limits import Rate, UsageLimits
-from ...wire import Meter, TokenBucket, address_block
-from .account import Account, Accounts
+from ..errors import Status, StatusError
+from ..limits import Rate, UsageLimits
+from ..wire import Meter, TokenBucket, address_block
+
+MAX_IDLE = 10_000
 
 COUNT_RETRY = 5.0
 """Seconds until a retry after too many sessions or rooms: when one of them ends is unknown."""
+
+MAX_REFILL_TIME = 60.0
+"""Seconds. A rejected client is asked to wait for a full bucket, but not longer than this."""
 
 _WORDS = {
     "messages": "messages of {}",
@@ -65,10 +73,6 @@ def _rejection(problem: str, wait: float) -> StatusError:
     )
 
 
-MAX_REFILL_TIME = 60.0
-"""Seconds. A rejected client is asked to wait for a full bucket, but not longer than this."""
-
-
 @dataclass(frozen=True)
 class UsageStatistics:
     """Statistics of the usage limits. Counters start at 0 with the server."""
@@ -80,6 +84,83 @@ class UsageStatistics:
     """Users and addresses whose usage is stored."""
 
 
+class Account:
+    """Counts the sessions and rooms of one owner, and has a token bucket for each rate."""
+
+    __slots__ = ("_limits", "buckets", "kind", "rooms", "sessions")
+
+    def __init__(self, kind: str, limits: UsageLimits) -> None:
+        """`kind` is `user`, `address` or `session`."""
+        self.kind = kind
+        self._limits = limits
+        self.sessions = 0
+        self.rooms: Counter[str] = Counter()
+        """Number of its sessions in each room."""
+        self.buckets: dict[str, TokenBucket] = {}
+
+    def rate(self, of: str, limits: UsageLimits) -> Rate | None:
+        """Return the rate limit of `of`: `messages`, `bytes` or `joins`."""
+        rate: Rate | None = getattr(limits, f"{of}_per_{self.kind}", None)
+        return rate
+
+    def bucket(self, of: str, rate: Rate, limits: UsageLimits, now: float) -> TokenBucket:
+        """Return the bucket of `of`, with the limits as they are now."""
+        if limits is not self._limits:
+            self._limits = limits
+            for each, old in list(self.buckets.items()):
+                if (changed := self.rate(each, limits)) is None:
+                    del self.buckets[each]
+                else:
+                    old.change(changed, now)
+        if of not in self.buckets:
+            self.buckets[of] = TokenBucket(rate, now)
+        return self.buckets[of]
+
+    def is_full(self, now: float) -> bool:
+        """Return True if all buckets are full."""
+        return all(bucket.is_full(now) for bucket in self.buckets.values())
+
+
+class Accounts:
+    """The accounts of all users, or of all addresses."""
+
+    def __init__(self, kind: str, max_idle: int = MAX_IDLE) -> None:
+        self._kind = kind
+        self._max_idle = max_idle
+        self._open: dict[str, Account] = {}
+        self._idle: dict[str, Account] = {}  # ordered by the time since which they are idle
+
+    def __len__(self) -> int:
+        return len(self._open) + len(self._idle)
+
+    def open(self, key: str, limits: UsageLimits) -> Account:
+        """Return the account of a new session. The caller must `close` it."""
+        account = self._open.get(key)
+        if account is None:
+            account = self._idle.pop(key, None) or Account(self._kind, limits)
+            self._open[key] = account
+        account.sessions += 1
+        return account
+
+    def close(self, key: str, now: float) -> None:
+        """Note that a session of the account has ended."""
+        account = self._open[key]
+        account.sessions -= 1
+        if not account.sessions:
+            del self._open[key]
+            if not account.is_full(now):
+                self._idle[key] = account
+            self.forget(now)
+
+    def forget(self, now: float) -> None:
+        """Drop idle accounts that are full, and those above the maximum."""
+        while self._idle:
+            oldest = next(iter(self._idle))
+            if len(self._idle) <= self._max_idle and not self._idle[oldest].is_full(now):
+                return
+            del self._idle[oldest]
+
+
 class Usage:
     """Counts sessions, rooms, joins and messages, and applies the limits to them."""
 
@@ -87,22 +168,17 @@ class Usage:
         """`clock` returns seconds and never goes back."""
         self.limits = limits
         """The limits. They may be replaced."""
-        self._clock = clock
+        self.clock = clock
+        self.refused: Counter[str] = Counter()
+        """Rejections, by the name of the limit."""
         self._users = Accounts("user")
         self._addresses = Accounts("address")
-        self._refused: Counter[str] = Counter()
 
     def statistics(self) -> UsageStatistics:
-        now = self.now()
+        now = self.clock()
         for accounts in (self._users, self._addresses):
             accounts.forget(now)
-        return UsageStatistics(dict(self._refused), len(self._users) + len(self._addresses))
-
-    def now(self) -> float:
-        return self._clock()
-
-    def count_refusal(self, limit: str) -> None:
-        self._refused[limit] += 1
+        return UsageStatistics(dict(self.refused), len(self._users) + len(self._addresses))
 
     def enter(self, user: str | None, address: str, room: str | None, *, joins: bool) -> Visit:
         """Admit a session, or raise `StatusError`. The session must `leave` when it ends.
@@ -110,7 +186,7 @@ class Usage:
         `user` is None for an unauthenticated caller, `address` empty for a Unix socket. `joins` is
         True for a room session, whose `room` is None if its name cannot be read.
         """
-        limits, now = self.limits, self.now()
+        limits, now = self.limits, self.clock()
         keys: list[tuple[Accounts, str]] = []
         if user is not None and limits.has_any("user"):
             keys.append((self._users, user))
@@ -129,16 +205,15 @@ class Usage:
         if room is not None:
             for account in accounts:
                 account.rooms[room] += 1
-        return Visit(keys, accounts, room, self._meter(accounts, limits), self._clock)
+        return Visit(keys, accounts, room, self._meter(accounts, limits), self.clock)
 
     def _check_counts(self, account: Account, room: str | None, limits: UsageLimits) -> None:
         is_new = room is not None and room not in account.rooms
         joined = len(account.rooms) + 1 if is_new else 0
         for of, count in (("sessions", account.sessions), ("rooms", joined)):
             name = f"{of}_per_{account.kind}"
-            maximum = getattr(limits, name)
-            if maximum is not None and count > maximum:
-                self.count_refusal(name)
+            if (maximum := getattr(limits, name)) is not None and count > maximum:
+                self.refused[name] += 1
                 raise over_count(name, maximum)
 
     def _take_joins(self, accounts: list[Account], limits: UsageLimits, now: float) -> None:
@@ -148,7 +223,7 @@ class Usage:
                 bucket = account.bucket("joins", rate, limits, now)
                 if bucket.available(now) < 1:
                     name = f"joins_per_{account.kind}"
-                    self.count_refusal(name)
+                    self.refused[name] += 1
                     raise over_rate(name, rate, bucket.wait(now, 1))
                 taken.append(bucket)
         for bucket in taken:
@@ -211,8 +286,7 @@ class SessionMeter:
         if self._refusal is not None:
             messages.clear()
             return self._refusal
-        now = self._usage.now()
-        limits = self._usage.limits
+        now, limits = self._usage.clock(), self._usage.limits
         if limits is not self._known:
             self._known, self._counts = limits, self._counts_of(limits, now)
         number, size = len(messages), sum(map(len, messages))
@@ -240,7 +314,7 @@ class SessionMeter:
             for count in self._counts:
                 if count.bucket.available(now) < (size if count.of_bytes else 1):
                     self._refusal = _over_limit(count, size, now)
-                    self._usage.count_refusal(count.limit)
+                    self._usage.refused[count.limit] += 1
                     del messages[kept:]
                     return self._refusal
             for count in self._counts:

@@ -15,9 +15,9 @@ from ...limits import NO_LIMITS, UsageLimits
 from ...rooms import DisconnectReason
 from ...rooms.metadata import encode_trailers, requested_room, wants_room
 from ...wire import ServerStream
-from ..interceptors.forwarded_for import client_address
 from ..session import CallHandler
-from .usage import Usage, UsageStatistics, Visit
+from ..usage import Usage, UsageStatistics, Visit
+from .forwarded_for import client_address
 
 NOT_COUNTED = frozenset({"grpc.health.v1.Health", "chatify.rooms.v1.Rooms"})
 
