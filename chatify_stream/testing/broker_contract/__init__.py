@@ -12,14 +12,11 @@ their failures more detailed.
 from __future__ import annotations
 
 from .close import Closing
-from .presence import Presence
-from .publish import Publishing
-from .read import Reading
-from .subscribe import Subscribing
-from .survey import Survey
+from .events import Events
+from .log import Log
 
 __all__ = ["BrokerContract"]
 
 
-class BrokerContract(Publishing, Subscribing, Reading, Presence, Survey, Closing):
+class BrokerContract(Log, Events, Closing):
     """The whole contract. Subclasses define `make_broker`, and set `durable` and `shared`."""

@@ -1,4 +1,4 @@
-"""Closing a broker, and opening it again."""
+"""Opening and closing a broker, its availability, and opening it again."""
 
 from __future__ import annotations
 
@@ -94,6 +94,19 @@ class Closing(Basis):
                 for publication, receipt in acknowledged:
                     assert page.publications[publication.offset - 1] == publication
                     assert page.newest.epoch == receipt.position.epoch
+
+    async def test_availability(self) -> None:
+        """A broker is available only while it is open."""
+        broker = await self.make_broker(clock=self.clock)
+        assert not broker.is_available
+        await broker.open(Recorder())
+        try:
+            async with asyncio.timeout(self.timeout):
+                while not broker.is_available:  # noqa: ASYNC110 - no event exists
+                    await asyncio.sleep(0.01)
+        finally:
+            await broker.close()
+        assert not broker.is_available
 
     # Durability.
 
