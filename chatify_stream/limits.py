@@ -1,9 +1,9 @@
 """Limits of what one peer may cost, with their defaults.
 
 `Limits` and `UsageLimits` are the only declarations of each limit. The settings, the command line
-and the reference documentation read the names, defaults, sentences and units from there:
-`describe_limits` returns them. Exceeding a limit is answered with a status, a RST_STREAM or a
-GOAWAY that gives the reason, and does not affect other connections.
+and the reference documentation read the names, defaults, sentences and units from there. Exceeding
+a limit is answered with a status, a RST_STREAM or a GOAWAY that gives the reason, and does not
+affect other connections.
 """
 
 from __future__ import annotations
@@ -34,24 +34,11 @@ class Rate(NamedTuple):
         return f"{self.burst}, then {self.per_second:g}/s"
 
 
-@dataclass(frozen=True)
-class LimitInfo:
-    """The description of one limit, for settings and documentation."""
-
-    name: str
-    default: Any
-    doc: str
-    """One sentence."""
-    unit: str
-    """`bytes`, `seconds`, or the name of the counted things such as `calls`."""
-    is_optional: bool
-    """None is allowed and stands for no limit."""
-    is_rate: bool
-    """The value is a `Rate`."""
-
-
 def limit(default: Any, doc: str, *, unit: str) -> Any:
-    """Return a dataclass field with the metadata that `describe_limits` reads."""
+    """Return a dataclass field whose metadata hold one sentence and the unit.
+
+    The unit is `bytes`, `seconds`, or the name of the counted things such as `calls`.
+    """
     return field(default=default, metadata={"doc": doc, "unit": unit})
 
 
@@ -263,21 +250,6 @@ class UsageLimits:
         """Return True if there is a limit per `kind`: "session", "user" or "address"."""
         names = [each.name for each in fields(UsageLimits) if each.name.endswith(f"_per_{kind}")]
         return any(getattr(self, name) is not None for name in names)
-
-
-def describe_limits(limits: Any) -> list[LimitInfo]:
-    """Return the descriptions of a dataclass whose fields `limit` made, in order."""
-    return [
-        LimitInfo(
-            name=each.name,
-            default=each.default,
-            doc=each.metadata["doc"],
-            unit=each.metadata["unit"],
-            is_optional="None" in str(each.type),
-            is_rate="Rate" in str(each.type),
-        )
-        for each in fields(limits)
-    ]
 
 
 def check_limits(limits: Any) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
+from chatify_stream.config import LimitSettings, UsageSettings
+from chatify_stream.config.kinds import Rate as RateKind
 from chatify_stream.errors import UsageError
-from chatify_stream.limits import Limits, Rate, UsageLimits, describe_limits
+from chatify_stream.limits import Limits, Rate, UsageLimits
 
 WHOLE = "is not allowed; pass a whole number from 1 to 2147483647"
 POSITIVE = "is not allowed; pass a number above 0"
@@ -54,14 +57,15 @@ def test_none_turns_a_limit_off(name: str) -> None:
 
 def test_descriptions() -> None:
     """Every limit has a default, a unit and one sentence that says what it limits."""
-    described = describe_limits(Limits)
-    defaults = Limits()
-    assert {each.name: each.default for each in described} == vars(defaults)
+    described = LimitSettings.describe()
+    units = {field.name: field.metadata["unit"] for field in fields(Limits)}
+    assert {each.key: each.default for each in described} == vars(Limits())
     for each in described:
         assert each.doc.endswith(".")
-        assert each.unit in ("bytes", "seconds", "calls", "connections", "frames")
-        assert each.is_rate == isinstance(each.default, Rate) or each.default is None
-    assert [each.name for each in described if each.is_optional] == [
+        assert units[each.key] in ("bytes", "seconds", "calls", "connections", "frames")
+        is_rate = isinstance(each.kind, RateKind)
+        assert is_rate == isinstance(each.default, Rate) or each.default is None
+    assert [each.key for each in described if each.kind.optional] == [
         "max_connections",
         "max_connections_per_address",
         "connection_rate_per_address",
@@ -75,9 +79,11 @@ def test_descriptions() -> None:
 
 def test_usage_descriptions() -> None:
     """Every usage limit has a default, a unit and one sentence, and can be turned off."""
-    described = describe_limits(UsageLimits)
-    assert {each.name: each.default for each in described} == vars(UsageLimits())
-    for each in described:
-        assert each.doc.endswith(".")
-        assert each.unit in ("messages", "bytes", "joins", "rooms", "sessions")
-        assert each.is_optional
+    described = {each.key: each for each in UsageSettings.describe()}
+    limits = fields(UsageLimits)
+    assert {each.name: each.default for each in limits} == vars(UsageLimits())
+    for each in limits:
+        assert described[each.name].default == each.default
+        assert described[each.name].doc.endswith(".")
+        assert each.metadata["unit"] in ("messages", "bytes", "joins", "rooms", "sessions")
+        assert described[each.name].kind.optional

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..errors import ConfigError, ConfigProblem
-from ..limits import MAX_NUMBER, LimitInfo, Limits, UsageLimits, describe_limits
+from ..limits import MAX_NUMBER
 from .broker_url import hide_passwords
 from .kinds import HIDDEN, Integer, Kind, Rate, Seconds, Secret
 
@@ -65,13 +65,11 @@ class Section:
 
         The settings of a section that inherits from `Limits` or `UsageLimits` come from there.
         """
-        limits = [base for base in cls.__mro__ if base in (Limits, UsageLimits)]
-        kinds = {each.name: _limit_kind(each) for base in limits for each in describe_limits(base)}
         return [
             Setting(
                 cls.section_name,
                 field.name,
-                kinds.get(field.name) or field.metadata["kind"],
+                field.metadata.get("kind") or _limit_kind(field),
                 field.metadata["doc"],
                 field.default,
                 field.metadata.get("flag"),
@@ -92,13 +90,13 @@ class Section:
             raise ConfigError(problems)
 
 
-def _limit_kind(limit: LimitInfo) -> Kind:
-    if limit.is_rate:
-        return Rate(MAX_NUMBER, optional=True) if limit.is_optional else Rate()
-    if limit.unit == "seconds":
-        return Seconds(optional=limit.is_optional)
-    unit = limit.unit if limit.unit == "bytes" else ""
-    return Integer(1, MAX_NUMBER, unit, optional=limit.is_optional)
+def _limit_kind(limit: dataclasses.Field[Any]) -> Kind:
+    unit, is_optional = limit.metadata["unit"], "None" in str(limit.type)
+    if "Rate" in str(limit.type):
+        return Rate(MAX_NUMBER, optional=True) if is_optional else Rate()
+    if unit == "seconds":
+        return Seconds(optional=is_optional)
+    return Integer(1, MAX_NUMBER, unit if unit == "bytes" else "", optional=is_optional)
 
 
 def problem_text(name: str, value: Any, kind: Kind, error: ValueError) -> str:

@@ -69,11 +69,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with Channel(
-            target=target,
-            balancing=balancing,
-            backoff=BACKOFF,
-            connect_timeout=timeout,
-            ssl=ssl,
+            target=target, balancing=balancing, backoff=BACKOFF, connect_timeout=timeout, ssl=ssl
         ) as channel:
             app.state.channel = channel
             yield

@@ -13,15 +13,7 @@ from grpclib.exceptions import StreamTerminatedError
 from grpclib.metadata import Deadline
 
 from ..address import address_block
-from ..limits import (
-    CHANNEL_LIMITS,
-    MAX_MESSAGE_SIZE,
-    Limits,
-    Rate,
-    check_limits,
-    describe_limits,
-    limit,
-)
+from ..limits import CHANNEL_LIMITS, MAX_MESSAGE_SIZE, Limits, Rate
 from .client.backoff import Backoff
 from .client.balancer import Balancing
 from .client.channel import CONNECT_TIMEOUT, Channel
@@ -73,12 +65,9 @@ __all__ = [
     "TokenBucket",
     "address_block",
     "check_encoding",
-    "check_limits",
     "client_tls",
     "decode_message",
-    "describe_limits",
     "frame",
     "frame_prefix",
-    "limit",
     "varint_bytes",
 ]
