@@ -2,18 +2,19 @@
 
 `FieldDecoder` replaces hpack's loop over the fields of a block. A block is decoded in one go, so
 nothing else runs meanwhile. hpack calls four functions a field, each of which formats a log line,
-and reads Huffman codes in Python (see `huffman`).
+and reads Huffman codes in Python (see `decode_string`).
 
 `CachingDecoder` and `CachingEncoder` remember blocks. Calls of the same client have the same
 headers, so their blocks are often equal bytes. A block that consists of one-byte references into
 the tables keeps its meaning until a block of another kind changes the dynamic table, which clears
 the cache.
 
-tests/wire/http2/test_hpack.py and test_hpack_decoder.py compare both with hpack.
+Three tests in tests/wire/http2 compare with hpack: test_hpack, test_hpack_decoder, test_huffman.
 """
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, cast
 
 from hpack import (
@@ -25,9 +26,10 @@ from hpack import (
     OversizedHeaderListError,
 )
 from hpack.hpack import decode_integer
+from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
+from hpack.huffman_table import decode_huffman
 
 from ..grpclib_internals import Headers, decode_headers
-from . import huffman
 
 INDEXED = 0x80
 WITH_INDEXING = 0x40
@@ -42,6 +44,54 @@ MAX_BLOCKS = 32
 """Blocks in the cache. A gRPC client sends fewer different ones."""
 LONG_REFERENCE = 0xFF
 """The first byte of a reference that takes more than one byte."""
+MAX_CODE_BITS = 15
+PADDING = b"\xff"
+
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_LENGTHS = bytes(REQUEST_CODES_LENGTH[:256])
+
+
+def _block_start() -> bytes:
+    """Return the start of a DEFLATE block with HPACK's code, up to a byte boundary."""
+    fields = [(1, 1), (2, 2)]  # the final block, with dynamic codes
+    fields += [(0, 5), (0, 5), (15, 4)]  # 257 literal lengths, 1 distance length, 19 of lengths
+    fields += [(0, 3)] * 3 + [(4, 3)] * 16  # each length is encoded in 4 bits
+    bits = "".join(f"{value:0{width}b}"[::-1] for value, width in fields)
+    lengths = [length if length <= MAX_CODE_BITS else 0 for length in _LENGTHS]
+    bits += "".join(f"{length:04b}" for length in (*lengths, MAX_CODE_BITS, 0))
+    filler = _LENGTHS.index(-len(bits) % 8)  # a character that completes the last byte
+    bits += f"{REQUEST_CODES[filler]:0{_LENGTHS[filler]}b}"
+    return bytes(int(bits[at : at + 8][::-1], 2) for at in range(0, len(bits), 8))
+
+
+_started = zlib.decompressobj(wbits=-9)
+_started.decompress(_block_start())
+"""A decompressor after the start of the block. Each string is decoded with a copy of it."""
+
+
+def decode_string(data: bytes) -> bytes:
+    """Decode HPACK's Huffman code with zlib. Raises hpack's `HPACKDecodingError`.
+
+    hpack decodes half a byte per step of Python. That takes milliseconds for the largest header
+    block allowed, during which the event loop serves nothing else. zlib's inflate is written in C
+    and decodes any canonical Huffman code declared at the start of a DEFLATE block (RFC 1951,
+    3.2.7), so this function feeds it a block that declares HPACK's code (RFC 7541, appendix B).
+    Three differences matter:
+
+    - DEFLATE reads the bits of a byte in reverse order.
+    - DEFLATE codes have at most 15 bits. HPACK's longer codes, for `\\` and for bytes that are not
+      printable ASCII, all start with 15 ones. Here 15 ones are the code for the end of the block.
+      HPACK pads with ones, so with an extra byte of ones every valid string ends with this code. A
+      string that contains it earlier has a longer code or is invalid, and is decoded by hpack.
+    - The last character must not include bits of the padding, so the bits of all characters are
+      counted. The lengths of their codes, read as a number to base 256, equal their sum modulo 255.
+    """
+    block = _started.copy()
+    text = block.decompress(data.translate(_REVERSED) + PADDING)
+    padding = (8 * len(data) - int.from_bytes(text.translate(_LENGTHS), "big")) % 255
+    if padding > 7 or block.unused_data:
+        return decode_huffman(data)
+    return text
 
 
 def _integer(data: bytes, at: int, bits: int) -> tuple[int, int]:
@@ -63,7 +113,7 @@ def _string(data: bytes, at: int) -> tuple[bytes, int]:
     if end > len(data):
         raise HPACKDecodingError("Truncated header block")
     text = data[start:end]
-    return (huffman.decode(text) if data[at] & HUFFMAN else text), end
+    return (decode_string(text) if data[at] & HUFFMAN else text), end
 
 
 class FieldDecoder(Decoder):

@@ -1,10 +1,10 @@
-"""Tests of wire/client/wait_queue.py."""
+"""Tests of the wait queue in wire/client/pool.py."""
 
 from __future__ import annotations
 
 import asyncio
 
-from chatify_stream.wire.client.wait_queue import WaitQueue
+from chatify_stream.wire.client.pool import WaitQueue
 
 
 class Tasks:

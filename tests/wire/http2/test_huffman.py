@@ -1,4 +1,4 @@
-"""Tests of wire/http2/huffman.py: it accepts the same strings as hpack."""
+"""Tests of the Huffman code in wire/http2/hpack.py: it accepts the same strings as hpack."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from hpack.huffman_table import decode_huffman
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chatify_stream.wire.http2 import huffman
+from chatify_stream.wire.http2 import hpack
+from chatify_stream.wire.http2.hpack import decode_string
 
 encode = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode
 
@@ -33,32 +34,32 @@ def outcome(decode: Callable[[bytes], bytes], data: bytes) -> bytes | str:
 def test_every_short_string() -> None:
     for size in range(3):
         for data in map(bytes, itertools.product(range(256), repeat=size)):
-            assert outcome(huffman.decode, data) == outcome(decode_huffman, data), data
+            assert outcome(decode_string, data) == outcome(decode_huffman, data), data
 
 
 def test_every_pair_of_characters() -> None:
     """Every code follows every other, with every number of padding bits."""
     for pair in map(bytes, itertools.product(range(256), repeat=2)):
-        assert huffman.decode(encode(pair)) == pair
+        assert decode_string(encode(pair)) == pair
 
 
 def test_long_code_at_any_position() -> None:
     """This includes the positions where the bit count modulo 255 is ambiguous."""
     for at in range(300):
         text = b"0" * at + b"\\" + b"0" * (300 - at)
-        assert huffman.decode(encode(text)) == text
+        assert decode_string(encode(text)) == text
 
 
 @given(printable | mixed)
 def test_text(text: bytes) -> None:
-    assert huffman.decode(encode(text)) == text
+    assert decode_string(encode(text)) == text
 
 
 @given(st.binary(max_size=600), st.integers(0, 5))
 @example(b"", 4)
 def test_any_bytes(data: bytes, ones: int) -> None:
     data += b"\xff" * ones
-    assert outcome(huffman.decode, data) == outcome(decode_huffman, data)
+    assert outcome(decode_string, data) == outcome(decode_huffman, data)
 
 
 @given(mixed.filter(bool), st.data())
@@ -71,7 +72,7 @@ def test_damaged_text(text: bytes, data: st.DataObject) -> None:
     cut = encode(text)[: data.draw(st.integers(0, bits // 8))]
     longer = encode(text) + data.draw(st.sampled_from([b"\x00", b"\x7f", b"\xff", b"\xfe"]))
     for wrong in (bytes(damaged), cut, longer):
-        assert outcome(huffman.decode, wrong) == outcome(decode_huffman, wrong)
+        assert outcome(decode_string, wrong) == outcome(decode_huffman, wrong)
 
 
 @pytest.mark.parametrize("size", [1, 100, 10_000, 100_000])
@@ -79,5 +80,5 @@ def test_hpack_is_not_needed(size: int, monkeypatch: pytest.MonkeyPatch) -> None
     """Printable text without a backslash is decoded by zlib alone."""
     text = (PRINTABLE * (size // len(PRINTABLE) + 1))[:size]
     data = encode(text)
-    monkeypatch.setattr(huffman, "decode_huffman", None)
-    assert huffman.decode(data) == text
+    monkeypatch.setattr(hpack, "decode_huffman", None)
+    assert decode_string(data) == text
