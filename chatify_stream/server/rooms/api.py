@@ -10,8 +10,7 @@ from ...errors import ClosedError, RefusedError, TooLargeError, UsageError
 from ...messages.chatify.rooms import v1
 from ...rooms import Draft, LogPage, Outcome, Receipt, check_id, check_name
 from ...rooms.position import MAX_OFFSET, Position
-from .node import Node, RoomStatistics
-from .node_commands import ASK_NODE, disconnect_command, read_answers
+from .node import ASK_NODE, Node, RoomStatistics, disconnect_command, read_answers
 
 MAX_REASON_LENGTH = 256
 """Characters. The reason is sent in trailers, whose size clients limit."""

@@ -3,6 +3,10 @@
 Rules: publications that arrive in one turn of the event loop are delivered together in the next.
 A session that has ended leaves the broker's presence in a background task, and the broker closes
 after these tasks.
+
+Nodes that share a broker survey each other. A command is a word, a space, and a message of the
+Rooms service; an answer is such a message alone. Nodes of different versions may share a broker, so
+a node answers an unknown command with nothing and ignores unknown fields.
 """
 
 from __future__ import annotations
@@ -14,20 +18,20 @@ import random
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_urlsafe
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ..._version import __version__
 from ...brokers import Broker
 from ...errors import BrokerError
 from ...messages.chatify.rooms import v1
 from ...rooms import Disconnect, DisconnectReason, Hub, Room
+from ...wire import decode_message
 from ..load_monitor import LoadMonitor
 from .hook_runner import HookRunner
 from .hooks import RoomObserver, RoomObservers
-from .node_commands import answer_to
 from .options import RoomOptions
 from .subscriptions import Subscriptions, contain_exit
 
@@ -35,6 +39,13 @@ log = logging.getLogger(__name__)
 
 CLEANUP_TIMEOUT = 1.0
 """Seconds that closing waits for the background tasks of sessions."""
+
+NODE, DISCONNECT = b"node", b"disconnect"
+
+ASK_NODE = NODE + b" "
+"""Asks for the state of a node; the answer is a `Node`."""
+
+T = TypeVar("T", v1.DisconnectResponse, v1.Node)
 
 
 class OpenSession(Protocol):
@@ -57,25 +68,18 @@ class RoomStatistics:
 
     rooms: int
     """Rooms with a session on this server."""
-
     sessions: int
     """Open sessions."""
-
     sessions_opened: int
     """Sessions opened so far."""
-
     sessions_ended: Mapping[str, int]
     """Sessions ended so far, by the name of the reason."""
-
     messages_published: int
     """Messages published so far by the sessions of this server and by its program."""
-
     deliveries: int
     """Messages sent so far, counted once for each session; without history and resumes."""
-
     resumes: Mapping[bool, int]
     """Sessions that asked to resume: those that resumed (True), and those that could not."""
-
     outbox_bytes: int
     """Bytes buffered for clients that read slowly."""
 
@@ -226,6 +230,37 @@ class _NodeHub(Hub):
 
     def on_survey(self, command: bytes) -> bytes:
         return answer_to(command, self._node)
+
+
+def disconnect_command(request: v1.DisconnectRequest) -> bytes:
+    """Return the command to disconnect a user; the answer is a `DisconnectResponse`."""
+    return DISCONNECT + b" " + bytes(request)
+
+
+def answer_to(command: bytes, node: Node) -> bytes:
+    """Carry out a command, and return the answer. Raises nothing."""
+    word, _, body = command.partition(b" ")
+    try:
+        if word == NODE:
+            return bytes(node.describe())
+        if word == DISCONNECT:
+            request = decode_message(body, v1.DisconnectRequest)
+            return bytes(v1.DisconnectResponse(sessions=node.disconnect(request)))
+        log.debug("ignoring an unknown command of another server: %r", word[:20])
+    except Exception:
+        log.exception("could not answer a command of another server")
+    return b""
+
+
+def read_answers(kind: type[T], answers: Iterable[bytes]) -> list[T]:
+    """Decode answers. Those that are not valid are logged and left out."""
+    found: list[T] = []
+    for answer in answers:
+        try:
+            found.append(decode_message(answer, kind))
+        except ValueError as error:
+            log.error("ignoring an invalid answer of another server: %s", error)
+    return found
 
 
 class BackgroundTasks:

@@ -25,39 +25,30 @@ class RoomOptions:
 
     A broker object has its own retention; `retention` and `retention_rules` do not apply to it.
     """
-
     retention: Retention = field(default_factory=Retention)
     """How many messages a room keeps, and for how long."""
-
     retention_rules: Sequence[RetentionRule] = ()
     """Retention for rooms by name. The first rule that matches a room applies to it."""
-
     max_message_size: int = 64 * 1024
     """Maximum size of a message for a room. A larger one ends its session RESOURCE_EXHAUSTED."""
-
     max_outbox: int = 1024 * 1024
     """Maximum size of the messages buffered for one session.
 
     A session that reads too slowly and exceeds it ends RESOURCE_EXHAUSTED and can resume.
     """
-
     on_join: JoinHook | None = None
     on_message: MessageHook | None = None
     on_leave: LeaveHook | None = None
-
     hook_timeout: float = 5.0
     """Time that one call of a hook may take."""
-
     service: bool = False
     """Serve `chatify.rooms.v1.Rooms`, for backends and operators.
 
     Its callers can read and write every room and disconnect every user. With authentication it is
     open to administrators only, without authentication to anyone who can reach it.
     """
-
     service_port: int | None = None
     """Serve it on this port instead of the server's own; 0 picks a free port."""
-
     service_host: str = "127.0.0.1"
     """Address on which `service_port` listens."""
 

@@ -1,4 +1,4 @@
-"""Tests of server/rooms/node_commands.py, and of the server's use of the answers."""
+"""Tests of the commands in server/rooms/node.py, and of the server's use of the answers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 from chatify_stream.brokers import Answers
 from chatify_stream.errors import BrokerError
 from chatify_stream.messages.chatify.rooms import v1
-from chatify_stream.server.rooms.node_commands import (
+from chatify_stream.server.rooms.node import (
     ASK_NODE,
+    Node,
     answer_to,
     disconnect_command,
     read_answers,
@@ -22,7 +23,7 @@ from .moody_broker import MoodyBroker
 REQUEST = v1.DisconnectRequest(user="小明", room="a b", reason="够了", reconnect=True)
 
 
-class Target:
+class Target(Node):
     """Records the requests, and has three sessions of every user."""
 
     def __init__(self, asked: list[v1.DisconnectRequest]) -> None:
