@@ -30,58 +30,40 @@ class DedupeEntry(NamedTuple):
     """Hash of the text as a signed 64-bit number. It does not depend on the process."""
 
 
-class Dedupe:
-    """The ids of one room. A key is a user name and an id."""
+class Dedupe(OrderedDict[tuple[str, str], DedupeEntry]):
+    """The ids of one room, oldest first. A key is a user name and an id."""
 
-    __slots__ = ("_entries",)
-
-    def __init__(self) -> None:
-        self._entries: OrderedDict[tuple[str, str], DedupeEntry] = OrderedDict()  # oldest first
-
-    def __len__(self) -> int:
-        return len(self._entries)
+    __slots__ = ()
 
     def find(self, draft: Draft) -> tuple[Outcome, DedupeEntry] | None:
         """Return the first publication of the draft's id, or None for a new id.
 
         The outcome is CONFLICT if the id was published with another text, otherwise DUPLICATE.
         """
-        entry = self._entries.get((draft.user, draft.id)) if draft.id else None
+        entry = self.get((draft.user, draft.id)) if draft.id else None
         if entry is None:
             return None
         is_same = entry.fingerprint == _fingerprint(draft.text)
         return (Outcome.DUPLICATE if is_same else Outcome.CONFLICT), entry
 
-    def __contains__(self, key: tuple[str, str]) -> bool:
-        """Return whether a key is known."""
-        return key in self._entries
-
-    def __getitem__(self, key: tuple[str, str]) -> DedupeEntry:
-        """Return the entry of a key. Raises `KeyError`."""
-        return self._entries[key]
-
     def add(self, draft: Draft, offset: int) -> None:
         """Remember that the draft was published."""
         if draft.id:
             entry = DedupeEntry(offset, draft.sent_at_ms, _fingerprint(draft.text))
-            self.restore(draft.user, draft.id, entry)
-
-    def restore(self, user: str, message_id: str, entry: DedupeEntry) -> None:
-        """Remember a publication that was read from storage."""
-        self._entries[user, message_id] = entry
+            self[draft.user, draft.id] = entry
 
     def remove(self, keys: Iterable[tuple[str, str]]) -> None:
         """Forget keys whose publication was rolled back. Ignores unknown keys."""
         for key in keys:
-            self._entries.pop(key, None)
+            self.pop(key, None)
 
     def forget(self, now_ms: int) -> None:
         """Forget the ids that are older than the window."""
-        while self._entries:
-            key = next(iter(self._entries))
-            if self._entries[key].sent_at_ms > now_ms - WINDOW_MS:
+        while self:
+            key = next(iter(self))
+            if self[key].sent_at_ms > now_ms - WINDOW_MS:
                 break
-            del self._entries[key]
+            del self[key]
 
 
 def _fingerprint(text: str) -> int:

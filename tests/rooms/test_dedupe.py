@@ -86,7 +86,7 @@ def test_restore() -> None:
     """An entry can be copied into another `Dedupe`."""
     dedupe, other = Dedupe(), Dedupe()
     dedupe.add(draft("聊 🦊"), 3)
-    other.restore("ada", "1", dedupe["ada", "1"])
+    other["ada", "1"] = dedupe["ada", "1"]
     assert other.find(draft("聊 🦊")) == (Outcome.DUPLICATE, dedupe["ada", "1"])
     assert outcome(other, draft("x")) is Outcome.CONFLICT
     with pytest.raises(KeyError):

@@ -91,7 +91,7 @@ class RoomIndex:
         for row in ids:
             if row.room in by_number:  # a room may be removed before its ids
                 known = DedupeEntry(row.offset, row.sent_at_ms, row.fingerprint)
-                by_number[row.room].dedupe.restore(row.user, row.id, known)
+                by_number[row.room].dedupe[row.user, row.id] = known
 
     def new_room(self, row: RoomRow) -> Room:
         """Return a new room that is not in the index yet."""
