@@ -37,7 +37,6 @@ class RoomMetadata:
     presence: bool = False
     """Ask for joins and leaves."""
     extra: MetadataLike | None = None
-    """Metadata that the program adds."""
 
     def __post_init__(self) -> None:
         _check_name("room", self.room)
@@ -97,7 +96,6 @@ def check_token(token: object) -> None:
 
 
 def bearer(token: str) -> tuple[str, str]:
-    """Return the metadata item that authenticates a call."""
     return "authorization", f"Bearer {token}"
 
 

@@ -21,8 +21,6 @@ MAX_CHARACTERS = 1_000_000
 
 @dataclass(eq=False, repr=False)
 class EventQueue:
-    """Events in order."""
-
     _on_taken: Callable[[], None]
     """Called after each event that was taken."""
     max_events: int = MAX_EVENTS

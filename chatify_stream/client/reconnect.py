@@ -65,7 +65,6 @@ class Reconnection:
 
     _backoff: Backoff
     _chance: Callable[[], float]
-    """Returns a random number from 0 to 1."""
     has_tokens: bool = False
     attempt: int = 0
     """The number of the next attempt in the current series."""

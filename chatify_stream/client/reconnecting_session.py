@@ -34,8 +34,6 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False, repr=False)
 class ReconnectingSession:
-    """A client in a room."""
-
     _channel: Channel
     _metadata: RoomMetadata
     _cursor: RoomCursor
@@ -61,7 +59,6 @@ class ReconnectingSession:
 
     @property
     def is_entered(self) -> bool:
-        """Whether the first session has begun."""
         return self._task is not None
 
     async def enter(self, *, wait_for_ready: bool) -> None:

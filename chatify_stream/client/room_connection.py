@@ -77,7 +77,6 @@ class RoomConnection:
         await self._stream.send_message(ChatReq(name=text, id=message_id))
 
     async def half_close(self) -> None:
-        """Close the sending side."""
         if not self._stream.is_ended_by_peer:
             await self._stream.end()
 

@@ -47,7 +47,6 @@ class RoomCursor:
         return newest.offset > (self.resume.offset if newest.epoch == self.resume.epoch else 0)
 
     def begin(self, response: JoinResponse) -> Sequence[Event]:
-        """Begin a session and return its first events."""
         newest = response.newest
         last = self.resume or self._joined
         is_same_log = (

@@ -40,7 +40,6 @@ class UnackedMessages:
         return len(self._written) + len(self._waiting)
 
     def has_room_for(self, text: str) -> bool:
-        """Return whether a message with this text may be added now."""
         return not self or (
             len(self) < self.max_messages and self._characters + len(text) <= self.max_characters
         )
@@ -51,7 +50,6 @@ class UnackedMessages:
         self._characters += len(text)
 
     def begin_session(self) -> None:
-        """Mark all messages as unwritten."""
         self._written.update(self._waiting)
         self._waiting, self._written = self._written, OrderedDict()
 
@@ -64,7 +62,6 @@ class UnackedMessages:
         return message_id, text
 
     def remove(self, message_id: str) -> None:
-        """Remove a message if it is here."""
         text = self._written.pop(message_id, None)
         if text is None:
             text = self._waiting.pop(message_id, None)
@@ -74,8 +71,6 @@ class UnackedMessages:
 
 @dataclass(eq=False, repr=False)
 class Sender:
-    """The sending half of a `RoomClient`."""
-
     _on_send: Callable[[], None]
     """Called when a message begins to wait for its acknowledgement."""
     _unacked: UnackedMessages = field(default_factory=UnackedMessages)

@@ -14,13 +14,10 @@ from ..errors import Status
 
 
 class Disconnect(NamedTuple):
-    """How one session ends."""
-
     reason: str
     """The name of the reason in metrics and logs."""
     status: Status
     text: str
-    """The gRPC message."""
     reconnect: bool
 
 
@@ -95,7 +92,6 @@ class DisconnectReason(Enum):
 
     @property
     def label(self) -> str:
-        """The name in metrics and logs."""
         return self.value[0]
 
     def __call__(self, **values: object) -> Disconnect:

@@ -47,7 +47,6 @@ class Dedupe(OrderedDict[tuple[str, str], DedupeEntry]):
         return (Outcome.DUPLICATE if is_same else Outcome.CONFLICT), entry
 
     def add(self, draft: Draft, offset: int) -> None:
-        """Remember that the draft was published."""
         if draft.id:
             entry = DedupeEntry(offset, draft.sent_at_ms, _fingerprint(draft.text))
             self[draft.user, draft.id] = entry
@@ -58,7 +57,6 @@ class Dedupe(OrderedDict[tuple[str, str], DedupeEntry]):
             self.pop(key, None)
 
     def forget(self, now_ms: int) -> None:
-        """Forget the ids that are older than the window."""
         while self:
             key = next(iter(self))
             if self[key].sent_at_ms > now_ms - WINDOW_MS:
@@ -138,7 +136,6 @@ class Log:
         return LogPage(self.newest, oldest, found)
 
     def expire(self, now_ms: int) -> None:
-        """Drop the messages and ids that are too old."""
         if self._dedupe is not None:
             self._dedupe.forget(now_ms)
         youngest = now_ms - self._retention.age * 1000
@@ -147,12 +144,10 @@ class Log:
 
     @property
     def has_messages(self) -> bool:
-        """Whether the log has any message."""
         return bool(self._publications)
 
     @property
     def is_empty(self) -> bool:
-        """Whether the log has neither messages nor ids."""
         return not self._publications and not self._dedupe
 
     def _add(self, added: Sequence[Publication]) -> None:

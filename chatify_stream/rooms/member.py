@@ -42,7 +42,6 @@ class Outbox:
     _limit: int
     """In bytes."""
     size: int = 0
-    """Number of bytes in the outbox."""
     _chunks: deque[Chunk] = field(default_factory=deque)
 
     def __len__(self) -> int:
@@ -63,11 +62,9 @@ class Outbox:
         return self._chunks[0] if self._chunks else None
 
     def pop(self) -> None:
-        """Remove the first chunk."""
         self.size -= len(self._chunks.popleft().frames)
 
     def clear(self) -> None:
-        """Drop all chunks."""
         self._chunks.clear()
         self.size = 0
 
@@ -108,8 +105,6 @@ class Sink(Protocol):
 
 @dataclass(eq=False, repr=False, slots=True)
 class Member:
-    """A session in a room."""
-
     _sink: Sink
     user: str
     session_id: str
@@ -138,7 +133,6 @@ class Member:
 
     @property
     def backlog(self) -> int:
-        """Number of bytes in the outbox."""
         return 0 if self.outbox is None else self.outbox.size
 
     def go_live(self) -> None:

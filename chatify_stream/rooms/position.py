@@ -53,5 +53,4 @@ def can_resume(after: Position, newest: Position, oldest: int) -> bool:
 
 
 def new_epoch() -> str:
-    """Return a new random epoch."""
     return secrets.token_urlsafe(9)

@@ -46,7 +46,6 @@ class Presence:
         return True
 
     def users(self, room: str) -> list[str]:
-        """Return the users in a room, sorted by name."""
         return sorted(self._rooms.get(room, ()))
 
     def has(self, room: str, user: str) -> bool:

@@ -41,8 +41,6 @@ def chunks(frames: Iterable[bytes], offset: int) -> Iterator[Chunk]:
 
 @dataclass(eq=False, repr=False, slots=True)
 class Room:
-    """A room that has sessions on this server."""
-
     name: str
     position: Position | None = None
     """The position passed to `begin`; None before."""
@@ -62,7 +60,6 @@ class Room:
 
     @property
     def newest(self) -> Position:
-        """The position of the newest message."""
         return Position(self.epoch, self.offset)
 
     @property
@@ -89,7 +86,6 @@ class Room:
         return False
 
     def flush(self) -> None:
-        """Deliver the pending messages to all live members."""
         publications = self._pending
         if publications is None:
             return

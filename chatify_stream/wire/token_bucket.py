@@ -32,7 +32,6 @@ class TokenBucket:
         return True
 
     def available(self, now: float) -> float:
-        """Return the number of tokens."""
         gained = (now - self._updated) * self._rate.per_second
         self._updated = now
         self._tokens = min(self._tokens + gained, float(self._rate.burst))

@@ -83,7 +83,6 @@ class RedisBroker:
             self._check_room, self._rooms_to_check, self._room_list.sweep
         )
         self._presence = Presence()
-        """The users on this node."""
         self._unsynced: set[tuple[str, str]] = set()
         """Rooms and users that changed on this node, until Redis has confirmed that."""
         self._feeds: dict[str, Feed] = {}
@@ -253,7 +252,6 @@ class RedisBroker:
             await self._shards.write(self._call(scripts.QUIT, room, self._node))
 
     async def _sync_user(self, room: str, user: str) -> None:
-        """Tell Redis whether the user is on this node."""
         is_there = self._presence.has(room, user)
         arguments = (self._node, self._lease_ms, user, int(is_there))
         _, is_listed = await self._shards.write(self._call(scripts.JOIN, room, *arguments))

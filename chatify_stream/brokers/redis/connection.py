@@ -35,8 +35,6 @@ Command = tuple[str | bytes | int | float, ...]
 
 
 class RedisConnection:
-    """A connection, open or about to be opened."""
-
     def __init__(self, connection: AbstractConnection, location: RedisLocation) -> None:
         self._connection = connection
         self._timeout = location.timeout
@@ -101,8 +99,6 @@ def _pack(commands: Sequence[Command]) -> bytes:
 
 
 class Dialer:
-    """Opens connections to the servers of a URL."""
-
     def __init__(self, location: RedisLocation) -> None:
         self._location = location
 

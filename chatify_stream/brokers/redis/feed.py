@@ -48,14 +48,11 @@ class LogChanges(NamedTuple):
     oldest: int
     """Offset of the first message that is known to follow, if it is still stored."""
     changes: int
-    """Number of presence changes so far."""
     found: Sequence[tuple[Publication, str]]
     """The messages with the nonces of their calls."""
 
 
 class Feed:
-    """Reports the events of one room to the subscriber."""
-
     def __init__(
         self,
         room: str,
@@ -91,13 +88,11 @@ class Feed:
         return self._begun.done() and self._begun.exception() is None
 
     def look(self) -> None:
-        """Start to catch up with the log."""
         self._is_behind = True
         if self._catching_up is None:
             self._catching_up = asyncio.create_task(self._catch_up_while_needed())
 
     def receive(self, payload: bytes) -> None:
-        """Handle a notice from Redis."""
         try:
             notice = json.loads(payload)
         except ValueError:

@@ -33,8 +33,6 @@ MAX_CHANNELS = 500
 
 
 class Events(Protocol):
-    """Receives the events of Redis."""
-
     def on_message(self, channel: str, payload: bytes) -> None:
         """Handle a message."""
 
@@ -49,8 +47,6 @@ class Events(Protocol):
 
 
 class Listener(Reconnecting):
-    """Listens to the channels of one Redis."""
-
     def __init__(
         self,
         dial: Callable[[], Awaitable[RedisConnection]],
@@ -69,7 +65,6 @@ class Listener(Reconnecting):
         self._outgoing: deque[Command] = deque()
         self._has_outgoing = asyncio.Event()
         self.last_reply_at = 0.0
-        """Loop time of the last reply."""
         self._run = ""
 
     @property
@@ -91,7 +86,6 @@ class Listener(Reconnecting):
         self._send(f"{self._verb}SUBSCRIBE", channel)
 
     def unsubscribe(self, channel: str) -> None:
-        """Unsubscribe from a channel, soon."""
         if channel in self._channels:
             self._channels.discard(channel)
             self._send(f"{self._verb}UNSUBSCRIBE", channel)
@@ -102,7 +96,6 @@ class Listener(Reconnecting):
             self._has_outgoing.set()
 
     async def _use(self, link: RedisConnection) -> None:
-        """Handle events until the connection is lost."""
         if self._run not in ("", link.run):
             self._events.on_restart()
         self._run = link.run

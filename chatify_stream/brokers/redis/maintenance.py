@@ -35,7 +35,6 @@ SWEEP_ROUNDS = 12
 class Maintenance:
     check_room: Callable[[str], Awaitable[None]]
     rooms: Callable[[], Collection[str]]
-    """Returns the rooms in use."""
     sweep: Callable[[], Awaitable[None]]
     _urgent: dict[str, None] = field(default_factory=dict)
     _has_urgent: asyncio.Event = field(default_factory=asyncio.Event)

@@ -47,7 +47,6 @@ class Ask(NamedTuple):
     may_repeat: bool = True
     """Whether repeating it is harmless."""
     size: int = 100
-    """Approximate number of characters."""
     script: Script | None = None
     keys: tuple[str, ...] = ()
     begin: tuple[str | int, ...] = ()
@@ -76,8 +75,6 @@ class Job:
 
 
 class Pipeline(Reconnecting):
-    """Sends commands over one connection, which is replaced when it is lost."""
-
     def __init__(
         self,
         dial: Callable[[], Awaitable[RedisConnection]],
@@ -128,7 +125,6 @@ class Pipeline(Reconnecting):
         return jobs
 
     async def close(self) -> None:
-        """Close the connection and fail the waiting jobs."""
         await super().close()
         for job in self.take_back():
             job.fail(BrokerError(self._url, "not open"))

@@ -90,8 +90,6 @@ def receipts_of(reply: Sequence[Any]) -> list[Receipt]:
 
 
 class Publisher:
-    """Queues messages by room."""
-
     def __init__(
         self, send: Callable[[str, list[Waiting]], Awaitable[list[Any]]], url: str, timeout: float
     ) -> None:
@@ -125,12 +123,10 @@ class Publisher:
             self._count -= 1
 
     async def close(self) -> None:
-        """Wait for the calls made so far."""
         if self._tasks:
             await asyncio.wait(self._tasks)
 
     async def _serve(self, room: str, queue: deque[Waiting]) -> None:
-        """Publish the waiting messages of a room until none is left."""
         try:
             while batch := _next_batch(queue):
                 is_again = False

@@ -49,7 +49,6 @@ class RoomList:
         return RoomPage(found[:limit], len(found) > limit)
 
     async def sweep(self) -> None:
-        """Remove some of the empty rooms."""
         for index in self.keys.indexes:
             names = await self._ask(index, "ZRANDMEMBER", SAMPLE)
             await asyncio.gather(*(self._info(name.decode()) for name in names))

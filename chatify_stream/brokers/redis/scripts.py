@@ -45,7 +45,6 @@ class RoomKeys(NamedTuple):
     """The keys LOG, STREAM, WHO and NODES that every script starts with."""
     channel: str
     listed_in: str
-    """The sorted set in which the room is listed."""
 
     def of_id(self, user: str, message_id: str) -> str:
         return f"{self.base}id:{digest_of(user, message_id)}"
@@ -85,7 +84,6 @@ def digest_of(*texts: str) -> str:
 
 
 def slot_of(key: str) -> int:
-    """Return the Cluster slot of a key."""
     return key_slot(key.encode())
 
 

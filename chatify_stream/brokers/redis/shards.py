@@ -45,8 +45,6 @@ class Shard:
 
 
 class Shards:
-    """Routes commands to the masters."""
-
     def __init__(self, location: RedisLocation, events: Events) -> None:
         self._location = location
         self.url = str(location)
@@ -60,7 +58,6 @@ class Shards:
         self._problem = asyncio.Event()
         self._refreshing: asyncio.Task[None] | None = None
         self.is_sharded = False
-        """Whether sharded pub/sub is used."""
 
     async def open(self) -> None:
         """Connect to the masters. Raises `BrokerError`."""

@@ -26,10 +26,7 @@ ANSWER_TIMEOUT = 2.0
 
 
 class Surveys:
-    """Sends surveys, and answers those of other servers."""
-
     def __init__(self, keys: Keys, node: str, shards: Shards) -> None:
-        """Prepare; `node` names this server."""
         self._keys = keys
         self._node = node
         self._all, self._own = keys.of_servers(""), keys.of_servers(node)

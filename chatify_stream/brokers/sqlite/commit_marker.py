@@ -69,13 +69,10 @@ class Progress(NamedTuple):
 
 
 class CommitMarker:
-    """The open and locked marker file."""
-
     def __init__(self, path: str) -> None:
         """Open and lock the file. Raises `UnusableError` if another server has it, or `OSError`."""
         self.path = path
         self.is_new = not os.path.exists(path)
-        """Whether the file did not exist."""
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
         self._descriptor = os.open(path, flags, 0o666)
         try:
@@ -136,7 +133,6 @@ class CommitMarker:
 
 
 def is_in_place(path: str, inode: int) -> bool:
-    """Return whether `path` is still the same file."""
     try:
         return os.stat(path).st_ino == inode
     except FileNotFoundError:

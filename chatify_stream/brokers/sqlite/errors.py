@@ -48,7 +48,6 @@ STORAGE_ERRORS = (sqlite3.Error, OSError, DamagedError, UnusableError)
 
 
 def broker_error(url: str, cause: Exception) -> BrokerError:
-    """Return the error that reports one of `STORAGE_ERRORS`."""
     error = BrokerError(url, reason_of(cause))
     error.__cause__ = cause
     return error

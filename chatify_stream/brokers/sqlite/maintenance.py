@@ -33,8 +33,6 @@ _FIRST_ID = "SELECT number FROM ids WHERE sent_at_ms > ? ORDER BY number LIMIT 1
 
 
 class Maintenance:
-    """Plans the deleting transactions."""
-
     def __init__(
         self,
         index: RoomIndex,
@@ -51,7 +49,6 @@ class Maintenance:
         self._has_old_ids = False
 
     def mark_used(self, names: Iterable[str]) -> None:
-        """Note that messages were published in these rooms."""
         self._used.update(names)
 
     @property
@@ -129,7 +126,6 @@ class Maintenance:
         return cost + oldest - row.oldest
 
     def _find_oldest(self, room: Room, now_ms: int) -> int:
-        """Return the offset of the oldest message within the retention."""
         oldest = first_kept(self._connection, room.row, room.retention, now_ms)
         expires_ms = 0.0
         if oldest <= room.row.newest:

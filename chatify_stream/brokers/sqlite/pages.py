@@ -52,7 +52,6 @@ class Reader:
 
 
 CHUNK = 128
-"""Number of messages in one statement."""
 
 _ROOM = """
 SELECT number, name, epoch, newest, oldest, latest_ms, seal FROM rooms WHERE number = ?

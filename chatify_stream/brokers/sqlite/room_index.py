@@ -57,7 +57,6 @@ class Changes:
     first_id: int
     """Value after the transaction; smaller ids are deleted."""
     rooms: dict[str, Room] = field(default_factory=dict)
-    """Changed rooms by name."""
     rows: dict[str, RoomRow] = field(default_factory=dict)
     """New rows of the changed rooms by name."""
     messages: list[MessageRow] = field(default_factory=list)
@@ -69,8 +68,6 @@ class Changes:
 
 
 class RoomIndex:
-    """Indexes the rooms of a database."""
-
     def __init__(
         self, state: StateRow, retention: Retention, rules: Sequence[RetentionRule] = ()
     ) -> None:
@@ -152,11 +149,9 @@ class Batch:
 
     @property
     def writes(self) -> bool:
-        """Whether there is anything to commit."""
         return bool(self.changes.rows)
 
     def create(self, name: str) -> Room:
-        """Return the room, creating it if needed."""
         return self._room(name)[0]
 
     def publish(self, name: str, drafts: Sequence[Draft]) -> list[Receipt]:

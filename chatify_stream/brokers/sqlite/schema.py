@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, TypeVar
 from .errors import DamagedError
 
 APPLICATION_ID = int.from_bytes(b"chat", "big")
-"""Marks a database as belonging to this program."""
 
 VERSION = 1
 """Version of the tables. Opening a file of an older version will migrate it."""
@@ -56,7 +55,6 @@ class StateRow(NamedTuple):
     next_room: int
     """Number of the next new room. Numbers are never reused."""
     rooms: int
-    """Number of rooms."""
     digest: int
     """Sum of the rooms' seals, 63 bits; reveals a room that is missing or out of date."""
     first_id: int
@@ -122,7 +120,6 @@ def checked(kind: type[Row], stored: Sequence[Any]) -> Row:
 
 
 def create(path: str) -> None:
-    """Create an empty database atomically."""
     new = f"{path}-new"
     for leftover in (new, f"{new}-journal", f"{new}-wal", f"{new}-shm"):
         with suppress(FileNotFoundError):

@@ -62,8 +62,6 @@ class Workload(Protocol[Subject]):
 
 
 class Worker(Generic[Subject]):
-    """The event loop's handle of the thread."""
-
     def __init__(self, name: str, url: str, workload: Workload[Subject], max_batch: int) -> None:
         """`max_batch` limits the total weight of a batch, unless one job weighs more."""
         self._name = name

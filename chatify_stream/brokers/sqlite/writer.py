@@ -37,7 +37,6 @@ class Writer:
     index: RoomIndex = field(init=False)
     """Available after `begin`."""
     subscribed: set[str] = field(default_factory=set)
-    """The rooms whose publications are reported."""
     last_warning: str = ""
 
     def begin(self) -> None:
@@ -68,7 +67,6 @@ class Writer:
         return batch.notifications
 
     def rest(self) -> float:
-        """Delete some of the expired rows."""
         try:
             changes = self._maintenance.next_step(self.now_ms())
             if changes is not None:

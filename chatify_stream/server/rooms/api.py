@@ -214,7 +214,6 @@ def _check_number(name: str, number: object, minimum: int) -> None:
 
 
 def _size(what: str, text: str) -> int:
-    """Return the size of a text in bytes."""
     if not isinstance(text, str):
         raise UsageError(f"{what}: {text!r} is not a str")
     try:

@@ -31,7 +31,6 @@ class HookRunner:
 
     @property
     def checks_messages(self) -> bool:
-        """True if there is a hook for messages."""
         return self._options.on_message is not None
 
     async def join(self, join: RoomJoin) -> None:

@@ -76,8 +76,6 @@ LeaveHook = Callable[[RoomLeave], Awaitable[None]]
 
 
 class JoinedSession(Protocol):
-    """A session, as an observer sees it."""
-
     room: str
     user: str
     session_id: str
@@ -97,8 +95,6 @@ class RoomObserver:
 
 
 class RoomObservers:
-    """Passes each event to several observers."""
-
     def __init__(self, observers: Sequence[RoomObserver]) -> None:
         self._observers = tuple(observers)
 

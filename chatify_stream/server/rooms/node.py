@@ -49,8 +49,6 @@ T = TypeVar("T", v1.DisconnectResponse, v1.Node)
 
 
 class OpenSession(Protocol):
-    """A session, as the node sees it."""
-
     room: str
     user: str
 
@@ -144,7 +142,6 @@ class Node:
         return int(self._clock() * 1000)
 
     def statistics(self) -> RoomStatistics:
-        """Return the statistics of the rooms."""
         return RoomStatistics(
             rooms=len(self.hub),
             sessions=len(self.sessions),
@@ -157,7 +154,6 @@ class Node:
         )
 
     def describe(self) -> v1.Node:
-        """Return the state of this node."""
         load = self._monitor.load
         return v1.Node(
             id=self._id,
@@ -273,7 +269,6 @@ class BackgroundTasks:
         return len(self._tasks)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Start a task. Its errors are logged."""
         task = asyncio.get_running_loop().create_task(contain_exit(work))
         self._tasks.add(task)
         task.add_done_callback(self._done)

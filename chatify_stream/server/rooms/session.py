@@ -46,7 +46,6 @@ MAX_CHARACTER_SIZE = 4
 """Bytes of one character in UTF-8."""
 
 PAGE_SIZE = 64
-"""Messages read from the log at a time."""
 
 
 class RoomSession:
@@ -345,7 +344,6 @@ class RoomSession:
                 member.notify = None
 
     async def _send_outbox(self, member: Member) -> None:
-        """Send the chunks that wait for a live member."""
         try:
             while (chunk := member.next_chunk) is not None:
                 await self._send(member, chunk)
@@ -395,7 +393,6 @@ class RoomSession:
 
 
 def _disconnect_of(error: BaseException) -> Disconnect:
-    """Return the reason for an error that is not the transport's."""
     match error:
         case SessionEnded():
             return error.disconnect

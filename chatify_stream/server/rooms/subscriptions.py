@@ -63,7 +63,6 @@ class Subscriptions:
             self._run_after_last(room.name, self._unsubscribe, room)
 
     async def settle(self) -> None:
-        """Wait until no task runs."""
         while self._last:
             await asyncio.wait(list(self._last.values()))
 

@@ -104,7 +104,6 @@ class Attempts:
 
     @property
     def age(self) -> float:
-        """Seconds since the last attempt began."""
         return self._clock() - self._began
 
     @property

@@ -159,7 +159,6 @@ class Channel(grpclib.client.Channel):
 
     @property
     def scheme(self) -> str:
-        """The `:scheme` of its calls."""
         return self._scheme
 
     def avoid_connection(self, connection: ClientProtocol) -> None:
@@ -167,7 +166,6 @@ class Channel(grpclib.client.Channel):
         self._pool.avoid(connection)
 
     def call_started(self) -> None:
-        """Count a call, as grpclib does."""
         self._calls_started += 1
         self._last_call_started = time.monotonic()
 

@@ -29,8 +29,6 @@ class DialError(Exception):
 
 
 class Dialer:
-    """Connects a channel to endpoints."""
-
     def __init__(
         self,
         config: Configuration,

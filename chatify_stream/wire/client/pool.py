@@ -343,9 +343,7 @@ class Subchannel:
     attempts: Attempts
     _pool: Pool
     is_scheduled: bool = False
-    """An attempt is about to start."""
     avoided_at: float = -math.inf
-    """Time of the last `Pool.avoid`."""
     _protocol: ClientProtocol | None = None
     _attempt: asyncio.Task[None] | None = None
 
@@ -367,7 +365,6 @@ class Subchannel:
 
     @property
     def failure(self) -> Failure:
-        """The reason why the address is not connected."""
         return self.attempts.failure or (PENDING if self.is_in_progress else LOST)
 
     def start(self) -> asyncio.Task[None]:

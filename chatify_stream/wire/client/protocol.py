@@ -15,8 +15,6 @@ LAST_STREAM = 2**31 - 1
 
 
 class ClientProtocol(WireProtocol):
-    """A connection to `endpoint`."""
-
     def __init__(
         self,
         *args: Any,
@@ -51,7 +49,6 @@ class ClientProtocol(WireProtocol):
 
     @property
     def is_unused(self) -> bool:
-        """Whether no call was ever opened on the connection."""
         return self.connection.h2.highest_outbound_stream_id == 0
 
     @property

@@ -35,8 +35,6 @@ class Endpoint:
 
 @dataclass(eq=False)
 class ResolvedTarget:
-    """A configured target and its endpoints."""
-
     text: str
     """The target as configured."""
     attempts: Attempts
@@ -56,7 +54,6 @@ class ResolvedTarget:
 
     @classmethod
     def of_socket(cls, path: str, authority: str, attempts: Attempts) -> ResolvedTarget:
-        """Return the target for a Unix socket."""
         return cls(path, attempts, endpoints=(Endpoint(path, authority),))
 
     def __str__(self) -> str:

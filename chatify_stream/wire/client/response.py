@@ -53,8 +53,6 @@ _STATUS_OF_RESET: dict[int, Status] = {
 
 
 class CallStatus(NamedTuple):
-    """The status of a call that has ended."""
-
     status: Status
     message: str | None
     details: Any

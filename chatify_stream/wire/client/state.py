@@ -42,8 +42,6 @@ def state_of_all(states: Iterable[ChannelState]) -> ChannelState:
 
 @dataclass(frozen=True)
 class Failure:
-    """The reason why a connection attempt failed."""
-
     reason: str
     retry_at_once: bool = False
     """A call may start the next attempt without backoff.

@@ -57,8 +57,6 @@ from .response import (
 
 
 class CallChannel(Protocol):
-    """The channel of a call."""
-
     @property
     def scheme(self) -> str: ...
 

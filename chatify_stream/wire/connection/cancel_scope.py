@@ -34,12 +34,10 @@ class CallScope:
 
     @property
     def cancelled(self) -> bool:
-        """Whether an error has ended the call."""
         return self._error is not None
 
     @property
     def is_entered(self) -> bool:
-        """Whether a task is inside."""
         return bool(self._waiting)
 
     def __enter__(self) -> None:
@@ -75,7 +73,6 @@ class CallScope:
         self._timer = loop.call_later(timeout, self.cancel, TimeoutError())
 
     def stop(self) -> None:
-        """Cancel the deadline's timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -52,7 +52,6 @@ class LeanEvent:
         return self._is_set
 
     def set(self) -> None:
-        """Wake all waiting tasks."""
         self._is_set = True
         waiters, self._waiters = self._waiters, None
         for waiter in waiters or ():
@@ -63,7 +62,6 @@ class LeanEvent:
         self._is_set = False
 
     async def wait(self) -> bool:
-        """Wait until the event is set. Return True."""
         if self._is_set:
             return True
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -99,8 +97,6 @@ class Peer:
 
 
 class SharedStream(Protocol):
-    """A stream, as its connection uses it."""
-
     id: int
     inbox: Any
     window_updated: LeanEvent
@@ -108,8 +104,6 @@ class SharedStream(Protocol):
 
 @dataclass(eq=False, repr=False)
 class WireConnection:
-    """The connection, for its streams."""
-
     h2: WireH2
     write_buffer: WriteBuffer
     limits: Limits

@@ -87,7 +87,6 @@ class EventHandler:
             asyncio.get_running_loop().call_soon(self._terminate, rest, reason)
 
     def process(self, event: Any) -> None:
-        """Handle one of h2's events."""
         if self._is_closed:
             return
         connection, stream_id = self._connection, getattr(event, "stream_id", 0)
@@ -173,7 +172,6 @@ class EventHandler:
         return True
 
     def stream_ended(self, stream_id: int) -> None:
-        """Handle the END_STREAM flag of the peer."""
         self._connection.is_full = False
         stream = self._connection.streams.get(stream_id)
         if stream is not None:
@@ -199,7 +197,6 @@ class EventHandler:
                 self._handler.cancel(stream)
 
     def _reset(self, stream_id: int, error_code: ErrorCodes) -> None:
-        """Reset a stream because of the peer."""
         self._budget.spend("resets")
         with suppress(ProtocolError):  # the peer may have reset it in the meantime
             self._connection.reset(stream_id, error_code)

@@ -48,5 +48,4 @@ class FairShare:
         return self.quantum.pauses if self.waiting == 1 else 0
 
     def counts(self, connections: int) -> None:
-        """Set the number of open connections."""
         self.quantum = SHORT_QUANTUM if connections > 1 else LONG_QUANTUM

@@ -30,8 +30,6 @@ _SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The headers of a valid call."""
-
     method: str
     metadata: Metadata
     content_type: str
@@ -53,7 +51,6 @@ class RefusalError(Exception):
     message: str
     http_status: int = 200
     headers: Headers = field(default_factory=list)
-    """Additional headers of the response."""
 
 
 def read_request(

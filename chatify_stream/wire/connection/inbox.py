@@ -43,7 +43,6 @@ call after the remaining ones.
 """
 
 _ALL = repeat(None)
-"""Steps without end."""
 
 _EMPTY: deque[bytes] = deque()
 """The messages of an idle stream: a deque of its own would take 760 bytes."""
@@ -66,19 +65,15 @@ class BatchConsumer(Protocol):
 
 @dataclass(eq=False, repr=False, slots=True)
 class Inbox:
-    """The received messages of one stream."""
-
     _source: WireConnection
     _stream_id: int
     _max_size: int
-    """Maximum bytes of a message."""
     consumer: BatchConsumer | None = None
     """Handles messages that arrive while a reader waits."""
     needs_reader: bool = False
     """The consumer has returned False. The reader resets this."""
     meter: Meter | None = None
     messages_received: int = 0
-    """Number of messages that were taken."""
     encoding: str = IDENTITY
     """The peer's `grpc-encoding`. Set it before messages are taken, not before they arrive."""
     has_compressed: bool = False
@@ -149,7 +144,6 @@ class Inbox:
         return self._is_uncut and self._partial is not None
 
     def eof(self) -> None:
-        """Note that the peer has ended the stream."""
         self._is_ended = True
         if self._partial is not None and self._error is None:
             self._fail(StatusError(Status.INTERNAL, "the stream ended in the middle of a message"))
@@ -400,7 +394,6 @@ class Inbox:
         return self._messages
 
     def _refusal(self, flag: int, size: int) -> StatusError:
-        """Return the error for a message with a wrong prefix."""
         if flag > 1:
             return StatusError(
                 Status.INTERNAL,

@@ -39,7 +39,6 @@ class MemoryBudget:
     _stalled: set[Callable[[], None]] | None = None
 
     def refusal(self) -> StatusError:
-        """Return the error for a call that exceeds `max_uncredited_bytes`."""
         return StatusError(
             Status.RESOURCE_EXHAUSTED,
             f"the calls of this connection hold more than {self.max_uncredited_bytes} bytes of "
@@ -76,7 +75,6 @@ class MemoryBudget:
         self._stalled.add(settle)
 
     def unstall(self, settle: Callable[[], None]) -> None:
-        """Take `stall` back."""
         if self._stalled is not None:
             self._stalled.discard(settle)
 

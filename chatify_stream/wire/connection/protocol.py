@@ -62,8 +62,6 @@ class ConnectionOwner(Protocol):
 
 
 class WireProtocol(asyncio.BufferedProtocol):
-    """One connection, of a server or of a channel."""
-
     connection: WireConnection
     events: EventHandler
 
@@ -106,7 +104,6 @@ class WireProtocol(asyncio.BufferedProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no call is open on this connection."""
         return not self.connection.streams
 
     def statistics(self) -> ConnectionStatistics:
@@ -203,7 +200,6 @@ class WireProtocol(asyncio.BufferedProtocol):
         return is_done
 
     def _dispatch(self, *, is_end_of_read: bool) -> None:
-        """Handle the messages and calls that have arrived."""
         connection = self.connection
         due = connection.arrivals
         if is_end_of_read and connection.openings:
@@ -307,7 +303,6 @@ class WireProtocol(asyncio.BufferedProtocol):
         self._timer = None if due_at == math.inf else self._loop.call_at(due_at, self._check)
 
     def _check(self) -> None:
-        """Do what the verdict on the connection requires."""
         self._timer = None
         write_buffer = self.connection.write_buffer
         if write_buffer.is_closing():

@@ -48,7 +48,6 @@ class Connections:
         self._refused_since_log = 0
         self._logged_at = -LOG_INTERVAL
         self.opened = 0
-        """Number of connections accepted so far."""
         self.refused_by: Counter[str] = Counter()
         """Number of rejected connections by the name of the limit."""
 
@@ -70,7 +69,6 @@ class Connections:
 
     @property
     def handshaking(self) -> list[Connection]:
-        """The connections before HTTP/2."""
         return [each for each in self._open if not isinstance(each, WireProtocol)]
 
     def add(self, connection: Connection, address: str | None = None) -> bool:

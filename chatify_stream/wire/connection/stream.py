@@ -37,7 +37,6 @@ SENDS_IN_A_ROW = 128
 
 
 def error_name(code: int) -> str:
-    """Return the name of an HTTP/2 error code."""
     try:
         return ErrorCodes(code).name
     except ValueError:
@@ -339,7 +338,6 @@ class CallStream:
         self.connection.reset(self.id, error_code)
 
     def end_received(self) -> None:
-        """Note that the peer has ended the stream."""
         if self.headers is None and self.connection.h2.config.client_side:
             self.terminate(MalformedError("it ended before it began"))
             return

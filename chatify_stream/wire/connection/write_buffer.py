@@ -56,8 +56,6 @@ class MessageSender(Protocol):
 
 @dataclass(eq=False, repr=False, slots=True)
 class WriteBuffer:
-    """The output of one connection."""
-
     _transport: asyncio.Transport
     _h2: WireH2
     """Keeps the windows."""
@@ -75,7 +73,6 @@ class WriteBuffer:
     is_over: bool = False
     """The connection is closing: later writes are lost."""
     data_frames: int = 0
-    """Number of DATA frames written."""
     messages_sent: int = 0
     bytes_sent: int = 0
     _control_backlog: int = 0
@@ -195,7 +192,6 @@ class WriteBuffer:
         self.flush()
 
     def flush(self) -> None:
-        """Send the gathered output."""
         if self._parts:
             if self._data_stream:
                 self._close_data()
@@ -254,7 +250,6 @@ class WriteBuffer:
         self._is_blocked = True
 
     def unblock(self) -> None:
-        """Note that the peer has read."""
         self._is_blocked = False
         if self._control_backlog:
             self._control_backlog = 0

@@ -65,7 +65,6 @@ class Liveness:
         self._is_handshake_done = True
 
     def call_opened(self) -> None:
-        """Report that the peer has opened a call."""
         self._has_call = True
 
     def data_received(self, now: float) -> None:

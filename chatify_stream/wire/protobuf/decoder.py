@@ -124,7 +124,6 @@ def _keep(message: Any, unknown: memoryview) -> None:
 
 
 def _finish(message: Message) -> None:
-    """Finish a message after the last field was merged."""
     if message._unknown_fields:
         message._unknown_fields = bytes(message._unknown_fields)
     for field in layout_of(type(message)).messages:

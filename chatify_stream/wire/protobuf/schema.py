@@ -29,8 +29,6 @@ from .wire_format import FIXED32, FIXED64, LENGTH_DELIMITED, VARINT
 
 
 class Kind(Enum):
-    """The content of a field."""
-
     VALUE = auto()
     PACKED = auto()
     MESSAGE = auto()
@@ -56,8 +54,6 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The fields of a class."""
-
     by_tag: dict[int, Field]
     messages: tuple[Field, ...]
     """The fields that hold a single message."""

@@ -103,7 +103,6 @@ class Services:
     """Whether the server accepts connections; False while it shuts down."""
     observers: Observers = field(default_factory=Observers)
     calls: set[asyncio.Task[None]] = field(default_factory=set)
-    """The tasks of all open calls."""
     ended: Counter[str] = field(default_factory=Counter)
     """Number of calls that have ended by status, RESET (no status) and `HTTP 200` (page)."""
 
@@ -147,8 +146,6 @@ class RefusalPacing:
 
 
 class Calls:
-    """The open calls of one connection."""
-
     def __init__(self, services: Services) -> None:
         self._services = services
         self._new: dict[CallStream, tuple[Headers, str | None]] = {}

@@ -131,7 +131,6 @@ class ConnectionHandshake(asyncio.BufferedProtocol):
         self._connections.discard(self)
 
     def abort(self) -> None:
-        """Close the connection immediately."""
         self._is_over = True
         self._transport.abort()
 

@@ -43,8 +43,6 @@ class ServerObserver:
 
 
 class Observers:
-    """Notifies several observers."""
-
     def __init__(self, observers: Sequence[ServerObserver] = ()) -> None:
         self._observers = tuple(observers)
 

@@ -48,10 +48,7 @@ class ProxyHeaderError(ValueError):
 
 @dataclass(frozen=True)
 class ProxyHeader:
-    """A parsed header."""
-
     size: int
-    """Size of the header in bytes."""
     peer: Place | None = None
     """Address of the client. None for LOCAL and UNKNOWN headers."""
     local: Place | None = None

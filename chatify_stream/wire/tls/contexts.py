@@ -94,7 +94,6 @@ class _EncryptedError(Exception):
 
 
 def pem_error(path: FilePath, text: str) -> ConfigError:
-    """Return the error for a problem with a file."""
     return ConfigError([ConfigProblem(os.fspath(path), text)])
 
 
