@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import click
 
 from ..config import CONFIG_VARIABLE, Loaded, Setting, all_settings, load
-from .exit_codes import report_errors
+from ..config.kinds import Seconds
+from .exit_codes import CommandError, report_errors
 
 SERVE = (
     *("server", "tls", "metrics", "tracing", "log", "limits.max_message_size"),
@@ -86,6 +87,19 @@ def _option(setting: Setting) -> Callable[[F], F]:
         return click.option(flags, parameter, default=None, help=help_text)
     metavar = setting.key.upper()
     return click.option(setting.flag, parameter, metavar=metavar, default=None, help=help_text)
+
+
+def read_seconds(kind: Seconds) -> Callable[[click.Context, click.Parameter, str], float]:
+    """Return a callback of click for an option that is no setting."""
+
+    def read(_context: click.Context, option: click.Parameter, text: str) -> float:
+        try:
+            return float(kind.check(kind.from_text(text)))
+        except ValueError:
+            problem = f"{option.opts[0]}: {text!r} is not allowed; use {kind.allowed}"
+            raise CommandError(problem) from None
+
+    return read
 
 
 def load_settings(config_file: Path | None, flags: dict[str, str | bool | None]) -> Loaded:

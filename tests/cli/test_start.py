@@ -126,7 +126,7 @@ def test_help_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pipes_without_the_extra(server: ServerThread) -> None:
     """Without the extra `cli`, a chat between pipes works."""
     args = ("--target", server.address, "--room", "pipes", "--user", "ada", "--history", "0")
-    assert run_without("prompt_toolkit", "chat", *args) == Finished(0, "", "")
+    assert run_without("prompt_toolkit", "chat", *args, "--fresh") == Finished(0, "", "")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import aclosing
 
 import click
@@ -33,32 +33,22 @@ def tabbed_line(event: Event) -> str | None:
 
 def json_line(event: Event) -> str:
     """Return any event as a line of JSON."""
-    return safe_json(dict(_entry(event)))
-
-
-def _entry(event: Event) -> Iterator[tuple[str, object]]:
-    yield "event", type(event).__name__.lower()
+    entry: dict[str, object] = {"event": type(event).__name__.lower()}
     match event:
         case Message():
-            yield "epoch", event.position.epoch
-            yield "offset", event.position.offset
-            yield "sent_at_ms", round(event.sent_at.timestamp() * 1000)
-            yield "user", event.sender
-            yield "text", event.text
-            yield "id", event.id
+            entry |= event.position._asdict()
+            entry |= {"sent_at_ms": round(event.sent_at.timestamp() * 1000), "user": event.sender}
+            entry |= {"text": event.text, "id": event.id}
         case Joined() | Left():
-            yield "user", event.user
+            entry["user"] = event.user
         case Connected():
-            yield "epoch", event.position.epoch
-            yield "offset", event.position.offset
-            yield "recovered", event.recovered
+            entry |= {**event.position._asdict(), "recovered": event.recovered}
         case Reconnecting():
-            yield "attempt", event.attempt
-            yield "delay", round(event.delay, 3)
-            yield "error", str(event.error)
+            entry |= {"attempt": event.attempt, "delay": round(event.delay, 3)}
+            entry["error"] = str(event.error)
         case Gap():
-            yield "expected", str(event.expected)
-            yield "newest", str(event.newest)
+            entry |= {"expected": str(event.expected), "newest": str(event.newest)}
+    return safe_json(entry)
 
 
 async def chat_by_line(visit: Visit, line: Callable[[Event], str | None], *, listen: bool) -> None:

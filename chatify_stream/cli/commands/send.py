@@ -13,16 +13,8 @@ from ...config.kinds import Seconds
 from ...errors import CallError
 from ..client_options import tls_from_settings, token_from_settings
 from ..exit_codes import CALL_FAILED, CommandError
-from ..options import LOG, with_settings
+from ..options import LOG, read_seconds, with_settings
 from ..stdin import iterate, stdin_lines
-
-
-def _interval(context: click.Context, option: click.Parameter, text: str) -> float:
-    kind = Seconds(allow_zero=True)
-    try:
-        return float(kind.check(kind.from_text(text)))
-    except ValueError:
-        raise CommandError(f"--interval: {text!r} is not allowed; use {kind.allowed}") from None
 
 
 @click.command()
@@ -35,7 +27,7 @@ def _interval(context: click.Context, option: click.Parameter, text: str) -> flo
 )
 @click.option(
     "--interval",
-    callback=_interval,
+    callback=read_seconds(Seconds(allow_zero=True)),
     default="0",
     show_default=True,
     metavar="SECONDS",

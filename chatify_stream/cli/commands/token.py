@@ -28,18 +28,10 @@ from ...config import AuthSettings, Settings
 from ...config.kinds import Seconds
 from ...errors import StatusError
 from ..exit_codes import CALL_FAILED, CommandError, report_errors
-from ..options import with_settings
+from ..options import read_seconds, with_settings
 from ..output import safe
 
 MAX_TTL = 3650 * 86400
-
-
-def _read_ttl(_context: click.Context, _option: click.Parameter, text: str) -> float:
-    kind = Seconds(maximum=MAX_TTL)
-    try:
-        return float(kind.check(kind.from_text(text)))
-    except ValueError:
-        raise CommandError(f"--ttl: {text!r} is not allowed; use {kind.allowed}") from None
 
 
 def _read_rooms(
@@ -90,7 +82,7 @@ def make_secret(file: Path) -> None:
     "--ttl",
     default="3600",
     metavar="SECONDS",
-    callback=_read_ttl,
+    callback=read_seconds(Seconds(maximum=MAX_TTL)),
     show_default=True,
     help="Lifetime of the token, in seconds.",
 )

@@ -87,7 +87,7 @@ class _Metrics:
             return
         self.trouble = ""
         self.version = now.label("chatify_build_info", "version")
-        self.figures = figures(now, self._before)
+        self.figures = list(figures(now, self._before))
         self._before = now
 
     @property

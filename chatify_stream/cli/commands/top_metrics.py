@@ -7,11 +7,12 @@ no rate: the server was restarted.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 MAX_LIMITS = 5
 """Limits shown: those that were exceeded most often."""
+Show = Callable[[float], str]
 
 
 class Sample(NamedTuple):
@@ -54,26 +55,23 @@ class Snapshot:
         return next((sample.labels.get(label, "") for sample in self.samples(name)), "")
 
 
-def figures(now: Snapshot, before: Snapshot | None) -> list[Figure]:
-    """Return the lines of the view, from top to bottom."""
-    return list(_figures(now, before))
+def figures(now: Snapshot, before: Snapshot | None) -> Iterator[Figure]:
+    """Yield the lines of the view, from top to bottom."""
 
+    def rate(metric: str, show: Show, **labels: str) -> str:
+        if before is None or now.at <= before.at:
+            return ""
+        grown = now.value(metric, **labels) - before.value(metric, **labels)
+        return "" if grown < 0 else f"{show(grown / (now.at - before.at))}/s"
 
-def _figures(now: Snapshot, before: Snapshot | None) -> Iterator[Figure]:
-    def counter(name: str, metric: str, unit: str = "", **labels: str) -> Figure:
-        value = now.value(metric, **labels)
-        show = _bytes if unit == "B" else _number
-        rate = _rate(now, before, metric, labels)
-        return Figure(name, show(value), "" if rate is None else f"{show(rate)}/s")
+    def counter(name: str, metric: str, show: Show = _number, **labels: str) -> Figure:
+        return Figure(name, show(now.value(metric, **labels)), rate(metric, show, **labels))
 
-    yield Figure(
-        "connections",
-        _number(now.value("chatify_connections")),
-        counter("", "chatify_connections_opened_total").rate,
-    )
-    yield Figure(
-        "calls", _number(now.value("chatify_calls")), counter("", "grpc_server_started_total").rate
-    )
+    def gauge(name: str, metric: str, counter: str) -> Figure:
+        return Figure(name, _number(now.value(metric)), rate(counter, _number))
+
+    yield gauge("connections", "chatify_connections", "chatify_connections_opened_total")
+    yield gauge("calls", "chatify_calls", "grpc_server_started_total")
     for sample in now.samples("chatify_sessions"):
         yield Figure(f"sessions, {sample.labels.get('kind', '?')}", _number(sample.value))
     yield Figure("rooms", _number(now.value("chatify_rooms")))
@@ -81,8 +79,8 @@ def _figures(now: Snapshot, before: Snapshot | None) -> Iterator[Figure]:
     yield counter("messages sent", "grpc_server_msg_sent_total")
     yield counter("published in rooms", "chatify_room_messages_published_total")
     yield counter("deliveries in rooms", "chatify_room_deliveries_total")
-    yield counter("bytes received", "chatify_received_bytes_total", "B")
-    yield counter("bytes sent", "chatify_sent_bytes_total", "B")
+    yield counter("bytes received", "chatify_received_bytes_total", _bytes)
+    yield counter("bytes sent", "chatify_sent_bytes_total", _bytes)
     yield Figure("buffered for clients", _bytes(now.value("chatify_room_outbox_bytes")))
     yield counter("slow readers disconnected", "chatify_room_slow_readers_total")
     yield counter("resumes, complete", "chatify_room_resumes_total", recovered="true")
@@ -95,7 +93,7 @@ def _figures(now: Snapshot, before: Snapshot | None) -> Iterator[Figure]:
         yield Figure("event loop lag", _seconds(lag), "", lag is not None and lag > 0.1)
     if now.samples("chatify_broker_call_seconds_count"):
         mean = _mean(now, before, "chatify_broker_call_seconds")
-        calls = counter("", "chatify_broker_call_seconds_count").rate
+        calls = rate("chatify_broker_call_seconds_count", _number)
         yield Figure("broker calls", _seconds(mean), calls)
         errors = counter("broker errors", "chatify_broker_errors_total")
         yield errors._replace(is_alarming=errors.rate not in ("", "0/s"))
@@ -104,15 +102,6 @@ def _figures(now: Snapshot, before: Snapshot | None) -> Iterator[Figure]:
         if sample.value:
             limit = sample.labels.get("limit", "?")
             yield counter(f"limit {limit}", "chatify_limit_hits_total", limit=limit)
-
-
-def _rate(
-    now: Snapshot, before: Snapshot | None, metric: str, labels: Mapping[str, str]
-) -> float | None:
-    if before is None or now.at <= before.at:
-        return None
-    grown = now.value(metric, **labels) - before.value(metric, **labels)
-    return None if grown < 0 else grown / (now.at - before.at)
 
 
 def _mean(now: Snapshot, before: Snapshot | None, histogram: str) -> float | None:

@@ -8,43 +8,26 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar
 
+from ... import config
 from ...address import is_loopback
 from ...auth import Authenticator, CertificateAuthenticator, JwtAuthenticator
-from ...config import (
-    AuthSettings,
-    LimitSettings,
-    MetricsSettings,
-    RoomSettings,
-    ServerSettings,
-    Settings,
-    TLSSettings,
-    TracingSettings,
-    UsageSettings,
-)
 from ...errors import ConfigError, ConfigProblem, UsageError
 from ...limits import Limits, UsageLimits
 from ...rooms import Retention, RetentionRule
 from ...server import AddressHeader, RoomOptions, TLSOptions
 from ...server.telemetry import MetricsOptions, TracingOptions
 
-
-def connection_limits(settings: LimitSettings) -> Limits:
-    """Return the limits of connections."""
-    return Limits(**_values(Limits, settings))
+L = TypeVar("L", Limits, UsageLimits)
 
 
-def usage_limits(settings: UsageSettings) -> UsageLimits:
-    """Return the limits for each session, user and address."""
-    return UsageLimits(**_values(UsageLimits, settings))
+def limits_from(settings: config.LimitSettings | config.UsageSettings, kind: type[L]) -> L:
+    """Return limits with the values of the settings of the same names."""
+    return kind(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(kind)})
 
 
-def _values(limits: type[Any], settings: LimitSettings | UsageSettings) -> dict[str, Any]:
-    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(limits)}
-
-
-def tls_options(settings: TLSSettings) -> TLSOptions | None:
+def tls_options(settings: config.TLSSettings) -> TLSOptions | None:
     """Return the TLS options, or None without a certificate."""
     if settings.cert is None:
         for key in ("key", "client_ca", "require_client_cert"):
@@ -62,7 +45,7 @@ def tls_options(settings: TLSSettings) -> TLSOptions | None:
     )
 
 
-def proxy_networks(settings: ServerSettings) -> Sequence[str] | None:
+def proxy_networks(settings: config.ServerSettings) -> Sequence[str] | None:
     """Return the networks whose connections start with a PROXY header, or None."""
     if not settings.proxy_protocol:
         return None
@@ -75,7 +58,7 @@ def proxy_networks(settings: ServerSettings) -> Sequence[str] | None:
     return settings.trusted_proxies
 
 
-def address_header(settings: Settings) -> AddressHeader | None:
+def address_header(settings: config.Settings) -> AddressHeader | None:
     """Return the header in which trusted proxies send the client address, or None."""
     name, trusted = settings.usage.address_header, settings.server.trusted_proxies
     if name is None:
@@ -87,7 +70,7 @@ def address_header(settings: Settings) -> AddressHeader | None:
     return AddressHeader(name, trusted)
 
 
-def room_options(settings: RoomSettings) -> RoomOptions | None:
+def room_options(settings: config.RoomSettings) -> RoomOptions | None:
     """Return the options of rooms, or None if rooms are off."""
     if not settings.enabled:
         return None
@@ -106,51 +89,49 @@ def room_options(settings: RoomSettings) -> RoomOptions | None:
     )
 
 
-def metrics_options(settings: MetricsSettings) -> MetricsOptions | None:
+def metrics_options(settings: config.MetricsSettings) -> MetricsOptions | None:
     """Return the options of the metrics endpoint, or None without a port."""
     return None if settings.port is None else MetricsOptions(settings.port, settings.host)
 
 
-def tracing_options(settings: TracingSettings) -> TracingOptions | bool:
+def tracing_options(settings: config.TracingSettings) -> TracingOptions | bool:
     """Return the options of tracing, or False if tracing is off."""
     return settings.enabled and TracingOptions(message_sampling=settings.message_sampling)
 
 
-def authenticator(settings: AuthSettings) -> Authenticator | None:
+def authenticator(settings: config.AuthSettings) -> Authenticator | None:
     """Return the authenticator, or None if authentication is off."""
+    has_keys = settings.secret_file is not None or settings.keys is not None
+    if has_keys and settings.mode != "jwt":
+        problem = 'auth.secret_file and auth.keys require auth.mode = "jwt"; set it'
+        raise _problem("auth", problem)
+    if settings.mode == "jwt" and not has_keys:
+        problem = 'auth.mode = "jwt" requires a key; set auth.secret_file or auth.keys'
+        raise _problem("auth", problem)
     try:
-        return _authenticator(settings)
+        if settings.mode == "jwt":
+            return JwtAuthenticator(
+                secret_file=settings.secret_file,
+                keys=settings.keys,
+                audience=settings.audience,
+                issuer=settings.issuer,
+                leeway=settings.leeway,
+                default_rights=settings.default_rights,
+                admins=settings.admins,
+            )
+        if settings.mode == "certificate":
+            return CertificateAuthenticator(
+                user=settings.certificate_user,
+                default_rights=settings.default_rights,
+                admins=settings.admins,
+            )
     except UsageError as error:
         raise _problem("auth", str(error)) from error
-
-
-def _authenticator(settings: AuthSettings) -> Authenticator | None:
-    has_keys = settings.secret_file is not None or settings.keys is not None
-    if settings.mode == "jwt":
-        if not has_keys:
-            raise UsageError('auth.mode = "jwt" requires a key; set auth.secret_file or auth.keys')
-        return JwtAuthenticator(
-            secret_file=settings.secret_file,
-            keys=settings.keys,
-            audience=settings.audience,
-            issuer=settings.issuer,
-            leeway=settings.leeway,
-            default_rights=settings.default_rights,
-            admins=settings.admins,
-        )
-    if has_keys:
-        raise UsageError('auth.secret_file and auth.keys require auth.mode = "jwt"; set it')
-    if settings.mode == "certificate":
-        return CertificateAuthenticator(
-            user=settings.certificate_user,
-            default_rights=settings.default_rights,
-            admins=settings.admins,
-        )
     return None
 
 
 def reload_authenticator(
-    current: Authenticator | None, old: AuthSettings, new: AuthSettings
+    current: Authenticator | None, old: config.AuthSettings, new: config.AuthSettings
 ) -> tuple[Authenticator | None, bool]:
     """Return the authenticator for new settings, and whether the keys in its files changed.
 
@@ -162,7 +143,7 @@ def reload_authenticator(
     return current, isinstance(current, JwtAuthenticator) and current.reload()
 
 
-def open_access_warning(settings: Settings) -> str | None:
+def open_access_warning(settings: config.Settings) -> str | None:
     """Return a warning for a server without authentication that other machines can reach."""
     if settings.auth.mode != "off" or is_loopback(settings.server.host):
         return None

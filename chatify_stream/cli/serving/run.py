@@ -15,21 +15,9 @@ from ...assembly import ChatServer
 from ...config import Settings
 from ...config.settings import reply_template
 from ...errors import UsageError
-from ...server import UsageLimits
+from ...limits import Limits, UsageLimits
 from ..logs.setup import ServerLog, log_uncaught_errors
-from .options import (
-    address_header,
-    authenticator,
-    connection_limits,
-    metrics_options,
-    open_access_warning,
-    proxy_networks,
-    reload_authenticator,
-    room_options,
-    tls_options,
-    tracing_options,
-    usage_limits,
-)
+from . import options
 from .reload import Part, Reloader, reload_on_hangup
 from .signals import serve_until_stopped
 
@@ -44,17 +32,17 @@ def make_server(settings: Settings) -> ChatServer:
         reply=reply_template(settings.server.reply),
         paths=settings.server.paths,
         reflection=settings.server.reflection,
-        limits=connection_limits(settings.limits),
-        rooms=room_options(settings.rooms),
-        auth=authenticator(settings.auth),
+        limits=options.limits_from(settings.limits, Limits),
+        rooms=options.room_options(settings.rooms),
+        auth=options.authenticator(settings.auth),
         access_log=settings.log.access,
         log_stalls=settings.log.stall,
-        metrics=metrics_options(settings.metrics),
-        tracing=tracing_options(settings.tracing),
-        tls=tls_options(settings.tls),
-        proxy_protocol_from=proxy_networks(settings.server),
-        usage=usage_limits(settings.usage),
-        address_header=address_header(settings),
+        metrics=options.metrics_options(settings.metrics),
+        tracing=options.tracing_options(settings.tracing),
+        tls=options.tls_options(settings.tls),
+        proxy_protocol_from=options.proxy_networks(settings.server),
+        usage=options.limits_from(settings.usage, UsageLimits),
+        address_header=options.address_header(settings),
     )
 
 
@@ -75,7 +63,7 @@ async def run_server(
     collect_garbage_less_often()
 
     def more_lines() -> list[str]:
-        if warning := open_access_warning(settings):
+        if warning := options.open_access_warning(settings):
             log.warning("%s", warning)
         metrics_port = None if settings.metrics.port is None else server.metrics_port
         return listening_lines(settings, server.rooms_port, metrics_port)
@@ -119,7 +107,7 @@ def _parts(server: ChatServer, server_log: ServerLog, settings: Settings) -> lis
 
     async def auth(settings: Settings) -> str | None:
         nonlocal auth_settings
-        server.auth, have_keys_changed = reload_authenticator(
+        server.auth, have_keys_changed = options.reload_authenticator(
             server.auth, auth_settings, settings.auth
         )
         auth_settings = settings.auth
@@ -129,16 +117,16 @@ def _parts(server: ChatServer, server_log: ServerLog, settings: Settings) -> lis
         server_log.change(settings.log)
 
     async def tls(settings: Settings) -> str | None:
-        options = tls_options(settings.tls)
-        if options is None or not uses_tls:
+        new = options.tls_options(settings.tls)
+        if new is None or not uses_tls:
             raise UsageError("TLS cannot be turned on or off by a reload; restart the server")
-        return "the certificate" if server.reload_tls(options) else None
+        return "the certificate" if server.reload_tls(new) else None
 
     async def limits(settings: Settings) -> None:
-        server.limits = connection_limits(settings.limits)
+        server.limits = options.limits_from(settings.limits, Limits)
 
     async def usage(settings: Settings) -> None:
-        server.usage = usage_limits(settings.usage)
+        server.usage = options.limits_from(settings.usage, UsageLimits)
 
     return [
         Part(("log.level", "log.format", "log.rate"), log_settings),

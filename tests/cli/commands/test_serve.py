@@ -28,12 +28,7 @@ from chatify_stream import (
     UnavailableError,
     UsageLimits,
 )
-from chatify_stream.cli.serving.options import (
-    address_header,
-    connection_limits,
-    room_options,
-    usage_limits,
-)
+from chatify_stream.cli.serving.options import address_header, limits_from, room_options
 from chatify_stream.config import (
     LimitSettings,
     RoomSettings,
@@ -404,7 +399,7 @@ class TestLimits:
         settings, limits = LimitSettings(), Limits()
         names = [field.name for field in dataclasses.fields(limits)]
         assert [field.name for field in dataclasses.fields(settings)] == names
-        ours = connection_limits(settings)
+        ours = limits_from(settings, Limits)
         assert {name: getattr(ours, name) for name in names} == {
             name: getattr(limits, name) for name in names
         }
@@ -413,9 +408,9 @@ class TestLimits:
     def test_each(self, setting: Setting) -> None:
         """The server gets and accepts every allowed value of a setting."""
         for value in extremes(setting):
-            limits = connection_limits(LimitSettings(**{setting.key: value}))
+            limits = limits_from(LimitSettings(**{setting.key: value}), Limits)
             expected = Rate(*value) if isinstance(value, tuple) else value
-            defaults = connection_limits(LimitSettings())
+            defaults = limits_from(LimitSettings(), Limits)
             assert limits == dataclasses.replace(defaults, **{setting.key: expected})
 
 
@@ -427,14 +422,14 @@ class TestUsage:
         """The settings have every limit of use, in the same order, and its defaults."""
         names = [field.name for field in dataclasses.fields(UsageLimits)]
         assert [setting.key for setting in USAGE] == [*names, "address_header"]
-        assert usage_limits(UsageSettings()) == UsageLimits()
+        assert limits_from(UsageSettings(), UsageLimits) == UsageLimits()
 
     @pytest.mark.parametrize("setting", USAGE[:-1], ids=lambda setting: setting.key)
     def test_each(self, setting: Setting) -> None:
         """The server gets and accepts every allowed value of a setting."""
         for value in extremes(setting):
             expected = Rate(*value) if isinstance(value, tuple) else value
-            limits = usage_limits(UsageSettings(**{setting.key: value}))
+            limits = limits_from(UsageSettings(**{setting.key: value}), UsageLimits)
             assert limits == dataclasses.replace(UsageLimits(), **{setting.key: expected})
 
     def test_the_header(self) -> None:

@@ -8,13 +8,13 @@ replaced one after the other: each new worker listens before the old one is stop
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import random
 import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -40,23 +40,22 @@ UNSHARED = ("memory", "sqlite")
 
 def check_workers(settings: Settings) -> None:
     """Raise `UsageError` for settings that cannot be used with several workers."""
-    workers = settings.server.workers
-    if not hasattr(socket, "SO_REUSEPORT"):
-        raise UsageError(
-            f"server.workers = {workers}: this system cannot share a port between processes; "
-            "use 1 worker"
-        )
-    if settings.metrics.port == 0:
-        raise UsageError(
-            f"server.workers = {workers}: metrics.port cannot be 0; set it to the port of the "
-            "first worker (the other workers use the following ports)"
-        )
     scheme = settings.rooms.broker.partition(":")[0]
-    if settings.rooms.enabled and scheme in UNSHARED:
-        raise UsageError(
-            f"server.workers = {workers}: the processes cannot share rooms in {scheme}://; "
-            "use a shared broker (--broker redis://HOST), or turn rooms off (--no-rooms)"
+    if not hasattr(socket, "SO_REUSEPORT"):
+        problem = "this system cannot share a port between processes; use 1 worker"
+    elif settings.metrics.port == 0:
+        problem = (
+            "metrics.port cannot be 0; set it to the port of the first worker (the other workers "
+            "use the following ports)"
         )
+    elif settings.rooms.enabled and scheme in UNSHARED:
+        problem = (
+            f"the processes cannot share rooms in {scheme}://; use a shared broker "
+            "(--broker redis://HOST), or turn rooms off (--no-rooms)"
+        )
+    else:
+        return
+    raise UsageError(f"server.workers = {settings.server.workers}: {problem}")
 
 
 async def run_workers(settings: Settings, read: Callable[[], Settings]) -> None:
@@ -114,9 +113,8 @@ class Supervisor:
         except BaseException:
             await self.close()
             raise
-        log.info(
-            "started %d workers: %s", count, ", ".join(str(w.pid) for w in self._workers.values())
-        )
+        pids = ", ".join(str(worker.pid) for worker in self._workers.values())
+        log.info("started %d workers: %s", count, pids)
 
     async def drain(self, grace: float) -> None:
         """Stop all workers, each within `grace` seconds."""
@@ -203,33 +201,27 @@ class Supervisor:
 
 def _with_addresses(settings: Settings, addresses: Settings) -> Settings:
     """Return the settings with the addresses and the number of workers of `addresses`."""
-    server = dataclasses.replace(
-        settings.server,
-        host=addresses.server.host,
-        port=addresses.server.port,
-        workers=addresses.server.workers,
-    )
-    rooms = dataclasses.replace(
-        settings.rooms, host=addresses.rooms.host, port=addresses.rooms.port
-    )
-    return dataclasses.replace(settings, server=server, rooms=rooms, metrics=addresses.metrics)
+    old = addresses.server
+    server = replace(settings.server, host=old.host, port=old.port, workers=old.workers)
+    rooms = replace(settings.rooms, host=addresses.rooms.host, port=addresses.rooms.port)
+    return replace(settings, server=server, rooms=rooms, metrics=addresses.metrics)
 
 
 def _worker_settings(settings: Settings, index: int) -> Settings:
     """Return the settings of a worker, whose metrics have their own port."""
     if settings.metrics.port is None:
         return settings
-    metrics = dataclasses.replace(settings.metrics, port=settings.metrics.port + index)
-    return dataclasses.replace(settings, metrics=metrics)
+    metrics = replace(settings.metrics, port=settings.metrics.port + index)
+    return replace(settings, metrics=metrics)
 
 
 async def _with_ports(settings: Settings) -> Settings:
     """Replace port 0 by free ports. Raises `ListenError` for a port that is in use."""
     server, rooms = settings.server, settings.rooms
-    server = dataclasses.replace(server, port=await _free(server.host, server.port))
+    server = replace(server, port=await _free(server.host, server.port))
     if rooms.enabled and rooms.service and rooms.port is not None:
-        rooms = dataclasses.replace(rooms, port=await _free(rooms.host, rooms.port))
-    return dataclasses.replace(settings, server=server, rooms=rooms)
+        rooms = replace(rooms, port=await _free(rooms.host, rooms.port))
+    return replace(settings, server=server, rooms=rooms)
 
 
 async def _free(host: str, port: int) -> int:

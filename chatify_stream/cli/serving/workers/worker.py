@@ -60,8 +60,7 @@ class Worker:
                 if not await process.stdout.readline():
                     await process.wait()
         except BaseException:
-            worker.kill()
-            await worker.wait()
+            await worker.kill()
             raise
         return worker
 
@@ -79,25 +78,24 @@ class Worker:
         """Wait until the worker has ended, and return its status."""
         return await self._process.wait()
 
-    def terminate(self) -> None:
-        """Send SIGTERM: the worker drains; after a second one it stops immediately."""
-        with suppress(ProcessLookupError):
-            self._process.terminate()
-
-    def kill(self) -> None:
-        """Send SIGKILL."""
+    async def kill(self) -> None:
+        """Send SIGKILL, and wait until the worker has ended."""
         with suppress(ProcessLookupError):
             self._process.kill()
+        await self.wait()
 
     async def stop(self, grace: float) -> None:
-        """Terminate the worker, wait for it, and kill it if it exceeds `grace` seconds."""
-        self.terminate()
+        """Send SIGTERM, wait for the worker, and kill it if it exceeds `grace` seconds.
+
+        The worker drains; after a second SIGTERM it stops immediately.
+        """
+        with suppress(ProcessLookupError):
+            self._process.terminate()
         try:
             async with asyncio.timeout(grace + KILL_DELAY):
                 await self.wait()
         except TimeoutError:
-            self.kill()
-            await self.wait()
+            await self.kill()
 
 
 @report_errors
