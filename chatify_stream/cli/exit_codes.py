@@ -23,16 +23,7 @@ from typing import ParamSpec, TypeVar
 
 import click
 
-from ..errors import (
-    BrokerError,
-    CallError,
-    ChatifyError,
-    ConfigError,
-    DeadlineExceededError,
-    ListenError,
-    UnavailableError,
-    UsageError,
-)
+from .. import errors
 from .output import safe
 
 INTERNAL_ERROR = 1
@@ -59,16 +50,18 @@ class CommandError(click.ClickException):
         self.exit_code = status
 
 
-def exit_status(error: ChatifyError) -> int:
+def exit_status(error: errors.ChatifyError) -> int:
     """Return the exit status of a command that failed with `error`."""
     match error:
-        case DeadlineExceededError():
+        case errors.DeadlineExceededError():
             return DEADLINE_EXCEEDED
-        case UnavailableError():
+        case errors.UnavailableError():
             return UNAVAILABLE
-        case CallError():
+        case errors.CallError():
             return CALL_FAILED
-        case BrokerError() | ConfigError() | ListenError() | UsageError():
+        case (
+            errors.BrokerError() | errors.ConfigError() | errors.ListenError() | errors.UsageError()
+        ):
             return WRONG_USE
         case _:
             return INTERNAL_ERROR
@@ -81,11 +74,11 @@ def report_errors(command: Callable[P, T]) -> Callable[P, T]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return command(*args, **kwargs)
-        except ConfigError as error:
+        except errors.ConfigError as error:
             first, *others = map(str, error.problems)
             text = f"{first} (and {len(others)} more)" if others else first
             raise CommandError(text) from error
-        except ChatifyError as error:
+        except errors.ChatifyError as error:
             raise CommandError(str(error), exit_status(error)) from error
         except OSError as error:
             if error.errno == errno.EPIPE:

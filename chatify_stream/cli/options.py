@@ -90,7 +90,7 @@ def _option(setting: Setting) -> Callable[[F], F]:
 
 
 def read_seconds(kind: Seconds) -> Callable[[click.Context, click.Parameter, str], float]:
-    """Return a callback of click for an option that is no setting."""
+    """Return a callback of click for an option outside the settings."""
 
     def read(_context: click.Context, option: click.Parameter, text: str) -> float:
         try:

@@ -111,11 +111,7 @@ class RoomsClient(v1.RoomsStub):
             answer = await self.history(v1.HistoryRequest(room=room, after=place, limit=size))
             newest = _position(answer.newest)
             last = newest.offset if last is None else last
-            found = [
-                _message_entry(newest.epoch, message)
-                for message in answer.messages
-                if message.offset <= last
-            ]
+            found = [_message_entry(newest.epoch, m) for m in answer.messages if m.offset <= last]
             yield found
             if not found or found[-1].offset == last:
                 return

@@ -114,12 +114,7 @@ async def _print_all(visit: Visit, line: Callable[[Event], str | None]) -> None:
                 click.echo("\n".join(lines))  # also flushes
             visit.save_position(batch)
             for event in batch:
-                _log(event)
-
-
-def _log(event: Event) -> None:
-    match event:
-        case Reconnecting():
-            log.info("reconnecting in %.1f s: %s", event.delay, safe(str(event.error)))
-        case Gap():
-            log.warning("%s", gap_text(event))
+                if isinstance(event, Reconnecting):
+                    log.info("reconnecting in %.1f s: %s", event.delay, safe(str(event.error)))
+                elif isinstance(event, Gap):
+                    log.warning("%s", gap_text(event))

@@ -7,6 +7,8 @@ them. All text is escaped (see `cli.output`).
 from __future__ import annotations
 
 import asyncio
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prompt_toolkit import PromptSession
@@ -19,10 +21,10 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
+from prompt_toolkit.utils import get_cwidth
 
 from ..output import safe
 from .lines import INDENT, Line
-from .wrapping import cells, cut, wrap
 
 DIM = "#767676"
 """A contrast of 4.5 to black and to white."""
@@ -32,6 +34,9 @@ STYLE = Style.from_dict(
 )
 PROMPT = "> "
 MAX_PENDING_SHOWN = 3
+
+_JOINER = "\u200d"
+_SPACES = re.compile("( +)")
 
 
 class Screen:
@@ -165,9 +170,84 @@ def _fragments(line: Line, width: int) -> Iterator[OneStyleAndTextTuple]:
     name = f"{cut(line.name, width // 2)}: " if line.name else ""
     yield line.name_style, name
     indent = min(INDENT, width // 4)
-    taken = cells(f"{line.time} {name}") if line.time else 0
+    taken = get_cwidth(f"{line.time} {name}") if line.time else 0
     rows: list[str] = []
     for text in line.texts:
         rows += wrap(text, width, taken, indent)
         taken = indent
     yield line.style, f"\n{' ' * indent}".join(rows) + "\n"
+
+
+def wrap(text: str, width: int, taken: int, indent: int) -> list[str]:
+    """Return the rows of a text, wrapped to `width` cells.
+
+    `taken` cells of the first row are already used. The caller indents the other rows by `indent`
+    cells. Rows break at spaces, between wide characters, and inside a word that is longer than a
+    row. A wide character has two cells; combining characters stay with their base character.
+    """
+    rows, room = [""], width - taken
+    for unit in _units(text):
+        size = get_cwidth(unit)
+        if size <= room:
+            rows[-1] += unit
+            room -= size
+        elif unit.isspace():
+            rows.append("")
+            room = width - indent
+        elif size <= width - indent:
+            rows.append(unit)
+            room = width - indent - size
+        else:
+            for cluster in _clusters(unit):
+                # Joined characters that are wider than a row are broken too.
+                for part in [cluster] if get_cwidth(cluster) <= width - indent else cluster:
+                    size = get_cwidth(part)
+                    if size > room:
+                        rows.append("")
+                        room = width - indent
+                    rows[-1] += part
+                    room -= size
+    return [row.rstrip(" ") for row in rows[:-1]] + rows[-1:]
+
+
+def cut(text: str, width: int) -> str:
+    """Return a text cut to one row, ending with an ellipsis if it was longer."""
+    if get_cwidth(text) <= width:
+        return text
+    return wrap(text, width - 1, 0, 0)[0] + "…"
+
+
+def _units(text: str) -> Iterator[str]:
+    """Yield the parts of a text that are not broken if they fit into a row."""
+    for part in _SPACES.split(text):
+        if part.isascii():
+            yield part
+            continue
+        unit, was_wide = "", False
+        for cluster in _clusters(part):
+            is_wide = get_cwidth(cluster) > 1
+            if (is_wide or was_wide) and not _closes(cluster):
+                yield unit
+                unit = ""
+            unit += cluster
+            was_wide = is_wide
+        yield unit
+
+
+def _closes(cluster: str) -> bool:
+    """Return whether a row must not start with this character, such as a Chinese comma."""
+    return unicodedata.category(cluster[0]) in ("Po", "Pe", "Pf")
+
+
+def _clusters(text: str) -> Iterator[str]:
+    """Yield characters together with the characters that combine with them."""
+    cluster = ""
+    for character in text:
+        if cluster and (get_cwidth(character) == 0 or cluster[-1] == _JOINER):
+            cluster += character
+        else:
+            if cluster:
+                yield cluster
+            cluster = character
+    if cluster:
+        yield cluster

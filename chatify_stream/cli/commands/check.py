@@ -99,12 +99,9 @@ async def _connect_and_check(settings: ClientSettings, service: str) -> _Health:
 
 async def _check(channel: Channel, service: str, timeout: float, connecting: float) -> _Health:
     sent = time.perf_counter()
+    types = HealthCheckRequest, HealthCheckResponse
     async with channel.request(
-        CHECK_PATH,
-        Cardinality.UNARY_UNARY,
-        HealthCheckRequest,
-        HealthCheckResponse,
-        timeout=timeout,
+        CHECK_PATH, Cardinality.UNARY_UNARY, *types, timeout=timeout
     ) as stream:
         await stream.send_message(HealthCheckRequest(service=service), end=True)
         answer = await stream.recv_message()

@@ -13,18 +13,8 @@ from typing import Any
 
 import click
 
-from ...auth import (
-    RIGHTS,
-    Credentials,
-    Grants,
-    Identity,
-    InvalidTokenError,
-    JwtAuthenticator,
-    make_secret_file,
-    mint,
-    read_unverified,
-)
-from ...config import AuthSettings, Settings
+from ... import auth
+from ...config import Settings
 from ...config.kinds import Seconds
 from ...errors import StatusError
 from ..exit_codes import CALL_FAILED, CommandError, report_errors
@@ -40,10 +30,10 @@ def _read_rooms(
     rooms: dict[str, list[str]] = {}
     for text in texts:
         pattern, separator, rights = text.rpartition("=")
-        if not separator or not pattern or not set(rights.split(",")) <= set(RIGHTS):
+        if not separator or not pattern or not set(rights.split(",")) <= set(auth.RIGHTS):
             raise CommandError(
                 f"--room: {text!r} is not allowed; use PATTERN=RIGHT,... with the rights "
-                f"{', '.join(RIGHTS)}, such as 'team-*=join,read'"
+                f"{', '.join(auth.RIGHTS)}, such as 'team-*=join,read'"
             )
         rooms[pattern] = rights.split(",")
     return rooms
@@ -63,7 +53,7 @@ def token() -> None:
 @report_errors
 def make_secret(file: Path) -> None:
     """Write a new secret to FILE, which must not exist yet. Only you can read the file."""
-    make_secret_file(file)
+    auth.make_secret_file(file)
 
 
 @token.command("mint")
@@ -101,10 +91,10 @@ def mint_token(
     settings: Settings,
 ) -> None:
     """Print a new token."""
-    auth = settings.auth
+    own = settings.auth
     if admin:
         rooms = rooms | {"*": ["admin"]}
-    Identity(user, Grants.of(rooms))  # raises UsageError if they are not valid
+    auth.Identity(user, auth.Grants.of(rooms))  # raises UsageError if they are not valid
     now = int(time.time())
     claims: dict[str, Any] = {
         "sub": user,
@@ -113,15 +103,15 @@ def mint_token(
         "jti": secrets.token_hex(8),
     }
     claims |= {"rooms": rooms} if rooms else {}
-    claims |= {} if auth.audience is None else {"aud": auth.audience}
-    claims |= {} if auth.issuer is None else {"iss": auth.issuer}
-    secret = auth.secret_file if key is None else None
+    claims |= {} if own.audience is None else {"aud": own.audience}
+    claims |= {} if own.issuer is None else {"iss": own.issuer}
+    secret = own.secret_file if key is None else None
     if secret is None and key is None:
         raise CommandError(
             "no signing key; set --auth-secret-file or --key "
             "(`chatify-stream token secret FILE` creates a secret)"
         )
-    click.echo(mint(claims, secret=secret, key=key, key_id=kid))
+    click.echo(auth.mint(claims, secret=secret, key=key, key_id=kid))
 
 
 @token.command("inspect")
@@ -136,32 +126,29 @@ def inspect_token(text: str | None, settings: Settings) -> None:
     Exit status: 0 the token is valid, or was not verified; 2 wrong flags or configuration; 5 the
     token is not valid.
     """
-    auth = settings.auth
+    own = settings.auth
     text = (sys.stdin.read() if text is None else text).strip()
     try:
-        header, claims = read_unverified(text)
-    except InvalidTokenError as error:
+        header, claims = auth.read_unverified(text)
+    except auth.InvalidTokenError as error:
         raise CommandError(f"not valid: {error}", CALL_FAILED) from None
     for name, part in (("header", header), ("claims", claims)):
         click.echo(f"{name}: {safe(json.dumps(part, ensure_ascii=False))}")
-    if auth.secret_file is None and auth.keys is None:
+    if own.secret_file is None and own.keys is None:
         click.echo("not verified: no keys are configured")
         return
+    authenticator = auth.JwtAuthenticator(
+        secret_file=own.secret_file,
+        keys=own.keys,
+        audience=own.audience,
+        issuer=own.issuer,
+        leeway=own.leeway,
+    )
+    credentials = auth.Credentials("", {"authorization": f"Bearer {text}"})
     try:
-        identity = asyncio.run(_identity(auth, text))
+        identity = asyncio.run(authenticator.authenticate(credentials))
     except StatusError as error:
         raise CommandError(f"not valid: {error.message}", CALL_FAILED) from None
     until = datetime.fromtimestamp(identity.expires_at or 0, UTC).isoformat(timespec="seconds")
     admin = ", an administrator" if identity.is_admin else ""
     click.echo(f"valid until {until}: {safe(identity.user)}{admin}")
-
-
-async def _identity(settings: AuthSettings, text: str) -> Identity:
-    authenticator = JwtAuthenticator(
-        secret_file=settings.secret_file,
-        keys=settings.keys,
-        audience=settings.audience,
-        issuer=settings.issuer,
-        leeway=settings.leeway,
-    )
-    return await authenticator.authenticate(Credentials("", {"authorization": f"Bearer {text}"}))

@@ -141,7 +141,8 @@ class BackgroundHandler(logging.Handler):
                 self._write(line)
             if line is None or (self._finishing.is_set() and self._queue.empty()):
                 self._report_losses()
-                self._write_rest()
+                while not self._queue.empty():
+                    self._write(self._queue.get_nowait() or "")
                 return
             if time.monotonic() >= report_at:
                 self._report_losses()
@@ -160,11 +161,6 @@ class BackgroundHandler(logging.Handler):
             message = "dropped %d log lines: the reader of standard error is too slow"
             record = _record(__name__, logging.WARNING, message, dropped)
             self._write(self.format(record) + "\n")
-
-    def _write_rest(self) -> None:
-        while not self._queue.empty():
-            if line := self._queue.get_nowait():
-                self._write(line)
 
 
 def _record(name: str, level: int, message: str, *values: object) -> logging.LogRecord:

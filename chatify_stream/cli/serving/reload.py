@@ -64,7 +64,8 @@ class Reloader:
 
     async def _reload(self) -> None:
         settings = self._read()
-        different = _differences(self._settings, settings)
+        old = self._settings
+        different = [each for each in all_settings() if _value(old, each) != _value(settings, each)]
         changed: list[str] = []
         for part in self._parts:
             own = [each for each in different if {each.section, each.name} & set(part.names)]
@@ -107,10 +108,6 @@ async def reload_on_hangup(reloader: Reloader) -> AsyncIterator[None]:
 
 def _value(settings: Settings, setting: Setting) -> object:
     return getattr(getattr(settings, setting.section), setting.key)
-
-
-def _differences(old: Settings, new: Settings) -> list[Setting]:
-    return [each for each in all_settings() if _value(old, each) != _value(new, each)]
 
 
 def _shown(setting: Setting, settings: Settings) -> str:

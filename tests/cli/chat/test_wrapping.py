@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chatify_stream.cli.chat.wrapping import cells, cut, wrap
+from chatify_stream.cli.chat.screen import cut, get_cwidth, wrap
 
 FAMILY = "👨‍👩‍👧"
 
@@ -71,6 +71,6 @@ def test_cut(text: str, shown: str) -> None:
 def test_rows_fit(text: str, width: int, taken: int, indent: int) -> None:
     """No row is wider than there is room, and nothing but spaces is lost."""
     first, *others = wrap(text, width, taken, indent)
-    assert cells(first) <= max(width - taken, 0)
-    assert all(cells(row) <= width - indent for row in others)
+    assert get_cwidth(first) <= max(width - taken, 0)
+    assert all(get_cwidth(row) <= width - indent for row in others)
     assert "".join([first, *others]).replace(" ", "") == text.replace(" ", "")
