@@ -34,11 +34,8 @@ class Rate(NamedTuple):
         return f"{self.burst}, then {self.per_second:g}/s"
 
 
-def limit(default: Any, doc: str, *, unit: str) -> Any:
-    """Return a dataclass field whose metadata hold one sentence and the unit.
-
-    The unit is `bytes`, `seconds`, or the name of the counted things such as `calls`.
-    """
+def limit(default: Any, doc: str, *, unit: str = "") -> Any:
+    """Return a dataclass field whose metadata hold one sentence and the unit of a whole number."""
     return field(default=default, metadata={"doc": doc, "unit": unit})
 
 
@@ -65,23 +62,19 @@ class Limits:
     limit.
     """
 
-    max_concurrent_streams: int = limit(
-        1000, "Maximum number of open calls on one connection.", unit="calls"
-    )
+    max_concurrent_streams: int = limit(1000, "Maximum number of open calls on one connection.")
     """Further calls are reset with REFUSED_STREAM."""
 
-    max_connections: int | None = limit(
-        20_000, "Maximum number of open connections.", unit="connections"
-    )
+    max_connections: int | None = limit(20_000, "Maximum number of open connections.")
     """Further connections are closed immediately."""
 
     max_connections_per_address: int | None = limit(
-        None, "Maximum number of open connections from one IP address.", unit="connections"
+        None, "Maximum number of open connections from one IP address."
     )
     """IPv6 addresses with the same first 64 bits count as one address."""
 
     connection_rate_per_address: Rate | None = limit(
-        None, "Maximum rate of new connections from one IP address.", unit="connections"
+        None, "Maximum rate of new connections from one IP address."
     )
     """IPv6 addresses with the same first 64 bits count as one address."""
 
@@ -89,28 +82,23 @@ class Limits:
         10.0,
         "Seconds to complete the TLS handshake, and then to receive the HTTP/2 preface and "
         "SETTINGS.",
-        unit="seconds",
     )
 
     first_call_timeout: float | None = limit(
-        60.0, "Seconds to receive the first call on a new connection.", unit="seconds"
+        60.0, "Seconds to receive the first call on a new connection."
     )
     """A connection without a call is drained."""
 
     keepalive_time: float | None = limit(
-        30.0, "Seconds without received data after which a PING is sent.", unit="seconds"
+        30.0, "Seconds without received data after which a PING is sent."
     )
 
     keepalive_timeout: float = limit(
-        10.0,
-        "Seconds to wait for data after that PING before the connection is aborted.",
-        unit="seconds",
+        10.0, "Seconds to wait for data after that PING before the connection is aborted."
     )
 
     write_timeout: float | None = limit(
-        30.0,
-        "Seconds without progress in sending after which a call or its connection is aborted.",
-        unit="seconds",
+        30.0, "Seconds without progress in sending after which a call or its connection is aborted."
     )
     """Applies to peers that stop reading. The call ends with RESOURCE_EXHAUSTED.
 
@@ -118,46 +106,36 @@ class Limits:
     """
 
     max_connection_age: float | None = limit(
-        None,
-        "Seconds after which a connection is drained, varied randomly by up to 10 %.",
-        unit="seconds",
+        None, "Seconds after which a connection is drained, varied randomly by up to 10 %."
     )
     """The variation keeps connections from reconnecting all at once."""
 
     max_connection_age_grace: float = limit(
-        30.0,
-        "Seconds to let open calls finish on a connection that reached max_connection_age.",
-        unit="seconds",
+        30.0, "Seconds to let open calls finish on a connection that reached max_connection_age."
     )
 
     pings: Rate = limit(
         Rate(100, 10.0),
         "Maximum rate of PING frames with no message since the previous PING, per connection.",
-        unit="frames",
     )
 
     resets: Rate = limit(
         Rate(1000, 100.0),
         "Maximum rate of calls, per connection, that the peer resets early or forces to be reset.",
-        unit="calls",
     )
     """Counts calls that the peer resets within a second, or makes this side reset."""
 
-    settings: Rate = limit(
-        Rate(100, 10.0), "Maximum rate of SETTINGS frames, per connection.", unit="frames"
-    )
+    settings: Rate = limit(Rate(100, 10.0), "Maximum rate of SETTINGS frames, per connection.")
 
     glitches: Rate = limit(
         Rate(1000, 200.0),
         "Maximum rate of frames without effect, per connection, such as empty or unknown frames.",
-        unit="frames",
     )
     """Counts empty frames, unknown types, PRIORITY, and frames for streams that the peer ended."""
 
     refusals: Rate = limit(
         Rate(2000, 200.0),
         "Maximum rate of rejected calls, per connection; above it, rejections are delayed.",
-        unit="calls",
     )
     """Counts calls that end with one of these statuses: PERMISSION_DENIED, RESOURCE_EXHAUSTED,
     UNAUTHENTICATED, UNIMPLEMENTED.
@@ -200,47 +178,37 @@ class UsageLimits:
     `UsageError` for a value that is not allowed.
     """
 
-    messages_per_session: Rate | None = limit(
-        None, "Maximum rate of messages from one session.", unit="messages"
-    )
+    messages_per_session: Rate | None = limit(None, "Maximum rate of messages from one session.")
     messages_per_user: Rate | None = limit(
-        None, "Maximum rate of messages from one authenticated user.", unit="messages"
+        None, "Maximum rate of messages from one authenticated user."
     )
-    messages_per_address: Rate | None = limit(
-        None, "Maximum rate of messages from one IP address.", unit="messages"
-    )
-    bytes_per_session: Rate | None = limit(
-        None, "Maximum rate of message bytes from one session.", unit="bytes"
-    )
+    messages_per_address: Rate | None = limit(None, "Maximum rate of messages from one IP address.")
+    bytes_per_session: Rate | None = limit(None, "Maximum rate of message bytes from one session.")
     """Counts bytes after decompression. A message larger than the burst is always rejected."""
 
     bytes_per_user: Rate | None = limit(
-        None, "Maximum rate of message bytes from one authenticated user.", unit="bytes"
+        None, "Maximum rate of message bytes from one authenticated user."
     )
     bytes_per_address: Rate | None = limit(
-        None, "Maximum rate of message bytes from one IP address.", unit="bytes"
+        None, "Maximum rate of message bytes from one IP address."
     )
     joins_per_user: Rate | None = limit(
-        Rate(200, 20.0), "Maximum rate of room joins by one authenticated user.", unit="joins"
+        Rate(200, 20.0), "Maximum rate of room joins by one authenticated user."
     )
     """The default allows a user in the maximum number of rooms to rejoin all of them at once."""
 
-    joins_per_address: Rate | None = limit(
-        None, "Maximum rate of room joins from one IP address.", unit="joins"
-    )
+    joins_per_address: Rate | None = limit(None, "Maximum rate of room joins from one IP address.")
     rooms_per_user: int | None = limit(
-        100, "Maximum number of rooms that one authenticated user is in.", unit="rooms"
+        100, "Maximum number of rooms that one authenticated user is in."
     )
     rooms_per_address: int | None = limit(
-        None, "Maximum number of rooms joined from one IP address.", unit="rooms"
+        None, "Maximum number of rooms joined from one IP address."
     )
     sessions_per_user: int | None = limit(
-        1000,
-        "Maximum number of open sessions of one authenticated user, in rooms or not.",
-        unit="sessions",
+        1000, "Maximum number of open sessions of one authenticated user, in rooms or not."
     )
     sessions_per_address: int | None = limit(
-        None, "Maximum number of open sessions from one IP address.", unit="sessions"
+        None, "Maximum number of open sessions from one IP address."
     )
 
     def __post_init__(self) -> None:

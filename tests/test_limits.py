@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chatify_stream.config import LimitSettings, UsageSettings
+from chatify_stream.config.kinds import Integer, Seconds
 from chatify_stream.config.kinds import Rate as RateKind
 from chatify_stream.errors import UsageError
 from chatify_stream.limits import Limits, Rate, UsageLimits
@@ -58,11 +59,12 @@ def test_none_turns_a_limit_off(name: str) -> None:
 def test_descriptions() -> None:
     """Every limit has a default, a unit and one sentence that says what it limits."""
     described = LimitSettings.describe()
-    units = {field.name: field.metadata["unit"] for field in fields(Limits)}
     assert {each.key: each.default for each in described} == vars(Limits())
     for each in described:
         assert each.doc.endswith(".")
-        assert units[each.key] in ("bytes", "seconds", "calls", "connections", "frames")
+        assert isinstance(each.kind, Seconds) == each.doc.startswith("Seconds ")
+        is_size = isinstance(each.kind, Integer) and each.kind.unit == "bytes"
+        assert is_size == each.doc.endswith("in bytes.")
         is_rate = isinstance(each.kind, RateKind)
         assert is_rate == isinstance(each.default, Rate) or each.default is None
     assert [each.key for each in described if each.kind.optional] == [
@@ -85,5 +87,5 @@ def test_usage_descriptions() -> None:
     for each in limits:
         assert described[each.name].default == each.default
         assert described[each.name].doc.endswith(".")
-        assert each.metadata["unit"] in ("messages", "bytes", "joins", "rooms", "sessions")
+        assert each.metadata["doc"].split()[0] == "Maximum"
         assert described[each.name].kind.optional

@@ -46,8 +46,9 @@ class KeyStore:
         `interval` is the minimum number of seconds between two fetches. Raises `UsageError`.
         """
         self._secrets = secrets
-        self._url = keys if keys is not None and is_url(keys) else None
-        self._file = keys if self._url is None else None
+        is_url = keys is not None and keys.lower().startswith(("https://", "http://"))
+        self._url = keys if is_url else None
+        self._file = None if is_url else keys
         if self._url is not None:
             check_url(self._url)
         self._interval = interval
@@ -98,10 +99,6 @@ class KeyStore:
             log.warning("cannot fetch keys from %s: %s%s", url, reason, kept)
         finally:
             self._fetching = None
-
-
-def is_url(text: str) -> bool:
-    return text.lower().startswith(("https://", "http://"))
 
 
 def check_url(url: str) -> None:

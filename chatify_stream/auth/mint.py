@@ -49,19 +49,14 @@ def mint(
     headers = None if key_id is None else {"kid": key_id}
     if secret is not None:
         return jwt.encode(dict(claims), secret_file(secret).material, "HS256", headers)
-    material, algorithm = _private_key(str(key))
-    return jwt.encode(dict(claims), material, algorithm, headers)
-
-
-def _private_key(path: str) -> tuple[Any, str]:
-    data = read_key_file(path)
+    data = read_key_file(str(key))
     try:
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
     except ModuleNotFoundError as error:
         raise UsageError(NEEDS_KEYS) from error
     try:
-        key: Any = load_pem_private_key(data, None)
-        public = key.public_key()
+        material: Any = load_pem_private_key(data, None)
+        public = material.public_key()
     except Exception as error:  # of various classes
-        raise UsageError(f"{path}: not a private key in PEM without a passphrase") from error
-    return key, public_key(None, public).algorithms[0]
+        raise UsageError(f"{key}: not a private key in PEM without a passphrase") from error
+    return jwt.encode(dict(claims), material, public_key(None, public).algorithms[0], headers)

@@ -91,12 +91,12 @@ class Section:
 
 
 def _limit_kind(limit: dataclasses.Field[Any]) -> Kind:
-    unit, is_optional = limit.metadata["unit"], "None" in str(limit.type)
+    is_optional = "None" in str(limit.type)
     if "Rate" in str(limit.type):
         return Rate(MAX_NUMBER, optional=True) if is_optional else Rate()
-    if unit == "seconds":
+    if "float" in str(limit.type):
         return Seconds(optional=is_optional)
-    return Integer(1, MAX_NUMBER, unit if unit == "bytes" else "", optional=is_optional)
+    return Integer(1, MAX_NUMBER, limit.metadata["unit"], optional=is_optional)
 
 
 def problem_text(name: str, value: Any, kind: Kind, error: ValueError) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ..brokers import Answers, Broker, RoomPage
 from ..rooms import Draft, LogPage, Receipt
@@ -40,17 +40,8 @@ class InstrumentedBroker:
     async def publish(self, room: str, drafts: Sequence[Draft]) -> list[Receipt]:
         return await self._instrument("publish", room, self._broker.publish(room, drafts))
 
-    async def read(
-        self,
-        room: str,
-        *,
-        after: int = 0,
-        before: int | None = None,
-        limit: int,
-        newest: bool = False,
-    ) -> LogPage:
-        reading = self._broker.read(room, after=after, before=before, limit=limit, newest=newest)
-        return await self._instrument("read", room, reading)
+    async def read(self, room: str, **span: Any) -> LogPage:
+        return await self._instrument("read", room, self._broker.read(room, **span))
 
     async def subscribe(self, room: str) -> None:
         await self._instrument("subscribe", room, self._broker.subscribe(room))
@@ -67,9 +58,8 @@ class InstrumentedBroker:
     async def users(self, room: str) -> list[str]:
         return await self._instrument("users", room, self._broker.users(room))
 
-    async def rooms(self, *, prefix: str = "", after: str = "", limit: int) -> RoomPage:
-        listing = self._broker.rooms(prefix=prefix, after=after, limit=limit)
-        return await self._instrument("rooms", "", listing)
+    async def rooms(self, **span: Any) -> RoomPage:
+        return await self._instrument("rooms", "", self._broker.rooms(**span))
 
     async def survey(self, command: bytes) -> Answers:
         return await self._instrument("tell", "", self._broker.survey(command))

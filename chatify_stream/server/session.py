@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 from multidict import MultiDict
 
+from ..address import Address
 from ..codec import decode_name
 from ..errors import UsageError
 from ..messages.service.v1 import ChatReq, ChatRsp
@@ -26,15 +26,8 @@ given handler. Before that it may set `stream.identity`, or reject the call by r
 """
 
 
-@dataclass(frozen=True)
-class Peer:
+class Peer(Address):
     """The address of a client. On a Unix socket the host is empty and the port 0."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Session:

@@ -205,7 +205,10 @@ class Usage:
         if room is not None:
             for account in accounts:
                 account.rooms[room] += 1
-        return Visit(keys, accounts, room, self._meter(accounts, limits), self.clock)
+        owners = [Account("session", limits), *accounts]
+        rates = (owner.rate(of, limits) for owner in owners for of in ("messages", "bytes"))
+        meter = SessionMeter(owners, self) if any(rates) else None
+        return Visit(keys, accounts, room, meter, self.clock)
 
     def _check_counts(self, account: Account, room: str | None, limits: UsageLimits) -> None:
         is_new = room is not None and room not in account.rooms
@@ -228,11 +231,6 @@ class Usage:
                 taken.append(bucket)
         for bucket in taken:
             bucket.spend(1)
-
-    def _meter(self, accounts: list[Account], limits: UsageLimits) -> Meter | None:
-        owners = [Account("session", limits), *accounts]
-        rates = (owner.rate(of, limits) for owner in owners for of in ("messages", "bytes"))
-        return SessionMeter(owners, self) if any(rates) else None
 
 
 @dataclass

@@ -125,7 +125,14 @@ class DescriptorIndex:
         """Return the serialised file, then all files that it imports; None if it is unknown."""
         if name not in self._files:
             return None
-        return [self._files[each] for each in self._with_imports(name)]
+        names = [name]
+        for each in names:  # the list grows during the loop
+            names += [
+                imported
+                for imported in self._imports[each]
+                if imported in self._files and imported not in names
+            ]
+        return [self._files[each] for each in names]
 
     def file_of_symbol(self, symbol: str) -> list[bytes] | None:
         """Return as `file` does the file that declares this full name."""
@@ -140,16 +147,6 @@ class DescriptorIndex:
         if message not in self._file_of_symbol:
             return None
         return sorted(self._file_of_extension.get(message, {}))
-
-    def _with_imports(self, name: str) -> list[str]:
-        names = [name]
-        for each in names:  # the list grows during the loop
-            names += [
-                imported
-                for imported in self._imports[each]
-                if imported in self._files and imported not in names
-            ]
-        return names
 
     def _add(self, file: FileDescriptorProto) -> None:
         self._imports[file.name] = list(file.dependency)
@@ -175,35 +172,32 @@ def _parse(data: bytes) -> list[tuple[bytes, FileDescriptorProto]]:
 
 def _symbols(file: FileDescriptorProto) -> Iterator[str]:
     scope = f"{file.package}." if file.package else ""
-    for message in file.message_type:
-        yield from _symbols_of_message(scope, message)
-    for enum in file.enum_type:
-        yield from _symbols_of_enum(scope, enum)
-    for extension in file.extension:
-        yield scope + extension.name
+    yield from _symbols_in(scope, file.message_type, file.enum_type, file.extension)
     for service in file.service:
         yield scope + service.name
         for method in service.method:
             yield f"{scope}{service.name}.{method.name}"
 
 
-def _symbols_of_message(scope: str, message: DescriptorProto) -> Iterator[str]:
-    yield scope + message.name
-    inner = f"{scope}{message.name}."
-    for field in (*message.field, *message.extension):
-        yield inner + field.name
-    for oneof in message.oneof_decl:
-        yield inner + oneof.name
-    for enum in message.enum_type:
-        yield from _symbols_of_enum(inner, enum)
-    for nested in message.nested_type:
-        yield from _symbols_of_message(inner, nested)
-
-
-def _symbols_of_enum(scope: str, enum: EnumDescriptorProto) -> Iterator[str]:
-    yield scope + enum.name
-    for value in enum.value:
-        yield scope + value.name  # in protobuf, values are siblings of their enum
+def _symbols_in(
+    scope: str,
+    messages: Iterable[DescriptorProto],
+    enums: Iterable[EnumDescriptorProto],
+    fields: Iterable[FieldDescriptorProto],
+) -> Iterator[str]:
+    for field in fields:
+        yield scope + field.name
+    for enum in enums:
+        yield scope + enum.name
+        for value in enum.value:
+            yield scope + value.name  # in protobuf, values are siblings of their enum
+    for message in messages:
+        yield scope + message.name
+        inner = f"{scope}{message.name}."
+        for oneof in message.oneof_decl:
+            yield inner + oneof.name
+        fields = (*message.field, *message.extension)
+        yield from _symbols_in(inner, message.nested_type, message.enum_type, fields)
 
 
 def _extensions(
