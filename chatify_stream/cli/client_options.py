@@ -9,6 +9,9 @@ from ..client import Channel, ClientTLS, client_tls
 from ..config import ClientSettings, GatewaySettings
 from ..errors import ConfigError, ConfigProblem, Status, UnavailableError, UsageError
 
+TLS_KEYS = ("ca", "cert", "key", "server_name", "insecure_skip_verify")
+"""Settings that have an effect only with TLS."""
+
 MAX_TOKEN_SIZE = 16 * 1024
 """Bytes. The default limit of a server for all headers of a call is the same."""
 
@@ -20,7 +23,7 @@ def tls_from_settings(settings: ClientSettings | GatewaySettings) -> ClientTLS |
     """
     section = "gateway" if isinstance(settings, GatewaySettings) else "client"
     if not settings.tls:
-        for key in ("ca", "cert", "key", "server_name", "insecure_skip_verify"):
+        for key in TLS_KEYS:
             if getattr(settings, key):
                 raise _problem(f"{section}.{key}", "has no effect without TLS; add --tls")
         return None
@@ -31,13 +34,7 @@ def tls_from_settings(settings: ClientSettings | GatewaySettings) -> ClientTLS |
             f"{section}.insecure_skip_verify",
             f"cannot be combined with {section}.ca; remove one of them",
         )
-    return client_tls(
-        ca=settings.ca,
-        cert=settings.cert,
-        key=settings.key,
-        server_name=settings.server_name,
-        insecure_skip_verify=settings.insecure_skip_verify,
-    )
+    return client_tls(**{key: getattr(settings, key) for key in TLS_KEYS})
 
 
 def open_channel(settings: ClientSettings) -> Channel:

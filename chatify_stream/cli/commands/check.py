@@ -5,21 +5,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 
-from ...client import Channel
 from ...config import ClientSettings, Settings
 from ...errors import CallError, DeadlineExceededError, Status
-from ...messages.grpc.health.v1 import (
-    HealthCheckRequest,
-    HealthCheckResponse,
-    HealthCheckResponseServingStatus,
-)
+from ...messages.grpc.health import v1
 from ...wire import Cardinality
 from ..client_options import open_channel
 from ..exit_codes import CALL_FAILED, CommandError, exit_status
@@ -31,7 +24,7 @@ CHECK_PATH = "/grpc.health.v1.Health/Check"
 PROBE_TIMEOUT = 5.0
 """Seconds, if no timeout is set: a probe must not wait forever."""
 
-SERVING = HealthCheckResponseServingStatus.SERVING
+SERVING = v1.HealthCheckResponseServingStatus.SERVING
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,7 @@ def check(service: str, as_json: bool, settings: Settings) -> None:
     interrupted.
     """
     try:
-        health = asyncio.run(_connect_and_check(settings.client, service))
+        health = asyncio.run(_check(settings.client, service))
     except CallError as error:
         if as_json:
             click.echo(safe_json({"target": settings.client.target, "error": str(error)}))
@@ -83,7 +76,7 @@ def check(service: str, as_json: bool, settings: Settings) -> None:
         raise CommandError(f"{health.target} is {health.status}", CALL_FAILED)
 
 
-async def _connect_and_check(settings: ClientSettings, service: str) -> _Health:
+async def _check(settings: ClientSettings, service: str) -> _Health:
     timeout = settings.timeout or PROBE_TIMEOUT
     async with open_channel(settings) as channel:
         began = time.perf_counter()
@@ -94,34 +87,27 @@ async def _connect_and_check(settings: ClientSettings, service: str) -> _Health:
             text = f"{channel.target} did not answer within {timeout:g} s"
             raise DeadlineExceededError(Status.DEADLINE_EXCEEDED, text) from None
         connected = time.perf_counter()
-        return await _check(channel, service, timeout, connected - began)
-
-
-async def _check(channel: Channel, service: str, timeout: float, connecting: float) -> _Health:
-    sent = time.perf_counter()
-    types = HealthCheckRequest, HealthCheckResponse
-    async with channel.request(
-        CHECK_PATH, Cardinality.UNARY_UNARY, *types, timeout=timeout
-    ) as stream:
-        await stream.send_message(HealthCheckRequest(service=service), end=True)
-        answer = await stream.recv_message()
-        answered = time.perf_counter()
-        await stream.recv_trailing_metadata()
-        metadata: Mapping[str, Any] = stream.trailing_metadata or {}
-        version = metadata.get("chatify-version")
-        certificate: Mapping[str, Any] = {}
-        if stream.peer is not None:
-            certificate = stream.peer.cert() or certificate
-        return _Health(
-            target=channel.target,
-            service=service,
-            status=HealthCheckResponseServingStatus(answer.status).name,
-            version=None if version is None else str(version),
-            tls=stream.tls_version,
-            certificate_expires=_expiry(certificate.get("notAfter")),
-            connect_ms=round(1000 * connecting, 3),
-            answer_ms=round(1000 * (answered - sent), 3),
-        )
+        types = v1.HealthCheckRequest, v1.HealthCheckResponse
+        async with channel.request(
+            CHECK_PATH, Cardinality.UNARY_UNARY, *types, timeout=timeout
+        ) as stream:
+            await stream.send_message(v1.HealthCheckRequest(service=service), end=True)
+            answer = await stream.recv_message()
+            answered = time.perf_counter()
+            await stream.recv_trailing_metadata()
+            metadata = stream.trailing_metadata
+            version = None if metadata is None else metadata.get("chatify-version")
+            certificate = (stream.peer.cert() if stream.peer else None) or {}
+            return _Health(
+                target=channel.target,
+                service=service,
+                status=v1.HealthCheckResponseServingStatus(answer.status).name,
+                version=None if version is None else str(version),
+                tls=stream.tls_version,
+                certificate_expires=_expiry(certificate.get("notAfter")),
+                connect_ms=round(1000 * (connected - began), 3),
+                answer_ms=round(1000 * (answered - connected), 3),
+            )
 
 
 def _expiry(not_after: str | None) -> str | None:
@@ -141,7 +127,5 @@ def _lines(health: _Health) -> list[str]:
         ("connecting", f"{health.connect_ms:.1f} ms"),
         ("answer", f"{health.answer_ms:.1f} ms"),
     )
-    return [
-        health.target,
-        *aligned([("", name, value) for name, value in rows if value is not None]),
-    ]
+    shown = [("", name, value) for name, value in rows if value is not None]
+    return [health.target, *aligned(shown)]

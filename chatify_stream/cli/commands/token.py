@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import click
@@ -96,12 +96,7 @@ def mint_token(
         rooms = rooms | {"*": ["admin"]}
     auth.Identity(user, auth.Grants.of(rooms))  # raises UsageError if they are not valid
     now = int(time.time())
-    claims: dict[str, Any] = {
-        "sub": user,
-        "iat": now,
-        "exp": int(now + ttl),
-        "jti": secrets.token_hex(8),
-    }
+    claims: dict[str, Any] = {"sub": user, "iat": now, "exp": int(now + ttl), "jti": token_hex(8)}
     claims |= {"rooms": rooms} if rooms else {}
     claims |= {} if own.audience is None else {"aud": own.audience}
     claims |= {} if own.issuer is None else {"iss": own.issuer}

@@ -65,7 +65,10 @@ def top(url: str, interval: float, once: bool) -> None:
     elif sys.stdout.isatty():
         _live(metrics, interval)
     else:
-        _plain(metrics, interval)
+        while True:
+            metrics.update()
+            click.echo("\n".join(metrics.lines()) + "\n")
+            time.sleep(interval)
 
 
 class _Metrics:
@@ -95,9 +98,8 @@ class _Metrics:
         return f"chatify-stream {safe(self.version)}, {safe(self.url)}".replace(" ,", ",")
 
     def lines(self) -> list[str]:
-        rows = [(each.name, each.value, each.rate) for each in self.figures]
         trouble = [self.trouble] if self.trouble else []
-        return [self.title, *trouble, *aligned(rows)]
+        return [self.title, *trouble, *aligned([each[:3] for each in self.figures])]
 
 
 def _once(metrics: _Metrics, interval: float) -> None:
@@ -108,13 +110,6 @@ def _once(metrics: _Metrics, interval: float) -> None:
     if metrics.trouble:
         raise CommandError(f"{metrics.url}: {metrics.trouble}", UNAVAILABLE)
     click.echo("\n".join(metrics.lines()))
-
-
-def _plain(metrics: _Metrics, interval: float) -> None:
-    while True:
-        metrics.update()
-        click.echo("\n".join(metrics.lines()) + "\n")
-        time.sleep(interval)
 
 
 def _live(metrics: _Metrics, interval: float) -> None:
@@ -152,11 +147,8 @@ def _fetch(url: str) -> list[Sample]:
     try:
         with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT) as answer:  # noqa: S310 - of http
             text = answer.read(MAX_RESPONSE_SIZE).decode()
-        return [
-            Sample(sample.name, sample.labels, sample.value)
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        ]
+        families = text_string_to_metric_families(text)
+        return [Sample(*each[:3]) for family in families for each in family.samples]
     except urllib.error.HTTPError as error:
         error.close()
         raise _UnreachableError(f"not a metrics endpoint (HTTP status {error.code})") from error

@@ -19,11 +19,11 @@ from ...rooms import Retention, RetentionRule
 from ...server import AddressHeader, RoomOptions, TLSOptions
 from ...server.telemetry import MetricsOptions, TracingOptions
 
-L = TypeVar("L", Limits, UsageLimits)
+T = TypeVar("T", Limits, UsageLimits, TLSOptions)
 
 
-def limits_from(settings: config.LimitSettings | config.UsageSettings, kind: type[L]) -> L:
-    """Return limits with the values of the settings of the same names."""
+def options_from(settings: object, kind: type[T]) -> T:
+    """Return options with the values of the settings of the same names."""
     return kind(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(kind)})
 
 
@@ -36,13 +36,7 @@ def tls_options(settings: config.TLSSettings) -> TLSOptions | None:
         return None
     if settings.require_client_cert and settings.client_ca is None:
         raise _problem("tls.require_client_cert", "requires a CA; set tls.client_ca")
-    return TLSOptions(
-        cert=settings.cert,
-        key=settings.key,
-        client_ca=settings.client_ca,
-        require_client_cert=settings.require_client_cert,
-        min_version=settings.min_version,
-    )
+    return options_from(settings, TLSOptions)
 
 
 def proxy_networks(settings: config.ServerSettings) -> Sequence[str] | None:

@@ -40,16 +40,16 @@ class Part:
     """The settings name files, so the part is applied even if no setting changed."""
 
 
+@dataclass
 class Reloader:
-    """Reloads the parts of one server."""
+    """Reloads the parts of one server.
 
-    def __init__(
-        self, read: Callable[[], Settings], settings: Settings, parts: Sequence[Part]
-    ) -> None:
-        """`read` returns the new settings or raises `ConfigError`; `settings` are in effect."""
-        self._read = read
-        self._settings = settings
-        self._parts = parts
+    `read` returns the new settings or raises `ConfigError`; `settings` are in effect.
+    """
+
+    read: Callable[[], Settings]
+    settings: Settings
+    parts: Sequence[Part]
 
     async def reload(self) -> None:
         """Reload the settings. The result and all errors are logged."""
@@ -63,11 +63,11 @@ class Reloader:
             log.exception("reload failed")
 
     async def _reload(self) -> None:
-        settings = self._read()
-        old = self._settings
+        settings = self.read()
+        old = self.settings
         different = [each for each in all_settings() if _value(old, each) != _value(settings, each)]
         changed: list[str] = []
-        for part in self._parts:
+        for part in self.parts:
             own = [each for each in different if {each.section, each.name} & set(part.names)]
             different = [each for each in different if each not in own]
             if own or part.has_files:
@@ -78,7 +78,7 @@ class Reloader:
                     continue
                 changed += [_shown(each, settings) for each in own]
                 changed += [more] if more else []
-                self._settings = _with(self._settings, own, settings)
+                self.settings = _with(self.settings, own, settings)
         text = ", ".join(changed) or "no changes"
         if different:
             text += "; restart required for: " + ", ".join(each.name for each in different)

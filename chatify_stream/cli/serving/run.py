@@ -32,7 +32,7 @@ def make_server(settings: Settings) -> ChatServer:
         reply=reply_template(settings.server.reply),
         paths=settings.server.paths,
         reflection=settings.server.reflection,
-        limits=options.limits_from(settings.limits, Limits),
+        limits=options.options_from(settings.limits, Limits),
         rooms=options.room_options(settings.rooms),
         auth=options.authenticator(settings.auth),
         access_log=settings.log.access,
@@ -41,7 +41,7 @@ def make_server(settings: Settings) -> ChatServer:
         tracing=options.tracing_options(settings.tracing),
         tls=options.tls_options(settings.tls),
         proxy_protocol_from=options.proxy_networks(settings.server),
-        usage=options.limits_from(settings.usage, UsageLimits),
+        usage=options.options_from(settings.usage, UsageLimits),
         address_header=options.address_header(settings),
     )
 
@@ -123,10 +123,10 @@ def _parts(server: ChatServer, server_log: ServerLog, settings: Settings) -> lis
         return "the certificate" if server.reload_tls(new) else None
 
     async def limits(settings: Settings) -> None:
-        server.limits = options.limits_from(settings.limits, Limits)
+        server.limits = options.options_from(settings.limits, Limits)
 
     async def usage(settings: Settings) -> None:
-        server.usage = options.limits_from(settings.usage, UsageLimits)
+        server.usage = options.options_from(settings.usage, UsageLimits)
 
     return [
         Part(("log.level", "log.format", "log.rate"), log_settings),

@@ -28,7 +28,7 @@ from chatify_stream import (
     UnavailableError,
     UsageLimits,
 )
-from chatify_stream.cli.serving.options import address_header, limits_from, room_options
+from chatify_stream.cli.serving.options import address_header, options_from, room_options
 from chatify_stream.config import (
     LimitSettings,
     RoomSettings,
@@ -399,7 +399,7 @@ class TestLimits:
         settings, limits = LimitSettings(), Limits()
         names = [field.name for field in dataclasses.fields(limits)]
         assert [field.name for field in dataclasses.fields(settings)] == names
-        ours = limits_from(settings, Limits)
+        ours = options_from(settings, Limits)
         assert {name: getattr(ours, name) for name in names} == {
             name: getattr(limits, name) for name in names
         }
@@ -408,9 +408,9 @@ class TestLimits:
     def test_each(self, setting: Setting) -> None:
         """The server gets and accepts every allowed value of a setting."""
         for value in extremes(setting):
-            limits = limits_from(LimitSettings(**{setting.key: value}), Limits)
+            limits = options_from(LimitSettings(**{setting.key: value}), Limits)
             expected = Rate(*value) if isinstance(value, tuple) else value
-            defaults = limits_from(LimitSettings(), Limits)
+            defaults = options_from(LimitSettings(), Limits)
             assert limits == dataclasses.replace(defaults, **{setting.key: expected})
 
 
@@ -422,14 +422,14 @@ class TestUsage:
         """The settings have every limit of use, in the same order, and its defaults."""
         names = [field.name for field in dataclasses.fields(UsageLimits)]
         assert [setting.key for setting in USAGE] == [*names, "address_header"]
-        assert limits_from(UsageSettings(), UsageLimits) == UsageLimits()
+        assert options_from(UsageSettings(), UsageLimits) == UsageLimits()
 
     @pytest.mark.parametrize("setting", USAGE[:-1], ids=lambda setting: setting.key)
     def test_each(self, setting: Setting) -> None:
         """The server gets and accepts every allowed value of a setting."""
         for value in extremes(setting):
             expected = Rate(*value) if isinstance(value, tuple) else value
-            limits = limits_from(UsageSettings(**{setting.key: value}), UsageLimits)
+            limits = options_from(UsageSettings(**{setting.key: value}), UsageLimits)
             assert limits == dataclasses.replace(UsageLimits(), **{setting.key: expected})
 
     def test_the_header(self) -> None:
