@@ -113,13 +113,11 @@ class ListenError(ChatifyError):
 
     @classmethod
     def on_path(cls, path: str, error: Exception) -> ListenError:
-        """Return the error for the path of a Unix socket."""
         # Python itself raises "AF_UNIX path too long", without a number.
         return cls(repr(path), _reason(error, _PATH_REASONS))
 
     @classmethod
     def on_socket(cls, sock: object, error: Exception) -> ListenError:
-        """Return the error for an existing socket."""
         if not isinstance(error, OSError):
             return cls(repr(sock), "not a stream socket; pass a socket of type SOCK_STREAM")
         return cls(repr(sock), _reason(error, _SOCKET_REASONS))

@@ -39,8 +39,33 @@ def limit(default: Any, doc: str, *, unit: str = "") -> Any:
     return field(default=default, metadata={"doc": doc, "unit": unit})
 
 
+class _Checked:
+    """Checks every field of a dataclass of limits by its type."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):  # type: ignore[arg-type] # the subclasses are dataclasses
+            value, kind = getattr(self, each.name), str(each.type)
+            if value is None and "None" in kind:
+                continue
+            if "Rate" in kind:
+                if not isinstance(value, Rate):
+                    raise UsageError(f"{each.name}: {value!r} is not a rate; pass a Rate")
+                _check(f"{each.name}.burst", value.burst, whole=True)
+                _check(f"{each.name}.per_second", value.per_second, whole=False)
+            else:
+                _check(each.name, value, whole="int" in kind)
+
+
+def _check(name: str, value: Any, *, whole: bool) -> None:
+    kinds = int if whole else (int, float)
+    is_number = isinstance(value, kinds) and not isinstance(value, bool)
+    if not is_number or not 0 < value < math.inf or (whole and value > MAX_NUMBER):
+        number = f"a whole number from 1 to {MAX_NUMBER}" if whole else "a number above 0"
+        raise UsageError(f"{name}: {value!r} is not allowed; pass {number}")
+
+
 @dataclass(frozen=True)
-class Limits:
+class Limits(_Checked):
     """Limits of each connection of a server. Those of a channel default to `CHANNEL_LIMITS`.
 
     Times are in seconds and sizes in bytes. None, where the type allows it, means no limit.
@@ -162,12 +187,9 @@ class Limits:
         """
         return 4 * self.max_header_list_size
 
-    def __post_init__(self) -> None:
-        check_limits(self)
-
 
 @dataclass(frozen=True)
-class UsageLimits:
+class UsageLimits(_Checked):
     """Limits on one session, one user and one address. None stands for no limit.
 
     A session is one call, such as a Chat stream. The limits per user apply to authenticated users
@@ -211,39 +233,10 @@ class UsageLimits:
         None, "Maximum number of open sessions from one IP address."
     )
 
-    def __post_init__(self) -> None:
-        check_limits(self)
-
     def has_any(self, kind: str) -> bool:
         """Return True if there is a limit per `kind`: "session", "user" or "address"."""
         names = [each.name for each in fields(UsageLimits) if each.name.endswith(f"_per_{kind}")]
         return any(getattr(self, name) is not None for name in names)
-
-
-def check_limits(limits: Any) -> None:
-    """Check every field of a dataclass of limits by its type.
-
-    Raises `UsageError` for the first value that is not allowed.
-    """
-    for each in fields(limits):
-        value, kind = getattr(limits, each.name), str(each.type)
-        if value is None and "None" in kind:
-            continue
-        if "Rate" in kind:
-            if not isinstance(value, Rate):
-                raise UsageError(f"{each.name}: {value!r} is not a rate; pass a Rate")
-            _check(f"{each.name}.burst", value.burst, whole=True)
-            _check(f"{each.name}.per_second", value.per_second, whole=False)
-        else:
-            _check(each.name, value, whole="int" in kind)
-
-
-def _check(name: str, value: Any, *, whole: bool) -> None:
-    kinds = int if whole else (int, float)
-    is_number = isinstance(value, kinds) and not isinstance(value, bool)
-    if not is_number or not 0 < value < math.inf or (whole and value > MAX_NUMBER):
-        number = f"a whole number from 1 to {MAX_NUMBER}" if whole else "a number above 0"
-        raise UsageError(f"{name}: {value!r} is not allowed; pass {number}")
 
 
 CHANNEL_LIMITS = Limits(

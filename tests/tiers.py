@@ -54,16 +54,16 @@ _PATHS = {
         server/rooms/test_options.py server/rooms/test_permission.py
         server/rooms/test_subscriptions.py server/services/test_descriptors.py
         server/test_instrumented_broker.py server/test_telemetry.py
-        server/test_tracing_of_messages.py server/usage
+        server/test_tracing_of_messages.py server/test_usage.py
         test_address.py test_capacity.py test_codec.py test_errors.py
         test_exports.py test_limits.py test_prose.py test_structure.py test_tiers.py
         wire
     """,
     Tier.INTEGRATION: """
-        assembly auth/test_bearer.py auth/test_key_store.py brokers/redis cli
+        assembly auth/test_authenticators.py auth/test_key_store.py brokers/redis cli
         cli/serving/workers/test_supervisor.py client server
         server/metrics/test_exporter.py server/metrics/test_metrics.py
-        server/usage/test_over_connections.py test_operations.py
+        test_operations.py
         wire/client/test_channel.py wire/client/test_dialer.py wire/client/test_protocol.py
         wire/client/test_stream.py
         wire/connection/test_compressed_calls.py wire/connection/test_connection.py

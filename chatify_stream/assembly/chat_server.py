@@ -148,13 +148,9 @@ class ChatServer:
         self._observers = self._observability.observers(observers)
         self._access = None if auth is None else AccessControl(auth)
         self._usage = UsageControl(usage, chat_paths)
-        self._interceptors: list[Interceptor] = [
-            *([] if address_header is None else [address_header]),
-            *([] if self._access is None else [self._access]),
-            self._usage,
-            *interceptors,
-            *self._observability.interceptors,
-        ]
+        chain: list[Interceptor | None] = [address_header, self._access, self._usage, *interceptors]
+        chain.append(self._observability.interceptor)
+        self._interceptors = [each for each in chain if each is not None]
         self._listeners: list[Listener] = []
         self._parts = Parts()
         self.health = HealthService()
@@ -220,15 +216,8 @@ class ChatServer:
         ]
         if self._node is not None and self._rooms_table.names:
             rooms = self._node.options
-            listeners.append(
-                self._make_listener(
-                    self._rooms_table,
-                    ssl=context,
-                    reuse_port=reuse_port,
-                    host=rooms.service_host,
-                    port=rooms.service_port,
-                )
-            )
+            own = {"host": rooms.service_host, "port": rooms.service_port, "reuse_port": reuse_port}
+            listeners.append(self._make_listener(self._rooms_table, ssl=context, **own))
         await self._parts.start(self._make_parts(listeners, tls, reuse_port))
         self._listeners, self._tls = listeners, tls
         if self._node is not None and self.addresses:

@@ -57,9 +57,9 @@ class Observability:
         self._access_log = AccessLog() if access_log else None
 
     @property
-    def interceptors(self) -> list[Interceptor]:
-        """The innermost interceptors: a call that others have rejected opens no session."""
-        return [] if self._access_log is None else [self._access_log.intercept]
+    def interceptor(self) -> Interceptor | None:
+        """The innermost interceptor: a call that others have rejected opens no session."""
+        return None if self._access_log is None else self._access_log.intercept
 
     def observers(self, others: Sequence[ServerObserver]) -> list[ServerObserver]:
         """Return the observers of connections and calls, with `others` in their place."""
@@ -72,7 +72,6 @@ class Observability:
         return [observer for observer in observers if observer is not None]
 
     def reply_handler(self, reply: Reply) -> Handler:
-        """Return the handler that answers each message by `reply`."""
         if self._tracing is None:
             return reply_handler(reply)
         return reply_handler(self._tracing.reply(reply), in_context=True)
@@ -144,7 +143,6 @@ class BrokerHealth:
             self._monitor.listeners.remove(self._check)
 
     def _check(self, _: Sample | None = None) -> None:
-        """Report and log the health of the broker if it has changed."""
         is_available = self._node.broker.is_available
         if is_available is self._was_available:
             return

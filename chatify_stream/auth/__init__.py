@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from .bearer import JwtAuthenticator
-from .certificate import CertificateAuthenticator, CertificateUser
+from .authenticators import CertificateAuthenticator, CertificateUser, JwtAuthenticator
 from .claims import DEFAULT_RIGHTS
 from .identity import RIGHTS, Authenticator, Credentials, Grants, Identity, unauthenticated
-from .jws import InvalidTokenError, read_unverified
-from .mint import make_secret_file, mint
+from .jws import InvalidTokenError, mint, read_unverified
+from .keys import make_secret_file
 
 __all__ = [
     "DEFAULT_RIGHTS",

@@ -1,4 +1,4 @@
-"""Parse and verify compact JSON Web Signatures (RFC 7515).
+"""Parse, verify and create compact JSON Web Signatures (RFC 7515).
 
 No part of a token is trusted before its signature is verified with a key of the type that its
 algorithm requires, and no part of a token appears in an error. A token has exactly one accepted
@@ -12,10 +12,12 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from .keys import Key
+from ..errors import UsageError
+from .keys import NEEDS_JWT, NEEDS_KEYS, Key, public_key, read_key_file, secret_file
 
 _PART = re.compile(rb"[A-Za-z0-9_-]+", re.ASCII)
 
@@ -124,3 +126,37 @@ def _decode(part: bytes) -> bytes:
     except binascii.Error:
         pass
     raise InvalidTokenError("not a JSON Web Token: the parts are not base64url")
+
+
+def mint(
+    claims: Mapping[str, Any],
+    *,
+    secret: str | Path | None = None,
+    key: str | Path | None = None,
+    key_id: str | None = None,
+) -> str:
+    """Return a token with `claims`, signed with a secret or a private key, for development.
+
+    `secret` is the path of a secret, `key` the path of a private key in PEM; pass exactly one.
+    `key_id` becomes the token's `kid`. Raises `UsageError`.
+    """
+    if (secret is None) is (key is None):
+        raise UsageError("a token is signed with a secret or a key; pass exactly one of them")
+    try:
+        import jwt
+    except ModuleNotFoundError as error:
+        raise UsageError(NEEDS_JWT.format(name=error.name)) from error
+    headers = None if key_id is None else {"kid": key_id}
+    if secret is not None:
+        return jwt.encode(dict(claims), secret_file(secret).material, "HS256", headers)
+    data = read_key_file(str(key))
+    try:
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    except ModuleNotFoundError as error:
+        raise UsageError(NEEDS_KEYS) from error
+    try:
+        material: Any = load_pem_private_key(data, None)
+        public = material.public_key()
+    except Exception as error:  # of various classes
+        raise UsageError(f"{key}: not a private key in PEM without a passphrase") from error
+    return jwt.encode(dict(claims), material, public_key(None, public).algorithms[0], headers)

@@ -7,6 +7,8 @@ used as a secret. Weak keys are rejected. Errors never show the content of a fil
 from __future__ import annotations
 
 import json
+import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -22,6 +24,9 @@ MIN_RSA_BITS = 2048
 MAX_KEYS = 100
 MAX_FILE_SIZE = 1024 * 1024
 """Bytes."""
+
+SECRET_BYTES = 48
+"""Bytes of a new secret."""
 
 NEEDS_JWT = "tokens require {name}; pip install 'chatify-stream[auth]'"
 NEEDS_KEYS = "RSA, EC and Ed keys require cryptography; pip install 'chatify-stream[auth-keys]'"
@@ -65,6 +70,20 @@ def secret_file(path: str | Path) -> Key:
         return secret_key(data.rstrip(b"\r\n"))
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
+
+
+def make_secret_file(path: str | Path) -> None:
+    """Write a new secret to a new file that only its owner can read. Raises `UsageError`."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise UsageError(
+            f"{path}: already exists; choose another name, or delete the file first"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot write: {error.strerror}") from error
+    with open(descriptor, "w", encoding="ascii") as file:
+        file.write(secrets.token_urlsafe(SECRET_BYTES) + "\n")
 
 
 def key_file(path: str | Path) -> list[Key]:

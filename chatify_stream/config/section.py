@@ -30,12 +30,10 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """The name, `section.key`."""
         return f"{self.section}.{self.key}"
 
     @property
     def variable(self) -> str:
-        """The environment variable of the setting."""
         return f"CHATIFY_STREAM_{self.section}_{self.key}".upper()
 
     @property
@@ -100,7 +98,6 @@ def _limit_kind(limit: dataclasses.Field[Any]) -> Kind:
 
 
 def problem_text(name: str, value: Any, kind: Kind, error: ValueError) -> str:
-    """Return the error text for a value that is not allowed."""
     text = str(error).removesuffix(f"; use {kind.allowed}")
     reason = f" ({text})" if text else ""
     if isinstance(kind, Secret):

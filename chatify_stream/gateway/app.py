@@ -102,7 +102,12 @@ def create_app(
     named.path_regex = re.compile(f"{HELLOWORLD}(?P<name>.*)", re.DOTALL)
     app = Starlette(
         routes=[named, Route("/healthz", healthz, methods=["GET"])],
-        exception_handlers=_EXCEPTION_HANDLERS,
+        exception_handlers={
+            CallError: _call_error,
+            ClosedError: _closed,
+            HTTPException: _http_exception,
+            Exception: _unexpected,
+        },
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # /helloworld is not /helloworld/ without a name
@@ -151,11 +156,3 @@ async def _http_exception(request: Request, error: Exception) -> JSONResponse:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     return _error_response(500, Status.INTERNAL.name, "internal error of the gateway; see its log")
-
-
-_EXCEPTION_HANDLERS = {
-    CallError: _call_error,
-    ClosedError: _closed,
-    HTTPException: _http_exception,
-    Exception: _unexpected,
-}

@@ -90,7 +90,6 @@ class _ReplySession:
             self._error = error
 
     async def _send_replies(self) -> None:
-        """Send the finished replies, and make the others."""
         while True:
             if replies := self._replies:
                 frames, count = b"".join(replies), len(replies) // 2

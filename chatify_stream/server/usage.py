@@ -117,7 +117,6 @@ class Account:
         return self.buckets[of]
 
     def is_full(self, now: float) -> bool:
-        """Return True if all buckets are full."""
         return all(bucket.is_full(now) for bucket in self.buckets.values())
 
 
@@ -143,7 +142,6 @@ class Accounts:
         return account
 
     def close(self, key: str, now: float) -> None:
-        """Note that a session of the account has ended."""
         account = self._open[key]
         account.sessions -= 1
         if not account.sessions:

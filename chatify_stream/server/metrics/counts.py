@@ -59,13 +59,11 @@ class Histogram:
         """The sum of all values."""
 
     def observe(self, value: float) -> None:
-        """Count a value."""
         self._counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
     @property
     def count(self) -> int:
-        """The number of all values."""
         return sum(self._counts)
 
     @property
@@ -120,13 +118,11 @@ class CallCounts(ServerObserver):
         return iter(self._methods.values())
 
     def add_methods(self, methods: Mapping[str, MethodHandler]) -> None:
-        """Count the calls of these methods, given by their paths."""
         for path, method in methods.items():
             if path not in self._methods:
                 self._methods[path] = MethodCounts(path, method.cardinality)
 
     def open_calls(self, paths: Iterable[str]) -> int:
-        """Return the number of open calls of these methods."""
         return sum(len(self._methods[path].open) for path in paths)
 
     def call_started(self, stream: ServerStream) -> CallEnd:

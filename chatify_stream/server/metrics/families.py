@@ -241,7 +241,6 @@ def limit_hits(
 
 
 def refused_connections(servers: Iterable[ServerStatistics]) -> Counter[str]:
-    """Return the number of rejected connections, by the limit."""
     return _sum(each.connections_refused_by for each in servers)
 
 

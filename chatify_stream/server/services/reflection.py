@@ -102,7 +102,6 @@ class _ReflectionV1Alpha(_Reflection, v1alpha.ServerReflectionBase):
 
 
 def own_descriptor_set() -> bytes:
-    """Return the descriptor set of the services in this package."""
     return files("chatify_stream.messages").joinpath("descriptors.binpb").read_bytes()
 
 
