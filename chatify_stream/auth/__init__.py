@@ -1,7 +1,5 @@
 """Authentication and rights: identities, tokens and policy, independent of the transport."""
 
-from __future__ import annotations
-
 from .authenticators import CertificateAuthenticator, CertificateUser, JwtAuthenticator
 from .claims import DEFAULT_RIGHTS
 from .identity import RIGHTS, Authenticator, Credentials, Grants, Identity, unauthenticated

@@ -1,7 +1,5 @@
 """Brokers keep the logs and the presence of rooms: in memory, in SQLite or in Redis."""
 
-from __future__ import annotations
-
 from .base import Answers, Broker, RoomInfo, RoomPage, Subscriber
 from .memory import MemoryBroker
 from .url import make_broker

@@ -1,7 +1,5 @@
 """The clients: ChatClient, RoomClient and the generated stub, over one kind of channel."""
 
-from __future__ import annotations
-
 from ..wire import Backoff, Balancing, ChannelState, ClientTLS, Status, client_tls
 from .call_metadata import Token
 from .channel import CHAT_PATH, Channel

@@ -154,10 +154,7 @@ class ChatClient(AsyncIterator[ChatRsp]):
             raise
 
     async def half_close(self) -> None:
-        """Close the sending side: the server still sends the replies that are due.
-
-        Calling it again has no effect.
-        """
+        """Close the sending side: the server still sends the replies that are due. Idempotent."""
         stream = self._open_stream()
         if self._half_closed:
             return

@@ -49,10 +49,7 @@ def server_says_reconnect(error: CallError) -> bool | None:
 
 
 def is_retryable(error: CallError, *, has_tokens: bool) -> bool:
-    """Return whether another attempt may succeed.
-
-    `has_tokens` means that the next session gets a new token.
-    """
+    """Return whether another attempt may succeed. `has_tokens`: it will use a new token."""
     if error.status is Status.UNAUTHENTICATED and not has_tokens:
         return False
     advice = server_says_reconnect(error)

@@ -165,12 +165,12 @@ class ReconnectingSession:
         )
 
     async def _run(self) -> None:
-        error: Exception | None = None
         try:
             await self._run_sessions()
-        except Exception as reason:
-            error = reason
-        self._end(error)
+        except Exception as error:
+            self._end(error)
+        else:
+            self._end(None)
 
     def _end(self, error: Exception | None) -> None:
         """Wake all waiting methods with the error. The first call counts."""

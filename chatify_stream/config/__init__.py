@@ -1,7 +1,5 @@
 """Configuration: frozen, checked settings from a TOML file, the environment and flags."""
 
-from __future__ import annotations
-
 from .loader import CONFIG_VARIABLE, Loaded, load
 from .renderer import dump_settings, render_default, render_effective, restore_settings
 from .section import Setting

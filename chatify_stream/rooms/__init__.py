@@ -3,8 +3,6 @@
 The domain does not know a wire format: each member brings an `Encoding`.
 """
 
-from __future__ import annotations
-
 from .disconnect import Disconnect, DisconnectReason, SessionEnded
 from .hub import Hub
 from .log import WINDOW_MS, Dedupe, DedupeEntry, Log, append

@@ -1,7 +1,5 @@
 """The parts of a chat server: sessions, rooms, health, reflection, metrics, tracing and TLS."""
 
-from __future__ import annotations
-
 from ..limits import UsageLimits
 from .interceptors.forwarded_for import AddressHeader, client_address
 from .reply_handler import Reply

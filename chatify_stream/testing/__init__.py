@@ -1,7 +1,5 @@
 """Test helpers for embedders and for authors of brokers. The library itself does not use them."""
 
-from __future__ import annotations
-
 from .broker_contract import BrokerContract
 from .doubles import FakeClock, Recorder
 

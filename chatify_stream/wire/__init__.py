@@ -5,8 +5,6 @@ our own. This package does not depend on chat, and no other package uses grpclib
 and protocol, or h2.
 """
 
-from __future__ import annotations
-
 from grpclib.const import Cardinality, Status
 from grpclib.const import Handler as MethodHandler
 from grpclib.exceptions import StreamTerminatedError

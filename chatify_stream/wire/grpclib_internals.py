@@ -20,8 +20,6 @@ tests/wire/test_grpclib_internals.py fails by name when a release removes one of
 bounds in pyproject.toml follow from this list.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 
 from grpclib.config import Configuration

@@ -1,7 +1,5 @@
 """`redis://`: rooms in Redis, shared by any number of servers."""
 
-from __future__ import annotations
-
 try:
     import redis  # noqa: F401 - an optional dependency
 except ModuleNotFoundError:

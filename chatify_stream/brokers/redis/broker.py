@@ -7,6 +7,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from secrets import token_urlsafe
 from typing import Any
 
@@ -45,10 +46,7 @@ MAX_KNOWN = 10_000
 
 
 class RedisBroker:
-    """A `Broker` that many servers share.
-
-    The guide "Use Redis" in the documentation lists the requirements on Redis.
-    """
+    """A `Broker` that many servers share; see the guide "Use Redis" for its requirements."""
 
     def __init__(
         self,
@@ -68,8 +66,9 @@ class RedisBroker:
         location = parse_redis_url(url)
         self._url = str(location)
         self._timeout = location.timeout
-        self._retention = retention or Retention()
-        self._rules = tuple(rules)
+        self._retention_of = partial(
+            retention_of, default=retention or Retention(), rules=tuple(rules)
+        )
         self._clock = clock
         self._lease_ms = lease_ms
         self._node = token_urlsafe(9)
@@ -203,9 +202,6 @@ class RedisBroker:
 
     def _age_ms(self, room: str) -> int:
         return int(self._retention_of(room).age * 1000)
-
-    def _retention_of(self, room: str) -> Retention:
-        return retention_of(room, self._retention, self._rules)
 
     async def _send(self, room: str, batch: list[Waiting]) -> list[Any]:
         """Call the script, and remember the new position of the room's log."""

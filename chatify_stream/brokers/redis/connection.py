@@ -103,10 +103,7 @@ class Dialer:
         self._location = location
 
     async def dial(self, address: Address | None, *, any_role: bool = False) -> RedisConnection:
-        """Connect to a master and load the scripts; with `any_role`, connect without checks.
-
-        Raises `UnusableError`.
-        """
+        """Connect to a master, load the scripts; `any_role` skips both. Raises `UnusableError`."""
         link = self._link(address)
         try:
             async with asyncio.timeout(self._location.timeout):
@@ -188,12 +185,14 @@ class Dialer:
         link.run = f"{about.get('run_id', '')}{about.get('master_replid', '')[:8]}"
 
 
+Dial = Callable[[], Awaitable[RedisConnection]]
+Callback = Callable[[], object]
+
+
 class Reconnecting(ABC):
     """Keeps a connection to a Redis in use, and replaces it when it is lost."""
 
-    def __init__(
-        self, dial: Callable[[], Awaitable[RedisConnection]], on_problem: Callable[[], object]
-    ) -> None:
+    def __init__(self, dial: Dial, on_problem: Callback) -> None:
         """`on_problem` is called when Redis is unavailable or a slot has moved."""
         self._dial = dial
         self._on_problem = on_problem

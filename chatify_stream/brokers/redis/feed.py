@@ -13,6 +13,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ...errors import BrokerError
@@ -52,31 +53,28 @@ class LogChanges(NamedTuple):
     """The messages with the nonces of their calls."""
 
 
+@dataclass(eq=False, repr=False)
 class Feed:
-    def __init__(
-        self,
-        room: str,
-        subscriber: Subscriber,
-        look: Callable[[str, LogPosition | None], Awaitable[LogChanges]],
-        users: Callable[[str], Awaitable[tuple[str, int, set[str]]]],
-    ) -> None:
-        """`look` reads the log after a position; `users` returns epoch, change count and users."""
-        self._room = room
-        self._subscriber = subscriber
-        self._look = look
-        self._users = users
-        self.known: LogPosition | None = None
-        self._present: set[str] = set()
-        self._changes = -1
-        self._held: deque[list[Any]] = deque()
-        self._recent: deque[str] = deque(maxlen=RECENT)
-        self._is_behind = False
-        self._catching_up: asyncio.Task[None] | None = None
+    _room: str
+    _subscriber: Subscriber
+    _look: Callable[[str, LogPosition | None], Awaitable[LogChanges]]
+    """Reads the log after a position."""
+    _users: Callable[[str], Awaitable[tuple[str, int, set[str]]]]
+    """Returns the epoch, the number of presence changes and the users."""
+    known: LogPosition | None = None
+    problem: BrokerError | None = None
+    """The error of the last attempt to read the log."""
+    _present: set[str] = field(default_factory=set)
+    _changes: int = -1
+    _held: deque[list[Any]] = field(default_factory=deque)
+    _recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT))
+    _is_behind: bool = False
+    _catching_up: asyncio.Task[None] | None = None
+
+    def __post_init__(self) -> None:
         self._begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # The exception is also retrieved if the caller was cancelled.
         self._begun.add_done_callback(lambda begun: begun.exception())
-        self.problem: BrokerError | None = None
-        """The error of the last attempt to read the log."""
 
     async def begin(self) -> None:
         """Wait until the subscriber has the room's position. Raises the error of `close`."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
 from redis import exceptions
 
-from .connection import MIN_PAUSE, Command, Reconnecting, RedisConnection
+from .connection import MIN_PAUSE, Callback, Command, Dial, Reconnecting, RedisConnection
 
 log = logging.getLogger(__name__)
 
@@ -48,13 +48,7 @@ class Events(Protocol):
 
 class Listener(Reconnecting):
     def __init__(
-        self,
-        dial: Callable[[], Awaitable[RedisConnection]],
-        on_problem: Callable[[], object],
-        events: Events,
-        *,
-        is_sharded: bool,
-        silence: float,
+        self, dial: Dial, on_problem: Callback, events: Events, *, is_sharded: bool, silence: float
     ) -> None:
         """`is_sharded` uses SSUBSCRIBE; `silence` limits the seconds without a reply."""
         super().__init__(dial, on_problem)

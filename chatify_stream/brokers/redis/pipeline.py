@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ...errors import BrokerError
-from .connection import Command, Reconnecting, RedisConnection
+from .connection import Callback, Command, Dial, Reconnecting, RedisConnection
 from .errors import TRANSIENT, LostError, code_of, reason_of
 from .scripts import Script
 
@@ -77,8 +77,8 @@ class Job:
 class Pipeline(Reconnecting):
     def __init__(
         self,
-        dial: Callable[[], Awaitable[RedisConnection]],
-        on_problem: Callable[[], object],
+        dial: Dial,
+        on_problem: Callback,
         url: str,
         retry: Callable[[Job], object],
         silence_ends_at: Callable[[], float] = lambda: math.inf,
@@ -168,8 +168,7 @@ class Pipeline(Reconnecting):
         except BaseException as error:
             for job in jobs:
                 if not job.ask.may_repeat:
-                    closed = LostError("closed")
-                    job.fail(error if isinstance(error, LostError) else closed)
+                    job.fail(error if isinstance(error, LostError) else LostError("closed"))
             self._put_first([job for job in jobs if job.ask.may_repeat])
             raise
         again: list[Job] = []

@@ -56,8 +56,7 @@ class RoomList:
     async def _names(self, prefix: str, after: str, count: int) -> list[str]:
         """Return the next names; UTF-8 bytes sort like code points."""
         first = f"({after}" if after >= prefix and after else f"[{prefix}" if prefix else "-"
-        behind = _after_prefix(prefix)
-        last = f"({behind}" if behind else "+"
+        last = f"({behind}" if (behind := _after_prefix(prefix)) else "+"
         words = ("ZRANGEBYLEX", first, last, "LIMIT", 0, count)
         pages = await asyncio.gather(*(self._ask(index, *words) for index in self.keys.indexes))
         return nsmallest(count, (name.decode() for names in pages for name in names))
@@ -66,8 +65,7 @@ class RoomList:
         """Return the entry of a room, or None after removing an empty room from the list."""
         newest, messages, users = await self.describe(room)
         if not messages and not users:
-            keys = self.keys.of_room(room)
-            await self._ask(keys.listed_in, "ZREM", room)
+            await self._ask(self.keys.of_room(room).listed_in, "ZREM", room)
             newest, messages, users = await self.describe(room)
             if not messages and not users:
                 return None

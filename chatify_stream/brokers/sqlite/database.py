@@ -34,10 +34,7 @@ def connect(path: str, options: str = "mode=rw") -> sqlite3.Connection:
 
 
 class Database:
-    """The writing connection.
-
-    Methods raise `UnusableError`, `DamagedError`, `sqlite3.Error` and `OSError`.
-    """
+    """The writing connection. Methods raise the `STORAGE_ERRORS`."""
 
     def __init__(self, path: str, marker: CommitMarker) -> None:
         self._path = path

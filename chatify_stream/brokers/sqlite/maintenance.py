@@ -12,6 +12,7 @@ import logging
 import sqlite3
 from collections import deque
 from collections.abc import Container, Iterable
+from dataclasses import dataclass, field
 
 from ...rooms import WINDOW_MS
 from .errors import DamagedError
@@ -32,21 +33,18 @@ FULL_SCAN_MS = 60_000
 _FIRST_ID = "SELECT number FROM ids WHERE sent_at_ms > ? ORDER BY number LIMIT 1"
 
 
+@dataclass(eq=False, repr=False)
 class Maintenance:
-    def __init__(
-        self,
-        index: RoomIndex,
-        connection: sqlite3.Connection,
-        subscribed: Container[str],
-        now_ms: int,
-    ) -> None:
-        self._index = index
-        self._connection = connection
-        self._subscribed = subscribed
-        self._used_scan_ms = self._full_scan_ms = now_ms
-        self._used: set[str] = set()
-        self._queue: deque[str] = deque()
-        self._has_old_ids = False
+    _index: RoomIndex
+    _connection: sqlite3.Connection
+    _subscribed: Container[str]
+    _full_scan_ms: int
+    _used: set[str] = field(default_factory=set)
+    _queue: deque[str] = field(default_factory=deque)
+    _has_old_ids: bool = False
+
+    def __post_init__(self) -> None:
+        self._used_scan_ms = self._full_scan_ms
 
     def mark_used(self, names: Iterable[str]) -> None:
         self._used.update(names)

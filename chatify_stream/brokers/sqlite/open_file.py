@@ -33,10 +33,7 @@ _IDS = (
 def open_database(
     path: str, retention: Retention, rules: Sequence[RetentionRule]
 ) -> tuple[Database, RoomIndex]:
-    """Open the database at `path`, or create it; return it with its room index.
-
-    Raises `UnusableError`, `DamagedError`, `sqlite3.Error` and `OSError`.
-    """
+    """Open or create the database; return it and its room index. Raises the `STORAGE_ERRORS`."""
     path = os.path.realpath(path)
     _check_place(path)
     marker = CommitMarker(f"{path}-mark")

@@ -1,7 +1,5 @@
 """Rooms on a server: sessions, hooks, and what a program or an operator does with them."""
 
-from __future__ import annotations
-
 from ..services.rooms import ROOMS_SERVICE, RoomsService
 from .api import Disconnected, Nodes, Rooms
 from .grpc_transport import GrpcTransport

@@ -7,14 +7,11 @@ changes each message, `on_leave` learns that a session has ended. The server awa
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..session import Peer
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,15 +89,3 @@ class RoomObserver:
 
         `recovered` says whether it resumes without a gap; None if it did not ask to resume.
         """
-
-
-class RoomObservers:
-    def __init__(self, observers: Sequence[RoomObserver]) -> None:
-        self._observers = tuple(observers)
-
-    def session_joined(self, session: JoinedSession, recovered: bool | None) -> None:
-        for observer in self._observers:
-            try:
-                observer.session_joined(session, recovered)
-            except BaseException:  # SystemExit would end the session
-                log.exception("an observer failed")

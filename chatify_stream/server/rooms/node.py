@@ -31,7 +31,7 @@ from ...rooms import Disconnect, DisconnectReason, Hub, Room
 from ...wire import decode_message
 from ..load_monitor import LoadMonitor
 from .hook_runner import HookRunner
-from .hooks import RoomObserver, RoomObservers
+from .hooks import JoinedSession, RoomObserver
 from .options import RoomOptions
 from .subscriptions import Subscriptions, contain_exit
 
@@ -102,7 +102,7 @@ class Node:
         """
         self.options = options
         self.hooks = HookRunner(options)
-        self.observers = RoomObservers(observers)
+        self._observers = tuple(observers)
         self._instrument = instrument
         self.broker = instrument(options.make_broker())
         self.hub = _NodeHub(self)
@@ -153,6 +153,14 @@ class Node:
             outbox_bytes=sum(session.backlog for session in self.sessions),
         )
 
+    def session_joined(self, session: JoinedSession, recovered: bool | None) -> None:
+        """Notify the observers."""
+        for observer in self._observers:
+            try:
+                observer.session_joined(session, recovered)
+            except BaseException:  # SystemExit would end the session
+                log.exception("an observer failed")
+
     def describe(self) -> v1.Node:
         load = self._monitor.load
         return v1.Node(
@@ -175,11 +183,8 @@ class Node:
         """End the sessions of a user on this node, and return their number."""
         reasons = DisconnectReason.DISCONNECTED, DisconnectReason.RECONNECT_REQUESTED
         disconnect = reasons[bool(request.reconnect)](why=request.reason)
-        found = [
-            session
-            for session in self.sessions
-            if session.user == request.user and request.room in ("", session.room)
-        ]
+        same_user = [each for each in self.sessions if each.user == request.user]
+        found = [each for each in same_user if request.room in ("", each.room)]
         for session in found:
             session.end(disconnect)
         return len(found)

@@ -211,7 +211,7 @@ class RoomSession:
             JoinResponse(self.session_id, newest, recovered, self.user)
         )
         member.epoch, member.offset = newest.epoch, offset
-        self._node.observers.session_joined(self, None if join.resume is None else recovered)
+        self._node.session_joined(self, None if join.resume is None else recovered)
         if not self._may_read:
             member.offset = newest.offset
         elif join.wants_users:

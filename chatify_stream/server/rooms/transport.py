@@ -67,11 +67,7 @@ class Transport(Protocol):
         """True once the client will send no more requests and all of them were received."""
 
     def read_join(self) -> JoinRequest:
-        """Return the request to join a room.
-
-        Raises:
-            ValueError: The request is not valid. The text is for the client.
-        """
+        """Return the request to join a room. Raises `ValueError` with a text for the client."""
 
     async def send_joined(self, joined: JoinResponse) -> None:
         """Tell the client that its session has begun. Called once, before any message is sent."""
@@ -89,19 +85,14 @@ class Transport(Protocol):
     def wait_writable(self, size: int) -> Awaitable[None]:
         """Wait until `size` bytes of messages can probably be sent at once.
 
-        Cancelling the wait loses nothing.
-
-        Raises:
-            SessionEnded: The client has read nothing for too long, or it has left.
+        Cancelling loses nothing. Raises `SessionEnded` if the client has left or does not read.
         """
 
     def send(self, frames: bytes, count: int) -> Awaitable[None]:
         """Send `count` messages, and wait until the last byte has been written.
 
-        Cancelling it may send a part of a message. The client then sees a broken connection.
-
-        Raises:
-            SessionEnded: The client has read nothing for too long, or it has left.
+        Cancelling it may send a part of a message. The client then sees a broken connection. Raises
+        `SessionEnded` if the client has left or does not read.
         """
 
     def receive(self) -> Awaitable[Sequence[Request]]:

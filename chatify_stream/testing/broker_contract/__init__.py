@@ -9,8 +9,6 @@ The test methods are coroutines. They run under pytest-asyncio in `auto` mode, a
 their failures more detailed.
 """
 
-from __future__ import annotations
-
 from .close import Closing
 from .events import Events
 from .log import Log

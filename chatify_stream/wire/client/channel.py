@@ -101,14 +101,9 @@ class Channel(grpclib.client.Channel):
             raise UsageError(f"balancing is {known}, not {balancing!r}")
         addresses = _addresses(host, port, target) if path is None else ()
         codec, config = codec or ProtoCodec(), config or CHANNEL_CONFIG
-        super().__init__(
-            addresses[0].host if addresses else None,
-            addresses[0].port if addresses else None,
-            path=path,
-            codec=codec,
-            ssl=ssl.context if isinstance(ssl, ClientTLS) else ssl,
-            config=config,
-        )
+        first = (addresses[0].host, addresses[0].port) if addresses else (None, None)
+        tls, name = (ssl.context, ssl.server_name) if isinstance(ssl, ClientTLS) else (ssl, None)
+        super().__init__(*first, path=path, codec=codec, ssl=tls, config=config)
         config = config.__for_client__()
         if config._keepalive_time is not None:
             time_, timeout = config._keepalive_time, config._keepalive_timeout
@@ -126,11 +121,7 @@ class Channel(grpclib.client.Channel):
             names = [ResolvedTarget.of_socket(path, self._authority, new_attempts())]
         self._target = ",".join(map(str, names))
         dialer = Dialer(
-            config,
-            timeout=connect_timeout,
-            limits=limits,
-            ssl_context=self._ssl,
-            server_name=ssl.server_name if isinstance(ssl, ClientTLS) else None,
+            config, timeout=connect_timeout, limits=limits, ssl_context=self._ssl, server_name=name
         )
         self._pool = Pool(names, BALANCERS[balancing](), dialer, new_attempts)
 

@@ -63,7 +63,6 @@ class Dialer:
         The connection is in `connections` while it is open. `on_capacity` and `on_lost` are as for
         `ClientProtocol`.
         """
-
         factory = partial(
             ClientProtocol,
             self._config,

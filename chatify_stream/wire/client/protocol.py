@@ -6,12 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from ..connection.protocol import WireProtocol
+from ..connection.protocol import LAST_STREAM, WireProtocol
 from ..http2.frame_types import FRAME_KIND, SETTINGS
 from .resolver import Endpoint
-
-LAST_STREAM = 2**31 - 1
-"""The id of the last stream that a connection can have (RFC 9113, 5.1.1)."""
 
 
 class ClientProtocol(WireProtocol):
@@ -32,8 +29,7 @@ class ClientProtocol(WireProtocol):
         self._on_capacity = on_capacity
         self._on_lost = on_lost
         self.greeting: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        """Done with True when the server's settings arrive, with False when the connection is lost
-        before that."""
+        """True when the server's settings arrive, False when the connection is lost before."""
         self.lost_by: BaseException | None = None
         """The transport's error, if the connection was not closed in order."""
 

@@ -47,7 +47,9 @@ class ResolvedTarget:
     @classmethod
     def of_address(cls, address: Address, attempts: Attempts) -> ResolvedTarget:
         """Return the target for a host name, which needs a lookup, or an IP address."""
-        if not _is_ip_address(address.host):
+        try:
+            ipaddress.ip_address(address.host)
+        except ValueError:
             return cls(str(address), attempts, host=address)
         endpoint = Endpoint(address, str(address), address.host)
         return cls(str(address), attempts, endpoints=(endpoint,))
@@ -94,11 +96,3 @@ def _location(sockaddr: tuple[Any, ...]) -> Address:
     host, port, *more = sockaddr
     scope = more[1] if more else 0  # the interface of a link-local IPv6 address
     return Address(f"{host}%{scope}" if scope else host, port)
-
-
-def _is_ip_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -37,10 +37,7 @@ _STATUS_OF_HTTP = {
     "401": Status.UNAUTHENTICATED,
     "403": Status.PERMISSION_DENIED,
     "404": Status.UNIMPLEMENTED,
-    "429": Status.UNAVAILABLE,
-    "502": Status.UNAVAILABLE,
-    "503": Status.UNAVAILABLE,
-    "504": Status.UNAVAILABLE,
+    **dict.fromkeys(("429", "502", "503", "504"), Status.UNAVAILABLE),
 }
 
 # https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors

@@ -130,13 +130,11 @@ class ClientStream:
         self._channel.call_started()
         return self
 
-    async def __aexit__(
-        self, exc_type: object, exc_val: BaseException | None, exc_tb: object
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, *_: object) -> None:
         """Wait for the status of the call. Reset the call if an exception has been raised."""
         succeeded = False
         try:
-            if exc_val is None and self._has_sent_request and not self._is_cancelled:
+            if error is None and self._has_sent_request and not self._is_cancelled:
                 await self._finish()
                 succeeded = True
         finally:
@@ -364,10 +362,7 @@ class ClientStream:
         self._scope.cancel(error)
 
     async def cancel(self) -> None:
-        """Reset the call, and raise `CancelledCallError` in the tasks that wait for it.
-
-        May be called again.
-        """
+        """Reset the call: tasks that wait for it raise `CancelledCallError`. Idempotent."""
         if self._has_sent_request and not self._is_cancelled:
             self._is_cancelled = True
             if self._stream.closable:

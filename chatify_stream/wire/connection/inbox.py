@@ -345,10 +345,7 @@ class Inbox:
         return bool(flag > 1 or size > self._max_size or len(partial) >= PREFIX.size + size)
 
     def _cut_partial(self, partial: bytearray, steps: Iterator[None]) -> None:
-        """Cut partial data that begins with a whole message or a wrong prefix.
-
-        As `_cut`, but a large message is copied once.
-        """
+        """Cut partial data with a whole message or a wrong prefix; copy a large message once."""
         with memoryview(partial) as view:
             flag, size = PREFIX.unpack_from(view)
             stop = PREFIX.size + size

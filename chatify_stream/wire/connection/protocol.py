@@ -39,6 +39,7 @@ from .write_buffer import WriteBuffer
 log = logging.getLogger(__name__)
 
 LAST_STREAM = 2**31 - 1
+"""The id of the last stream that a connection can have (RFC 9113, 5.1.1)."""
 DRAIN_PING = b"draining"
 KEEPALIVE_PING = b"you here"
 

@@ -31,10 +31,7 @@ class Connection(Protocol):
 
 
 class Connections:
-    """The open connections.
-
-    Iteration covers a snapshot of the connections with HTTP/2. `handshaking` lists the others.
-    """
+    """Iterates over a snapshot of the connections with HTTP/2; `handshaking` has the others."""
 
     def __init__(
         self, limits: Limits = UNLIMITED, *, clock: Callable[[], float] = time.monotonic

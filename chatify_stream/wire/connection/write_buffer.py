@@ -48,8 +48,7 @@ class MessageSender(Protocol):
     id: int
 
     is_direct: bool
-    """Whether messages may be written now: the headers were sent, compression is off, and no task
-    waits to send."""
+    """Messages may be written now: headers are sent, compression is off, no task waits to send."""
 
     messages_sent: int
 
@@ -204,10 +203,7 @@ class WriteBuffer:
             self._transport.write(data)
 
     def close(self) -> None:
-        """Close the connection when the output has been sent.
-
-        Abort it if the peer reads nothing for `write_timeout`.
-        """
+        """Close when the output is sent; abort if the peer reads nothing for `write_timeout`."""
         if self._is_lingering or self._is_lost:
             return
         self.flush()

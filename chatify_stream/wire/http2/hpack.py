@@ -193,10 +193,7 @@ class CachingDecoder(FieldDecoder):
         return super().decode(data)
 
     def decode_text(self, block: bytes) -> Headers:
-        """Return the fields as latin-1 text. The list must not be changed.
-
-        Raises h2's `ProtocolError`.
-        """
+        """Return the fields as latin-1 text, not to be changed. Raises h2's `ProtocolError`."""
         headers = self._cache.get(block)
         if headers is None:
             headers = [

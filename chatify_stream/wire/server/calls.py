@@ -394,10 +394,7 @@ async def _end(stream: ServerStream, outcome: _Outcome) -> None:
 
 
 def find_page(headers: Headers, pages: Pages) -> tuple[Page, bool] | None:
-    """Return the requested page, and whether to send its body (GET, not HEAD).
-
-    Return None for any other request.
-    """
+    """Return the requested page and whether to send its body (GET, not HEAD), or None."""
     fields = dict(headers)
     method = fields.get(":method")
     if method not in ("GET", "HEAD"):

@@ -56,10 +56,7 @@ class ProxyHeader:
 
 
 def read_proxy_header(data: bytes) -> ProxyHeader | None:
-    """Return the header at the start of `data`, or None if it is incomplete.
-
-    Raises `ProxyHeaderError`.
-    """
+    """Return the header at the start of `data`; None if incomplete. Raises `ProxyHeaderError`."""
     if SIGNATURE.startswith(data[: len(SIGNATURE)]):
         return _binary(data) if len(data) >= FIXED_SIZE else None
     if LINE_START.startswith(data[: len(LINE_START)]):

@@ -384,18 +384,16 @@ class ServerStream:
     async def __aenter__(self) -> ServerStream:
         return self
 
-    async def __aexit__(
-        self, exc_type: object, exc_val: BaseException | None, exc_tb: object
-    ) -> bool | None:
+    async def __aexit__(self, kind: object, error: BaseException | None, *_: object) -> bool | None:
         """End the call with OK, or with the status of the exception, as grpclib does."""
         if self._is_cancelled or self.is_ended:
             return True
-        if exc_val is not None and not isinstance(exc_val, Exception):
+        if error is not None and not isinstance(error, Exception):
             return None
         status, message, details = Status.OK, None, None
-        if isinstance(exc_val, GRPCError):
-            status, message, details = exc_val.status, exc_val.message, exc_val.details
-        elif exc_val is not None:
+        if isinstance(error, GRPCError):
+            status, message, details = error.status, error.message, error.details
+        elif error is not None:
             status, message = Status.UNKNOWN, "Internal Server Error"
         with _noticing_departure():
             await self.send_trailing_metadata(
