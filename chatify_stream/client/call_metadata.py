@@ -56,11 +56,9 @@ class RoomMetadata:
         return self._call(token, request)
 
     def history(self, token: str | None, user: str | None, limit: int) -> MetadataItems:
-        """Return the metadata of a call that reads the newest messages."""
         return self._call(token, JoinRequest(self.room, user, history=limit))
 
     def users(self, token: str | None, user: str | None) -> MetadataItems:
-        """Return the metadata of a call that reads the users of the room."""
         return self._call(token, JoinRequest(self.room, user, wants_users=True))
 
     def _call(self, token: str | None, request: JoinRequest) -> MetadataItems:

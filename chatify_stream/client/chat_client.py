@@ -87,12 +87,9 @@ class ChatClient(AsyncIterator[ChatRsp]):
         self._compression = None if compression is None else check_encoding(compression)
         self._own_channel: Channel | None = None
         self._stream: ClientStream | None = None
-        self._half_closed = False
-        self._ended = False
+        self._half_closed = self._ended = self._closed = self._receiving = False
         self._error: CallError | None = None  # why the call failed; raised again by each method
         self._send_has_failed = False  # replies may still be waiting to be received
-        self._closed = False
-        self._receiving = False
         self._last_reply: ChatRsp | None = None
 
     async def __aenter__(self) -> Self:

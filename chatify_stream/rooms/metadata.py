@@ -104,7 +104,6 @@ class JoinResponse(NamedTuple):
     """The user name of the session; None from a server that does not send it."""
 
     def encode(self) -> dict[str, str | bytes]:
-        """Return the initial metadata of the session."""
         return {
             SESSION: self.session_id,
             **dict([] if self.user is None else [_encode(USER, self.user)]),

@@ -141,8 +141,7 @@ class RedisBroker:
         return LogPage(Position(epoch.decode(), offset), oldest, publications)
 
     async def subscribe(self, room: str) -> None:
-        subscriber = self._open_subscriber()
-        feed = self._feeds[room] = Feed(room, subscriber, self._look, self._users)
+        feed = self._feeds[room] = Feed(room, self._open_subscriber(), self._look, self._users)
         self._listen(room)
         try:
             await self._begin_feed(room, feed)

@@ -60,7 +60,6 @@ def code_of(error: Exception) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the reason of a `BrokerError` for this error."""
     if isinstance(error, UnusableError | LostError):
         return str(error)
     if isinstance(error, exceptions.RedisError) and (code := code_of(error)) in _REASONS:

@@ -43,8 +43,6 @@ UNKNOWN = LogPosition("", 0, "")
 
 
 class LogChanges(NamedTuple):
-    """The messages of a room's log after a known position."""
-
     newest: LogPosition
     oldest: int
     """Offset of the first message that is known to follow, if it is still stored."""

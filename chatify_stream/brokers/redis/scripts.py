@@ -51,8 +51,6 @@ class RoomKeys(NamedTuple):
 
 
 class Keys:
-    """Builds all names with the configured prefix."""
-
     def __init__(self, prefix: str, db: int, *, is_cluster: bool) -> None:
         self._prefix = prefix
         self._db = f"@{db}" if db else ""  # channels are shared by all databases

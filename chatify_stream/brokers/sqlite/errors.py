@@ -54,7 +54,6 @@ def broker_error(url: str, cause: Exception) -> BrokerError:
 
 
 def reason_of(error: Exception) -> str:
-    """Return the reason of an error of SQLite, the system or this package."""
     match error:
         case UnusableError():
             return str(error)

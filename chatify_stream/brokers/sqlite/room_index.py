@@ -98,7 +98,6 @@ class RoomIndex:
         return Changes(self.state.next_room, self.state.first_id)
 
     def state_after(self, changes: Changes) -> StateRow:
-        """Return the state row to write with `changes`."""
         state = self.state
         known = [room for name, room in changes.rooms.items() if name in self.rooms]
         gone = [room.row for room in [*known, *changes.removed]]

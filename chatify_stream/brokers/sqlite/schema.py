@@ -58,9 +58,7 @@ class StateRow(NamedTuple):
     digest: int
     """Sum of the rooms' seals, 63 bits; reveals a room that is missing or out of date."""
     first_id: int
-    """Number of the oldest id."""
     next_id: int
-    """Number of the next id."""
 
 
 class RoomRow(NamedTuple):
@@ -106,7 +104,6 @@ def seal(fields: Sequence[object]) -> int:
 
 
 def sealed(row: Sequence[object]) -> tuple[object, ...]:
-    """Return the row as it is stored."""
     return (*row, seal(row))
 
 

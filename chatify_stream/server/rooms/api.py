@@ -40,12 +40,9 @@ class Rooms:
     The hooks of the server are not called: they check what clients send. Cancelling a method that
     waits has no effect on the rooms, except that a message may have been published or not.
 
-    Raises, from every method:
-        UsageError: An argument is not valid, or the server is not started.
-        ClosedError: The server is closed.
-
-    Raises, from methods that wait:
-        BrokerError: The broker is unavailable, full or damaged. It is raised in bounded time.
+    Every method raises `UsageError` for an argument that is not valid and before the server is
+    started, and `ClosedError` after it is closed. Methods that wait raise `BrokerError`, in bounded
+    time, if the broker is unavailable, full or damaged.
     """
 
     def __init__(self, node: Node) -> None:
@@ -58,9 +55,8 @@ class Rooms:
         `id` in the room within five minutes, nothing is published, and the position is that of the
         first message. Without `id` a message is always published.
 
-        Raises:
-            RefusedError: The id was used for another text.
-            TooLargeError: The text is larger than `RoomOptions.max_message_size`.
+        Raises `RefusedError` if the id was used for another text, and `TooLargeError` if the text
+        is larger than `RoomOptions.max_message_size`.
         """
         receipt = await self.publish_once(room, user, text, id)
         if receipt.outcome is Outcome.CONFLICT:

@@ -154,7 +154,6 @@ class Node:
         )
 
     def session_joined(self, session: JoinedSession, recovered: bool | None) -> None:
-        """Notify the observers."""
         for observer in self._observers:
             try:
                 observer.session_joined(session, recovered)

@@ -16,8 +16,7 @@ from .hooks import JoinHook, LeaveHook, MessageHook
 class RoomOptions:
     """Options for rooms. Sizes are in bytes, times in seconds.
 
-    Raises:
-        UsageError: An option has a value that is not allowed. The text names the option.
+    Raises `UsageError` for a value that is not allowed. The text names the option.
     """
 
     broker: str | Broker = "memory://"

@@ -24,8 +24,6 @@ TrySend = Callable[[bytes, int], bool]
 
 
 class Caller(NamedTuple):
-    """Identifies the client that opens a session."""
-
     peer: Peer
     identity: Any
     """The `Identity` of an authenticated caller, else None."""
@@ -34,8 +32,6 @@ class Caller(NamedTuple):
 
 
 class SessionSummary(NamedTuple):
-    """Describes a session that has ended."""
-
     room: str
     """Empty if the session ended before its room was known."""
     user: str
@@ -122,8 +118,6 @@ class Transport(Protocol):
 
 
 class Permission(NamedTuple):
-    """The rights of one session."""
-
     user: str | None
     """The name of the user; None if neither the client nor an authenticator gave one."""
     may_send: bool = True

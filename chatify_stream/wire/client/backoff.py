@@ -71,7 +71,6 @@ class Attempts:
     _clock: Callable[[], float]
     _chance: Callable[[], float]
     failure: Failure | None = None
-    """The failure of the last attempt, or None."""
     fails_fast: bool = True
     """The last attempt did not take long to fail, so calls wait for the next one."""
     _delay: float | None = None

@@ -87,7 +87,6 @@ class WaitQueue:
                 self._waiting.remove((ticket, woken))
 
     def wake(self, count: int = 1) -> None:
-        """Wake the first `count` tasks."""
         while self._waiting and count > 0:
             count -= _wake(self._waiting.pop(0)[1])
 

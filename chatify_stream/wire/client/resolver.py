@@ -15,8 +15,6 @@ from .state import ChannelState, Failure
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One address that a connection can be made to."""
-
     location: Address | str
     """An IP address and port, or the path of a Unix socket."""
     authority: str

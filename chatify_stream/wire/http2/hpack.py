@@ -105,7 +105,6 @@ def _integer(data: bytes, at: int, bits: int) -> tuple[int, int]:
 
 
 def _string(data: bytes, at: int) -> tuple[bytes, int]:
-    """Return the string at a position, and the position after it."""
     if at >= len(data):
         raise HPACKDecodingError("Truncated header block")
     length, start = _integer(data, at, 7)
@@ -153,7 +152,6 @@ class FieldDecoder(Decoder):
         return fields
 
     def _literal(self, data: bytes, at: int, bits: int) -> tuple[bytes, bytes, int]:
-        """Return the name and value of a literal field, and the position after it."""
         index, at = _integer(data, at, bits)
         if index:
             name = self.header_table.get_by_index(index)[0]
@@ -180,8 +178,6 @@ class CachedHeaders(list[tuple[str, str]]):
 
 
 class CachingDecoder(FieldDecoder):
-    """A decoder with a cache, which `decode_text` uses."""
-
     def __init__(self, max_header_list_size: int) -> None:
         super().__init__(max_header_list_size)
         self.header_table.dynamic_entries = cast(Any, _Entries())
@@ -206,8 +202,6 @@ class CachingDecoder(FieldDecoder):
 
 
 class CachingEncoder(Encoder):
-    """hpack's encoder with a cache, which `encode_text` uses."""
-
     def __init__(self) -> None:
         super().__init__()
         self.header_table.dynamic_entries = cast(Any, _Entries())

@@ -40,8 +40,6 @@ class Verdict(enum.Enum):
 
 @dataclass(eq=False, repr=False, slots=True)
 class Liveness:
-    """Track the timeouts and the age of one connection."""
-
     _limits: Limits
     _opened_at: float
     jitter: InitVar[float] = 1.0

@@ -72,7 +72,6 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self.receive(self._read_buffer[:nbytes])
 
     def receive(self, data: bytes | memoryview) -> None:
-        """Decrypt data from the peer and deliver it to the protocol."""
         received: list[bytes] = []
         has_ended = False
         try:
