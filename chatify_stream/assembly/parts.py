@@ -1,8 +1,4 @@
-"""Start and close the parts of a server.
-
-Parts are started in order and closed in reverse order. If a part fails to start, the parts before
-it are closed. If a part fails to close, the others are closed all the same.
-"""
+"""Start the parts of a server in order, and close them in reverse order."""
 
 from __future__ import annotations
 
@@ -20,12 +16,10 @@ Step = Callable[[], Awaitable[None] | None]
 
 
 class Part(NamedTuple):
-    """A part of a server, as the two functions that start and close it."""
+    """The functions that start and close a part of a server. A part that has started is closed."""
 
     start: Step
-    """Starts the part. If it raises, the part is not closed."""
     close: Step
-    """Closes the part. Called once, after `start` has returned."""
 
 
 class Parts:

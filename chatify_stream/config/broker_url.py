@@ -31,6 +31,11 @@ TLS_OPTIONS = (
 )
 """Named as in redis-py."""
 
+_TLS_VALUES = {
+    "ssl_cert_reqs": ("none", "optional", "required"),
+    "ssl_check_hostname": ("true", "false"),
+}
+
 
 @dataclass(frozen=True)
 class RedisLocation:
@@ -121,15 +126,14 @@ def parse_redis_url(url: str) -> RedisLocation:
     userinfo, at, hosts = parts.netloc.rpartition("@")
     username, password = _userinfo(userinfo) if at else (None, None)
     path = unquote(parts.path)
+    tls = {name: options.pop(name) for name in TLS_OPTIONS if name in options}
     prefix = options.pop("prefix", "chatify")
     if not prefix or not prefix.isprintable() or set(prefix) & set("{}*?[]\\ "):
         raise ValueError(
             f"the prefix {prefix!r} is not allowed; use a word without braces, such as chatify"
         )
     timeout = _seconds(options.pop("timeout", "10"))
-    sentinel_username = options.pop("sentinel_username", None)
-    sentinel_password = options.pop("sentinel_password", None)
-    if sentinel_password is not None and kind != "sentinel":
+    if "sentinel_password" in options and kind != "sentinel":
         raise ValueError("sentinel_password requires redis+sentinel://")
     db = options.pop("db", "")
     addresses: tuple[Address, ...] = ()
@@ -157,10 +161,11 @@ def parse_redis_url(url: str) -> RedisLocation:
         if names and (db or len(names) > 1):
             raise ValueError("the path must be the number of a database; use for example /0")
         db = names[0] if names else db
-    if tls := set(options) & set(TLS_OPTIONS):
-        if not is_tls:
-            raise ValueError(f"{min(tls)} requires TLS; use rediss://")
-        _check_tls(options)
+    if tls and not is_tls:
+        raise ValueError(f"{min(tls)} requires TLS; use rediss://")
+    for name, allowed in _TLS_VALUES.items():
+        if (value := tls.get(name)) is not None and value not in allowed:
+            raise ValueError(f"{name}: {value!r} is not allowed; use one of {', '.join(allowed)}")
     number = _database(db)
     if number and kind == "cluster":
         raise ValueError("a Redis Cluster has only database 0; remove the number")
@@ -172,10 +177,10 @@ def parse_redis_url(url: str) -> RedisLocation:
         number,
         username,
         password,
-        sentinel_username,
-        sentinel_password,
+        options.get("sentinel_username"),
+        options.get("sentinel_password"),
         is_tls,
-        options,
+        tls,
         prefix,
         timeout,
     )
@@ -228,12 +233,3 @@ def _seconds(text: str) -> float:
             f"the timeout {text!r} is not allowed; use a number of seconds from 1 to 300"
         )
     return seconds
-
-
-def _check_tls(options: Mapping[str, str]) -> None:
-    for name, allowed in (
-        ("ssl_cert_reqs", ("none", "optional", "required")),
-        ("ssl_check_hostname", ("true", "false")),
-    ):
-        if (value := options.get(name)) is not None and value not in allowed:
-            raise ValueError(f"{name}: {value!r} is not allowed; use one of {', '.join(allowed)}")

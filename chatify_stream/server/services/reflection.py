@@ -80,17 +80,15 @@ class _Reflection:
     def _files(self, found: list[bytes] | None, name: str) -> dict[str, Any]:
         if found is None:
             return self._not_found(name)
-        return {
-            "file_descriptor_response": self.api.FileDescriptorResponse(file_descriptor_proto=found)
-        }
+        response = self.api.FileDescriptorResponse(file_descriptor_proto=found)
+        return {"file_descriptor_response": response}
 
     def _not_found(self, name: str) -> dict[str, Any]:
         return self._error(Status.NOT_FOUND, f"this server has no definition of the {name}")
 
     def _error(self, status: Status, message: str) -> dict[str, Any]:
-        return {
-            "error_response": self.api.ErrorResponse(error_code=status.value, error_message=message)
-        }
+        error = self.api.ErrorResponse(error_code=status.value, error_message=message)
+        return {"error_response": error}
 
 
 class _ReflectionV1(_Reflection, v1.ServerReflectionBase):
