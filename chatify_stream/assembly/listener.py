@@ -54,14 +54,13 @@ class ServiceTable:
         """
         methods = dict(self._methods)
         if self._has_reflection:
-            from ..server.services.reflection import (
-                DescriptorIndex,
-                own_descriptor_set,
-                reflection_services,
-            )
+            from ..server.services import reflection
 
-            index = DescriptorIndex([own_descriptor_set(), *self._descriptor_sets])
-            for service in reflection_services([*self.names, *REFLECTION_SERVICES], index):
+            own = reflection.own_descriptor_set()
+            index = reflection.DescriptorIndex([own, *self._descriptor_sets])
+            for service in reflection.reflection_services(
+                [*self.names, *REFLECTION_SERVICES], index
+            ):
                 methods |= service.__mapping__()
         return methods
 

@@ -15,12 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client import Metric, core
 from prometheus_client.utils import floatToGoString
 
 from ..._version import __version__
@@ -101,9 +96,9 @@ HISTOGRAMS = {
 }
 
 KINDS: list[tuple[Callable[..., Any], dict[str, list[str]]]] = [
-    (CounterMetricFamily, COUNTERS),
-    (GaugeMetricFamily, GAUGES),
-    (HistogramMetricFamily, HISTOGRAMS),
+    (core.CounterMetricFamily, COUNTERS),
+    (core.GaugeMetricFamily, GAUGES),
+    (core.HistogramMetricFamily, HISTOGRAMS),
 ]
 
 CONNECT_LIMITS = ("max_connections", "max_connections_per_address", "connection_rate_per_address")
@@ -189,7 +184,7 @@ def server_values(servers: Sequence[ServerStatistics]) -> Values:
         "chatify_received_bytes": sum(each.bytes_received for each in servers),
         "chatify_sent_bytes": sum(each.bytes_sent for each in servers),
         "chatify_calls": sum(each.calls for each in servers),
-        "chatify_calls_ended": _sum(each.calls_ended for each in servers),
+        "chatify_calls_ended": add_up(each.calls_ended for each in servers),
     }
 
 
@@ -240,19 +235,15 @@ def limit_hits(
     return hits
 
 
-def refused_connections(servers: Iterable[ServerStatistics]) -> Counter[str]:
-    return _sum(each.connections_refused_by for each in servers)
-
-
 def ended_connections(servers: Iterable[ServerStatistics]) -> Counter[str]:
     """Return the number of connections that the server ended, by the reason."""
     ended = Counter(dict.fromkeys(CONNECTION_LIMITS, 0))
-    for reason, number in _sum(each.connections_ended for each in servers).items():
+    for reason, number in add_up(each.connections_ended for each in servers).items():
         ended["too_large_headers" if reason.startswith("headers of") else reason] += number
     return ended
 
 
-def _sum(counters: Iterable[Mapping[str, int]]) -> Counter[str]:
+def add_up(counters: Iterable[Mapping[str, int]]) -> Counter[str]:
     total: Counter[str] = Counter()
     for each in counters:
         total.update(each)

@@ -17,19 +17,9 @@ from ..rooms import Node, RoomStatistics
 from ..services.health import HealthService, ServingStatus
 from ..telemetry import MetricsOptions
 from ..tls import ServerTLS
+from . import families
 from .counts import LAG_BOUNDS, BrokerTimes, CallCounts, Histogram
 from .exporter import Endpoint, LoopCollector
-from .families import (
-    Values,
-    broker_values,
-    call_values,
-    ended_connections,
-    limit_hits,
-    metric_families,
-    refused_connections,
-    room_values,
-    server_values,
-)
 
 NO_ROOMS = RoomStatistics(0, 0, 0, {}, 0, 0, {}, 0)
 
@@ -85,7 +75,7 @@ class Metrics:
             for each in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
                 registry.register(each)
         collector = LoopCollector(
-            lambda: list(metric_families(self._values(servers, node, usage, tls))),
+            lambda: list(families.metric_families(self._values(servers, node, usage, tls))),
             lambda: monitor.current_lag,
         )
         try:
@@ -131,23 +121,23 @@ class Metrics:
         node: Node | None,
         usage: UsageControl,
         tls: ServerTLS | None,
-    ) -> Values:
+    ) -> families.Values:
         statistics = [server.statistics() for server in servers]
         rooms = NO_ROOMS if node is None else node.statistics()
         direct = self.calls.open_calls(self._chat_paths) - rooms.sessions
         is_available = None if node is None else node.broker.is_available
         expires_at: object = {} if tls is None else tls.expires_at
-        hits = limit_hits(
-            refused_connections(statistics),
-            ended_connections(statistics),
+        hits = families.limit_hits(
+            families.add_up(each.connections_refused_by for each in statistics),
+            families.ended_connections(statistics),
             rooms.sessions_ended,
             usage.statistics().refused,
         )
         return {
-            **call_values(self.calls),
-            **server_values(statistics),
-            **room_values(direct, rooms),
-            **broker_values(self._broker_times, is_available),
+            **families.call_values(self.calls),
+            **families.server_values(statistics),
+            **families.room_values(direct, rooms),
+            **families.broker_values(self._broker_times, is_available),
             "chatify_limit_hits": hits,
             "chatify_tls_certificate_expiry_timestamp_seconds": expires_at,
             "chatify_event_loop_lag_seconds": self._lag,

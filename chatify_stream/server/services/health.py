@@ -11,22 +11,15 @@ from typing import Any, cast
 
 from ..._version import __version__
 from ...errors import StatusError, UnavailableError
-from ...messages.grpc.health.v1 import (
-    HealthBase,
-    HealthCheckRequest,
-    HealthCheckResponse,
-    HealthCheckResponseServingStatus,
-    HealthListRequest,
-    HealthListResponse,
-)
+from ...messages.grpc.health import v1
 from ...wire import MethodHandler, ServerStream, Status
 
 CHECK_PATH = "/grpc.health.v1.Health/Check"
 
-ServingStatus = HealthCheckResponseServingStatus
+ServingStatus = v1.HealthCheckResponseServingStatus
 
 
-class HealthService(HealthBase):
+class HealthService(v1.HealthBase):
     """Holds the status of each service by name; `""` is the whole server.
 
     A `Watch` call receives the status at once and then each change. Of two changes in quick
@@ -68,26 +61,28 @@ class HealthService(HealthBase):
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def check(self, message: HealthCheckRequest) -> HealthCheckResponse:
+    async def check(self, message: v1.HealthCheckRequest) -> v1.HealthCheckResponse:
         status = self._statuses.get(message.service)
         if status is None:
             raise StatusError(
                 Status.NOT_FOUND, f"this server has no service named {message.service!r}"
             )
-        return HealthCheckResponse(status=status)
+        return v1.HealthCheckResponse(status=status)
 
-    async def list(self, message: HealthListRequest) -> HealthListResponse:
-        statuses = {name: HealthCheckResponse(status=each) for name, each in self._statuses.items()}
-        return HealthListResponse(statuses=statuses)
+    async def list(self, message: v1.HealthListRequest) -> v1.HealthListResponse:
+        statuses = {
+            name: v1.HealthCheckResponse(status=each) for name, each in self._statuses.items()
+        }
+        return v1.HealthListResponse(statuses=statuses)
 
-    async def watch(self, message: HealthCheckRequest) -> AsyncIterator[HealthCheckResponse]:
+    async def watch(self, message: v1.HealthCheckRequest) -> AsyncIterator[v1.HealthCheckResponse]:
         sent: ServingStatus | None = None
         while True:
             changed = self._changed
             status = self._statuses.get(message.service, ServingStatus.SERVICE_UNKNOWN)
             if status != sent:
                 sent = status
-                yield HealthCheckResponse(status=status)
+                yield v1.HealthCheckResponse(status=status)
             elif self._shut_down:
                 raise UnavailableError(Status.UNAVAILABLE, "the server is shutting down")
             else:

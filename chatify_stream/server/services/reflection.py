@@ -15,12 +15,7 @@ from typing import Any
 import betterproto2
 
 from ...errors import UsageError
-from ...messages.google.protobuf import (
-    DescriptorProto,
-    EnumDescriptorProto,
-    FieldDescriptorProto,
-    FileDescriptorProto,
-)
+from ...messages.google import protobuf
 from ...messages.grpc.reflection import v1, v1alpha
 from ...wire import Status
 
@@ -145,7 +140,7 @@ class DescriptorIndex:
             return None
         return sorted(self._file_of_extension.get(message, {}))
 
-    def _add(self, file: FileDescriptorProto) -> None:
+    def _add(self, file: protobuf.FileDescriptorProto) -> None:
         self._imports[file.name] = list(file.dependency)
         for symbol in _symbols(file):
             self._file_of_symbol.setdefault(symbol, file.name)
@@ -154,20 +149,20 @@ class DescriptorIndex:
             self._file_of_extension.setdefault(extendee, {})[extension.number] = file.name
 
 
-def _parse(data: bytes) -> list[tuple[bytes, FileDescriptorProto]]:
+def _parse(data: bytes) -> list[tuple[bytes, protobuf.FileDescriptorProto]]:
     try:
         # A FileDescriptorSet has the shape of this response: its field 1, repeated, is the files.
         # Their bytes are served as they came, since betterproto2 writes proto2 messages without
         # their explicit zeros.
         files = v1.FileDescriptorResponse.parse(data).file_descriptor_proto
-        return [(file, FileDescriptorProto.parse(file)) for file in files]
+        return [(file, protobuf.FileDescriptorProto.parse(file)) for file in files]
     except Exception as error:  # betterproto2 has no error class of its own
         raise UsageError(
             f"not a FileDescriptorSet, as protoc --descriptor_set_out writes it: {error}"
         ) from error
 
 
-def _symbols(file: FileDescriptorProto) -> Iterator[str]:
+def _symbols(file: protobuf.FileDescriptorProto) -> Iterator[str]:
     scope = f"{file.package}." if file.package else ""
     yield from _symbols_in(scope, file.message_type, file.enum_type, file.extension)
     for service in file.service:
@@ -178,9 +173,9 @@ def _symbols(file: FileDescriptorProto) -> Iterator[str]:
 
 def _symbols_in(
     scope: str,
-    messages: Iterable[DescriptorProto],
-    enums: Iterable[EnumDescriptorProto],
-    fields: Iterable[FieldDescriptorProto],
+    messages: Iterable[protobuf.DescriptorProto],
+    enums: Iterable[protobuf.EnumDescriptorProto],
+    fields: Iterable[protobuf.FieldDescriptorProto],
 ) -> Iterator[str]:
     for field in fields:
         yield scope + field.name
@@ -198,8 +193,9 @@ def _symbols_in(
 
 
 def _extensions(
-    extensions: Iterable[FieldDescriptorProto], messages: Iterable[DescriptorProto]
-) -> Iterator[FieldDescriptorProto]:
+    extensions: Iterable[protobuf.FieldDescriptorProto],
+    messages: Iterable[protobuf.DescriptorProto],
+) -> Iterator[protobuf.FieldDescriptorProto]:
     yield from extensions
     for message in messages:
         yield from _extensions(message.extension, message.nested_type)
