@@ -18,6 +18,7 @@ from chatify_stream.config import ServerSettings, all_settings
 
 from .cli.command_line import run
 from .e2e.processes import ListeningProcess
+from .support.tools import find_tool
 
 ROOT = Path(__file__).resolve().parents[1]
 OPERATIONS = ROOT / "docs" / "operations"
@@ -136,10 +137,10 @@ class TestDockerfile:
         data, root = tmp_path / "data", tmp_path / "root"
         data.mkdir()
         root.mkdir(0o555)
-        # Root without a capability is a user like others; the Python of the tests may be his.
-        unprivileged = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
+        # Root without a capability is a user like others, and may own the Python of the tests.
+        restricted = ("--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
         server = ListeningProcess(
-            *(unprivileged if os.getuid() == 0 else ()),
+            *((find_tool("setpriv"), *restricted) if os.getuid() == 0 else ()),
             *(sys.executable, "-m", "chatify_stream"),
             *("serve", "--host", "127.0.0.1", "--port", "0"),
             cwd=root,
