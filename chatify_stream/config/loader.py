@@ -161,7 +161,7 @@ def _near_variables(variable: str, known: Collection[str]) -> list[str]:
     key = rest.partition("_")[2]
     near = [each for each in rests if key and each.partition("_")[2] == key]
     if rest in near or not near:
-        near = [each for each in [_near(rest, rests)] if each is not None]
+        near = difflib.get_close_matches(rest, rests, n=1)
     return [PREFIX + each for each in near]
 
 
@@ -174,4 +174,4 @@ def _near_setting(section: str, key: str, known: Mapping[str, Setting]) -> str |
 
 
 def _near(word: str, words: Collection[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(word, words, n=1, cutoff=0.6)), None)
+    return next(iter(difflib.get_close_matches(word, words, n=1)), None)

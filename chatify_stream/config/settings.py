@@ -16,34 +16,22 @@ from typing import Literal, get_type_hints
 from ..address import check_header_name, check_host, check_method_path, check_network, parse_target
 from ..limits import MAX_NUMBER, Limits, UsageLimits
 from ..limits import Rate as RateLimit
+from . import kinds
 from .broker_url import KINDS, check_broker_url
-from .kinds import (
-    Choice,
-    Integer,
-    OptionalText,
-    Rate,
-    Ratio,
-    Retentions,
-    Seconds,
-    Secret,
-    Switch,
-    Text,
-    Texts,
-)
 from .section import Section, Setting, setting
 
-_HOST = Text('a host name or an IP address, such as "127.0.0.1" or "::"', check_host)
+_HOST = kinds.Text('a host name or an IP address, such as "127.0.0.1" or "::"', check_host)
 _ANY = "0.0.0.0"  # noqa: S104 - the default of the original service
-_PORT = Integer(0, 65535)
-_BYTES = Integer(1, MAX_NUMBER, unit="bytes")
-_TARGET = Text(
+_PORT = kinds.Integer(0, 65535)
+_BYTES = kinds.Integer(1, MAX_NUMBER, unit="bytes")
+_TARGET = kinds.Text(
     'the address of the server, such as "localhost:9000", or several separated by commas',
     parse_target,
 )
 _TEN_YEARS = 3650 * 86400
 
-_file = partial(setting, None, OptionalText("the path of a file"))
-_switch = partial(setting, False, Switch())
+_file = partial(setting, None, kinds.OptionalText("the path of a file"))
+_switch = partial(setting, False, kinds.Switch())
 
 # TLS settings of both ClientSettings and GatewaySettings. A base class would put them first.
 _ca = partial(_file, "CA certificates to trust (PEM), instead of those of the system.")
@@ -52,7 +40,7 @@ _key = partial(_file, "Private key (PEM), if it is not in the certificate file."
 _server_name = partial(
     setting,
     None,
-    OptionalText("a host name or an IP address", check_host),
+    kinds.OptionalText("a host name or an IP address", check_host),
     "Name to expect in the certificate of the server, instead of the host of target.",
 )
 _insecure_skip_verify = partial(
@@ -105,21 +93,21 @@ class ServerSettings(Section, section="server"):
     )
     port: int = setting(9000, _PORT, "TCP port to listen on; 0 chooses a free port.")
     grace: float = setting(
-        10.0, Seconds(allow_zero=True), "Seconds to let open calls finish on shutdown."
+        10.0, kinds.Seconds(allow_zero=True), "Seconds to let open calls finish on shutdown."
     )
     workers: int = setting(
         1,
-        Integer(1, 1024),
+        kinds.Integer(1, 1024),
         "Number of worker processes. More than one requires a shared broker (redis://).",
     )
     reply: str = setting(
         DEFAULT_TEMPLATE,
-        Text("a text with {name} in place of the message", reply_template),
+        kinds.Text("a text with {name} in place of the message", reply_template),
         "Reply to each message; {name} is replaced by the message.",
     )
     paths: tuple[str, ...] = setting(
         (),
-        Texts('a list of paths such as "/service.v1.Service/Chat"', check_method_path),
+        kinds.Texts('a list of paths such as "/service.v1.Service/Chat"', check_method_path),
         "Additional paths of the method Chat.",
     )
     reflection: bool = _switch("Enable server reflection, for tools such as grpcurl.")
@@ -128,7 +116,7 @@ class ServerSettings(Section, section="server"):
     )
     trusted_proxies: tuple[str, ...] = setting(
         (),
-        Texts('a list of IP addresses and networks such as "10.0.0.0/8"', check_network),
+        kinds.Texts('a list of IP addresses and networks such as "10.0.0.0/8"', check_network),
         "Proxies whose PROXY header or forwarded address is trusted.",
     )
 
@@ -142,7 +130,7 @@ class TLSSettings(Section, section="tls"):
     client_ca: str | None = _file("CA certificates (PEM) to verify client certificates with.")
     require_client_cert: bool = _switch("Reject clients without a valid certificate.")
     min_version: Literal["1.2", "1.3"] = setting(
-        "1.2", Choice(("1.2", "1.3")), "Minimum TLS version."
+        "1.2", kinds.Choice(("1.2", "1.3")), "Minimum TLS version."
     )
 
 
@@ -152,7 +140,7 @@ class AuthSettings(Section, section="auth"):
 
     mode: Literal["off", "jwt", "certificate"] = setting(
         "off",
-        Choice(("off", "jwt", "certificate")),
+        kinds.Choice(("off", "jwt", "certificate")),
         "Authentication of callers: none, by a bearer token, or by a TLS client certificate.",
     )
     secret_file: str | None = _file(
@@ -160,33 +148,33 @@ class AuthSettings(Section, section="auth"):
     )
     keys: str | None = setting(
         None,
-        OptionalText("the path of a file, or an https:// URL"),
+        kinds.OptionalText("the path of a file, or an https:// URL"),
         "Keys to verify tokens with: a JWKS (file or https:// URL), or a public key (PEM file).",
     )
     audience: str | None = setting(
-        None, OptionalText("a text"), "Required audience of a token (claim aud)."
+        None, kinds.OptionalText("a text"), "Required audience of a token (claim aud)."
     )
     issuer: str | None = setting(
-        None, OptionalText("a text"), "Required issuer of a token (claim iss)."
+        None, kinds.OptionalText("a text"), "Required issuer of a token (claim iss)."
     )
     leeway: float = setting(
         10.0,
-        Seconds(allow_zero=True, maximum=300),
+        kinds.Seconds(allow_zero=True, maximum=300),
         "Allowed difference between the clocks of issuer and server, in seconds.",
     )
     default_rights: tuple[str, ...] = setting(
         ("join", "send", "read"),
-        Texts("a list of join, send, read and admin", _check_right),
+        kinds.Texts("a list of join, send, read and admin", _check_right),
         "Rights in all rooms, for a token without the claim rooms and for a certificate.",
     )
     certificate_user: Literal["cn", "dns", "email", "uri"] = setting(
         "cn",
-        Choice(("cn", "dns", "email", "uri")),
+        kinds.Choice(("cn", "dns", "email", "uri")),
         "Certificate field that holds the user name: the common name, or an alternative name.",
     )
     admins: tuple[str, ...] = setting(
         (),
-        Texts('a list of names or patterns such as "ops-*"', _check_pattern),
+        kinds.Texts('a list of names or patterns such as "ops-*"', _check_pattern),
         "Users with the right admin in all rooms, regardless of their tokens.",
     )
 
@@ -202,7 +190,7 @@ class UsageSettings(Section, UsageLimits, section="usage"):
 
     address_header: str | None = setting(
         None,
-        OptionalText('the name of a header such as "x-forwarded-for"', check_header_name),
+        kinds.OptionalText('the name of a header such as "x-forwarded-for"', check_header_name),
         "Header in which server.trusted_proxies send the IP address of their client.",
     )
 
@@ -212,23 +200,23 @@ class RoomSettings(Section, section="rooms"):
     """Rooms of the chat server."""
 
     enabled: bool = setting(
-        True, Switch(), "Enable rooms, for calls with the metadata chat-room.", flag="--rooms"
+        True, kinds.Switch(), "Enable rooms, for calls with the metadata chat-room.", flag="--rooms"
     )
     broker: str = setting(
         "memory://",
-        Text(KINDS, check_broker_url),
+        kinds.Text(KINDS, check_broker_url),
         "Storage of messages. memory:// is lost at shutdown; redis://HOST is shared by servers.",
         flag="--broker",
     )
     retention_count: int = setting(
-        10_000, Integer(0, MAX_NUMBER), "Maximum number of messages that a room stores."
+        10_000, kinds.Integer(0, MAX_NUMBER), "Maximum number of messages that a room stores."
     )
     retention_age: float = setting(
-        86_400.0, Seconds(maximum=_TEN_YEARS), "Seconds for which a room stores a message."
+        86_400.0, kinds.Seconds(maximum=_TEN_YEARS), "Seconds for which a room stores a message."
     )
     retention: tuple[tuple[str, int, float], ...] = setting(
         (),
-        Retentions(_TEN_YEARS),
+        kinds.Retentions(_TEN_YEARS),
         "Retention of rooms whose names match a pattern; the first matching rule applies.",
     )
     max_message_size: int = setting(
@@ -242,7 +230,7 @@ class RoomSettings(Section, section="rooms"):
     )
     port: int | None = setting(
         None,
-        Integer(0, 65535, optional=True),
+        kinds.Integer(0, 65535, optional=True),
         "Separate TCP port for the Rooms service; 0 chooses a free port.",
     )
     host: str = setting(
@@ -258,10 +246,12 @@ class ClientSettings(Section, section="client"):
         "localhost:9000", _TARGET, "Address of the server, or several separated by commas."
     )
     timeout: float | None = setting(
-        None, Seconds(optional=True), "Timeout of a whole call in seconds, including connecting."
+        None,
+        kinds.Seconds(optional=True),
+        "Timeout of a whole call in seconds, including connecting.",
     )
     connect_timeout: float = setting(
-        10.0, Seconds(), "Timeout for connecting to the server, in seconds."
+        10.0, kinds.Seconds(), "Timeout for connecting to the server, in seconds."
     )
     wait_for_ready: bool = _switch("Wait for a server that cannot be reached, until the timeout.")
     tls: bool = _switch("Use TLS.")
@@ -272,7 +262,7 @@ class ClientSettings(Section, section="client"):
     insecure_skip_verify: bool = _insecure_skip_verify()
     token: str | None = setting(
         None,
-        Secret(),
+        kinds.Secret(),
         "Bearer token. Other users can see a flag; prefer a file or the environment.",
     )
     token_file: str | None = _file("File with the bearer token, read for each call.")
@@ -291,12 +281,14 @@ class GatewaySettings(Section, section="gateway"):
     )
     balancing: Literal["pick_first", "round_robin"] = setting(
         "pick_first",
-        Choice(("pick_first", "round_robin")),
+        kinds.Choice(("pick_first", "round_robin")),
         "Use the first reachable chat server, or all of them in turn.",
     )
-    timeout: float = setting(2.0, Seconds(), "Timeout for a reply of the chat server, in seconds.")
+    timeout: float = setting(
+        2.0, kinds.Seconds(), "Timeout for a reply of the chat server, in seconds."
+    )
     grace: float = setting(
-        10.0, Seconds(allow_zero=True), "Seconds to let open requests finish on shutdown."
+        10.0, kinds.Seconds(allow_zero=True), "Seconds to let open requests finish on shutdown."
     )
     tls: bool = _switch("Use TLS to the chat server.")
     ca: str | None = _ca()
@@ -315,7 +307,7 @@ class MetricsSettings(Section, section="metrics"):
 
     port: int | None = setting(
         None,
-        Integer(0, 65535, optional=True),
+        kinds.Integer(0, 65535, optional=True),
         "TCP port of GET /metrics and GET /healthz; 0 chooses a free port.",
     )
     host: str = setting("127.0.0.1", _HOST, "Address of the metrics port. Unauthenticated.")
@@ -329,7 +321,7 @@ class TracingSettings(Section, section="tracing"):
         "Record a span for each call, in the trace of its client.", flag="--tracing"
     )
     message_sampling: float = setting(
-        0.0, Ratio(), "Fraction of the messages that get their own span."
+        0.0, kinds.Ratio(), "Fraction of the messages that get their own span."
     )
 
 
@@ -338,22 +330,22 @@ class LogSettings(Section, section="log"):
     """The log, written to standard error."""
 
     level: str = setting(
-        "info", Choice(("debug", "info", "warning", "error")), "Minimum log level."
+        "info", kinds.Choice(("debug", "info", "warning", "error")), "Minimum log level."
     )
     format: str = setting(
-        "text", Choice(("text", "json")), "Text lines, or one JSON object per line."
+        "text", kinds.Choice(("text", "json")), "Text lines, or one JSON object per line."
     )
     access: bool = _switch(
         "Log each connection and session when it opens and closes.", flag="--access-log"
     )
     rate: RateLimit = setting(
         RateLimit(200, 20.0),
-        Rate(),
+        kinds.Rate(),
         "Maximum rate of similar log lines; further lines are only counted.",
     )
     stall: float | None = setting(
         1.0,
-        Seconds(optional=True),
+        kinds.Seconds(optional=True),
         "Seconds after which a blocked event loop is logged, with its stack.",
     )
 

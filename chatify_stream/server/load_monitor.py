@@ -94,10 +94,8 @@ class LoadMonitor:
         self._tick_interval = min(INTERVAL, (stall_timeout or math.inf) / CHECKS_PER_STALL)
         self._samples: deque[Sample] = deque(maxlen=WINDOW + 1)
         self._max_lag = 0.0
-        self._due_at = 0.0
-        """When the next tick is due."""
-        self._sample_at = 0.0
-        """When the next sample is due."""
+        self._due_at = 0.0  # when the next tick is due
+        self._sample_at = 0.0  # when the next sample is due
         self._timer: asyncio.TimerHandle | None = None
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()

@@ -44,12 +44,9 @@ class _ReplySession:
         self._stream = stream
         self._try_send = stream.sender()
         self._reply = reply
-        self._texts: list[str] = []
-        """Requests for which `reply` was not called yet, the last one first."""
-        self._replies: list[bytes] = []
-        """Replies that were not sent yet, two parts each."""
-        self._made: object = _NOTHING
-        """A result of `reply` that is not a str."""
+        self._texts: list[str] = []  # for which `reply` was not called yet, the last one first
+        self._replies: list[bytes] = []  # that were not sent yet, two parts each
+        self._made: object = _NOTHING  # a result of `reply` that is not a str
         self._error: BaseException | None = None
 
     async def serve(self) -> None:

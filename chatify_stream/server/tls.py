@@ -81,10 +81,8 @@ class ServerTLS:
         """
         self._options = options
         self._clock = clock
-        self._checked = _stamp(options)
-        """The files that were loaded last, or could not be loaded."""
-        self._failed: Stamp | None = None
-        """The files that could not be loaded at the last check."""
+        self._checked = _stamp(options)  # files that were loaded last, or could not be loaded
+        self._failed: Stamp | None = None  # files that could not be loaded at the last check
         self._timer: asyncio.TimerHandle | None = None
         self._use(_load(options))
 

@@ -71,12 +71,8 @@ class AccessControl:
         return checked
 
     async def _authenticate(self, path: str, stream: ServerStream) -> Identity:
-        call = Credentials(
-            path,
-            cast("Mapping[str, str | bytes]", stream.metadata),
-            client_address(stream),
-            stream.peer.cert() or None,
-        )
+        metadata = cast("Mapping[str, str | bytes]", stream.metadata)
+        call = Credentials(path, metadata, client_address(stream), stream.peer.cert() or None)
         try:
             async with asyncio.timeout(TIMEOUT):
                 identity: object = await self.authenticator.authenticate(call)

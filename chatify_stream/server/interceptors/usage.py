@@ -50,13 +50,10 @@ class UsageControl:
         def limited(stream: ServerStream) -> Awaitable[None]:
             metadata = cast("Mapping[str, str | bytes]", stream.metadata or {})
             joins = is_chat and wants_room(metadata)
+            user = getattr(stream.identity, "user", None)
+            room = requested_room(metadata) if joins else None
             try:
-                visit = self._usage.enter(
-                    getattr(stream.identity, "user", None),
-                    client_address(stream),
-                    requested_room(metadata) if joins else None,
-                    joins=joins,
-                )
+                visit = self._usage.enter(user, client_address(stream), room, joins=joins)
             except StatusError as error:
                 if joins:
                     disconnect = DisconnectReason.OVER_LIMIT(why=error.message)

@@ -65,10 +65,7 @@ class Events(Basis):
             [begun] = recorder.begun["lobby"]
             last = publishers * calls
             assert begun.offset > 0
-            expected, delivered = (
-                list(range(begun.offset + 1, last + 1)),
-                recorder.delivered["lobby"],
-            )
+            expected, delivered = [*range(begun.offset + 1, last + 1)], recorder.delivered["lobby"]
             await recorder.until(lambda: len(delivered) >= len(expected), self.timeout)
             assert recorder.offsets("lobby") == expected
             page = await broker.read("lobby", after=begun.offset, limit=last)

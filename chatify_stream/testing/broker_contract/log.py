@@ -138,9 +138,7 @@ class Log(Basis):
     async def test_in_one_call(self) -> None:
         """Repeated ids are also found within one call; its other messages are published."""
         async with self.opened() as (broker, _):
-            drafts = [
-                self.draft(text, message_id) for text, message_id in ("a1", "b2", "a1", "c2", "d3")
-            ]
+            drafts = [self.draft(*text_and_id) for text_and_id in ("a1", "b2", "a1", "c2", "d3")]
             receipts = await broker.publish("lobby", drafts)
             outcomes = [receipt.outcome.value for receipt in receipts]
             assert outcomes == ["published", "published", "duplicate", "conflict", "published"]
