@@ -76,11 +76,10 @@ class Integer(Kind):
         return f"a whole number{of_unit} from {self.minimum} to {self.maximum}"
 
     def _check(self, value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool):
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if not is_whole or not self.minimum <= value <= self.maximum:
             raise ValueError
-        if not self.minimum <= value <= self.maximum:
-            raise ValueError
-        return value
+        return int(value)
 
     def _parse(self, text: str) -> int:
         return _number(int, text)

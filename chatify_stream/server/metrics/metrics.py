@@ -68,8 +68,7 @@ class Metrics:
         of the metrics too. Raises `ListenError`, and `UsageError` if the registry has metrics of
         these names already. After an error nothing is exported.
         """
-        options = self._options
-        registry = options.registry
+        options, registry = self._options, self._options.registry
         if registry is None:
             registry = CollectorRegistry()
             for each in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):

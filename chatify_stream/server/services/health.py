@@ -70,9 +70,8 @@ class HealthService(v1.HealthBase):
         return v1.HealthCheckResponse(status=status)
 
     async def list(self, message: v1.HealthListRequest) -> v1.HealthListResponse:
-        statuses = {
-            name: v1.HealthCheckResponse(status=each) for name, each in self._statuses.items()
-        }
+        found = self._statuses.items()
+        statuses = {name: v1.HealthCheckResponse(status=status) for name, status in found}
         return v1.HealthListResponse(statuses=statuses)
 
     async def watch(self, message: v1.HealthCheckRequest) -> AsyncIterator[v1.HealthCheckResponse]:
