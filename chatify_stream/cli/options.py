@@ -29,15 +29,6 @@ PARAMETER_DOT = "__"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_config_file_option = click.option(
-    "--config",
-    "config_file",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    envvar=CONFIG_VARIABLE,
-    help=f"Configuration file (TOML).  [env: {CONFIG_VARIABLE}]",
-)
-
 
 def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that adds --config and flags, and passes `settings` to the command.
@@ -72,7 +63,14 @@ def settings_options(*names: str) -> Callable[[F], F]:
         for setting in reversed(list(all_settings())):
             if setting.section in names or setting.name in names:
                 command = _option(setting)(command)
-        return _config_file_option(command)
+        return click.option(
+            "--config",
+            "config_file",
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            envvar=CONFIG_VARIABLE,
+            help=f"Configuration file (TOML).  [env: {CONFIG_VARIABLE}]",
+        )(command)
 
     return decorate
 
@@ -82,11 +80,10 @@ def _option(setting: Setting) -> Callable[[F], F]:
     default = setting.kind.to_toml(setting.default)
     help_text = f"{setting.doc}  [default: {default}]"
     parameter = setting.name.replace(".", PARAMETER_DOT)
-    if isinstance(setting.default, bool):
-        flags = f"{setting.flag}/--no-{setting.flag[2:]}"
-        return click.option(flags, parameter, default=None, help=help_text)
-    metavar = setting.key.upper()
-    return click.option(setting.flag, parameter, metavar=metavar, default=None, help=help_text)
+    is_switch = isinstance(setting.default, bool)
+    flags = f"{setting.flag}/--no-{setting.flag[2:]}" if is_switch else setting.flag
+    metavar = None if is_switch else setting.key.upper()
+    return click.option(flags, parameter, metavar=metavar, default=None, help=help_text)
 
 
 def read_seconds(kind: Seconds) -> Callable[[click.Context, click.Parameter, str], float]:
@@ -104,9 +101,5 @@ def read_seconds(kind: Seconds) -> Callable[[click.Context, click.Parameter, str
 
 def load_settings(config_file: Path | None, flags: dict[str, str | bool | None]) -> Loaded:
     """Return the settings in effect. Raises `ConfigError`."""
-    given = {
-        parameter.replace(PARAMETER_DOT, "."): value
-        for parameter, value in flags.items()
-        if value is not None
-    }
+    given = {k.replace(PARAMETER_DOT, "."): v for k, v in flags.items() if v is not None}
     return load(config_file, os.environ, given)

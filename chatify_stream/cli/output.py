@@ -59,7 +59,6 @@ def _cells(character: str) -> int:
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _UNSAFE_FIELD = re.compile(rf"\\|{_UNSAFE.pattern}")
 _FIELD_ESCAPES = {"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"}
-_TAB = " " * 4
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -74,7 +73,7 @@ def safe(text: str) -> str:
 
 def safe_lines(text: str) -> list[str]:
     """Return the lines of a text, each escaped for people. A tab becomes four spaces."""
-    return [safe(line.removesuffix("\r").replace("\t", _TAB)) for line in text.split("\n")]
+    return [safe(line.removesuffix("\r").replace("\t", "    ")) for line in text.split("\n")]
 
 
 def safe_field(text: str) -> str:

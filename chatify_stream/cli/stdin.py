@@ -28,15 +28,12 @@ async def stdin_lines() -> AsyncIterator[str]:
     number = 0
     rest = bytearray()
     async for chunk in _chunks():
+        rest += chunk
         if b"\n" in chunk:
-            *lines, end = (rest + chunk).split(b"\n")
-            rest = bytearray(end)
-        else:
-            lines = []
-            rest += chunk
-        for line in lines:
-            number += 1
-            yield _decode(line, number)
+            *lines, rest = rest.split(b"\n")
+            for line in lines:
+                number += 1
+                yield _decode(line, number)
         if len(rest) > MAX_LINE_SIZE:
             raise CommandError(
                 f"standard input, line {number + 1}: longer than {MAX_LINE_SIZE} bytes; "

@@ -17,7 +17,6 @@ COMMANDS = {
 
 DEFAULT_HISTORY = 20
 MAX_HISTORY = 1000
-SLASH = "/"
 
 
 class Typed(NamedTuple):
@@ -32,9 +31,9 @@ class Typed(NamedTuple):
 
 def parse(text: str) -> Typed:
     """Parse an entered text. Two slashes start a message that starts with one slash."""
-    if not text.startswith(SLASH):
+    if not text.startswith("/"):
         return Typed("say", text)
-    if text.startswith(SLASH * 2):
+    if text.startswith("//"):
         return Typed("say", text[1:])
     name, _, argument = text.partition(" ")
     argument = argument.strip()

@@ -88,9 +88,8 @@ async def _check(settings: ClientSettings, service: str) -> _Health:
             raise DeadlineExceededError(Status.DEADLINE_EXCEEDED, text) from None
         connected = time.perf_counter()
         types = v1.HealthCheckRequest, v1.HealthCheckResponse
-        async with channel.request(
-            CHECK_PATH, Cardinality.UNARY_UNARY, *types, timeout=timeout
-        ) as stream:
+        call = channel.request(CHECK_PATH, Cardinality.UNARY_UNARY, *types, timeout=timeout)
+        async with call as stream:
             await stream.send_message(v1.HealthCheckRequest(service=service), end=True)
             answer = await stream.recv_message()
             answered = time.perf_counter()

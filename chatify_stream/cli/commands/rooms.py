@@ -80,7 +80,8 @@ async def list_rooms(calls: RoomsClient, prefix: str, limit: int | None, as_json
     For each room: its name, the number of users in it, and the offset of its newest message. Output
     to a file or pipe is separated by tabs.
     """
-    output = _Output(as_json, ("NAME", "USERS", "OFFSET"), _room_row)
+    head = ("NAME", "USERS", "OFFSET")
+    output = _Output(as_json, head, lambda room, _: (room.name, room.users, room.offset))
     async for page in calls.rooms(prefix, limit):
         output.write(page)
 
@@ -209,10 +210,6 @@ class _Output:
             self._head = None
         if lines:
             click.echo("\n".join(lines))
-
-
-def _room_row(entry: RoomEntry, _for_people: bool) -> Row:
-    return entry.name, entry.users, entry.offset
 
 
 def _message_row(entry: MessageEntry, for_people: bool) -> Row:

@@ -97,8 +97,7 @@ def authenticator(settings: config.AuthSettings) -> Authenticator | None:
     """Return the authenticator, or None if authentication is off."""
     has_keys = settings.secret_file is not None or settings.keys is not None
     if has_keys and settings.mode != "jwt":
-        problem = 'auth.secret_file and auth.keys require auth.mode = "jwt"; set it'
-        raise _problem("auth", problem)
+        raise _problem("auth", 'auth.secret_file and auth.keys require auth.mode = "jwt"; set it')
     if settings.mode == "jwt" and not has_keys:
         problem = 'auth.mode = "jwt" requires a key; set auth.secret_file or auth.keys'
         raise _problem("auth", problem)

@@ -107,8 +107,7 @@ async def serve_until_stopped(
 ) -> None:
     """Start the server, print its address, and stop it on a signal.
 
-    `more_lines` returns lines to print after the address. `start` replaces the method of the
-    server.
+    `more_lines` returns lines to print after the address. `start` replaces `server.start`.
     """
     with StopSignals() as signals:
         await (start or server.start)(host, port)

@@ -53,10 +53,10 @@ class Worker:
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 assert process.stdin is not None  # noqa: S101 - PIPE
+                assert process.stdout is not None  # noqa: S101
                 process.stdin.write(f"{dump_settings(settings)}\n".encode())
                 with suppress(ConnectionError):
                     await process.stdin.drain()
-                assert process.stdout is not None  # noqa: S101
                 if not await process.stdout.readline():
                     await process.wait()
         except BaseException:
