@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -11,8 +12,9 @@ from .server_thread import ServerThread
 
 
 @pytest.fixture(autouse=True)
-def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the settings in the environment in which the tests run."""
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Remove the settings of the user who runs the tests, and keep out of the home folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     for variable in list(os.environ):
         if variable.startswith("CHATIFY_STREAM_"):
             monkeypatch.delenv(variable)
