@@ -1,4 +1,4 @@
-"""Tests of wire/connection.py: what a peer can make a connection keep, and do."""
+"""Tests of wire/connection/connection.py: what a peer can make a connection keep, and do."""
 
 from __future__ import annotations
 

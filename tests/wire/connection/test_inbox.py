@@ -1,4 +1,4 @@
-"""Tests of wire/inbox.py."""
+"""Tests of wire/connection/inbox.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of wire/protocol.py, against frames that grpclib and h2 answer wrongly.
+"""Tests of wire/connection/protocol.py, against frames that grpclib and h2 answer wrongly.
 
 What plain grpclib does with some of them is in test_faults.py.
 """

@@ -1,4 +1,4 @@
-"""Tests of wire/stream.py: messages are whole, reads lose nothing, and nobody waits in vain."""
+"""Tests of wire/connection/stream.py: messages are whole, reads lose nothing, waiting ends."""
 
 from __future__ import annotations
 

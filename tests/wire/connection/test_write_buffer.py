@@ -1,4 +1,4 @@
-"""Tests of wire/write_buffer.py."""
+"""Tests of wire/connection/write_buffer.py."""
 
 from __future__ import annotations
 

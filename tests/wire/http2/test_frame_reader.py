@@ -1,4 +1,4 @@
-"""Tests of wire/frames.py: the fast path is the slow path.
+"""Tests of wire/http2/frame_reader.py: the fast path is the slow path.
 
 The same frames, right and wrong, are fed to a FrameReader, cut at random places, and to h2 alone;
 what was delivered, both sides' windows, the states of all streams and what h2 would send have to
