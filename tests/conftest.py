@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from typing import Any
 
@@ -30,6 +31,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: builds a peer, or starts many processes")
     for tier in Tier:
         config.addinivalue_line("markers", f"{tier}: a tier, see tests/tiers.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run more workers than cores, because tests also wait: for timers, processes and peers.
+
+    Not for the stress tier, which measures time and memory.
+    """
+    cores = os.cpu_count() or 1
+    return cores if Tier.STRESS in config.option.markexpr else cores + 2
 
 
 @pytest.hookimpl(optionalhook=True)
