@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
@@ -181,12 +181,9 @@ def _standard_input(data: bytes) -> Iterator[None]:
 
 
 def _feed(writer: int, data: bytes) -> None:
-    with open(writer, "wb") as pipe:
-        try:
-            pipe.write(data)
-            pipe.flush()
-        except BrokenPipeError:
-            pass
+    # The command may end before it reads. Closing the file writes the rest, and fails then, too.
+    with suppress(BrokenPipeError), open(writer, "wb") as pipe:
+        pipe.write(data)
 
 
 WITHOUT = """
