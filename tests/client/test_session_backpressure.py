@@ -38,6 +38,17 @@ async def end_lagging(call: RoomCall) -> None:
     await call.half_closed()
 
 
+async def break_lagging(call: RoomCall) -> None:
+    """Publish more than fits before the acknowledgement, and end at the next message."""
+    await call.greet(0)
+    await publish(call, 1, FULL)
+    request = await call.hear()
+    await publish(call, FULL + 1, FULL + 1)
+    await call.acknowledge(FULL + 2, request)
+    await call.hear()
+    raise come_back()
+
+
 async def fall_behind(chat: RoomClient, taken: int) -> list[Event | None]:
     """Make the client lag, and take events. Waits for the end if any are taken."""
     connection = chat._session._connection
@@ -95,15 +106,6 @@ class TestBackpressure:
     async def test_lagging_and_lost(self) -> None:
         """A session that begins while the program lags is only for sending."""
 
-        async def first(call: RoomCall) -> None:
-            await call.greet(0)
-            await publish(call, 1, FULL)
-            request = await call.hear()
-            await publish(call, FULL + 1, FULL + 1)
-            await call.acknowledge(FULL + 2, request)
-            await call.hear()
-            raise come_back()
-
         async def second(call: RoomCall) -> None:
             assert not {"chat-resume", "chat-history"} & call.metadata.keys()
             await call.greet(FULL + 2)
@@ -116,7 +118,7 @@ class TestBackpressure:
             await publish(call, FULL + 1, FULL + 3)
             await call.half_closed()
 
-        async with scripted(first, second, third) as target, client(target) as chat:
+        async with scripted(break_lagging, second, third) as target, client(target) as chat:
             queue = chat._session.events
             await until(lambda: queue.is_full, "the queue is full")
             assert (await chat.send("one")).offset == FULL + 2
@@ -128,15 +130,6 @@ class TestBackpressure:
     async def test_caught_up_during_a_join(self) -> None:
         """A program that empties the queue while a session begins gets the dropped events too."""
         joining, caught_up = asyncio.Event(), asyncio.Event()
-
-        async def first(call: RoomCall) -> None:
-            await call.greet(0)
-            await publish(call, 1, FULL)
-            request = await call.hear()
-            await publish(call, FULL + 1, FULL + 1)
-            await call.acknowledge(FULL + 2, request)
-            await call.hear()
-            raise come_back()
 
         async def second(call: RoomCall) -> None:
             assert not {"chat-resume", "chat-history"} & call.metadata.keys()
@@ -153,7 +146,7 @@ class TestBackpressure:
             await publish(call, FULL + 1, FULL + 2)
             await call.acknowledge(FULL + 3)
 
-        async with scripted(first, second, third) as target, client(target) as chat:
+        async with scripted(break_lagging, second, third) as target, client(target) as chat:
             queue = chat._session.events
             await until(lambda: queue.is_full, "the queue is full")
             await chat.send("one")

@@ -142,7 +142,8 @@ class BackgroundHandler(logging.Handler):
             if line is None or (self._finishing.is_set() and self._queue.empty()):
                 self._report_losses()
                 while not self._queue.empty():
-                    self._write(self._queue.get_nowait() or "")
+                    if line := self._queue.get_nowait():  # None asks the thread to end
+                        self._write(line)
                 return
             if time.monotonic() >= report_at:
                 self._report_losses()
