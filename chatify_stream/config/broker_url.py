@@ -26,8 +26,13 @@ SCHEMES: dict[str, tuple[Literal["server", "socket", "sentinel", "cluster"], boo
 """Schemes of Redis URLs: the kind of deployment, and whether to use TLS."""
 
 TLS_OPTIONS = (
-    *("ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"),
-    *("ssl_check_hostname", "ssl_password"),
+    "ssl_cert_reqs",
+    "ssl_ca_certs",
+    "ssl_ca_path",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_check_hostname",
+    "ssl_password",
 )
 """Named as in redis-py."""
 

@@ -15,8 +15,20 @@ from ...client import Event, Gap, Joined, Left, Message
 from ..output import safe, safe_lines
 
 COLORS = (
-    *("#d75f5f", "#d75f00", "#af5f00", "#878700", "#5f8700", "#008700", "#00875f"),
-    *("#008787", "#0087d7", "#5f5fff", "#875fd7", "#af5fd7", "#d700af", "#d7005f"),
+    "#d75f5f",
+    "#d75f00",
+    "#af5f00",
+    "#878700",
+    "#5f8700",
+    "#008700",
+    "#00875f",
+    "#008787",
+    "#0087d7",
+    "#5f5fff",
+    "#875fd7",
+    "#af5fd7",
+    "#d700af",
+    "#d7005f",
 )
 """Colors of the 256-color palette, with a contrast of at least 3.6 to black and to white."""
 
